@@ -1,0 +1,71 @@
+"""recuse: know when your classifier should step aside.
+
+Importing it loads NumPy and nothing heavier: torch, numba, scipy and the plotting library
+are imported by the functions that need them, `recuse.losses` and `recuse.targets` on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from recuse import bounds, calibration, curves, evaluation, intervals, io, scores, selectors
+from recuse._check import InputError, MissingExtra
+from recuse._version import __version__
+from recuse.collect import collect_logits
+from recuse.curves import (
+    augrc,
+    aurc,
+    coverage_at_risk,
+    e_aurc,
+    n_aurc,
+    risk_at_coverage,
+    risk_coverage,
+)
+from recuse.evaluation import evaluate
+from recuse.io import read_logits, write_logits
+from recuse.rejector import Infeasible, Rejector, fit
+from recuse.report import report
+from recuse.selectors import select
+from recuse.tune import tune
+
+_NEED_TORCH = ("losses", "targets")
+
+__all__ = [
+    "Infeasible",
+    "InputError",
+    "MissingExtra",
+    "Rejector",
+    "__version__",
+    "augrc",
+    "aurc",
+    "bounds",
+    "calibration",
+    "collect_logits",
+    "coverage_at_risk",
+    "curves",
+    "e_aurc",
+    "evaluate",
+    "evaluation",
+    "fit",
+    "intervals",
+    "io",
+    "losses",
+    "n_aurc",
+    "read_logits",
+    "report",
+    "risk_at_coverage",
+    "risk_coverage",
+    "scores",
+    "select",
+    "selectors",
+    "targets",
+    "tune",
+    "write_logits",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NEED_TORCH:
+        return importlib.import_module(f"recuse.{name}")
+    raise AttributeError(f"module 'recuse' has no attribute {name!r}")

@@ -1,0 +1,6 @@
+"""`python -m recuse`."""
+
+from recuse.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Every error about malformed input, in one place.
+
+A message says what was expected, what came, and where. The command line turns
+an `InputError` into one line on stderr and exit code 2.
+
+n = examples, K = classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+NAMED_ROWS = 3  # how many offending rows a message names
+
+
+class InputError(ValueError):
+    """The caller's input is malformed; the message is one line and says how."""
+
+
+class MissingExtra(ImportError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+def extra(module: str, name: str, what: str) -> Any:
+    """Import `module`, or say in one line which extra brings it."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtra(
+            f"{what} needs {module.split('.')[0]}: pip install 'recuse[{name}]'"
+        ) from error
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """An array of anything with `__array__`; torch bfloat16 tensors keep their dtype."""
+    if type(x).__module__.split(".")[0] == "torch":
+        x = x.detach().cpu()
+        if str(x.dtype) == "torch.bfloat16":
+            import ml_dtypes
+            import torch
+
+            return x.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        return x.numpy()
+    return np.asarray(x)
+
+
+def is_floating(dtype: np.dtype) -> bool:
+    """True for float16, bfloat16, float32 and float64."""
+    return dtype.name in ("float16", "bfloat16", "float32", "float64")
+
+
+def first(mask: Any) -> str:
+    """The first offending positions of a mask, for a message."""
+    rows = np.flatnonzero(mask)
+    shown = ", ".join(str(r) for r in rows[:NAMED_ROWS])
+    return f"row {shown}" if rows.size == 1 else f"rows {shown}{', ...' * (rows.size > NAMED_ROWS)}"
+
+
+def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
+    """Logits as a floating array of shape (n, K, ...) with n >= 1, K >= 2 and no NaN or +inf."""
+    z = to_numpy(logits)
+    if not is_floating(z.dtype):
+        raise InputError(
+            f"expected {where} of a floating dtype (float16, bfloat16, float32, float64), "
+            f"got {z.dtype}"
+        )
+    if z.ndim < 2:
+        raise InputError(f"expected {where} of shape (n, K, ...), got {z.shape}")
+    if z.shape[0] == 0 or z.size == 0:
+        raise InputError(f"expected {where} with at least one row, got shape {z.shape}")
+    if z.shape[1] < 2:
+        raise InputError(
+            f"expected {where} with K >= 2 classes on axis 1, got shape {z.shape}; "
+            "declare a one-column binary head by `scores.from_binary` or --binary"
+        )
+    bad = ~(z < np.inf) if z.dtype.name != "bfloat16" else ~(z.astype(np.float32) < np.inf)
+    if bad.any():
+        rows = bad.reshape(len(z), -1).any(axis=1)
+        raise InputError(
+            f"expected {where} without NaN or +inf, got {int(bad.sum())} such values, {first(rows)}"
+        )
+    return z
+
+
+def check_labels(labels: Any, logits: np.ndarray, *, where: str = "`labels`") -> np.ndarray:
+    """Labels as integers in [0, K) of the shape that the logits imply: (n, ...)."""
+    y = to_numpy(labels)
+    expected = logits.shape[:1] + logits.shape[2:]
+    if y.dtype.kind not in "iu":
+        raise InputError(f"expected {where} of an integer dtype, got {y.dtype}")
+    if y.shape != expected:
+        raise InputError(
+            f"expected {where} of shape {expected} for logits of shape {logits.shape}, "
+            f"got {y.shape}"
+        )
+    bad = (y < 0) | (y >= logits.shape[1])
+    if bad.any():
+        rows = bad.reshape(len(y), -1).any(axis=1)
+        value = y[bad].flat[0]
+        raise InputError(
+            f"expected {where} in 0..{logits.shape[1] - 1}, got {value} at {first(rows)}"
+        )
+    return y
+
+
+def check_confidence(confidence: Any, *, where: str = "`confidence`") -> np.ndarray:
+    """Confidences (n,), n >= 1, no NaN; infinities are allowed and ordered."""
+    c = to_numpy(confidence)
+    if c.dtype.kind in "iub":
+        c = c.astype(np.float64)
+    if not is_floating(c.dtype):
+        raise InputError(f"expected {where} of a floating dtype, got {c.dtype}")
+    if c.dtype.name == "bfloat16":
+        c = c.astype(np.float32)
+    if c.ndim != 1:
+        raise InputError(f"expected {where} of shape (n,), got {c.shape}")
+    if c.size == 0:
+        raise InputError(f"expected {where} with at least one example, got none")
+    bad = np.isnan(c)
+    if bad.any():
+        raise InputError(f"expected {where} without NaN, got {int(bad.sum())}, {first(bad)}")
+    return c
+
+
+def check_loss(loss: Any, n: int, *, where: str = "`loss`") -> np.ndarray:
+    """Losses (n,) as float64, finite and not negative."""
+    l = to_numpy(loss)
+    if l.dtype.kind not in "iubf" and not is_floating(l.dtype):
+        raise InputError(f"expected {where} of a numeric dtype, got {l.dtype}")
+    if l.shape != (n,):
+        raise InputError(
+            f"expected `confidence` and {where} of the same shape (n,), got ({n},) and {l.shape}"
+        )
+    l = l.astype(np.float64)
+    bad = ~(np.isfinite(l) & (l >= 0))
+    if bad.any():
+        raise InputError(f"expected {where} finite and >= 0, got {l[bad][0]} at {first(bad)}")
+    return l
+
+
+def check_zero_one(loss: np.ndarray, *, where: str = "`loss`") -> np.ndarray:
+    """0-1 losses, for the methods whose guarantee is an exact binomial tail."""
+    bad = (loss != 0) & (loss != 1)
+    if bad.any():
+        raise InputError(
+            f"expected {where} of 0 and 1 (errors) for an exact binomial guarantee, "
+            f"got {loss[bad][0]} at {first(bad)}"
+        )
+    return loss
+
+
+def check_groups(groups: Any, n: int, *, where: str = "`groups`") -> np.ndarray:
+    """One group for each row, as codes 0..G-1 (n,)."""
+    g = to_numpy(groups)
+    if g.shape != (n,):
+        raise InputError(f"expected {where} of shape ({n},), got {g.shape}")
+    return np.unique(g, return_inverse=True)[1].reshape(-1)
+
+
+def check_fraction(x: Any, name: str, *, zero: bool = False, one: bool = False) -> float:
+    """A number between 0 and 1; the ends belong to it only where asked."""
+    try:
+        value = float(x)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if (0 < value < 1) or (zero and value == 0) or (one and value == 1):
+        return value
+    interval = f"{'[' if zero else '('}0, 1{']' if one else ')'}"
+    raise InputError(f"expected `{name}` in {interval}, got {x}")

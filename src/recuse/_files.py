@@ -1,0 +1,68 @@
+"""Atomic writing and digests, for everything that saves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recuse._check import InputError
+
+
+@contextmanager
+def atomic(path: str | os.PathLike) -> Generator[Path]:
+    """A temporary path beside `path` that takes its place on success and vanishes on failure."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"expected a file to write, got a folder: {path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def to_json(data: Any, *, indent: int | None = 2) -> str:
+    """JSON without NaN or Infinity: an undefined number is null."""
+    return json.dumps(_plain(data), indent=indent, allow_nan=False, ensure_ascii=False)
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """A digest of the content, dtype and shape of arrays."""
+    state = hashlib.sha256()
+    for array in arrays:
+        state.update(f"{array.dtype.name}{array.shape}".encode())
+        state.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return f"sha256:{state.hexdigest()}"
+
+
+def _plain(x: Any) -> Any:
+    if isinstance(x, dict):
+        return {str(k): _plain(v) for k, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [_plain(v) for v in x]
+    if isinstance(x, np.ndarray):
+        return _plain(x.tolist())
+    if isinstance(x, (float, np.floating)):
+        return float(x) if np.isfinite(x) else None
+    return x.item() if isinstance(x, np.generic) else x

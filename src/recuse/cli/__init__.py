@@ -1,0 +1,68 @@
+"""The command line: parse, call, print, exit code.
+
+Results go to stdout, progress and warnings to stderr. Exit codes: 0 success, 1 the answer
+is "no" (infeasible), 2 bad input.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from recuse import __version__
+from recuse._check import InputError, MissingExtra
+from recuse.cli import data, decide, demo, page
+
+app = typer.Typer(
+    name="recuse",
+    help="Know when your classifier should step aside: measure, repair and deploy a reject option.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (
+    demo.demo,
+    data.split,
+    data.evaluate,
+    decide.fit,
+    decide.predict,
+    page.report,
+):
+    app.command()(command)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"recuse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Know when your classifier should step aside: measure, repair and deploy a reject option."""
+
+
+def main() -> None:
+    """Run the command line; malformed input is one line on stderr and exit code 2."""
+    try:
+        app()
+    except (InputError, MissingExtra) as error:
+        print("recuse:", *str(error).splitlines(), file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"recuse: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

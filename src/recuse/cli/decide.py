@@ -1,0 +1,263 @@
+"""`recuse fit` and `recuse predict`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from recuse._check import InputError, extra
+from recuse._files import atomic, to_json
+from recuse.cli import show
+from recuse.cli.options import (
+    Binary,
+    Force,
+    IgnoreIndex,
+    Json,
+    Probs,
+    Quiet,
+    Seed,
+    kind_of,
+    read,
+    refuse_overwrite,
+)
+from recuse.io import LogitsFile, read_logits
+from recuse.rejector import Predictions, Rejector, choose
+
+TABLES = (".csv", ".parquet", ".npz")
+
+
+def fit(
+    tune: Annotated[Path, typer.Option("--tune", help="Logits file to choose the score on.")],
+    calibrate: Annotated[
+        Path, typer.Option("--calibrate", help="Logits file to choose the threshold on.")
+    ],
+    target_risk: Annotated[
+        float, typer.Option("--target-risk", help="Largest error rate of accepted predictions.")
+    ],
+    delta: Annotated[
+        float, typer.Option("--delta", help="Probability that the promise fails.")
+    ] = 0.05,
+    method: Annotated[
+        str, typer.Option("--method", help="auto, fixed_sequence or random_walk.")
+    ] = "auto",
+    out: Annotated[Path, typer.Option("--out", help="The rejector to write.")] = Path(
+        "rejector.json"
+    ),
+    binary: Binary = False,
+    probs: Probs = False,
+    ignore_index: IgnoreIndex = None,
+    groups: Annotated[
+        Path | None, typer.Option("--groups", help="Groups of the calibrate file; see evaluate.")
+    ] = None,
+    allow_overlap: Annotated[
+        bool,
+        typer.Option("--allow-overlap", help="Tune and calibrate may share rows: no guarantee."),
+    ] = False,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Choose the score on one file and a threshold with a guarantee on another.
+
+    Exit code 1 and no file where no threshold can make the promise; it says what could.
+    """
+    refuse_overwrite(out, force, tune, calibrate)
+    kind = kind_of(binary, probs)
+    tune_file = read(tune, kind=kind, ignore_index=ignore_index)
+    calibrate_file = read(calibrate, kind=kind, ignore_index=ignore_index, groups=groups)
+    choice = choose(
+        tune_file,
+        calibrate_file,
+        target_risk=target_risk,
+        delta=delta,
+        method=method,
+        seed=seed,
+        kind=kind,
+        allow_overlap=allow_overlap,
+    )
+    rejector, selection = choice.rejector, choice.selection
+    if rejector is not None:
+        rejector.save(out)
+    if as_json:
+        answer: dict[str, Any] = {
+            "feasible": selection.feasible,
+            "reason": selection.reason,
+            "score": str(choice.tuned.score),
+            "threshold": selection.threshold,
+            "guarantee": selection.guarantee.to_dict(),
+            "smallest_target": selection.smallest_target,
+            "rows_needed": selection.rows_needed,
+            "out": str(out) if rejector else None,
+        }
+        print(to_json(answer))
+    elif not quiet:
+        used = selection.guarantee.n
+        if used < len(calibrate_file):
+            show.say(
+                f"Calibrate: one row of each of {used:,} groups, of {len(calibrate_file):,} rows."
+            )
+        show.say(f"Score: {choice.tuned.reason}.")
+        show.say(selection.reason)
+        if rejector:
+            show.say(f"Threshold {selection.threshold:.6g}, written to {out}.")
+    if rejector is None:
+        raise typer.Exit(1)
+
+
+def predict(
+    rejector_path: Annotated[
+        Path, typer.Argument(metavar="REJECTOR", help="What `recuse fit` wrote.")
+    ],
+    file: Annotated[Path, typer.Argument(help="A logits file, with or without labels.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Table to write: .csv, .parquet or .npz.")
+    ] = None,
+    top: Annotated[
+        int, typer.Option("--top", help="Also the next classes, up to this rank.", min=1)
+    ] = 1,
+    classes: Annotated[
+        Path | None, typer.Option("--classes", help="Class names, one a line.")
+    ] = None,
+    ignore_index: IgnoreIndex = None,
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Label, confidence and decision for every row; with labels, also the error made."""
+    rejector = Rejector.load(rejector_path)
+    data = read_logits(file, kind=rejector.kind, ignore_index=ignore_index)
+    if out is not None:
+        refuse_overwrite(out, force, rejector_path, file)
+        if out.suffix not in TABLES:
+            raise InputError(f"{out}: expected a name ending in {', '.join(TABLES)}")
+        if data.logits.ndim > 2 and out.suffix != ".npz":
+            raise InputError(f"{out}: expected .npz for pixel logits {data.logits.shape}")
+    if data.logits.shape[1] != rejector.classes:
+        raise InputError(
+            f"{file}: expected logits of {rejector.classes} classes, as fitted, "
+            f"got {data.logits.shape[1]}"
+        )
+    if not 1 <= top <= data.logits.shape[1]:
+        raise InputError(f"expected --top in 1..{data.logits.shape[1]}, got {top}")
+    names = _class_names(classes, rejector.classes)
+    predictions = rejector.predict(data.logits)
+    summary = _summary(data, predictions, rejector)
+    if out is not None:
+        _write(out, _columns(data, predictions, top, names))
+    if as_json:
+        print(to_json(summary))
+    elif not quiet:
+        _show(summary, rejector, out)
+
+
+def _class_names(path: Path | None, count: int) -> np.ndarray | None:
+    if path is None:
+        return None
+    try:
+        names = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected class names in UTF-8") from error
+    if len(names) != count:
+        raise InputError(f"{path}: expected {count} class names, one a line, got {len(names)}")
+    return np.array(names)
+
+
+def _columns(
+    data: LogitsFile, p: Predictions, top: int, names: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """The columns of the table: id, label, confidence, p_correct, accept, label_2, prob_2, ..."""
+    ids = np.arange(len(data)) if data.ids is None else data.ids
+
+    def named(label: np.ndarray) -> np.ndarray:
+        return label if names is None else names[label]
+
+    columns = {
+        "id": ids,
+        "label": named(p.label),
+        "confidence": p.confidence,
+        "p_correct": p.p_correct.astype(np.float32),
+        "accept": p.accept,
+    }
+    if top > 1:
+        z = data.logits.astype(np.float64)
+        order = np.argsort(-z, axis=1, kind="stable")
+        odds = np.exp(z - z.max(axis=1, keepdims=True))
+        probs = odds / odds.sum(axis=1, keepdims=True)
+        for rank in range(1, top):
+            label = order[:, rank]
+            prob = np.take_along_axis(probs, label[:, None], axis=1)[:, 0]
+            columns[f"label_{rank + 1}"] = named(label)
+            columns[f"prob_{rank + 1}"] = prob.astype(np.float32)
+    return columns
+
+
+def _write(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    with atomic(path) as temporary:
+        if path.suffix == ".npz":
+            np.savez(temporary, **columns)  # ty: ignore[invalid-argument-type]
+        elif path.suffix == ".parquet":
+            pa = extra("pyarrow", "parquet", "writing .parquet")
+            extra("pyarrow.parquet", "parquet", "writing .parquet").write_table(
+                pa.table(dict(columns)), temporary
+            )
+        else:
+            with temporary.open("w", newline="", encoding="utf-8") as handle:
+                writer = csv.writer(handle)
+                writer.writerow(columns)
+                writer.writerows(zip(*(_cells(c) for c in columns.values())))
+
+
+def _cells(column: np.ndarray) -> list[Any]:
+    """Cells of a CSV: float32 in the shortest form that reads back the same; true and false."""
+    if column.dtype == bool:
+        return ["true" if x else "false" for x in column]
+    return column.astype(str).tolist() if column.dtype.kind == "f" else column.tolist()
+
+
+def _summary(data: LogitsFile, p: Predictions, rejector: Rejector) -> dict[str, Any]:
+    counted = np.ones(p.accept.shape, bool)
+    if data.labels is not None and data.ignore_index is not None:
+        counted = data.labels != data.ignore_index
+        if not counted.any():
+            raise InputError(f"{data.name}: every label is the ignored {data.ignore_index}")
+    accepted = p.accept & counted
+    summary: dict[str, Any] = {
+        "n": int(counted.sum()),
+        "accepted": int(accepted.sum()),
+        "coverage": float(accepted.sum() / counted.sum()),
+        "target_risk": rejector.guarantee.target_risk,
+        "delta": rejector.guarantee.delta,
+        "guarantee": str(rejector.guarantee),
+    }
+    if data.labels is not None:
+        wrong = (p.label != data.labels) & counted
+        errors = int((wrong & accepted).sum())
+        summary |= {
+            "errors": errors,
+            "risk": errors / summary["accepted"] if summary["accepted"] else None,
+            "error_without_rejector": float(wrong.sum() / counted.sum()),
+        }
+        if not summary["accepted"]:
+            summary["reason"] = "risk is undefined: nothing was accepted"
+    return summary
+
+
+def _show(summary: Mapping[str, Any], rejector: Rejector, out: Path | None) -> None:
+    show.say(
+        f"{summary['accepted']:,} of {summary['n']:,} predictions accepted "
+        f"({show.percent(summary['coverage'])}), {summary['n'] - summary['accepted']:,} abstained."
+    )
+    if summary.get("risk") is not None:
+        show.say(
+            f"Of the accepted, {summary['errors']:,} are wrong ({show.percent(summary['risk'])}); "
+            f"without abstaining it would be {show.percent(summary['error_without_rejector'])}."
+        )
+    show.say(str(rejector))
+    if out is not None:
+        show.say(f"Written to {out}.")

@@ -1,0 +1,66 @@
+"""`recuse report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recuse._check import InputError
+from recuse.cli import show
+from recuse.cli.options import Force, IgnoreIndex, Quiet, Seed, read, refuse_overwrite
+from recuse.evaluation import evaluate
+from recuse.io import FORMATS, LogitsFile
+from recuse.report import report as write_report
+
+SPLITS = ("tune", "calibrate", "test")
+
+
+def report(
+    model: Annotated[
+        list[str],
+        typer.Option(
+            "--model",
+            metavar="NAME=DIR",
+            help="A model and the folder of its tune, calibrate and test files; "
+            "or a prefix: DIR/net stands for DIR/net-tune.safetensors and so on. Repeatable.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("report.html"),
+    target_risk: Annotated[
+        float, typer.Option("--target-risk", help="Largest error rate of accepted predictions.")
+    ] = 0.05,
+    delta: Annotated[
+        float, typer.Option("--delta", help="Probability that the promise fails.")
+    ] = 0.05,
+    ignore_index: IgnoreIndex = None,
+    seed: Seed = 0,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """One HTML page that opens offline: curves, damage, repair, threshold and guarantee."""
+    refuse_overwrite(out, force)
+    models: dict[str, dict[str, LogitsFile]] = {}
+    for spec in model:
+        name, _, place = spec.partition("=")
+        if not name or not place:
+            raise InputError(f"expected --model NAME=DIR, got {spec!r}")
+        if name in models:
+            raise InputError(f"expected --model names that differ, got {name!r} twice")
+        models[name] = {s: read(find(Path(place), s), ignore_index=ignore_index) for s in SPLITS}
+    evaluation = evaluate(models, target_risk=target_risk, delta=delta, seed=seed)
+    write_report(evaluation, out)
+    if not quiet:
+        show.say(f"Written to {out}.")
+
+
+def find(place: Path, split: str) -> Path:
+    """The file of a split: in a folder, or behind a prefix."""
+    stems = [place / split] if place.is_dir() else []
+    stems.append(place.parent / f"{place.name}-{split}")
+    paths = [stem.parent / f"{stem.name}{suffix}" for stem in stems for suffix in FORMATS]
+    for path in paths:
+        if path.is_file():
+            return path
+    raise InputError(f"{place}: expected a {split} file such as {paths[0]}, found none")

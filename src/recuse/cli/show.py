@@ -1,0 +1,44 @@
+"""Printing for people: tables, percent, one console a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+PIPE_WIDTH = 160  # columns of a table that goes into a file or a pipe
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that does not wrap tables where nobody sees a terminal."""
+    screen = Console(stderr=stderr, highlight=False)
+    if screen.is_terminal:
+        return screen
+    return Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
+
+
+def say(text: str = "") -> None:
+    """Print plain text: no markup, wrapped at the terminal's width."""
+    console().print(escape(text), soft_wrap=not console().is_terminal)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
+    """Print a table; the first column is text, the others are numbers."""
+    grid = Table(title=escape(title) or None, title_justify="left", title_style="bold")
+    for i, name in enumerate(header):
+        grid.add_column(escape(name), justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        grid.add_row(*(escape(cell) for cell in row))
+    console().print(grid)
+
+
+def percent(x: float, digits: int = 1) -> str:
+    """A fraction as percent; a dash where it is undefined."""
+    return "-" if x != x else f"{100 * x:.{digits}f} %"
+
+
+def milli(x: float, digits: int = 1) -> str:
+    """An area times 1000; a dash where it is undefined."""
+    return "-" if x != x else f"{1000 * x:.{digits}f}"

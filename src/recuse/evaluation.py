@@ -1,0 +1,265 @@
+"""Evaluation: models x scores x thresholds -> one plain dataclass.
+
+n = predictions of a test split, K = classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recuse import calibration, curves
+from recuse._check import InputError
+from recuse.intervals import Comparison, compare, standard_error
+from recuse.io import LogitsFile
+from recuse.rejector import Data, Rejector, as_file, choose, overlap
+from recuse.scores import Score, as_probability, max_logit, predict
+from recuse.selectors import Selection
+from recuse.tune import MSP, Tuned
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32
+    from numpy import ndarray as Array
+
+RISKS = (0.01, 0.05)
+COVERAGES = (0.2, 0.8)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """One score on one data set; rates are fractions."""
+
+    aurc: float
+    aurc_se: float
+    e_aurc: float
+    n_aurc: float  # NaN if all losses are equal
+    augrc: float
+    coverage_at_risk: Mapping[float, float]
+    risk_at_coverage: Mapping[float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; an undefined value is None with a reason."""
+        out: dict[str, Any] = {
+            **{k: getattr(self, k) for k in ("aurc", "aurc_se", "e_aurc", "n_aurc", "augrc")},
+            "coverage_at_risk": {f"{k:.12g}": v for k, v in self.coverage_at_risk.items()},
+            "risk_at_coverage": {f"{k:.12g}": v for k, v in self.risk_at_coverage.items()},
+        }
+        reasons = {}
+        if np.isnan(self.n_aurc):
+            reasons["n_aurc"] = "all losses are equal: there is no order to normalise by"
+        if np.isnan(self.aurc_se):
+            reasons["aurc_se"] = "fewer than two independent rows"
+        return {**out, "reason": reasons} if reasons else out
+
+
+@dataclass(frozen=True)
+class FileMeasures:
+    """What `recuse evaluate` says of one file."""
+
+    name: str
+    n: int
+    classes: int
+    accuracy: float
+    scores: Mapping[str, Measures]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "file": self.name,
+            "n": self.n,
+            "classes": self.classes,
+            "accuracy": self.accuracy,
+            "scores": {name: m.to_dict() for name, m in self.scores.items()},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class ModelEvaluation:
+    """One model: what was chosen on tune and calibrate, and what the test split says of it."""
+
+    name: str
+    classes: int
+    accuracy: float
+    tuned: Tuned
+    selection: Selection
+    rejector: Rejector | None  # None if infeasible
+    before: Measures  # MSP
+    after: Measures  # the chosen score
+    repair: Comparison  # AURC of the chosen score minus that of MSP
+    accepted: int  # test predictions that the rejector accepts
+    errors: int  # of the accepted
+    loss: Float[Array, " n"]  # 0-1, of the test split, as everything below
+    msp: Float32[Array, " n"]  # log-odds
+    confidence: Float32[Array, " n"]  # the chosen score
+    max_logit: Float32[Array, " n"]  # centred
+    ece: float
+    digests: Mapping[str, str]  # of the three splits
+    sizes: Mapping[str, int]
+
+    @property
+    def n(self) -> int:
+        """Test predictions."""
+        return len(self.loss)
+
+    @property
+    def repaired(self) -> bool:
+        """Whether the chosen score is not MSP."""
+        return self.tuned.repaired
+
+    @property
+    def probability(self) -> Float[Array, " n"]:
+        """Maximum softmax probability."""
+        return as_probability(self.msp)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """All models, evaluated the same way; plain data for tables and pictures."""
+
+    models: tuple[ModelEvaluation, ...]
+    target_risk: float
+    delta: float
+    risks: tuple[float, ...]
+    coverages: tuple[float, ...]
+
+    def __getitem__(self, name: str) -> ModelEvaluation:
+        return next(m for m in self.models if m.name == name)
+
+
+def measure(
+    confidence: Float32[Array, " n"],
+    loss: Float[Array, " n"],
+    *,
+    groups: Array | None = None,
+    risks: Sequence[float] = RISKS,
+    coverages: Sequence[float] = COVERAGES,
+) -> Measures:
+    """Every measure of one score on one data set.
+
+    Args:
+        confidence: Shape (n,), larger is more certain.
+        loss: Shape (n,).
+        groups: Shape (n,): rows that are not independent, for the standard error.
+        risks: Levels of coverage_at_risk.
+        coverages: Levels of risk_at_coverage.
+
+    >>> round(measure(np.float32([3, 2, 1]), np.array([0, 0, 1])).aurc, 4)
+    0.1111
+    """
+    independent = len(loss) if groups is None else len(np.unique(groups))
+    return Measures(
+        curves.aurc(confidence, loss),
+        standard_error(confidence, loss, groups=groups) if independent > 1 else float("nan"),
+        curves.e_aurc(confidence, loss),
+        curves.n_aurc(confidence, loss),
+        curves.augrc(confidence, loss),
+        {r: curves.coverage_at_risk(confidence, loss, r) for r in risks},
+        {c: curves.risk_at_coverage(confidence, loss, c) for c in coverages},
+    )
+
+
+def measure_file(
+    file: LogitsFile,
+    scores: Sequence[Score] = (MSP,),
+    *,
+    risks: Sequence[float] = RISKS,
+    coverages: Sequence[float] = COVERAGES,
+) -> FileMeasures:
+    """Measure scores on a labelled file."""
+    flat = file.predictions()
+    z, labels = flat.labelled()
+    loss = (predict(z) != labels).astype(np.float64)
+    measures = {
+        str(s): measure(s(z), loss, groups=flat.groups, risks=risks, coverages=coverages)
+        for s in scores
+    }
+    return FileMeasures(file.name, len(loss), z.shape[1], float(1 - loss.mean()), measures)
+
+
+def evaluate(
+    models: Mapping[str, Mapping[str, Data]],
+    *,
+    target_risk: float = 0.05,
+    delta: float = 0.05,
+    risks: Sequence[float] = RISKS,
+    coverages: Sequence[float] = COVERAGES,
+    seed: int = 0,
+) -> Evaluation:
+    """Repair, select and measure every model on its three splits.
+
+    Score and threshold come from `tune` and `calibrate`; every number of the result is of
+    `test`, on which nothing was chosen.
+
+    Args:
+        models: Name -> {"tune": ..., "calibrate": ..., "test": ...}, each (logits, labels)
+            or a `LogitsFile`.
+        target_risk: Of the threshold.
+        delta: The probability that the promise fails.
+        risks: Levels of coverage_at_risk.
+        coverages: Levels of risk_at_coverage.
+        seed: Of the folds of the fallback test.
+
+    Raises:
+        InputError: No model, a split is missing, malformed input, or splits that overlap.
+    """
+    if not models:
+        raise InputError("expected at least one model, got none")
+    levels = {"risks": tuple(risks), "coverages": tuple(coverages)}
+    done = []
+    for name, splits in models.items():
+        missing = {"tune", "calibrate", "test"} - set(splits)
+        if missing:
+            raise InputError(f"model {name!r}: expected a {sorted(missing)[0]} split, got none")
+        done.append(_evaluate_model(name, splits, target_risk, delta, levels, seed))
+    return Evaluation(tuple(done), target_risk, delta, **levels)
+
+
+def _evaluate_model(
+    name: str,
+    splits: Mapping[str, Data],
+    target_risk: float,
+    delta: float,
+    levels: dict[str, Any],
+    seed: int,
+) -> ModelEvaluation:
+    tune, calibrate, test = (as_file(splits[s], s) for s in ("tune", "calibrate", "test"))
+    for split, other in (("tune", tune), ("calibrate", calibrate)):
+        if other.logits.shape[1] != test.logits.shape[1]:
+            shapes = f"{other.logits.shape[1]} and {test.logits.shape[1]}"
+            raise InputError(
+                f"model {name!r}: expected {split} and test of the same number of classes, "
+                f"got {shapes}"
+            )
+        if shared := overlap(other, test):
+            raise InputError(f"model {name!r}: expected disjoint {split} and test, got {shared}")
+    tuned, selection, rejector = choose(
+        tune, calibrate, target_risk=target_risk, delta=delta, seed=seed
+    )
+    z, labels = test.labelled()
+    loss = (predict(z) != labels).astype(np.float64)
+    msp, confidence = MSP(z), tuned.score(z)
+    accept = confidence >= np.float32(selection.threshold)
+    probability = as_probability(msp)
+    return ModelEvaluation(
+        name=name,
+        classes=z.shape[1],
+        accuracy=float(1 - loss.mean()),
+        tuned=tuned,
+        selection=selection,
+        rejector=rejector,
+        before=measure(msp, loss, groups=test.groups, **levels),
+        after=measure(confidence, loss, groups=test.groups, **levels),
+        repair=compare(confidence, loss, msp, loss, groups=test.groups),
+        accepted=int(accept.sum()),
+        errors=int(loss[accept].sum()),
+        loss=loss,
+        msp=msp,
+        confidence=confidence,
+        max_logit=max_logit(z, center=True),
+        ece=calibration.ece(probability, loss),
+        digests={"tune": tune.digest, "calibrate": calibrate.digest, "test": test.digest},
+        sizes={"tune": len(tune), "calibrate": len(calibrate), "test": len(test)},
+    )

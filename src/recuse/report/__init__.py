@@ -1,0 +1,50 @@
+"""Evaluation -> one self-contained HTML page.
+
+prepare    Evaluation -> the plain data of every picture
+datasets   plain data -> the columns that the page holds
+charts     Vega-Lite specifications; bin_charts those over bins of MSP
+words      what the data says, in sentences
+tables     what stands behind the pictures, in figures
+notation   how a number is written
+runtime    the JavaScript that draws the charts, inlined once
+page       all of it -> HTML
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from recuse._files import write_text
+from recuse.evaluation import Evaluation
+from recuse.report.notation import Table
+
+__all__ = ["Table", "report"]
+
+
+def report(
+    evaluation: Evaluation,
+    path: str | os.PathLike,
+    *,
+    title: str = "Selective classification report",
+    lead: Sequence[str] = (),
+    tables: Sequence[Table] = (),
+) -> None:
+    """Write an evaluation as one HTML file that opens without a network.
+
+    The answer first, then the numbers, then the pictures. Curves are thinned for drawing,
+    never for the numbers. The same evaluation gives the same bytes.
+
+    Args:
+        evaluation: From `recuse.evaluate`.
+        path: The file to write, whole or not at all.
+        title: Of the page.
+        lead: Plain sentences shown first; written from the evaluation if empty.
+        tables: Further tables, shown after that of the models.
+
+    Raises:
+        InputError: `path` is a folder.
+    """
+    from recuse.report.page import render
+
+    write_text(path, render(evaluation, title=title, lead=lead, tables=tables))

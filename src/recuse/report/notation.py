@@ -1,0 +1,87 @@
+"""How the page writes numbers: every figure a reader sees is formatted here.
+
+Rates come as fractions and leave as percent; areas leave as AURC x1000.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from recuse.intervals import Comparison
+
+SPACE = "\u00a0"  # keeps a number and its unit on one line
+UNDEFINED = "–"
+
+
+class Table(NamedTuple):
+    """A table of plain strings; its first column names the rows."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def percent(x: float) -> str:
+    """A measured rate, to three figures: 83.1 %, 5.32 %, 0.25 %."""
+    if math.isnan(x):
+        return UNDEFINED
+    value = 100 * x
+    if value in (0, 100):
+        return f"{value:.0f}{SPACE}%"
+    return f"{value:.1f}{SPACE}%" if value >= 10 else f"{value:.2f}{SPACE}%"
+
+
+def level(x: float) -> str:
+    """A rate that was asked for, as it was asked: 5 %, 0.1 %."""
+    return f"{100 * x:.4g}{SPACE}%"
+
+
+def area(x: float) -> str:
+    """An area under a curve, x1000."""
+    return f"{1000 * x:.1f}".replace("-", "−")
+
+
+def area_with_error(x: float, standard_error: float) -> str:
+    """An area and its standard error, x1000."""
+    return area(x) if math.isnan(standard_error) else f"{area(x)} ± {area(standard_error)}"
+
+
+def interval(comparison: Comparison) -> str:
+    """The 95 % interval of a paired difference of areas, x1000."""
+    if math.isnan(comparison.low):
+        return UNDEFINED
+    return f"[{area(comparison.low)},{SPACE}{area(comparison.high)}]"
+
+
+def p_value(p: float) -> str:
+    """p = 0.012; p < 0.001 under that."""
+    if math.isnan(p):
+        return f"p{SPACE}{UNDEFINED}"
+    return f"p{SPACE}<{SPACE}0.001" if p < 0.001 else f"p{SPACE}={SPACE}{p:.2g}"
+
+
+def count(n: int) -> str:
+    """12,345."""
+    return f"{n:,}"
+
+
+def plural(n: int, noun: str) -> str:
+    """1 bin, 2 bins."""
+    return f"{count(n)} {noun}{'' if n == 1 else 's'}"
+
+
+def number(x: float) -> str:
+    """A quantity without a unit: a threshold, a logit."""
+    return f"{x:.6g}".replace("-", "−").replace("inf", "∞")
+
+
+def logit(x: float) -> str:
+    """A mean logit, or a difference of two."""
+    return f"{x:.3f}".replace("-", "−")
+
+
+def prose(text: str) -> str:
+    """A sentence from the library, set: units stay with their number, +- is one sign."""
+    return text.replace("+-", "±").replace(" %", f"{SPACE}%")

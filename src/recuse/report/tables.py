@@ -1,0 +1,45 @@
+"""The tables that stand behind the charts: every picture can be read without seeing it."""
+
+from __future__ import annotations
+
+from recuse.report.notation import Table, count, level, logit, percent
+from recuse.report.prepare import COVERAGES, ModelData
+from recuse.scores import as_probability
+
+
+def curve_table(models: tuple[ModelData, ...]) -> Table:
+    """Risk at fixed coverages, one row for each curve."""
+    rows = [
+        (f"{m.result.name}, {curve.score}", *map(percent, curve.risks))
+        for m in models
+        for curve in m.curves
+    ]
+    header = ("Coverage", *map(level, COVERAGES))
+    return Table("Risk at the smallest reachable coverage that is at least as large", header, rows)
+
+
+def fingerprint_table(model: ModelData) -> Table:
+    """Mean and spread of the maximum logit in every bin of MSP."""
+    rows = [
+        (kind, percent(float(as_probability(msp))), *map(logit, (mean, over, spread)), count(n))
+        for kind in ("right", "wrong")
+        for msp, mean, over, spread, n in zip(*getattr(model.fingerprint, kind))
+    ]
+    header = ("Predictions", "MSP", "Mean maximum logit", "Above right ones", "Spread", "Count")
+    return Table("Centred maximum logit in bins of MSP", header, rows)
+
+
+def bin_table(model: ModelData) -> Table:
+    """Stated and observed probability of being right."""
+    rows = [(percent(q), percent(right), count(n)) for q, right, n in zip(*model.reliability)]
+    return Table("Reliability of MSP", ("Mean MSP", "Fraction right", "Count"), rows)
+
+
+def split_table(models: tuple[ModelData, ...]) -> Table:
+    """Sizes and digests of the splits."""
+    rows = [
+        (m.result.name, split, count(m.result.sizes[split]), m.result.digests[split])
+        for m in models
+        for split in ("tune", "calibrate", "test")
+    ]
+    return Table("Predictions and digest of each split", ("Model", "Split", "Size", "Digest"), rows)

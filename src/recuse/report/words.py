@@ -1,0 +1,161 @@
+"""What the data says, in sentences: only what is true of this evaluation."""
+
+from __future__ import annotations
+
+import math
+
+from recuse.evaluation import ModelEvaluation
+from recuse.report.notation import (
+    area,
+    count,
+    interval,
+    level,
+    logit,
+    number,
+    p_value,
+    percent,
+    plural,
+    prose,
+)
+from recuse.report.prepare import LOW_COVERAGE, Fingerprint, ModelData
+from recuse.scores import as_probability
+from recuse.tune import MSP
+
+SHOWN = 0.05  # two-sided p-value under which a difference is called shown
+
+
+def lead(models: tuple[ModelData, ...]) -> list[str]:
+    """What to deploy, what it promises, and what was wrong with the naive choice."""
+    best = min(models, key=lambda m: _tune_aurc(m.result))
+    others = [m.result for m in models if m is not best]
+    feasible = [m.name for m in others if m.selection.feasible]
+    repaired = [m.name for m in others if m.repaired]
+    sentences = [_deploy(best.result, len(models)), _promise(best.result), naive(best)]
+    if feasible and not best.result.selection.feasible:
+        sentences.append(
+            f"A threshold exists for {', '.join(feasible)}; whoever turns to it now should "
+            "fit it on new calibrate data, since this choice has seen the present one."
+        )
+    if repaired:
+        sentences.append(f"MSP was replaced for {', '.join(repaired)}.")
+    return sentences
+
+
+def _tune_aurc(m: ModelEvaluation) -> float:
+    return next(value for score, value in m.tuned.table if score == m.tuned.score)
+
+
+def _deploy(m: ModelEvaluation, models: int) -> str:
+    among = f" (of {models} models the one with the smallest AURC on the tune split)"
+    model = m.name + among * (models > 1)
+    if not m.selection.feasible:
+        target = level(m.selection.guarantee.target_risk)
+        return f"No threshold for {model} can promise a risk of {target}: do not deploy it yet."
+    if m.selection.guarantee.void:
+        return f"Do not rely on a threshold for {model}: its guarantee is void."
+    return f"Deploy {model}: accept a prediction when {rule(m)}."
+
+
+def _promise(m: ModelEvaluation) -> str:
+    g = m.selection.guarantee
+    if not m.selection.feasible or g.void:
+        return prose(str(m.selection))
+    return (
+        f"With {level(1 - g.delta)} confidence at most {level(g.target_risk)} of accepted "
+        f"predictions are wrong; {_first_lower(outcome(m))}"
+    )
+
+
+def rule(m: ModelEvaluation) -> str:
+    """When a prediction is accepted."""
+    threshold = m.selection.threshold
+    if m.tuned.score != MSP:
+        return f"{m.tuned.score} ≥ {number(threshold)}"
+    probability = float(as_probability(threshold))
+    return f"MSP ≥ {number(probability)} (log-odds {number(threshold)})"
+
+
+def outcome(m: ModelEvaluation) -> str:
+    """What the fitted threshold did on the test split."""
+    if not m.selection.feasible:
+        return f"Without a threshold, all {count(m.n)} test predictions are abstained."
+    if not m.accepted:
+        return f"On the test split none of {count(m.n)} predictions was accepted."
+    risk, target = m.errors / m.accepted, m.selection.guarantee.target_risk
+    side = "under" if risk < target else "at" if risk == target else "over"
+    return (
+        f"On the test split {percent(m.accepted / m.n)} were accepted "
+        f"({count(m.accepted)} of {count(m.n)}), and {percent(risk)} of these were wrong "
+        f"({count(m.errors)}): {side} the target of {level(target)}."
+    )
+
+
+def naive(model: ModelData) -> str:
+    """What ranking by MSP costs this model, or that it costs nothing."""
+    m = model.result
+    if not m.repaired:
+        return f"Ranking by MSP needs no repair for {m.name}: {_clause(m.tuned.reason)}."
+    before, after = model.low_risk
+    areas = (
+        f"AURC ×1000 is {area(m.before.aurc)} with MSP and {area(m.after.aurc)} "
+        f"with {m.tuned.score}"
+    )
+    gap = f"{area(m.repair.difference)} {interval(m.repair)}"
+    paired = f"difference {gap}, {p_value(m.repair.p_value)}"
+    if m.repair.p_value < SHOWN and m.repair.difference < 0:
+        return (
+            f"Ranking {m.name} by MSP lets more errors through: on the test split {areas} "
+            f"({paired}), and at {level(LOW_COVERAGE)} coverage {percent(before)} of accepted "
+            f"predictions are wrong against {percent(after)}."
+        )
+    verdict = (
+        "contradicts"
+        if m.repair.difference > 0 and m.repair.p_value < SHOWN
+        else "does not confirm"
+    )
+    return (
+        f"The tune split replaced MSP for {m.name}, but the test split {verdict} the gain: "
+        f"{areas} ({paired})."
+    )
+
+
+def score(m: ModelEvaluation) -> str:
+    """The chosen score, and why."""
+    if m.repaired:
+        return prose(f"{m.tuned.reason}.")
+    return f"MSP kept: {_clause(m.tuned.reason)}."
+
+
+def reading(f: Fingerprint, repaired: bool) -> str:
+    """What the fingerprint of one model shows, and no more."""
+    if math.isnan(f.excess):
+        return "Too few right or wrong predictions of equal MSP to compare."
+    bins = len(f.wrong.msp)
+    size = f" ({abs(f.excess) / f.spread:.2f} standard deviations)" if f.spread > 0 else ""
+    seen = (
+        f"Wrong predictions have a maximum logit {logit(abs(f.excess))} "
+        f"{'larger' if f.excess > 0 else 'smaller'} than right ones of equal MSP on average"
+        f"{size}; it is larger in {f.larger} of {plural(bins, 'bin')}."
+    )
+    return f"{seen} {_verdict(f.excess > 0 and 2 * f.larger > bins, repaired)}"
+
+
+def _verdict(larger: bool, repaired: bool) -> str:
+    if larger and repaired:
+        return "This is the fingerprint of label smoothing, and what the repair uses."
+    if larger:
+        return "Yet no normalised score is shown to rank better: no damage is claimed."
+    if repaired:
+        return (
+            "This is not the fingerprint of label smoothing; the repair helps for another reason."
+        )
+    return "This is not the fingerprint of label smoothing."
+
+
+def _clause(reason: str) -> str:
+    """The reason behind a kept MSP, without its prefix."""
+    return prose(reason.removeprefix("MSP: "))
+
+
+def _first_lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]

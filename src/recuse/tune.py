@@ -1,0 +1,194 @@
+"""Repair: choose the confidence score on the tune split, or keep MSP and say why.
+
+n = examples, K = classes, m = candidate scores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recuse._check import InputError, check_groups, check_labels, check_logits
+from recuse._files import digest
+from recuse.curves import aurc
+from recuse.intervals import influence, variance_of_mean
+from recuse.scores import Score, logit_norms, predict
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+MSP = Score("msp")
+ORDERS = (*range(1, 11), math.inf)
+FOLDS = 5
+Z_SWITCH = 1.6448536269514722  # one-sided 5 %
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The score to use, and the evidence for it."""
+
+    score: Score
+    reason: str  # one sentence, for people
+    table: tuple[tuple[Score, float], ...]  # every candidate with its AURC on the tune split
+    gain: float  # cross-fitted: AURC of MSP minus that of the best candidate, > 0 is better
+    gain_se: float
+    n: int
+    digest: str  # of the tune split
+
+    @property
+    def repaired(self) -> bool:
+        """Whether MSP was replaced."""
+        return self.score != MSP
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "score": self.score.to_dict(),
+            "reason": self.reason,
+            "gain": self.gain,
+            "gain_se": self.gain_se,
+            "n": self.n,
+            "digest": self.digest,
+        }
+
+
+def default_candidates(num_classes: int) -> tuple[Score, ...]:
+    """Norms of order 1..10 and infinity, centred or not; none for two classes.
+
+    With two classes a centred norm is constant and an uncentred one depends on a shift
+    that training does not determine.
+
+    >>> len(default_candidates(10)), default_candidates(2)
+    (22, ())
+    """
+    if num_classes == 2:
+        return ()
+    return tuple(
+        Score("logit_norm", {"p": p, "center": center}) for center in (True, False) for p in ORDERS
+    )
+
+
+def tune(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    candidates: Sequence[Score] | None = None,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+) -> Tuned:
+    """Choose the score with the smallest AURC, and use it only if it really beats MSP.
+
+    The best of many candidates always looks better on the rows that chose it. So the gain
+    is judged by cross-fitting: choose on four fifths of the rows, compare with MSP on the
+    fifth, pool the five paired differences, and switch if they exceed 1.645 standard errors
+    (one-sided 5 %). The score is then chosen on all rows. The order of the rows is
+    irrelevant.
+
+    Args:
+        logits: Shape (n, K, ...), of data that was not used for training.
+        labels: Shape (n, ...).
+        candidates: Scores to try in place of MSP; `default_candidates` if None.
+        groups: Shape (n,) or that of `labels`: rows of one group stay in one fold.
+        seed: Of the folds.
+
+    Raises:
+        InputError: Malformed input.
+
+    References:
+        Cattelan & Silva, UAI 2024 (the norm and the fallback); Xia et al., ICLR 2025.
+    """
+    z = check_logits(logits)
+    y = check_labels(labels, z)
+    if candidates is None:
+        candidates = default_candidates(z.shape[1])
+    fallback = _reason_not_to_try(z, y, candidates)
+    confidence = confidences(z, (MSP, *candidates))
+    loss = (predict(z) != y).ravel().astype(np.float64)
+    code = np.arange(loss.size) if groups is None else check_groups(_per_row(groups, y), loss.size)
+    if groups is None:  # folds must not depend on the order of the rows
+        code[np.lexsort((loss, *confidence))] = np.arange(loss.size)
+    order = np.lexsort((loss, *confidence, code))
+    confidence, loss, code = confidence[:, order], loss[order], code[order]
+
+    areas = [aurc(c, loss) for c in confidence]
+    table = tuple(zip((MSP, *candidates), areas))
+    if fallback is None and code.max() + 1 < 2 * FOLDS:
+        fallback = f"MSP: too few independent rows to judge a repair ({code.max() + 1})"
+    if fallback is not None:
+        return Tuned(MSP, fallback, table, 0.0, 0.0, loss.size, digest(z, y))
+    gain, se = _crossfitted_gain(confidence, loss, code, seed)
+    best = candidates[int(np.argmin(areas[1:]))]
+    helps = gain > Z_SWITCH * se
+    reason = _verdict(best, gain / areas[0], se / areas[0], helps)
+    return Tuned(best if helps else MSP, reason, table, gain, se, loss.size, digest(z, y))
+
+
+def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]:
+    """Confidence of every prediction under each score; norms share one pass over the logits."""
+    out = np.empty((len(scores), logits.size // logits.shape[1]), np.float32)
+    norms: dict[bool, list[int]] = {True: [], False: []}
+    for i, score in enumerate(scores):
+        if score.name == "logit_norm":
+            norms[bool(score.params.get("center", True))].append(i)
+        else:
+            out[i] = score(logits).ravel()
+    for center, rows in norms.items():
+        if rows:
+            ps = [scores[i].params.get("p", 4) for i in rows]
+            out[rows] = logit_norms(logits, ps=ps, center=center).reshape(len(rows), -1)
+    return out
+
+
+def _reason_not_to_try(z: Array, y: Array, candidates: Sequence[Score]) -> str | None:
+    if z.shape[1] == 2 and not candidates:
+        return "MSP: with two classes a normalised maximum logit is constant"
+    if not candidates:
+        return "MSP: no candidate to compare with"
+    errors = int((predict(z) != y).sum())
+    if errors in (0, y.size):
+        return f"MSP: {errors} of {y.size} tune predictions are wrong, so no order can be preferred"
+    return None
+
+
+def _verdict(best: Score, gain: float, se: float, helps: bool) -> str:
+    """The outcome in words; gain and its standard error relative to the AURC of MSP."""
+    size = f"{100 * abs(gain):.1f} % +- {100 * se:.1f} %, cross-fitted on the tune split"
+    if helps:
+        return f"{best}: lowers AURC by {size}"
+    if gain > 0:
+        return f"MSP: a gain from {best} is not shown ({size})"
+    return f"MSP: the best candidate, {best}, raises AURC ({size})"
+
+
+def _per_row(groups: ArrayLike, labels: Array) -> Array:
+    """Groups of rows (n,) spread over the trailing axes of the labels."""
+    g = np.asarray(groups)
+    if g.shape == labels.shape:
+        return g.ravel()
+    if g.shape != labels.shape[:1]:
+        raise InputError(f"expected `groups` of shape {labels.shape[:1]}, got {g.shape}")
+    return np.broadcast_to(g.reshape(-1, *(1,) * (labels.ndim - 1)), labels.shape).ravel()
+
+
+def _crossfitted_gain(
+    confidence: Float[Array, "m n"], loss: Float[Array, " n"], code: Array, seed: int
+) -> tuple[float, float]:
+    """AURC of MSP (row 0) minus that of the candidate chosen on the other folds; pooled."""
+    clusters = int(code.max()) + 1
+    fold = np.random.default_rng(seed).permutation(clusters)[code] % FOLDS
+    gain = variance = 0.0
+    for f in range(FOLDS):
+        held, rest = fold == f, fold != f
+        best = 1 + int(np.argmin([aurc(c[rest], loss[rest]) for c in confidence[1:]]))
+        share = held.mean()
+        a, b = confidence[0, held], confidence[best, held]
+        l = loss[held]
+        gain += share * (aurc(a, l) - aurc(b, l))
+        variance += share**2 * variance_of_mean(influence(a, l) - influence(b, l), code[held])
+    return float(gain), float(np.sqrt(variance))

@@ -1,0 +1,167 @@
+"""The definitions, in the slowest obvious way: plain loops over Python floats.
+
+Benchmarks and tests share them; nothing here imports recuse.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+Numbers = Sequence[float]
+
+
+def by_confidence(confidence: Numbers, loss: Numbers) -> list[tuple[float, list[float]]]:
+    """Distinct confidences, decreasing, each with the losses that it carries."""
+    return [
+        (c, [l for d, l in zip(confidence, loss) if d == c])
+        for c in sorted(set(confidence), reverse=True)
+    ]
+
+
+def operating_points(confidence: Numbers, loss: Numbers) -> list[tuple[int, float]]:
+    """(accepted, summed loss) for every threshold."""
+    points, accepted, total = [], 0, Fraction(0)
+    for _, losses in by_confidence(confidence, loss):
+        accepted += len(losses)
+        total += sum(map(Fraction, losses))
+        points.append((accepted, total))
+    return points
+
+
+def aurc(confidence: Numbers, loss: Numbers) -> float:
+    """Mean of the risk of the first k, k = 1..n; a tie counts as the mean over its orders.
+
+    In the mean over orders, the j-th of a tie of m carries the tie's mean loss.
+    """
+    done, total, area = 0, Fraction(0), Fraction(0)
+    for _, losses in by_confidence(confidence, loss):
+        mean = sum(map(Fraction, losses)) / len(losses)
+        for _ in losses:
+            done += 1
+            total += mean
+            area += total / done
+    return float(area / done)
+
+
+def aurc_over_all_orders(confidence: Numbers, loss: Numbers) -> float:
+    """The same by brute force: every order that sorts the confidences, averaged."""
+    areas = []
+    for order in itertools.permutations(range(len(loss))):
+        if all(confidence[a] >= confidence[b] for a, b in itertools.pairwise(order)):
+            total, area = 0.0, 0.0
+            for k, i in enumerate(order, 1):
+                total += loss[i]
+                area += total / k
+            areas.append(area / len(loss))
+    return math.fsum(areas) / len(areas)
+
+
+def augrc(confidence: Numbers, loss: Numbers) -> float:
+    done, total, area = 0, Fraction(0), Fraction(0)
+    for _, losses in by_confidence(confidence, loss):
+        mean = sum(map(Fraction, losses)) / len(losses)
+        for _ in losses:
+            done += 1
+            total += mean
+            area += total
+    return float(area / done / done)
+
+
+def oracle(loss: Numbers) -> float:
+    """AURC of the best order."""
+    return aurc([-l for l in loss], loss)
+
+
+def e_aurc(confidence: Numbers, loss: Numbers) -> float:
+    return aurc(confidence, loss) - oracle(loss)
+
+
+def n_aurc(confidence: Numbers, loss: Numbers) -> float:
+    return e_aurc(confidence, loss) / (math.fsum(loss) / len(loss) - oracle(loss))
+
+
+def coverage_at_risk(confidence: Numbers, loss: Numbers, risk: float) -> float:
+    n = len(loss)
+    reached = [k / n for k, e in operating_points(confidence, loss) if float(e) / k <= risk]
+    return max(reached, default=0.0)
+
+
+def risk_at_coverage(confidence: Numbers, loss: Numbers, coverage: float) -> float:
+    n = len(loss)
+    return next(float(e) / k for k, e in operating_points(confidence, loss) if k / n >= coverage)
+
+
+# Scores of one row of logits, straight from the formula
+
+
+def softmax(z: Numbers) -> list[float]:
+    top = max(z)
+    odds = [math.exp(x - top) for x in z]
+    return [o / math.fsum(odds) for o in odds]
+
+
+def msp(z: Numbers) -> float:
+    """Log-odds of the largest probability."""
+    top = max(range(len(z)), key=lambda i: (z[i], -i))
+    return z[top] - logsumexp([x for i, x in enumerate(z) if i != top])
+
+
+def logsumexp(z: Numbers) -> float:
+    top = max(z)
+    return top + math.log(math.fsum(math.exp(x - top) for x in z))
+
+
+def max_logit(z: Numbers) -> float:
+    return max(z)
+
+
+def margin(z: Numbers) -> float:
+    first, second = sorted(z, reverse=True)[:2]
+    return first - second
+
+
+def entropy(z: Numbers) -> float:
+    """Negative, so that larger is more certain."""
+    return math.fsum(p * math.log(p) for p in softmax(z) if p > 0)
+
+
+def gini(z: Numbers) -> float:
+    return math.fsum(p * p for p in softmax(z)) - 1
+
+
+def energy(z: Numbers, temperature: float) -> float:
+    return temperature * logsumexp([x / temperature for x in z])
+
+
+def norm_ratio(z: Numbers, p: float, center: bool) -> float:
+    """max(v) / ||v||_p, the textbook form."""
+    mean = math.fsum(z) / len(z) if center else 0.0
+    v = [x - mean for x in z]
+    size = max(map(abs, v)) if p == math.inf else math.fsum(abs(x) ** p for x in v) ** (1 / p)
+    return max(v) / size
+
+
+# Binomial tails in exact arithmetic
+
+
+def binomial_cdf(k: int, n: int, risk: Fraction) -> Fraction:
+    """P(Bin(n, risk) <= k)."""
+    return sum(
+        (math.comb(n, i) * risk**i * (1 - risk) ** (n - i) for i in range(k + 1)), Fraction(0)
+    )
+
+
+def crossing_probability(boundary: Sequence[int], risk: float) -> float:
+    """P(the walk of Bernoulli(risk) errors is at or below the boundary at some step)."""
+    alive, crossed = {0: 1.0}, 0.0
+    for limit in boundary:
+        following: dict[int, float] = {}
+        for e, p in alive.items():
+            following[e] = following.get(e, 0.0) + p * (1 - risk)
+            following[e + 1] = following.get(e + 1, 0.0) + p * risk
+        crossed += math.fsum(p for e, p in following.items() if e <= limit)
+        alive = {e: p for e, p in following.items() if e > limit}
+    return crossed

@@ -1,0 +1,31 @@
+"""Small made-up splits: logits whose largest entry is wrong more often when it is small."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def sample(n=400, classes=5, seed=0, dtype=np.float32):
+    """Logits (n, K) of `dtype` and labels (n,)."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n)
+    logits = rng.normal(size=(n, classes))
+    logits[np.arange(n), labels] += rng.uniform(0, 6, n)
+    return logits.astype(dtype), labels
+
+
+def pixels(n=12, classes=3, side=6, seed=0, dtype=np.float32):
+    """Logits (n, K, H, W) and labels (n, H, W)."""
+    logits, labels = sample(n * side * side, classes, seed, dtype)
+    shape = (n, side, side)
+    return np.ascontiguousarray(np.moveaxis(logits.reshape(*shape, -1), -1, 1)), labels.reshape(
+        shape
+    )
+
+
+def one_column(n=400, seed=0, dtype=np.float32):
+    """Logits (n, 1) of a binary head and labels (n,)."""
+    rng = np.random.default_rng(seed)
+    z = 3 * rng.normal(size=n)
+    labels = (rng.uniform(size=n) < 1 / (1 + np.exp(-z))).astype(np.int64)
+    return z.astype(dtype)[:, None], labels

@@ -1,0 +1,602 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from recuse import Rejector, __version__, cli, read_logits, write_logits
+from recuse.evaluation import measure_file
+from recuse.scores import Score
+from samples import one_column, pixels, sample
+
+SCORES = ["aurc", "aurc_se", "e_aurc", "n_aurc", "augrc", "coverage_at_risk", "risk_at_coverage"]
+
+
+@pytest.fixture
+def recuse(tmp_path, monkeypatch, capsys):
+    """Run the command line in tmp_path: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["recuse", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return (end.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three splits in tmp_path and the names that are there."""
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        write_logits(tmp_path / f"{name}.npz", *sample(400, seed=seed))
+    return {"tune.npz", "calibrate.npz", "test.npz"}
+
+
+FIT = ("fit", "--tune", "tune.npz", "--calibrate", "calibrate.npz", "--target-risk", 0.2)
+
+
+def plain(text):
+    return json.loads(text, parse_constant=pytest.fail)
+
+
+def one_line(answer, *words, code=2):
+    """Exit code, nothing on stdout, one line on stderr that holds every word."""
+    rc, out, err = answer
+    assert (rc, out) == (code, "")
+    assert err.startswith("recuse: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    for word in words:
+        assert word in err
+
+
+def process(*arguments, cwd):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "recuse", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+# Real processes
+
+
+def test_the_module_runs_and_tells_its_version(tmp_path):
+    assert process("--version", cwd=tmp_path) == (0, f"recuse {__version__}\n", "")
+
+
+def test_a_process_fits_predicts_and_reads_its_own_file(tmp_path, files):
+    rc, out, err = process(*FIT, cwd=tmp_path)
+    assert (rc, err) == (0, "")
+    assert "With 95 % confidence, at most 20 % of accepted predictions are wrong" in out
+    rc, out, err = process(
+        "predict", "rejector.json", "test.npz", "--out", "p.csv", "--json", cwd=tmp_path
+    )
+    assert (rc, err) == (0, "")
+    assert plain(out)["n"] == 400
+    assert {p.name for p in tmp_path.iterdir()} == files | {"rejector.json", "p.csv"}
+
+
+def test_a_process_says_no_with_exit_code_1_and_writes_nothing(tmp_path, files):
+    rc, out, err = process(*FIT[:-1], 0.001, cwd=tmp_path)
+    assert (rc, err) == (1, "")
+    assert "Infeasible: no threshold can promise a risk of 0.1 %" in out
+    assert {p.name for p in tmp_path.iterdir()} == files
+
+
+def test_a_process_refuses_a_damaged_file_in_one_line(tmp_path):
+    write_logits(tmp_path / "a.npz", *sample(30))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:300])
+    one_line(process("evaluate", "cut.npz", cwd=tmp_path), "cut.npz: cannot be read as npz")
+
+
+# Bad input
+
+
+def bad_values(value):
+    z, y = sample(20)
+    z[7, 2] = value
+    return {"logits": z, "labels": y}
+
+
+Z, Y = sample(20)
+BAD = {
+    "NaN": (bad_values(np.nan), ["without NaN", "row 7"]),
+    "inf": (bad_values(np.inf), ["without NaN or +inf", "row 7"]),
+    "-inf": (bad_values(-np.inf), ["finite `logits`", "row 7"]),
+    "label": ({"logits": Z, "labels": np.where(np.arange(20) == 3, 5, Y)}, ["0..4", "5 at row 3"]),
+    "float labels": ({"logits": Z, "labels": Y * 1.0}, ["integer dtype", "float64"]),
+    "lengths": ({"logits": Z, "labels": Y[:9]}, ["(20,)", "(9,)"]),
+    "shape": ({"logits": Z[0], "labels": Y}, ["(n, K, ...)", "(5,)"]),
+    "no rows": ({"logits": Z[:0], "labels": Y[:0]}, ["at least one row"]),
+    "one column": ({"logits": Z[:, :1], "labels": Y}, ["K >= 2", "--binary"]),
+    "no logits": ({"labels": Y}, ["an array `logits`", "got labels"]),
+    "unknown": ({"logits": Z, "labels": Y, "extra": Y}, ["got extra"]),
+    "pickle": ({"logits": Z, "labels": np.array([{}] * 20, object)}, ["allow_pickle=False"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_for_every_command_and_nothing_is_written(
+    case, recuse, files, tmp_path
+):
+    fields, words = BAD[case]
+    assert recuse(*FIT)[0] == 0
+    np.savez(tmp_path / "bad.npz", **fields)
+    before = sorted(tmp_path.iterdir())
+    for command in (
+        ("evaluate", "tune.npz", "bad.npz"),
+        ("split", "bad.npz"),
+        ("predict", "rejector.json", "bad.npz", "--out", "p.csv"),
+        ("fit", "--tune", "bad.npz", *FIT[3:], "--out", "r.json"),
+        ("fit", "--tune", "tune.npz", "--calibrate", "bad.npz", *FIT[5:], "--out", "r.json"),
+    ):
+        one_line(recuse(*command), "bad.npz: ", *words)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["none.npz", "folder.npz", "a.pt", "empty.npz", "two\nlines.npz"])
+def test_a_file_that_is_none_is_one_line(name, recuse, files, tmp_path):
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "empty.npz").touch()
+    (tmp_path / "a.pt").write_bytes((tmp_path / "tune.npz").read_bytes())
+    one_line(recuse("evaluate", name), name.replace("\n", " "))
+    one_line(recuse("predict", name, "test.npz"), name.replace("\n", " "))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("evaluate", "tune.npz", "--binary"), ["tune.npz: ", "a binary head", "(400, 5)"]),
+        (("evaluate", "tune.npz", "--probs"), ["tune.npz: ", "sum to 1", "rows 0, 1, 2, ..."]),
+        (("evaluate", "tune.npz", "--binary", "--probs"), ["--binary or --probs, got both"]),
+        (("evaluate", "p.npz", "--probs", "--score", "logit_norm"), ["got logit_norm", "shift"]),
+        (("evaluate", "tune.npz", "--score", "guess"), ["expected a score among", "'guess'"]),
+        (("evaluate", "tune.npz", "--score", ""), ["expected --score"]),
+        (("evaluate", "tune.npz", "--score", "logit_norm(p=x)"), ["'x'"]),
+        (("evaluate", "tune.npz", "--score", "logit_norm(p=0.5)"), [">= 1, got 0.5"]),
+        (("evaluate", "tune.npz", "--risk", "1,a"), ["numbers for --risk", "'1,a'"]),
+        (("evaluate", "tune.npz", "--risk", "nan"), ["`risk` in [0, 1], got nan"]),
+        (("evaluate", "tune.npz", "--coverage", "0"), ["`coverage` in (0, 1], got 0"]),
+        (("evaluate", "bare.npz"), ["bare.npz: expected `labels`, got logits alone"]),
+        (("evaluate", "tune.npz", "--ignore-index", "9", "void.npz"), ["void.npz: every label"]),
+        (("split", "tune.npz", "--parts", "a=0.5"), ["sum to 1"]),
+        (("split", "tune.npz", "--parts", "a=nan,b=0.5"), ["sum to 1"]),
+        (("split", "tune.npz", "--parts", "a=0.5,a=1"), ["names that differ"]),
+        (("split", "tune.npz", "--parts", "../a=1"), ["plain names", "'../a'"]),
+        (("split", "tune.npz", "--parts", "a"), ["--parts like"]),
+        (("split", "tune.npz", "--parts", "a=0.9999,b=0.0001"), ["tune.npz: part 'b'", "empty"]),
+        ((*FIT[:-1], 1.5), ["`target_risk` in (0, 1), got 1.5"]),
+        ((*FIT, "--delta", "0"), ["`delta`"]),
+        ((*FIT, "--method", "guess"), ["`method`", "'guess'"]),
+        ((*FIT[:4], "tune.npz", *FIT[5:]), ["disjoint", "the same data twice"]),
+        ((*FIT, "--out", "tune.npz/x/r.json"), ["tune.npz"]),
+        (("predict", "tune.npz", "test.npz"), ["tune.npz: expected a rejector"]),
+        (("predict", "r.json", "four.npz"), ["four.npz: ", "5 classes, as fitted, got 4"]),
+        (("predict", "r.json", "test.npz", "--out", "p.txt"), ["p.txt: ", ".csv, .parquet, .npz"]),
+        (("predict", "r.json", "test.npz", "--top", "6"), ["--top in 1..5, got 6"]),
+        (("predict", "r.json", "test.npz", "--classes", "four.txt"), ["four.txt: ", "5 class"]),
+        (("predict", "r.json", "test.npz", "--classes", "none.txt"), ["none.txt: No such file"]),
+        (("predict", "r.json", "pixels.npz", "--out", "p.csv"), ["p.csv: expected .npz"]),
+        (("predict", "r.json", "void.npz", "--ignore-index", "9", "--out", "p.csv"), ["void.npz"]),
+        (("report", "--model", "a"), ["--model NAME=DIR"]),
+        (("report", "--model", "a=splits"), ["splits: expected a tune file"]),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_nothing_is_written(command, words, recuse, files, tmp_path):
+    assert recuse(*FIT, "--out", "r.json")[0] == 0
+    write_logits(tmp_path / "bare.npz", Z)
+    write_logits(tmp_path / "void.npz", Z, np.full(20, 9), ignore_index=9)
+    write_logits(tmp_path / "four.npz", *sample(20, 4))
+    write_logits(tmp_path / "pixels.npz", *pixels(4, 5))
+    np.savez(tmp_path / "p.npz", logits=np.full((20, 5), 0.2), labels=Y)
+    (tmp_path / "four.txt").write_text("a\nb\nc\nd\n")
+    before = sorted(tmp_path.iterdir())
+    one_line(recuse(*command), *words)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", ["split tune.npz", "fit --tune tune.npz"])
+def test_a_negative_seed_is_bad_usage_and_no_crash(command, recuse, files):
+    rc, out, err = recuse(*command.split(), "--seed", "-1", *(FIT[3:] if "fit" in command else ()))
+    assert (rc, out) == (2, "")
+    assert "--seed" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["empty.npy", "pickled.npy", "float.npy", "short.txt", "no.txt"])
+def test_groups_that_cannot_be_read_are_one_line(name, recuse, files, tmp_path):
+    (tmp_path / "empty.npy").touch()
+    np.save(tmp_path / "pickled.npy", np.array([{}] * 400, object))
+    np.save(tmp_path / "float.npy", np.full(400, np.nan))
+    (tmp_path / "short.txt").write_text("a\nb\n")
+    one_line(recuse("evaluate", "tune.npz", "--groups", name), name)
+
+
+def test_existing_output_is_kept_unless_force_is_given(recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    assert recuse("split", "test.npz")[0] == 0
+    assert recuse("predict", "rejector.json", "test.npz", "--out", "p.csv")[0] == 0
+    outputs = [tmp_path / n for n in ("rejector.json", "splits/calibrate.npz", "p.csv")]
+    for command, path in zip(
+        (FIT, ("split", "test.npz"), ("predict", "rejector.json", "test.npz", "--out", "p.csv")),
+        outputs,
+    ):
+        whole = path.read_bytes()
+        if path.name != "rejector.json":
+            path.write_bytes(b"precious")
+        before = path.read_bytes()
+        one_line(recuse(*command), "exists: give --force to overwrite it")
+        assert path.read_bytes() == before
+        assert recuse(*command, "--force")[0] == 0
+        assert path.read_bytes() == whole or path.suffix == ".npz"
+
+
+def test_force_never_overwrites_an_input(recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    for command in (
+        (*FIT, "--out", "tune.npz"),
+        (*FIT, "--out", "../" + tmp_path.name + "/calibrate.npz"),
+        ("split", "test.npz", "--out", "."),
+        ("predict", "rejector.json", "test.npz", "--out", "test.npz"),
+    ):
+        one_line(recuse(*command, "--force"), "is an input: expected another place")
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_an_infeasible_target_never_touches_an_existing_rejector(recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    before = (tmp_path / "rejector.json").read_bytes()
+    rc, out, err = recuse(*FIT[:-1], 0.001, "--force", "--json")
+    assert (rc, err) == (1, "")
+    answer = plain(out)
+    assert (answer["feasible"], answer["out"], answer["threshold"]) == (False, None, None)
+    assert 0.001 < answer["smallest_target"] < 0.2
+    assert answer["rows_needed"] is None or answer["rows_needed"] > 400
+    assert (tmp_path / "rejector.json").read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == files | {"rejector.json"}
+
+
+# split
+
+
+def test_split_writes_disjoint_exhaustive_parts_by_group(recuse, tmp_path):
+    z, y = sample(300)
+    write_logits(tmp_path / "a.safetensors", z, y, groups=np.arange(300) // 3, ids=np.arange(300))
+    rc, out, err = recuse("split", "a.safetensors", "--json", "--seed", "3")
+    assert (rc, err) == (0, "")
+    parts = plain(out)["parts"]
+    assert [p["part"] for p in parts] == ["tune", "calibrate", "test"]
+    assert [p["n"] for p in parts] == [120, 120, 60]
+    read = [read_logits(tmp_path / p["file"]) for p in parts]
+    assert [f.digest for f in read] == [p["digest"] for p in parts]
+    assert sorted(np.concatenate([f.ids for f in read])) == list(range(300))
+    groups = [set(f.groups.tolist()) for f in read]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 100
+    for f in read:
+        np.testing.assert_array_equal(f.logits, z[f.ids])
+
+
+def test_split_cuts_pixel_files_by_image_and_keeps_a_binary_column(recuse, tmp_path):
+    z, y = pixels(10)
+    write_logits(tmp_path / "pixels.npz", z, y)
+    np.savez(tmp_path / "binary.npz", **dict(zip(("logits", "labels"), one_column(10))))
+    assert recuse("split", "pixels.npz", "--parts", "a=0.5,b=0.5", "--out", "p")[0] == 0
+    assert read_logits(tmp_path / "p" / "a.npz").logits.shape == (5, 3, 6, 6)
+    assert recuse("split", "binary.npz", "--parts", "a=0.5,b=0.5", "--binary")[0] == 0
+    assert np.load(tmp_path / "splits" / "a.npz")["logits"].shape == (5, 1)
+
+
+# evaluate
+
+
+def test_evaluate_prints_the_json_of_the_contract(recuse, files):
+    rc, out, err = recuse(
+        *("evaluate", "tune.npz", "test.npz", "--json", "--coverage", "0.8"),
+        *("--risk", "0.05", "--risk", "0.1,0.2"),
+        *("--score", "msp,logit_norm(p=3, center=true)", "--score", "entropy"),
+    )
+    assert (rc, err) == (0, "")
+    data = plain(out)
+    assert list(data) == ["files"]
+    assert [f["file"] for f in data["files"]] == ["tune.npz", "test.npz"]
+    scores = ["msp", "logit_norm(p=3, center=true)", "entropy"]
+    for f in data["files"]:
+        assert list(f) == ["file", "n", "classes", "accuracy", "scores"]
+        assert (f["n"], f["classes"]) == (400, 5)
+        assert list(f["scores"]) == scores
+        expected = measure_file(
+            read_logits(f["file"]),
+            [Score.parse(s) for s in scores],
+            risks=(0.05, 0.1, 0.2),
+            coverages=(0.8,),
+        )
+        assert f == expected.to_dict()
+        for measures in f["scores"].values():
+            assert list(measures) == SCORES
+            assert list(measures["coverage_at_risk"]) == ["0.05", "0.1", "0.2"]
+            assert list(measures["risk_at_coverage"]) == ["0.8"]
+
+
+def test_an_undefined_number_is_null_with_a_reason(recuse, tmp_path):
+    z, _ = sample(20)
+    write_logits(tmp_path / "right.npz", z, z.argmax(axis=1))
+    write_logits(tmp_path / "one.npz", z[:1], Y[:1])
+    rc, out, err = recuse("evaluate", "right.npz", "one.npz", "--json")
+    assert (rc, err) == (0, "")
+    right, one = (f["scores"]["msp"] for f in plain(out)["files"])
+    assert (right["aurc"], right["e_aurc"], right["n_aurc"]) == (0, 0, None)
+    assert "all losses are equal" in right["reason"]["n_aurc"]
+    assert one["aurc_se"] is None
+    assert "fewer than two" in one["reason"]["aurc_se"]
+    rc, out, err = recuse("evaluate", "right.npz", "one.npz")
+    assert (rc, err) == (0, "")
+    assert "nan" not in out.lower()
+
+
+def test_shuffled_rows_change_no_number_that_is_printed(recuse, tmp_path):
+    z, y = sample(200)
+    groups = np.repeat(np.arange(50), 4)
+    order = np.random.default_rng(0).permutation(200)
+    answers = []
+    for rows in (np.arange(200), order):
+        write_logits(tmp_path / "a.npz", z[rows], y[rows], groups=groups[rows])
+        answers.append(recuse("evaluate", "a.npz", "--json", "--score", "msp,gini"))
+    assert answers[0] == answers[1]
+
+
+def test_groups_from_a_file_widen_the_standard_error_only(recuse, tmp_path):
+    z, y = (np.repeat(a, 4, axis=0) for a in sample(100))
+    write_logits(tmp_path / "a.npz", z, y)
+    np.save(tmp_path / "g.npy", np.arange(400) // 4)
+    (tmp_path / "g.txt").write_text("".join(f"image {i // 4}\n" for i in range(400)))
+    alone, *grouped = (
+        plain(recuse("evaluate", "a.npz", "--json", *extra)[1])["files"][0]["scores"]["msp"]
+        for extra in ((), ("--groups", "g.npy"), ("--groups", "g.txt"))
+    )
+    assert grouped[0] == grouped[1]
+    assert grouped[0].pop("aurc_se") > 1.9 * alone.pop("aurc_se")
+    assert grouped[0] == alone
+
+
+# fit and predict
+
+
+def read_csv(path):
+    with path.open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+def decided(tmp_path, name="test.npz", rejector="rejector.json", **options):
+    return Rejector.load(tmp_path / rejector).predict(
+        read_logits(tmp_path / name, **options).logits
+    )
+
+
+def test_a_csv_reads_back_to_the_exact_decisions(recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    assert recuse("predict", "rejector.json", "test.npz", "--out", "p.csv")[0] == 0
+    rows, expected = read_csv(tmp_path / "p.csv"), decided(tmp_path)
+    assert list(rows[0]) == ["id", "label", "confidence", "p_correct", "accept"]
+    assert [int(r["id"]) for r in rows] == list(range(400))
+    assert [int(r["label"]) for r in rows] == expected.label.tolist()
+    confidence = np.array([np.float32(r["confidence"]) for r in rows])
+    np.testing.assert_array_equal(confidence, expected.confidence)
+    assert [r["accept"] for r in rows] == ["true" if a else "false" for a in expected.accept]
+    threshold = json.loads((tmp_path / "rejector.json").read_text())["threshold"]
+    np.testing.assert_array_equal(confidence >= np.float32(threshold), expected.accept)
+    p = np.array([np.float32(r["p_correct"]) for r in rows])
+    np.testing.assert_array_equal(p, expected.p_correct.astype(np.float32))
+
+
+def test_the_summary_equals_a_count_by_hand(recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    rc, out, err = recuse("predict", "rejector.json", "test.npz", "--json")
+    assert (rc, err) == (0, "")
+    expected, labels = decided(tmp_path), read_logits(tmp_path / "test.npz").labels
+    accepted = errors = wrong = 0
+    for label, accept, true in zip(expected.label, expected.accept, labels):
+        accepted += int(accept)
+        wrong += int(label != true)
+        errors += int(accept and label != true)
+    summary = plain(out)
+    assert (summary["n"], summary["accepted"], summary["errors"]) == (400, accepted, errors)
+    assert summary["coverage"] == accepted / 400
+    assert summary["risk"] == errors / accepted
+    assert summary["error_without_rejector"] == wrong / 400
+    assert recuse("predict", "rejector.json", "test.npz")[1].startswith(
+        f"{accepted} of 400 predictions accepted ({100 * accepted / 400:.1f} %)"
+    )
+
+
+def test_a_risk_of_nothing_accepted_is_null_with_a_reason(recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    write_logits(tmp_path / "flat.npz", np.zeros((6, 5), np.float32), np.arange(6) % 5)
+    rc, out, err = recuse("predict", "rejector.json", "flat.npz", "--json")
+    assert (rc, err) == (0, "")
+    assert plain(out)["risk"] is None
+    assert "nothing was accepted" in plain(out)["reason"]
+
+
+def test_logits_without_labels_are_decided_without_a_risk(recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    write_logits(tmp_path / "bare.npz", sample(30)[0])
+    rc, out, err = recuse("predict", "rejector.json", "bare.npz", "--json", "--out", "b.npz")
+    assert (rc, err) == (0, "")
+    assert "risk" not in plain(out)
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "b.npz")["accept"], decided(tmp_path, "bare.npz").accept
+    )
+
+
+@pytest.mark.parametrize("ids", ["text", "bytes", "numbers"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
+def test_ids_names_and_further_classes_stand_in_every_table(suffix, ids, recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    z, _ = sample(40)
+    keys = {
+        "text": np.array([f"é, {i}" for i in range(40)]),
+        "bytes": np.array([b"id%d" % i for i in range(40)]),
+        "numbers": np.arange(40) + 5,
+    }[ids]
+    np.savez(tmp_path / "a.npz", logits=z, ids=keys)
+    names = ["cat", "dög", "a,b", 'q"', " x"]
+    (tmp_path / "names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    out = tmp_path / f"p.{suffix}"
+    answer = recuse(
+        *("predict", "rejector.json", "a.npz", "--out", out, "--top", 3, "--classes", "names.txt")
+    )
+    assert answer[0] == 0, answer
+    if suffix == "csv":
+        rows = read_csv(out)
+        table = {name: [r[name] for r in rows] for name in rows[0]}
+    elif suffix == "parquet":
+        table = pytest.importorskip("pyarrow.parquet").read_table(out).to_pydict()
+    else:
+        table = {k: v.tolist() for k, v in np.load(out, allow_pickle=False).items()}
+    top = [f"{column}_{rank}" for rank in (2, 3) for column in ("label", "prob")]
+    assert list(table) == ["id", "label", "confidence", "p_correct", "accept", *top]
+    text = keys.astype(str).tolist()
+    assert [str(i) for i in table["id"]] == text
+    order = np.argsort(-z.astype(np.float64), axis=1)
+    probs = np.exp(z.astype(np.float64))
+    probs /= probs.sum(axis=1, keepdims=True)
+    for rank, column in enumerate(("label", "label_2", "label_3")):
+        assert table[column] == [names[k] for k in order[:, rank]]
+    for rank in (1, 2):
+        np.testing.assert_allclose(
+            np.array(table[f"prob_{rank + 1}"], float),
+            probs[np.arange(40), order[:, rank]],
+            rtol=1e-6,  # float32
+        )
+    expected = decided(tmp_path, "a.npz")
+    assert np.array(table["confidence"], np.float32).tolist() == expected.confidence.tolist()
+
+
+@pytest.mark.parametrize("top", [1, 3])
+def test_pixels_come_out_as_npz_and_void_ones_do_not_count(top, recuse, tmp_path):
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        z, y = pixels(60, seed=seed)
+        y[:, 0] = 255
+        write_logits(tmp_path / f"{name}.npz", z, y, ignore_index=255)
+    void = ("--ignore-index", 255)
+    rc, out, err = recuse(*FIT[:-1], 0.4, *void)
+    assert (rc, err) == (0, ""), out
+    assert "one row of each of 60 groups, of 1,800 rows" in out
+    rc, out, err = recuse(
+        *("predict", "rejector.json", "test.npz", "--out", "p.npz", "--json", "--top", top, *void)
+    )
+    assert (rc, err) == (0, "")
+    table, expected = np.load(tmp_path / "p.npz"), decided(tmp_path, ignore_index=255)
+    for name in ("label", "confidence", "accept"):
+        assert table[name].shape == (60, 6, 6)
+        np.testing.assert_array_equal(table[name], getattr(expected, name))
+    wrong = (expected.label != y)[:, 1:]
+    accept = expected.accept[:, 1:]
+    assert plain(out)["n"] == 60 * 5 * 6
+    assert plain(out)["risk"] == wrong[accept].sum() / accept.sum()
+    rc, out, _ = recuse("evaluate", "test.npz", "--json", *void)
+    assert plain(out)["files"][0]["accuracy"] == pytest.approx(1 - wrong.mean(), abs=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_other_precisions_go_the_whole_way(dtype, recuse, tmp_path):
+    import ml_dtypes
+
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        write_logits(tmp_path / f"{name}.safetensors", *sample(400, 5, seed, kind))
+    command = [str(a).replace(".npz", ".safetensors") for a in FIT]
+    assert recuse(*command)[0] == 0
+    rc, out, _ = recuse("predict", "rejector.json", "test.safetensors", "--json", "--out", "p.csv")
+    assert rc == 0
+    assert plain(out)["risk"] < 0.2
+    rc, out, _ = recuse("evaluate", "test.safetensors", "--json")
+    assert rc == 0
+
+
+def test_a_binary_head_goes_the_whole_way_and_its_kind_is_remembered(recuse, tmp_path):
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        np.savez(tmp_path / f"{name}.npz", **dict(zip(("logits", "labels"), one_column(400, seed))))
+    rc, out, err = recuse(*FIT[:-1], 0.15, "--binary")
+    assert (rc, err) == (0, "")
+    assert "two classes" in out
+    rc, out, err = recuse("predict", "rejector.json", "test.npz", "--json", "--out", "p.csv")
+    assert (rc, err) == (0, "")
+    z, labels = one_column(400, 2)
+    assert [int(r["label"]) for r in read_csv(tmp_path / "p.csv")] == (z[:, 0] > 0).tolist()
+    assert plain(out)["error_without_rejector"] == ((z[:, 0] > 0) != labels).mean()
+
+
+def test_probabilities_go_the_whole_way_with_scores_of_their_family(recuse, tmp_path):
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        z, y = sample(400, seed=seed, dtype=np.float64)
+        odds = np.exp(z - z.max(axis=1, keepdims=True))
+        odds[odds < 0.01] = 0  # as a file of rounded probabilities has them
+        np.savez(tmp_path / f"{name}.npz", logits=odds / odds.sum(axis=1, keepdims=True), labels=y)
+    rc, out, err = recuse(*FIT, "--probs", "--json")
+    assert (rc, err) == (0, "")
+    assert plain(out)["score"] == "msp"
+    assert recuse("predict", "rejector.json", "test.npz", "--out", "p.csv")[0] == 0
+    rows, expected = read_csv(tmp_path / "p.csv"), decided(tmp_path, kind="probs")
+    assert np.isinf(expected.confidence).any()
+    assert [np.float32(r["confidence"]) for r in rows] == expected.confidence.tolist()
+    rc, out, err = recuse("evaluate", "test.npz", "--probs", "--json", "--score", "msp,gini")
+    assert (rc, err) == (0, "")
+    assert plain(out)["files"][0]["scores"]["msp"]["aurc"] < 0.2
+
+
+def test_one_row_of_each_group_is_fitted_wherever_the_groups_come_from(recuse, files, tmp_path):
+    z, y = sample(900, seed=9)
+    groups = np.arange(900) // 3
+    write_logits(tmp_path / "own.npz", z, y, groups=groups)
+    write_logits(tmp_path / "none.npz", z, y)
+    np.save(tmp_path / "g.npy", groups)
+    answers = [
+        recuse("fit", "--tune", "tune.npz", "--calibrate", *a, *FIT[5:], "--force")
+        for a in (["own.npz"], ["none.npz", "--groups", "g.npy"])
+    ]
+    assert answers[0] == answers[1]
+    assert "one row of each of 300 groups, of 900 rows" in answers[0][1]
+
+
+def test_groups_in_tune_and_from_a_file_are_compared_by_name(recuse, tmp_path):
+    (z, y), (z2, y2) = sample(400, seed=0), sample(400, seed=1)
+    write_logits(tmp_path / "tune.npz", z, y, groups=np.arange(400))
+    write_logits(tmp_path / "calibrate.npz", z2, y2)
+    np.save(tmp_path / "apart.npy", np.arange(400) + 400)
+    np.save(tmp_path / "shared.npy", np.arange(400) + 300)
+    assert recuse(*FIT, "--groups", "apart.npy")[0] == 0
+    one_line(recuse(*FIT, "--groups", "shared.npy", "--force"), "100 groups in both")
+
+
+def test_an_overlap_asked_for_is_void_in_every_sentence(recuse, files, tmp_path):
+    command = (*FIT[:4], "tune.npz", *FIT[5:], "--allow-overlap")
+    said = recuse(*command)[1] + recuse("predict", "rejector.json", "test.npz")[1]
+    said += recuse("predict", "rejector.json", "test.npz", "--json")[1]
+    answer = recuse(*command, "--force", "--json")[1]
+    assert plain(answer)["guarantee"]["void"]
+    assert (said + answer).count("No guarantee: tune and calibrate share examples") >= 4
+    assert "confidence, at most" not in said + answer
+
+
+def test_quiet_prints_nothing(recuse, files):
+    assert recuse(*FIT, "--quiet") == (0, "", "")
+    assert recuse("predict", "rejector.json", "test.npz", "--quiet") == (0, "", "")
+    assert recuse("split", "test.npz", "--quiet") == (0, "", "")
+
+
+def test_names_with_brackets_are_printed_as_they_are(recuse, tmp_path):
+    write_logits(tmp_path / "[red]a[/b].npz", *sample(30))
+    rc, out, err = recuse("evaluate", "[red]a[/b].npz")
+    assert (rc, err) == (0, "")
+    assert "[red]a[/b].npz" in out

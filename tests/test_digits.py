@@ -1,0 +1,90 @@
+"""The demo's recipe and command, short."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from recuse.recipes import digits
+
+
+@pytest.fixture(scope="module")
+def run():
+    return digits.train(0, (0.0, 0.2), steps=40)
+
+
+def test_the_same_seed_gives_the_same_logits(run):
+    again = digits.train(0, (0.0, 0.2), steps=40)
+    for smoothing, splits in run.items():
+        for name, split in splits.items():
+            assert np.array_equal(split.logits, again[smoothing][name].logits)
+
+
+def test_a_model_does_not_depend_on_those_trained_beside_it(run):
+    alone = digits.train(0, (0.2,), steps=40)
+    assert np.array_equal(alone[0.2]["test"].logits, run[0.2]["test"].logits)
+
+
+def test_the_splits_share_no_image_and_cover_what_was_not_trained_on(run):
+    groups = [set(split.groups) for split in run[0.0].values()]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 1797 - digits.TRAIN
+    assert [len(g) for g in groups] == [200, 200, 797]
+    ids = np.concatenate([split.ids for split in run[0.0].values()])
+    assert len(set(ids)) == len(ids)
+
+
+def test_training_leaves_the_global_state_alone():
+    import torch
+
+    torch.manual_seed(1)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    digits.train(0, (0.0,), steps=2)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+
+
+def test_the_models_differ_in_their_smoothing_alone(run):
+    plain, smoothed = run[0.0]["test"], run[0.2]["test"]
+    assert np.array_equal(plain.ids, smoothed.ids)
+    assert np.array_equal(plain.labels, smoothed.labels)
+    assert not np.array_equal(plain.logits, smoothed.logits)
+
+
+def test_the_demo_writes_what_it_says_and_the_same_numbers_twice(tmp_path, monkeypatch, capsys):
+    from recuse.cli.demo import demo
+
+    monkeypatch.setattr(digits, "STEPS", 60)
+    outputs = []
+    for folder in ("a", "b"):
+        demo(tmp_path / folder, seeds=2, target_risk=0.6, delta=0.1, seed=5, as_json=True,
+             quiet=True)  # fmt: skip
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    data = json.loads(outputs[0])
+    assert [s["seed"] for s in data["seeds"]] == [5, 6]
+    names = {p.relative_to(tmp_path / "a").as_posix() for p in (tmp_path / "a").rglob("*.*")}
+    assert names == {
+        "report.html",
+        "rejector.json",
+        *(f"logits/{model}-{split}.safetensors"
+          for model in ("cross-entropy", "label-smoothing")
+          for split in ("tune", "calibrate", "test")),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("package", ["torch", "sklearn"])
+def test_the_demo_without_its_extra_says_in_one_line_what_to_install(package, tmp_path):
+    code = (
+        f"import sys; sys.modules['{package}'] = None; sys.argv = ['recuse', 'demo']\n"
+        "from recuse.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"recuse: the digits recipe needs {package}: pip install 'recuse[train]'"
+    ]
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,327 @@
+import io
+import pickle
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recuse import InputError, read_logits, write_logits
+from recuse.io import FORMATS, LogitsFile, split_rows
+from samples import one_column, pixels, sample
+
+DTYPES = {
+    "float16": np.float16,
+    "bfloat16": ml_dtypes.bfloat16,
+    "float32": np.float32,
+    "float64": np.float64,
+}
+HELD = [(s, d) for s in FORMATS for d in DTYPES if (s, d) != (".npz", "bfloat16")]
+
+
+def raw(path, **fields):
+    """Write arrays unchecked."""
+    if path.suffix == ".npz":
+        np.savez(path, **fields)
+    else:
+        from safetensors.numpy import save_file
+
+        save_file({k: np.ascontiguousarray(v) for k, v in fields.items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("make", [sample, pixels])
+@pytest.mark.parametrize(("suffix", "dtype"), HELD)
+def test_a_file_reads_back_as_it_was_written(tmp_path, suffix, dtype, make):
+    z, y = make(dtype=DTYPES[dtype])
+    groups, ids = np.arange(len(z)) // 2, np.arange(len(z)) + 1000
+    path = tmp_path / f"out{suffix}"
+    written = write_logits(path, z, y, groups=groups, ids=ids)
+    file = read_logits(path)
+    assert file.logits.dtype == z.dtype
+    for name, array in {"logits": z, "labels": y, "groups": groups, "ids": ids}.items():
+        np.testing.assert_array_equal(getattr(file, name), array)
+    assert file.digest == written.digest
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("view", ["big endian", "transposed", "reversed"])
+def test_memory_layout_and_byte_order_do_not_matter(tmp_path, suffix, view):
+    z, y = sample(20)
+    odd = {"big endian": z.astype(">f4"), "transposed": z.T.copy().T, "reversed": z[::-1]}[view]
+    write_logits(tmp_path / f"a{suffix}", odd, y)
+    np.testing.assert_array_equal(read_logits(tmp_path / f"a{suffix}").logits, np.asarray(odd))
+
+
+def test_torch_tensors_are_written_bfloat16_included(tmp_path):
+    torch = pytest.importorskip("torch")
+    z, y = torch.randn(6, 3, dtype=torch.bfloat16, requires_grad=True), torch.arange(6) % 3
+    file = write_logits(tmp_path / "t.safetensors", z, y)
+    assert file.logits.dtype.name == "bfloat16"
+    assert (file.logits.astype(np.float32) == z.detach().float().numpy()).all()
+
+
+@pytest.mark.parametrize("kind", ["U", "S"])
+def test_string_ids_live_in_npz_and_come_back_as_text(tmp_path, kind):
+    z, y = sample(3)
+    ids = np.array(["a", "bé", "c"])
+    stored = np.char.encode(ids, "utf-8") if kind == "S" else ids
+    file = read_logits(raw(tmp_path / "a.npz", logits=z, labels=y, ids=stored))
+    assert file.ids.tolist() == ids.tolist()
+    with pytest.raises(InputError, match=r"holds no strings \(ids\); write .npz"):
+        write_logits(tmp_path / "a.safetensors", z, y, ids=ids)
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+def with_value(value, row=7, **other):
+    z, y = sample(20)
+    z[row, 2] = value
+    return {"logits": z, "labels": y, **other}
+
+
+def with_labels(change):
+    z, y = sample(20)
+    return {"logits": z, "labels": change(y)}
+
+
+BAD = {
+    "NaN": (with_value(np.nan), r"expected `logits` without NaN or \+inf, got 1 .*, row 7"),
+    "inf": (with_value(np.inf), r"expected `logits` without NaN or \+inf, got 1 .*, row 7"),
+    "-inf": (with_value(-np.inf), "expected finite `logits`, got -inf at row 7"),
+    "label out of range": (
+        with_labels(lambda y: y + 5 * (y == y[9])),
+        r"labels` in 0..4, got \d at rows? \d",
+    ),
+    "negative label": (with_labels(lambda y: y - 100), "labels` in 0..4, got -"),
+    "float labels": (with_labels(lambda y: y * 1.0), "labels` of an integer dtype, got float64"),
+    "short labels": (with_labels(lambda y: y[:-1]), r"labels` of shape \(20,\) .* got \(19,\)"),
+    "scalar labels": (with_labels(lambda y: y[:1].reshape(())), "expected `labels` of shape"),
+    "integer logits": ({"logits": np.eye(3, dtype=int)}, "logits` of a floating dtype.* int64"),
+    "flat logits": ({"logits": np.ones(4, np.float32)}, r"of shape \(n, K, ...\), got \(4,\)"),
+    "one column": ({"logits": one_column(4)[0]}, "K >= 2 classes .* --binary"),
+    "no rows": ({"logits": np.ones((0, 3))}, r"at least one row of `logits`, got shape \(0, 3\)"),
+    "no pixels": ({"logits": np.ones((2, 3, 0, 4))}, "at least one row"),
+    "no logits": ({"labels": np.arange(3)}, "expected an array `logits`, got labels"),
+    "unknown array": (with_value(0, extra=np.ones(3)), "logits, labels, groups, ids, got extra"),
+    "short groups": (with_value(0, groups=np.ones(3, int)), r"`groups` of shape \(20,\), got \(3"),
+    "NaN groups": (with_value(0, groups=np.full(20, np.nan)), "`groups` of an integer or string"),
+    "long ids": (with_value(0, ids=np.arange(21)), r"`ids` of shape \(20,\), got \(21,\)"),
+}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("case", BAD)
+def test_bad_content_is_one_line_that_names_file_row_and_expectation(tmp_path, case, suffix):
+    fields, message = BAD[case]
+    path = raw(tmp_path / f"bad{suffix}", **fields)
+    with pytest.raises(InputError, match=message) as error:
+        read_logits(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("case", [c for c in BAD if c not in ("no logits", "unknown array")])
+def test_bad_content_is_not_written_either(tmp_path, case):
+    fields, message = BAD[case]
+    with pytest.raises(InputError, match=message):
+        write_logits(tmp_path / "bad.npz", **fields)
+    assert not list(tmp_path.iterdir())
+
+
+def npz(**fields):
+    stream = io.BytesIO()
+    np.savez(stream, **fields)
+    return stream.getvalue()
+
+
+def npy(array):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+DAMAGED = {
+    "empty.npz": b"",
+    "empty.safetensors": b"",
+    "truncated.npz": npz(logits=sample()[0])[:500],
+    "zeros.safetensors": bytes(100),
+    "text.npz": b"logits\n1,2\n",
+    "text.safetensors": b"logits\n1,2\n3,4\n5,6",
+    "npy.npz": npy(np.eye(3)),
+    "pickle.npz": pickle.dumps({"logits": [1]}),
+    "pickled.npz": npz(logits=np.array([{}, {}], dtype=object)),
+    "void.npz": npz(logits=sample(dtype=ml_dtypes.bfloat16)[0]),
+    "empty-archive.npz": npz(),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_one_line(tmp_path, name):
+    (tmp_path / name).write_bytes(DAMAGED[name])
+    with pytest.raises(InputError) as error:
+        read_logits(tmp_path / name)
+    assert str(error.value).startswith(f"{tmp_path / name}: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_cut_anywhere_is_one_line(tmp_path, suffix):
+    whole, cut = tmp_path / f"a{suffix}", tmp_path / f"cut{suffix}"
+    write_logits(whole, *sample(30))
+    content = whole.read_bytes()
+    for size in range(1, len(content), 37):
+        cut.write_bytes(content[:size])
+        with pytest.raises(InputError, match="cannot be read as") as error:
+            read_logits(cut)
+        assert "\n" not in str(error.value)
+
+
+def test_no_pickle_is_unpacked(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "sprung"), "w"))
+
+    raw(tmp_path / "trap.npz", logits=np.array([Trap()], dtype=object))
+    with pytest.raises(InputError, match="allow_pickle=False"):
+        read_logits(tmp_path / "trap.npz")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_missing_files_folders_and_other_suffixes_are_named(tmp_path):
+    (tmp_path / "folder.npz").mkdir()
+    for name, message in {
+        "none.npz": "no such file",
+        "folder.npz": "expected a file, got a folder",
+        "a.pt": "expected a file ending in .safetensors or .npz",
+        "": "expected a file ending in",
+    }.items():
+        with pytest.raises(InputError, match=f"{message}"):
+            read_logits(tmp_path / name)
+    with pytest.raises(InputError, match="expected a file ending in"):
+        write_logits(tmp_path / "a.pt", *sample(4))
+    with pytest.raises(InputError, match="npz holds no bfloat16"):
+        write_logits(tmp_path / "a.npz", *sample(4, dtype=ml_dtypes.bfloat16))
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.npz"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    write_logits(path, *sample(4))
+    before = path.read_bytes()
+
+    def full(target, **fields):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_logits(path, *sample(5))
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_a_declared_binary_head_becomes_two_columns(tmp_path, shape):
+    z, y = one_column(20)
+    file = read_logits(raw(tmp_path / "b.npz", logits=z.reshape(shape), labels=y), kind="binary")
+    np.testing.assert_array_equal(file.logits, np.c_[np.zeros(20), z])
+
+
+@pytest.mark.parametrize(
+    ("kind", "logits", "message"),
+    [
+        ("binary", sample(5)[0], r"a binary head of shape \(n,\) or \(n, 1, ...\), got \(5, 5\)"),
+        ("binary", np.float32([[1], [-np.inf]]), "finite `logits`, got -inf at row 1"),
+        ("binary", np.float32([[1], [np.nan]]), "without NaN .* row 1"),
+        ("binary", np.array([[1], [0]]), "floating dtype"),
+        ("probs", sample(5)[0], "rows that sum to 1, row"),
+        ("probs", np.float32([[0.5, 0.5], [0.9, 0.2]]), "rows that sum to 1, row 1"),
+        ("probs", np.float32([[0.5, 0.5], [np.nan, 0.2]]), "rows that sum to 1, row 1"),
+        ("guess", sample(5)[0], "expected `kind` among logits, binary, probs, got 'guess'"),
+    ],
+)
+def test_values_of_another_kind_are_refused_by_name(tmp_path, kind, logits, message):
+    path = raw(tmp_path / "k.npz", logits=logits)
+    with pytest.raises(InputError, match=message) as error:
+        read_logits(path, kind=kind)
+    assert kind == "guess" or str(error.value).startswith(f"{path}: ")
+
+
+def test_probabilities_become_their_logarithm(tmp_path):
+    probs = np.array([[1.0, 0.0], [0.25, 0.75]])
+    file = read_logits(raw(tmp_path / "p.npz", logits=probs), kind="probs")
+    np.testing.assert_allclose(np.exp(file.logits), probs)
+
+
+def test_ignored_labels_are_allowed_only_where_declared_and_leave_with_their_rows(tmp_path):
+    z, y = pixels()
+    y[:, :2] = 255
+    with pytest.raises(InputError, match=r"labels` in 0..2, got 255"):
+        write_logits(tmp_path / "a.npz", z, y)
+    write_logits(tmp_path / "a.npz", z, y, ignore_index=255)
+    flat = read_logits(tmp_path / "a.npz", ignore_index=255).predictions()
+    assert flat.labels.tolist() == y[:, 2:].reshape(-1).tolist()
+    np.testing.assert_array_equal(flat.logits, np.moveaxis(z, 1, -1)[:, 2:].reshape(-1, 3))
+    nothing = LogitsFile(z, np.full_like(y, 255), name="n", ignore_index=255)
+    with pytest.raises(InputError, match="n: every label is the ignored 255"):
+        nothing.predictions()
+
+
+def test_pixels_of_one_image_form_a_group_named_by_id_or_content():
+    z, y = pixels(4, side=2)
+    shuffled = np.array([2, 0, 3, 1])
+    by_content = LogitsFile(z, y).predictions().groups.reshape(4, 4)
+    assert len(np.unique(by_content)) == 4
+    assert (by_content == by_content[:, :1]).all()
+    again = LogitsFile(z[shuffled], y[shuffled]).predictions().groups.reshape(4, 4)
+    np.testing.assert_array_equal(again, by_content[shuffled])
+    for key in ("groups", "ids"):
+        named = LogitsFile(z, y, **{key: np.arange(4) + 7}).predictions()
+        assert named.groups.tolist() == np.repeat(np.arange(4) + 7, 4).tolist()
+    both = LogitsFile(z, y, groups=np.array([1, 1, 2, 2]), ids=np.arange(4)).predictions()
+    assert np.unique(both.groups).tolist() == [1, 2]
+
+
+@given(
+    n=st.integers(3, 40),
+    group_size=st.integers(0, 3),
+    shares=st.sampled_from([(0.5, 0.5), (0.4, 0.4, 0.2), (0.1, 0.9), (1.0,)]),
+    seed=st.integers(0, 3),
+)
+def test_parts_are_disjoint_exhaustive_and_keep_groups_whole(n, group_size, shares, seed):
+    z, y = sample(n)
+    groups = np.random.default_rng(n).permutation(n) // group_size if group_size else None
+    file = LogitsFile(z, y, groups, np.arange(n))
+    names = [f"p{i}" for i in range(len(shares))]
+    try:
+        parts = split_rows(file, dict(zip(names, shares)), seed=seed)
+    except InputError as error:
+        assert "would be empty" in str(error)  # noqa: PT017
+        return
+    assert sorted(np.concatenate([p.ids for p in parts.values()])) == list(range(n))
+    for part in parts.values():
+        np.testing.assert_array_equal(part.logits, z[part.ids])
+        np.testing.assert_array_equal(part.labels, y[part.ids])
+    if groups is not None:
+        seen = [set(part.groups.tolist()) for part in parts.values()]
+        assert sum(map(len, seen)) == len(set().union(*seen))
+
+
+def test_the_same_seed_cuts_the_same_parts_and_another_seed_others():
+    file = LogitsFile(*sample(50), ids=np.arange(50))
+    first, again, other = (
+        split_rows(file, {"a": 0.5, "b": 0.5}, seed=s)["a"].ids.tolist() for s in (0, 0, 1)
+    )
+    assert first == again != other
+    assert len(first) == 25
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{}, {"a": 0.5}, {"a": 0.7, "b": 0.7}, {"a": 1.5, "b": -0.5}, {"a": float("nan"), "b": 0.5}],
+)
+def test_fractions_that_are_no_partition_are_refused(parts):
+    with pytest.raises(InputError, match="expected parts > 0 that sum to 1"):
+        split_rows(LogitsFile(*sample(10)), parts)

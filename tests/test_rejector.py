@@ -1,0 +1,386 @@
+import copy
+import json
+import math
+from dataclasses import replace
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import recuse
+from recuse import Infeasible, InputError, Rejector
+from recuse.io import LogitsFile
+from recuse.rejector import _checksum, _one_of_each, choose
+from recuse.scores import Score, from_binary
+from samples import one_column, pixels, sample
+
+TUNE, CALIBRATE, TEST = (sample(400, seed=s) for s in range(3))
+FITTED = recuse.fit(TUNE, CALIBRATE, target_risk=0.2)
+REPAIRED = replace(FITTED, score=Score("logit_norm", {"p": math.inf, "center": True}))
+
+
+@pytest.mark.parametrize("rejector", [FITTED, REPAIRED])
+def test_a_rejector_reads_back_equal_and_decides_the_same(tmp_path, rejector):
+    rejector.save(tmp_path / "r.json")
+    again = Rejector.load(tmp_path / "r.json")
+    assert again == rejector
+    for one, other in zip(again.predict(TEST[0]), rejector.predict(TEST[0])):
+        np.testing.assert_array_equal(one, other)
+    assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_the_file_is_json_without_nan_and_names_the_data_it_saw(tmp_path):
+    FITTED.save(tmp_path / "r.json")
+    data = json.loads((tmp_path / "r.json").read_text(), parse_constant=pytest.fail)
+    assert float(data["threshold"]) == float.fromhex(data["threshold_hex"]) == FITTED.threshold
+    assert data["splits"]["tune"] == {"n": 400, "digest": LogitsFile(*TUNE).digest}
+    assert data["splits"]["calibrate"]["digest"] == LogitsFile(*CALIBRATE).digest
+
+
+def changed(path, value):
+    """The file with one field set (or dropped, by ...) and a checksum that fits."""
+    data = copy.deepcopy(json.loads(json.dumps(FITTED.to_dict())))
+    *parents, last = path.split(".")
+    place = data
+    for key in parents:
+        place = place[key]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    data["checksum"] = _checksum({k: v for k, v in data.items() if k != "checksum"})
+    return data
+
+
+NESTED = [
+    *(f"score.{k}" for k in ("name", "params")),
+    *(f"guarantee.{k}" for k in FITTED.guarantee.to_dict()),
+    *(f"p_correct.{k}" for k in ("confidence", "probability")),
+    *(f"splits.tune.{k}" for k in ("n", "digest")),
+    "splits.tune",
+]
+EVERY = [*(k for k in FITTED.to_dict() if k != "checksum"), *NESTED]
+OTHER_TYPES = [None, True, 2.5, 7, "x", [], [1], {}, {"x": 1}]
+
+
+def refused(tmp_path, data):
+    path = tmp_path / "r.json"
+    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    with pytest.raises(InputError) as error:
+        Rejector.load(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("field", EVERY)
+def test_a_field_of_another_type_is_refused(tmp_path, field):
+    right = FITTED.to_dict()
+    for key in field.split("."):
+        right = right[key]
+    same = (int, float) if type(right) is float else type(right)
+    for value in OTHER_TYPES:
+        if isinstance(value, bool) or not isinstance(value, same):
+            if isinstance(right, bool) and isinstance(value, bool):
+                continue
+            refused(tmp_path, changed(field, value))
+
+
+@pytest.mark.parametrize("field", EVERY)
+def test_a_missing_field_is_refused(tmp_path, field):
+    if field == "splits.tune":
+        return  # which splits there are is not fixed
+    refused(tmp_path, changed(field, ...))
+
+
+@pytest.mark.parametrize("place", ["", "score.", "guarantee.", "p_correct.", "splits.tune."])
+def test_an_unknown_field_is_refused_by_name(tmp_path, place):
+    assert "unknown field 'surprise'" in refused(tmp_path, changed(f"{place}surprise", 1))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("format", "other", 'expected "format"'),
+        ("version", 2, "expected version 1, got 2"),
+        ("version", 1.0, "`version`"),
+        ("threshold", repr(FITTED.threshold + 1), "the same in both forms"),
+        ("threshold_hex", (FITTED.threshold + 1).hex(), "the same in both forms"),
+        ("threshold_hex", "0x1p99999", "malformed"),
+        ("threshold", "nan", "the same in both forms"),
+        ("classes", 1, "`classes` >= 2"),
+        ("kind", "guess", "a known `kind`"),
+        ("score.name", "guess", "expected a score among"),
+        ("score.params", {"p": 3}, "score `msp` takes no parameters"),
+        ("guarantee.target_risk", 1.5, "fractions"),
+        ("guarantee.errors", 10_000, "errors <= accepted <= n"),
+        ("p_correct.confidence", [1.0], "increasing `p_correct`"),
+        ("p_correct.confidence", [], "increasing `p_correct`"),
+        ("p_correct.probability", [0.9] + [0.5] * 15, "increasing `p_correct`"),
+        ("p_correct.probability", ["0.5"] * 16, "increasing `p_correct`"),
+    ],
+)
+def test_a_value_that_fit_never_writes_is_refused(tmp_path, field, value, message):
+    assert message in refused(tmp_path, changed(field, value))
+
+
+@pytest.mark.parametrize("both", ["1e300", "inf", "-inf", "nan", "0.1"])
+def test_a_threshold_that_is_no_float32_is_refused(tmp_path, both):
+    data = changed("threshold", both)
+    data["threshold_hex"] = float(both).hex()
+    data["checksum"] = _checksum({k: v for k, v in data.items() if k != "checksum"})
+    if both == "inf":  # accepts only what is certain: one-hot probabilities
+        assert Rejector.from_dict(data).threshold == math.inf
+    else:
+        assert "a float32" in refused(tmp_path, data)
+
+
+def test_norms_of_an_impossible_order_are_refused(tmp_path):
+    for p in (0.5, "nan", "1"):
+        refused(tmp_path, changed("score", {"name": "logit_norm", "params": {"p": p}}))
+
+
+def test_a_threshold_changed_by_hand_is_refused(tmp_path):
+    data = FITTED.to_dict()
+    data["threshold"], data["threshold_hex"] = "0.5", (0.5).hex()
+    assert "changed after it was saved" in refused(tmp_path, data)
+    assert "missing field 'checksum'" in refused(
+        tmp_path, {k: v for k, v in FITTED.to_dict().items() if k != "checksum"}
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[1]", "null", '"x"', "NaN", "{}", "[" * 100_000])
+def test_what_is_no_rejector_is_refused(tmp_path, text):
+    assert "expected" in refused(tmp_path, text)
+
+
+def test_a_missing_or_unreadable_file_is_named(tmp_path):
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    for name in ("none.json", "binary.json", "."):
+        with pytest.raises(InputError, match="expected a rejector, got no"):
+            Rejector.load(tmp_path / name)
+
+
+def test_formatting_and_the_order_of_fields_do_not_matter(tmp_path):
+    data = FITTED.to_dict()
+    data["p_correct"] = dict(reversed(data["p_correct"].items()))
+    (tmp_path / "r.json").write_text(json.dumps(dict(reversed(data.items()))))
+    assert Rejector.load(tmp_path / "r.json") == FITTED
+
+
+# Decisions
+
+
+@pytest.mark.parametrize("threshold", [FITTED.threshold, 1.0, 0.1, -0.25, 37.5])
+def test_rows_at_and_one_float32_step_around_the_threshold_are_told_apart(threshold):
+    at = np.float32(threshold)
+    gaps = np.array([np.nextafter(at, np.float32(-np.inf)), at, np.nextafter(at, np.float32(9e9))])
+    z = np.column_stack([gaps.astype(np.float64), np.zeros(3)])  # max_logit >= 0 is the gap
+    rejector = replace(FITTED, score=Score("max_logit"), classes=2, threshold=float(at))
+    if threshold < 0:
+        z = np.column_stack([gaps.astype(np.float64), np.full(3, -50.0)])
+    predictions = rejector.predict(z)
+    assert predictions.confidence.tolist() == gaps.tolist()
+    assert predictions.accept.tolist() == [False, True, True]
+
+
+@given(
+    dtype=st.sampled_from([np.float16, ml_dtypes.bfloat16, np.float32, np.float64]),
+    score=st.sampled_from(
+        [Score("msp"), Score("margin"), Score("logit_norm", {"p": 3, "center": True})]
+    ),
+    seed=st.integers(0, 5),
+)
+def test_one_row_at_a_time_gives_the_same_bits_as_the_batch(dtype, score, seed):
+    z, _ = sample(30, seed=seed, dtype=dtype)
+    confidence = score(z)
+    rejector = replace(FITTED, score=score, threshold=float(np.sort(confidence)[12]))
+    batch = rejector.predict(z)
+    assert batch.confidence.dtype == np.float32
+    assert batch.accept.tolist() == (batch.confidence >= np.float32(rejector.threshold)).tolist()
+    assert 0 < batch.accept.sum() < 30
+    for i in range(30):
+        for whole, one in zip(batch, rejector.predict(z[i : i + 1])):
+            assert whole[i] == one[0]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])
+def test_half_and_double_precision_fit_and_predict(dtype):
+    rejector = recuse.fit(sample(400, 5, 0, dtype), sample(400, 5, 1, dtype), target_risk=0.2)
+    z, labels = sample(400, 5, 2, dtype)
+    predictions = rejector.predict(z)
+    assert (predictions.label[predictions.accept] != labels[predictions.accept]).mean() < 0.2
+
+
+def test_pixels_are_decided_like_rows():
+    z, _ = pixels(4, classes=5)
+    flat = FITTED.predict(np.moveaxis(z, 1, -1).reshape(-1, 5))
+    for whole, row in zip(FITTED.predict(z), flat):
+        np.testing.assert_array_equal(whole.reshape(-1), row)
+
+
+def test_another_number_of_classes_or_malformed_logits_are_refused():
+    with pytest.raises(InputError, match="expected logits of 5 classes, as fitted, got 4"):
+        FITTED.predict(TEST[0][:, :4])
+    for bad in (np.full((2, 5), np.nan), np.ones(5), np.ones((2, 5), int), np.ones((0, 5))):
+        with pytest.raises(InputError):
+            FITTED.predict(bad)
+
+
+def test_p_correct_rises_with_confidence_and_stays_inside_0_and_1():
+    predictions = FITTED.predict(np.concatenate([TEST[0], 1e4 * TEST[0], 1e-4 * TEST[0]]))
+    p = predictions.p_correct[np.argsort(predictions.confidence)]
+    assert (np.diff(p) >= 0).all()
+    assert 0 < p.min() < 0.7 < p.max() < 1
+
+
+def test_p_correct_is_inside_0_and_1_for_a_perfect_and_a_hopeless_tune_split():
+    z, _ = sample(400)
+    right = z.argmax(axis=1)
+    for tune_labels in (right, (right + 1) % 5):
+        choice = choose((z, tune_labels), (CALIBRATE[0], CALIBRATE[1]), target_risk=0.5)
+        p = choice.rejector.predict(TEST[0]).p_correct
+        assert ((p > 0) & (p < 1)).all()
+
+
+# Fitting
+
+
+def test_fit_equals_its_own_count_of_the_calibrate_split():
+    predictions = FITTED.predict(CALIBRATE[0])
+    g = FITTED.guarantee
+    errors = (predictions.label != CALIBRATE[1])[predictions.accept].sum()
+    assert (g.n, g.accepted, g.errors) == (400, predictions.accept.sum(), errors)
+
+
+def test_shuffled_rows_give_the_same_rejector():
+    def shuffled(data, seed):
+        order = np.random.default_rng(seed).permutation(len(data[0]))
+        return data[0][order], data[1][order]
+
+    again = recuse.fit(shuffled(TUNE, 3), shuffled(CALIBRATE, 4), target_risk=0.2)
+    assert replace(again, splits=FITTED.splits) == FITTED
+
+
+@pytest.mark.parametrize("names", ["groups", "groups and ids", "groups and text ids"])
+def test_one_row_of_each_group_is_used_whatever_the_order_of_the_rows(names):
+    z, labels = sample(600, seed=4)
+    z[:50], labels[:50] = z[50:100], labels[50:100]  # rows that repeat
+    groups = np.arange(600) // 5
+    ids = {"groups": None, "groups and ids": np.arange(600)[::-1].copy()}.get(
+        names, np.array([f"id{i}" for i in range(600)])
+    )
+    file = LogitsFile(z, labels, groups, ids)
+    order = np.random.default_rng(0).permutation(600)
+    one, other = _one_of_each(file, 0), _one_of_each(file.rows(order), 0)
+    assert one.groups.tolist() == list(range(120)) == other.groups.tolist()
+    np.testing.assert_array_equal(one.logits, other.logits)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    assert not np.array_equal(one.logits, _one_of_each(file, 1).logits)
+
+    first, again = (recuse.fit(TUNE, f, target_risk=0.25) for f in (file, file.rows(order)))
+    assert first.guarantee.n == first.splits["calibrate"]["used"] == 120
+    assert first.splits["calibrate"]["n"] == 600
+    assert (first.threshold, first.guarantee) == (again.threshold, again.guarantee)
+
+
+def overlapping():
+    z, labels = CALIBRATE
+    ids = np.arange(400)
+    return {
+        "the same data twice": (TUNE, TUNE),
+        "300 ids in both, such as 100": (
+            LogitsFile(*TUNE, ids=ids),
+            LogitsFile(z, labels, ids=ids + 100),
+        ),
+        "1 groups in both, such as 199": (
+            LogitsFile(*TUNE, groups=ids // 2),
+            LogitsFile(z, labels, groups=ids // 2 + 199),
+        ),
+        "40 identical rows in both": (
+            TUNE,
+            (np.concatenate([TUNE[0][:40], z[40:]]), np.r_[TUNE[1][:40], labels[40:]]),
+        ),
+        "400 identical rows in both": (TUNE, (TUNE[0][::-1].astype(np.float64), TUNE[1][::-1])),
+    }
+
+
+@pytest.mark.parametrize("shared", overlapping())
+def test_fit_refuses_splits_that_overlap_and_says_how(shared):
+    tune, calibrate = overlapping()[shared]
+    with pytest.raises(InputError, match=f"disjoint tune and calibrate splits, got {shared}"):
+        recuse.fit(tune, calibrate, target_risk=0.3)
+
+
+@pytest.mark.parametrize("shared", overlapping())
+def test_an_overlap_asked_for_voids_the_guarantee_in_every_sentence(shared, tmp_path):
+    tune, calibrate = overlapping()[shared]
+    choice = choose(tune, calibrate, target_risk=0.4, delta=0.3, allow_overlap=True)
+    rejector = choice.rejector
+    rejector.save(tmp_path / "r.json")
+    for said in (rejector, rejector.guarantee, choice.selection, choice.selection.reason):
+        assert "No guarantee: tune and calibrate share examples" in str(said)
+        assert "confidence, at most" not in str(said)
+    assert Rejector.load(tmp_path / "r.json").guarantee.void
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("n", [300, 3000])
+def test_coarse_logits_that_agree_by_chance_are_no_overlap(dtype, n):
+    tune, calibrate = (one_column(n, seed=s, dtype=dtype) for s in (1, 2))
+    tune, calibrate = ((from_binary(z), y) for z, y in (tune, calibrate))
+    assert recuse.fit(tune, calibrate, target_risk=0.3).classes == 2
+    z = np.concatenate([tune[0][: n // 2], calibrate[0][n // 2 :]])
+    labels = np.r_[tune[1][: n // 2], calibrate[1][n // 2 :]]
+    with pytest.raises(InputError, match="identical rows in both"):
+        recuse.fit(tune, (z, labels), target_risk=0.3)
+
+
+def test_pixel_files_of_different_images_fit_and_of_the_same_image_do_not():
+    tune, calibrate = pixels(60, seed=1), pixels(60, seed=2)
+    rejector = recuse.fit(tune, calibrate, target_risk=0.4)
+    assert rejector.guarantee.n == 60  # one pixel of each image
+    order = np.random.default_rng(0).permutation(60)
+    again = recuse.fit(tune, (calibrate[0][order], calibrate[1][order]), target_risk=0.4)
+    assert (again.threshold, again.guarantee) == (rejector.threshold, rejector.guarantee)
+    both = np.concatenate([calibrate[0], tune[0][:1]]), np.concatenate([calibrate[1], tune[1][:1]])
+    with pytest.raises(InputError, match="1 groups in both"):
+        recuse.fit(tune, both, target_risk=0.4)
+
+
+def test_ignored_pixels_are_ignored_by_fit():
+    tune, (z, labels), groups = pixels(60, seed=1), pixels(60, seed=2), np.arange(60)
+    void = np.where(np.arange(6)[:, None] < 3, 255, labels)
+    ignored = LogitsFile(z, void, groups, ignore_index=255)
+    cut = LogitsFile(z[:, :, 3:], labels[:, 3:], groups)
+    one, other = (recuse.fit(tune, file, target_risk=0.4) for file in (ignored, cut))
+    assert (one.threshold, one.guarantee) == (other.threshold, other.guarantee)
+
+
+def test_an_impossible_target_is_an_answer_that_says_what_would_do():
+    with pytest.raises(Infeasible, match="smallest target that this data could have met") as error:
+        recuse.fit(TUNE, CALIBRATE, target_risk=0.001)
+    assert error.value.selection.threshold == math.inf
+    choice = choose(TUNE, CALIBRATE, target_risk=0.001)
+    assert choice.rejector is None
+    assert not choice.selection.feasible
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target_risk": 0}, "`target_risk`"),
+        ({"target_risk": float("nan")}, "`target_risk`"),
+        ({"delta": 1}, "`delta`"),
+        ({"method": "guess"}, "`method`"),
+        ({"tune": (TUNE[0], TUNE[1] * 1.0)}, "tune labels"),
+        ({"calibrate": (CALIBRATE[0] * np.nan, CALIBRATE[1])}, "calibrate logits"),
+        ({"calibrate": sample(50, 4)}, "same number of classes, got 5 and 4"),
+        ({"tune": LogitsFile(TUNE[0], name="t.npz")}, "t.npz: expected `labels`"),
+    ],
+)
+def test_malformed_arguments_of_fit_are_named(change, message):
+    with pytest.raises(InputError, match=message):
+        recuse.fit(**{"tune": TUNE, "calibrate": CALIBRATE, "target_risk": 0.2, **change})

@@ -1,0 +1,287 @@
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import recuse
+from recuse import curves
+from recuse.report import Table, notation, prepare, report, words
+from recuse.report import page as page_module
+
+HOSTILE = "<script>alert(1)</script>"
+# Means of the same float64 numbers, summed in another order.
+FLOAT64 = 1e-12
+LOADS = {"src", "srcset", "href", "action", "data", "poster", "background", "formaction"}
+
+
+class Page(HTMLParser):
+    """The elements of a page, their attributes, and the text of scripts and styles."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.raw, self.text, self.inside = [], {}, "", None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.inside = tag if tag in ("script", "style") else None
+        if self.inside:
+            self.raw.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+    def handle_data(self, data):
+        if self.inside:
+            self.raw[self.inside][-1] += data
+        else:
+            self.text += data
+
+    def attributes(self, tag):
+        return [a for t, a in self.tags if t == tag]
+
+    @property
+    def data(self):
+        return json.loads(self.raw["script"][0])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def splits(seed, n=600, classes=5, damage=0.0):
+    """Random logits that are right more often where they are confident.
+
+    `damage` scales up the rows that are wrong after their softmax has been fixed: it adds
+    to the maximum logit and takes from a class that is impossible anyway.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw():
+        z = rng.normal(size=(n, classes)) * rng.uniform(0.5, 4, size=(n, 1))
+        z[:, -1] -= 30
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        labels = np.array([rng.choice(classes, p=row) for row in p])
+        wrong = labels != z.argmax(axis=1)
+        z[:, -1] -= damage * wrong
+        return z.astype(np.float32), labels
+
+    return {name: draw() for name in ("tune", "calibrate", "test")}
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    models = {"plain": splits(0), HOSTILE: splits(1, damage=20.0)}
+    return recuse.evaluate(models, target_risk=0.2)
+
+
+@pytest.fixture(scope="module")
+def html(evaluation, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    report(evaluation, path)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def test_the_evaluation_of_these_tests_holds_a_repaired_and_an_unrepaired_model(evaluation):
+    assert [m.repaired for m in evaluation.models] == [False, True]
+    assert all(m.selection.feasible for m in evaluation.models)
+
+
+def test_the_page_contains_the_numbers_of_the_evaluation(evaluation, page):
+    for m in evaluation.models:
+        expected = [
+            notation.percent(m.accuracy),
+            notation.area_with_error(m.before.aurc, m.before.aurc_se),
+            notation.percent(m.before.risk_at_coverage[0.2]),
+            notation.percent(m.ece),
+            notation.percent(m.accepted / m.n),
+            notation.percent(m.errors / m.accepted),
+            notation.prose(str(m.selection)),
+            *m.digests.values(),
+        ]
+        if m.repaired:
+            expected += [
+                notation.area_with_error(m.after.aurc, m.after.aurc_se),
+                notation.area(m.repair.difference),
+                notation.interval(m.repair),
+                notation.p_value(m.repair.p_value),
+                notation.percent(m.after.risk_at_coverage[0.2]),
+            ]
+        for text in expected:
+            assert text in page.text
+        reached = curves.coverage_at_risk(m.confidence, m.loss, evaluation.target_risk)
+        assert notation.percent(reached) in page.text
+
+
+def test_the_same_evaluation_gives_the_same_bytes(evaluation, html, tmp_path):
+    report(evaluation, tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == html
+
+
+def test_a_hostile_name_stays_text_everywhere(evaluation, page, tmp_path):
+    assert len(page.attributes("script")) == 3
+    assert HOSTILE in page.text
+    assert HOSTILE in {part["fixed"]["model"] for part in page.data["datasets"]["curves"]}
+    table = Table(HOSTILE, (HOSTILE, HOSTILE), [(HOSTILE, HOSTILE)])
+    report(evaluation, tmp_path / "r.html", title=HOSTILE, lead=[HOSTILE], tables=[table])
+    again = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert len(again.attributes("script")) == 3
+    names = [a.get("aria-label") for a in again.attributes("div")]
+    assert HOSTILE in names
+
+
+def test_nothing_on_the_page_loads_anything(page):
+    for tag, attributes in page.tags:
+        assert not LOADS & set(attributes), tag
+        assert tag not in ("link", "iframe", "object", "embed", "base", "img")
+    styles = "".join(page.raw["style"]) + "".join(a.get("style", "") for _, a in page.tags)
+    assert not re.search(r"url\(|@import|https?:", styles)
+    assert "http" not in json.dumps(page.data)
+
+
+def test_only_the_two_scripts_of_the_page_may_run(page):
+    policy = next(
+        a["content"]
+        for a in page.attributes("meta")
+        if a.get("http-equiv") == "Content-Security-Policy"
+    )
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    scripts = page.raw["script"][1:]
+    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    assert rules["script-src"] == " ".join(f"'sha256-{d}'" for d in digests)
+    assert page.attributes("script")[0] == {"type": "application/json", "id": "report-data"}
+
+
+def test_drawn_curves_are_points_of_the_exact_curves(evaluation, page):
+    parts = iter(page.data["datasets"]["curves"])
+    for m in evaluation.models:
+        for confidence in (m.msp, m.confidence)[: 1 + m.repaired]:
+            exact = curves.risk_coverage(confidence, m.loss)
+            drawn = next(parts)["columns"]
+            at = np.searchsorted(exact.coverage, drawn["coverage"])
+            for name in ("coverage", "risk", "threshold"):
+                assert drawn[name] == getattr(exact, name)[at].tolist()
+            assert at[0] == 0
+            assert at[-1] == len(exact.coverage) - 1
+
+
+def test_the_marked_point_is_what_the_threshold_does_on_the_test_split(evaluation, page):
+    for m, part in zip(evaluation.models, page.data["datasets"]["fitted"]):
+        accept = m.confidence >= np.float32(m.selection.threshold)
+        assert part["columns"]["coverage"] == [accept.mean()]
+        assert part["columns"]["risk"] == [m.loss[accept].mean()]
+
+
+def test_every_chart_has_its_element_and_every_data_set_its_columns(page):
+    ids = {a.get("id") for a in page.attributes("div")}
+    assert set(page.data["charts"]) <= ids
+    for parts in page.data["datasets"].values():
+        for part in parts:
+            assert len({len(column) for column in part["columns"].values()}) == 1
+
+
+def test_an_infeasible_model_reads_right(tmp_path):
+    evaluation = recuse.evaluate({"plain": splits(0)}, target_risk=0.001)
+    assert not evaluation.models[0].selection.feasible
+    report(evaluation, tmp_path / "r.html")
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "No threshold for plain can promise a risk of 0.1\u00a0%" in page.text
+    assert notation.prose(evaluation.models[0].selection.reason) in page.text
+    assert page.data["datasets"]["fitted"] == []
+    for phrase in ("Deploy plain", "Accept when", "fitted threshold", "∞", "inf", "nan"):
+        assert phrase not in page.text.replace("Infeasible", "").replace("influences", "")
+
+
+def test_a_repair_that_the_test_split_does_not_confirm_is_not_praised(evaluation):
+    model = prepare.prepare(evaluation)[1]
+    assert "lets more errors through" in words.naive(model)
+    weak = replace(model.result.repair, p_value=0.4)
+    said = words.naive(model._replace(result=replace(model.result, repair=weak)))
+    assert "does not confirm the gain" in said
+    worse = replace(model.result.repair, difference=0.01, p_value=0.001)
+    said = words.naive(model._replace(result=replace(model.result, repair=worse)))
+    assert "contradicts the gain" in said
+
+
+def test_a_kept_msp_needs_no_repair_and_has_no_fingerprint(evaluation):
+    model = prepare.prepare(evaluation)[0]
+    assert "needs no repair" in words.naive(model)
+    assert "This is the fingerprint" not in words.reading(model.fingerprint, False)
+
+
+def test_the_fingerprint_is_the_excess_of_wrong_predictions_of_equal_msp(evaluation):
+    m = evaluation.models[0]
+    rng = np.random.default_rng(0)
+    x = rng.normal(1, 2, size=20_000).astype(np.float32)
+    wrong = rng.uniform(size=x.size) > 1 / (1 + np.exp(-x))
+    noise = rng.normal(0, 0.1, size=x.size)
+    for excess in (0.3, 0.0, -0.3):
+        y = (2 * x + excess * wrong + noise).astype(np.float32)
+        f = prepare.fingerprint(replace(m, msp=x, max_logit=y, loss=wrong.astype(float)))
+        assert f.excess == pytest.approx(excess, abs=0.02)
+        assert ("This is the fingerprint" in words.reading(f, True)) == (excess > 0.1)
+    edges = np.linspace(*np.quantile(x, [0.005, 0.995]), prepare.BINS + 1)
+    between = wrong & (x >= f.right.msp[0]) & (x <= f.right.msp[-1])
+    rows = [between & (x >= low) & (x < high) for low, high in pairwise(edges)]
+    kept = [y[r].astype(float).mean() for r in rows if r.sum() >= prepare.LEAST]
+    np.testing.assert_allclose(f.wrong.mean, kept, rtol=FLOAT64)
+
+
+@pytest.mark.parametrize("loss", [0.0, 1.0])
+def test_without_both_right_and_wrong_predictions_no_fingerprint_is_read(evaluation, loss):
+    m = evaluation.models[0]
+    f = prepare.fingerprint(replace(m, loss=np.full(m.n, loss)))
+    assert words.reading(f, False).startswith("Too few")
+
+
+def test_the_page_replaces_the_file_whole_or_not_at_all(evaluation, html, tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("before")
+    with monkeypatch.context() as patch:
+        patch.setattr(page_module, "charts", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            report(evaluation, path)
+    assert path.read_text() == "before"
+    report(evaluation, path)
+    assert path.read_text(encoding="utf-8") == html
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    with pytest.raises(recuse.InputError, match="got a folder"):
+        report(evaluation, tmp_path)
+
+
+def test_a_read_only_cache_costs_no_report(evaluation, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("vl_convert.javascript_bundle", lambda snippet: "made('</script>')")
+    report(evaluation, tmp_path / "r.html")
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert page.raw["script"][1] == "made('<\\/script>')"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0 %"), (1.0, "100 %"), (0.8314, "83.1 %"), (0.0532, "5.32 %"), (0.00252, "0.25 %")],
+)
+def test_rates_are_written_to_three_figures(value, text):
+    assert notation.percent(value) == text.replace(" ", "\u00a0")
+    assert notation.percent(float("nan")) == notation.UNDEFINED
+
+
+def test_the_page_stays_small(html):
+    assert len(html.encode()) < 1_300_000

@@ -1,0 +1,228 @@
+import math
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import reference
+from recuse import InputError, scores
+from recuse.scores import SCORES, Score
+from strategies import logits
+
+FLOAT32 = 2e-7  # one rounding to float32 (6e-8 relative) and the reference's own in float64
+DEFAULTS = {name: Score(name) for name in SCORES}
+SHIFT_INVARIANT = ("msp", "margin", "entropy", "gini", "logit_norm")
+
+
+@pytest.mark.parametrize("name", ["msp", "max_logit", "margin", "entropy", "gini"])
+@given(z=logits())
+def test_scores_equal_their_definition(name, z):
+    expected = [getattr(reference, name)(row) for row in z.tolist()]
+    assert SCORES[name](z) == pytest.approx(expected, rel=FLOAT32, abs=FLOAT32)
+
+
+@given(z=logits(), temperature=st.sampled_from([0.5, 1.0, 3.0]))
+def test_energy_equals_its_definition(z, temperature):
+    expected = [reference.energy(row, temperature) for row in z.tolist()]
+    result = scores.energy(z, temperature=temperature)
+    assert result == pytest.approx(expected, rel=FLOAT32, abs=FLOAT32)
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("p", [1, 2, 3, 4, 10, 2.5])
+@given(z=logits(classes=st.integers(3, 6), rows=st.just(6)))
+def test_logit_norm_ranks_as_the_textbook_ratio(p, center, z):
+    z = z[z.max(axis=1) - z.min(axis=1) > 0.1]
+    assume(len(z) > 1)
+    textbook = np.array([reference.norm_ratio(row, p, center) for row in z.tolist()])
+    ours = scores.logit_norm(z, p=p, center=center).astype(float)
+    for i in range(len(z)):
+        for j in range(len(z)):
+            if textbook[i] > textbook[j] + 1e-6:  # clear of float32 ties
+                assert ours[i] > ours[j]
+
+
+def test_logit_norm_of_infinite_order_is_the_ratio_to_the_second_largest():
+    z = np.array([[4.0, -2.0, 1.0], [4.0, 3.0, 1.0]])
+    assert scores.logit_norm(z, p=math.inf, center=False).tolist() == [2.0, np.float32(4 / 3)]
+
+
+def test_rows_of_equal_logits_get_the_infimum_of_logit_norm():
+    z = np.array([[0.1] * 5, [-3.0] * 5, [0.0] * 5, [-1.0, -1.0, -1.0, -1.0, -1.001]])
+    for center in (True, False):
+        for p in (1, 2, 7, math.inf):
+            t = scores.logit_norm(z, p=p, center=center)
+            assert len(set(t[:3])) == 1
+            assert t[3] > t[0]
+            assert np.isfinite(t).all()
+
+
+@given(z=logits(classes=st.integers(3, 5)), p=st.integers(1, 10))
+def test_norms_in_one_pass_equal_norms_one_by_one(z, p):
+    together = scores.logit_norms(z, ps=(1, 2, 3, p, 10, math.inf, 2.5), center=True)
+    assert np.array_equal(together[3], scores.logit_norm(z, p=p, center=True))
+
+
+@pytest.mark.parametrize("name", SCORES)
+@given(z=logits(dtype=np.float32, classes=st.integers(3, 6)), seed=st.integers(0, 9))
+def test_rows_that_are_permutations_of_each_other_tie(name, z, seed):
+    order = np.random.default_rng(seed).permutation(z.shape[1])
+    assert np.array_equal(SCORES[name](z), SCORES[name](z[:, order]))
+
+
+@pytest.mark.parametrize("name", SHIFT_INVARIANT)
+@given(z=logits(classes=st.integers(3, 5), values=st.integers(-8, 8).map(float)))
+def test_scores_of_the_softmax_ignore_a_shift(name, z):
+    assert np.array_equal(SCORES[name](z), SCORES[name](z + 64))
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_trailing_axes_are_pixels_scored_one_by_one(name):
+    z = np.random.default_rng(0).normal(size=(2, 5, 3, 4)).astype(np.float32)
+    pixels = SCORES[name](z)
+    assert pixels.shape == (2, 3, 4)
+    assert pixels[1, 2, 3] == SCORES[name](z[1, :, 2, 3][None])[0]
+    assert np.array_equal(scores.predict(z), z.argmax(axis=1))
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_row_scores_the_same_alone_and_in_a_large_batch(name):
+    z = np.random.default_rng(0).normal(size=(3000, 130)).astype(np.float32) * 5
+    together = SCORES[name](z)
+    assert all(SCORES[name](z[i : i + 1])[0] == together[i] for i in range(0, 3000, 97))
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32])
+def test_narrow_logits_score_as_their_value_in_float64(name, dtype):
+    z = (np.random.default_rng(0).normal(size=(50, 7)) * 20).astype(dtype)
+    assert np.array_equal(SCORES[name](z), SCORES[name](z.astype(np.float64)))
+
+
+def test_torch_tensors_are_scored_like_arrays():
+    import torch
+
+    z = torch.randn(20, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    assert np.array_equal(scores.msp(z), scores.msp(z.detach().numpy()))
+    half = z.detach().bfloat16()
+    assert np.array_equal(scores.msp(half), scores.msp(half.float().numpy()))
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_the_input_is_not_changed(name):
+    z = np.random.default_rng(0).normal(size=(9, 4))
+    copy = z.copy()
+    SCORES[name](z)
+    assert np.array_equal(z, copy)
+
+
+# Traps of other implementations, each by name
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+def test_trap_msp_does_not_saturate(dtype):
+    gaps = np.array([8, 16, 32, 64, 96, 128], dtype)
+    z = np.stack([gaps, np.zeros(6, dtype)], axis=1)
+    assert (np.diff(scores.msp(z)) > 0).all()
+
+
+def test_trap_logit_norm_keeps_values_apart_where_the_ratio_rounds_to_one():
+    z = np.random.default_rng(0).normal(size=(5000, 10)) * 3
+    z[:, 0] += 25
+    assert len(np.unique(scores.logit_norm(z, p=10))) > 4900
+
+
+def test_trap_logits_are_normalised_over_classes_and_not_over_the_batch():
+    z = np.random.default_rng(0).normal(size=(6, 4))
+    assert scores.logit_norm(z)[0] == scores.logit_norm(z[:1])[0]
+
+
+def test_trap_powers_of_half_precision_do_not_overflow():
+    z = np.array([[400.0, 100.0, -300.0]], np.float16)
+    assert np.isfinite(scores.logit_norm(z, p=10)).all()
+
+
+def test_a_row_whose_others_are_impossible_is_certain():
+    z = np.array([[1.0, -np.inf, -np.inf], [1.0, 0.0, -np.inf]])
+    assert scores.msp(z).tolist() == [np.inf, 1.0]
+    assert scores.entropy(z)[0] == 0
+
+
+def test_the_prediction_is_the_lowest_index_among_the_maxima():
+    assert scores.predict([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]]).tolist() == [1, 0]
+    assert scores.predict(np.array([[1, 3, 3]], ml_dtypes.bfloat16)).tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("z", "message"),
+    [
+        (np.zeros((0, 3)), "at least one row"),
+        (np.zeros(3), r"shape \(n, K, ...\), got \(3,\)"),
+        (np.zeros((3, 1)), "K >= 2 classes"),
+        (np.zeros((3, 2), int), "floating dtype .*, got int64"),
+        (np.array([[0.0, np.nan], [0, 0]]), "without NaN or .inf, got 1 such values, row 0"),
+        (np.array([[0.0, np.inf], [0, 0]]), "without NaN or .inf"),
+        (np.array([[-np.inf, -np.inf], [0, 0]]), "a finite logit in every row, got none, row 0"),
+        (np.array([[np.nan, 0]], ml_dtypes.bfloat16), "without NaN"),
+    ],
+)
+def test_malformed_logits_are_named(z, message):
+    with pytest.raises(InputError, match=message):
+        scores.msp(z)
+
+
+def test_logit_norm_refuses_impossible_classes_and_orders_below_one():
+    with pytest.raises(InputError, match="finite logits"):
+        scores.logit_norm(np.array([[0.0, -np.inf, 1.0]]))
+    with pytest.raises(InputError, match=r"`p` of a norm >= 1, got 0\.5"):
+        scores.logit_norm(np.zeros((1, 3)), p=0.5)
+
+
+def test_probabilities_come_in_by_name_and_are_checked():
+    q = np.array([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]])
+    assert scores.as_probability(scores.msp(scores.from_probs(q))) == pytest.approx([0.7, 1.0])
+    with pytest.raises(InputError, match="rows that sum to 1, row 1"):
+        scores.from_probs(np.array([[0.5, 0.5], [3.0, 1.0]]))
+
+
+def test_a_binary_head_becomes_two_logits():
+    z = np.array([-2.0, 3.0])
+    assert scores.predict(scores.from_binary(z)).tolist() == [0, 1]
+    assert scores.msp(scores.from_binary(z[:, None])).tolist() == [2.0, 3.0]
+    with pytest.raises(InputError, match="binary head"):
+        scores.from_binary(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        Score("msp"),
+        Score("logit_norm", {"p": math.inf, "center": False}),
+        Score("logit_norm", {"p": 2.5}),
+        Score("energy", {"temperature": 2.0}),
+    ],
+)
+def test_a_score_survives_text_and_json(score):
+    import json
+
+    assert Score.parse(str(score)) == score
+    assert Score.from_dict(json.loads(json.dumps(score.to_dict(), allow_nan=False))) == score
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nope", "a score among msp"),
+        ("msp(p=3)", "takes no parameters, got 'p'"),
+        ("logit_norm(q=3)", "takes p, center, got 'q'"),
+        ("logit_norm(p=true)", "`p` .* a number, got True"),
+        ("logit_norm(center=3)", "`center` .* true or false, got 3"),
+        ("logit_norm(p=x)", "a number or true/false, got 'x'"),
+        ("logit norm", "a score like msp"),
+    ],
+)
+def test_a_malformed_score_is_named(text, message):
+    with pytest.raises(InputError, match=message):
+        Score.parse(text)

@@ -1,0 +1,162 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import reference_losses as reference
+from recuse import targets
+from recuse._check import InputError
+
+# float32 holds 2^-24 relative; a target is a handful of operations on numbers below 2.
+FLOAT32 = 1e-6
+# The same operations in float64, reference and ours.
+FLOAT64 = 1e-12
+
+examples = settings(deadline=None, derandomize=True, max_examples=60)
+conventions = st.sampled_from(["uniform", "exclude_true"])
+smoothings = st.sampled_from([-2.0, -0.3, 0.0, 0.1, 0.5, 1.0])
+
+
+def rows(x, k):
+    """(n, K, ...) as rows of K numbers, pixel by pixel."""
+    return x.movedim(1, -1).reshape(-1, k).tolist()
+
+
+@examples
+@given(
+    shape=st.sampled_from([(1,), (5,), (2, 3), (2, 2, 3)]),
+    k=st.integers(2, 5),
+    smoothing=smoothings,
+    convention=conventions,
+    with_prior=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_targets_of_labels_are_the_definition(shape, k, smoothing, convention, with_prior, seed):
+    torch.manual_seed(seed)
+    labels = torch.randint(-1, k, shape)
+    with_prior = with_prior and convention == "uniform"
+    prior = torch.rand(k).softmax(0) if with_prior else None
+    q = targets.smooth(labels, k, smoothing, convention=convention, prior=prior, ignore_index=-1)
+    expected = [
+        reference.smoothed_target(
+            y, k, smoothing, convention, prior.tolist() if with_prior else None, ignore_index=-1
+        )
+        for y in labels.flatten().tolist()
+    ]
+    assert q.shape == (shape[0], k, *shape[1:])
+    torch.testing.assert_close(
+        torch.tensor(rows(q, k)), torch.tensor(expected), rtol=FLOAT32, atol=FLOAT32
+    )
+
+
+@examples
+@given(k=st.integers(2, 5), smoothing=smoothings, convention=conventions, seed=st.integers(0, 99))
+def test_targets_of_soft_targets_are_the_definition(k, smoothing, convention, seed):
+    torch.manual_seed(seed)
+    soft = torch.rand(3, k, 2, dtype=torch.float64).softmax(1)
+    q = targets.smooth(soft, k, smoothing, convention=convention)
+    expected = [reference.smoothed_target(t, k, smoothing, convention) for t in rows(soft, k)]
+    torch.testing.assert_close(
+        torch.tensor(rows(q, k), dtype=torch.float64),
+        torch.tensor(expected, dtype=torch.float64),
+        rtol=FLOAT64,
+        atol=FLOAT64,
+    )
+
+
+def test_an_ignored_label_gets_a_zero_row_and_never_a_uniform_one():
+    soft = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    for target in (torch.tensor([-100, 1]), soft):
+        q = targets.smooth(target, 3, 0.3)
+        assert q[0].tolist() == [0, 0, 0]
+        assert q[1].sum() == pytest.approx(1, abs=FLOAT32)
+
+
+def test_mixing_and_smoothing_commute():
+    first, second = torch.tensor([0, 2]), torch.tensor([1, 2])
+
+    def one_hot(labels):
+        return targets.smooth(labels, 3, 0)
+
+    mixed = targets.smooth(0.3 * one_hot(first) + 0.7 * one_hot(second), 3, 0.2)
+    apart = 0.3 * targets.smooth(first, 3, 0.2) + 0.7 * targets.smooth(second, 3, 0.2)
+    torch.testing.assert_close(mixed, apart, rtol=FLOAT32, atol=FLOAT32)
+
+
+def test_soft_targets_keep_their_dtype_and_are_not_changed_in_place():
+    soft = torch.eye(3, dtype=torch.float16)
+    assert targets.smooth(soft, 3, 0.1).dtype == torch.float16
+    assert soft.tolist() == torch.eye(3).tolist()
+
+
+def test_two_classes_at_smoothing_a_tenth_put_095_on_the_label_and_02_puts_09():
+    assert targets.confidence_for_smoothing(0.1, 2) == pytest.approx(0.95)
+    assert targets.smoothing_for_confidence(0.9, 2) == pytest.approx(0.2)
+    assert targets.smoothing_for_confidence(0.9, 2, "exclude_true") == pytest.approx(0.1)
+
+
+@examples
+@given(smoothing=st.floats(0, 1), k=st.integers(2, 1000), convention=conventions)
+def test_confidence_and_smoothing_are_inverse(smoothing, k, convention):
+    confidence = targets.confidence_for_smoothing(smoothing, k, convention)
+    confidence = max(confidence, 1 / k) if convention == "uniform" else confidence
+    back = targets.smoothing_for_confidence(confidence, k, convention)
+    assert back == pytest.approx(smoothing, abs=FLOAT64)
+
+
+@pytest.mark.parametrize("convention", ["uniform", "exclude_true"])
+def test_the_confidence_is_what_the_target_has_at_the_label(convention):
+    q = targets.smooth(torch.tensor([1]), 3, 0.4, convention=convention)
+    confidence = targets.confidence_for_smoothing(0.4, 3, convention)
+    assert q[0, 1].item() == pytest.approx(confidence, abs=FLOAT32)
+
+
+LABELS = torch.tensor([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: targets.smooth(LABELS, 3, 1.5), "at most 1.*got 1.5"),
+        (lambda: targets.smooth(LABELS, 3, float("nan")), "finite number.*got nan"),
+        (lambda: targets.smooth(LABELS, 3, float("-inf")), "finite number.*got -inf"),
+        (lambda: targets.smooth(LABELS, 3, "0.1"), "finite number"),
+        (lambda: targets.smooth(LABELS, 1, 0.1), "at least 2, got 1"),
+        (lambda: targets.smooth(LABELS, 3, 0.1, convention="other"), "'uniform' or 'exclude_true'"),
+        (lambda: targets.smooth(torch.tensor([0, 3]), 3, 0.1), r"0\.\.2 or .*-100, got 3"),
+        (lambda: targets.smooth(torch.tensor([0, -1]), 3, 0.1), r"0\.\.2 or .*-100, got -1"),
+        (lambda: targets.smooth(torch.tensor([True]), 3, 0.1), "integer dtype, got torch.bool"),
+        (lambda: targets.smooth(torch.tensor(1), 3, 0.1), "single number"),
+        (lambda: targets.smooth(torch.rand(2, 4), 3, 0.1), r"\(n, 3, ...\), got \(2, 4\)"),
+        (lambda: targets.smooth(LABELS, 3, 0.1, prior=torch.ones(2) / 2), r"\(3,\), got \(2,\)"),
+        (lambda: targets.smooth(LABELS, 2, 0.1, prior=torch.ones(2)), "sum to 1, got the sum 2"),
+        (lambda: targets.smooth(LABELS, 2, 0.1, prior=torch.tensor([1.5, -0.5])), "minimum -0.5"),
+        (
+            lambda: targets.smooth(
+                LABELS, 2, 0.1, convention="exclude_true", prior=torch.ones(2) / 2
+            ),
+            "no `prior` with convention 'exclude_true'",
+        ),
+        (lambda: targets.smoothing_for_confidence(0.1, 3), r"\[0.3333, 1\].*got 0.1"),
+        (lambda: targets.smoothing_for_confidence(1.1, 3), "got 1.1"),
+        (lambda: targets.confidence_for_smoothing(-0.1, 3), r"\[0, 1\].*got -0.1"),
+    ],
+)
+def test_malformed_input_is_an_error_that_says_how(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("module", ["targets", "losses"])
+def test_without_torch_the_message_names_the_extra(module):
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from recuse._check import MissingExtra\n"
+        f"try:\n    import recuse.{module}\n"
+        "except MissingExtra as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("needs torch: pip install 'recuse[torch]'")
