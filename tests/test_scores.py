@@ -59,6 +59,12 @@ def test_rows_of_equal_logits_get_the_infimum_of_logit_norm():
             assert np.isfinite(t).all()
 
 
+def test_norms_of_any_order_end():
+    z = np.array([[3.0, 1.0, 0.5], [2.0, -2.0, 1.0]])
+    assert np.isfinite(scores.logit_norm(z, p=1e12)).all()
+    assert scores.logit_norm(z, p=33) == pytest.approx(scores.logit_norm(z, p=math.inf), rel=0.1)
+
+
 @given(z=logits(classes=st.integers(3, 5)), p=st.integers(1, 10))
 def test_norms_in_one_pass_equal_norms_one_by_one(z, p):
     together = scores.logit_norms(z, ps=(1, 2, 3, p, 10, math.inf, 2.5), center=True)
@@ -166,6 +172,7 @@ def test_the_prediction_is_the_lowest_index_among_the_maxima():
         (np.array([[0.0, np.inf], [0, 0]]), "without NaN or .inf"),
         (np.array([[-np.inf, -np.inf], [0, 0]]), "a finite logit in every row, got none, row 0"),
         (np.array([[np.nan, 0]], ml_dtypes.bfloat16), "without NaN"),
+        (np.array([[0.0, 1.0], [1e308, 0]]), "within the range of float32, got 1 .*, row 1"),
     ],
 )
 def test_malformed_logits_are_named(z, message):

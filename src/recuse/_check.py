@@ -77,13 +77,18 @@ def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
             f"expected {where} with K >= 2 classes on axis 1, got shape {z.shape}; "
             "declare a one-column binary head by `scores.from_binary` or --binary"
         )
-    bad = ~(z < np.inf) if z.dtype.name != "bfloat16" else ~(z.astype(np.float32) < np.inf)
-    if bad.any():
-        rows = bad.reshape(len(z), -1).any(axis=1)
-        raise InputError(
-            f"expected {where} without NaN or +inf, got {int(bad.sum())} such values, {first(rows)}"
-        )
+    values = z.astype(np.float32) if z.dtype.name == "bfloat16" else z
+    _refuse(~(values < np.inf), f"expected {where} without NaN or +inf")
+    if z.dtype == np.float64:
+        large = (np.abs(z) > np.finfo(np.float32).max) & (z > -np.inf)
+        _refuse(large, f"expected {where} within the range of float32")
     return z
+
+
+def _refuse(bad: Any, expectation: str) -> None:
+    if bad.any():
+        rows = bad.reshape(len(bad), -1).any(axis=1)
+        raise InputError(f"{expectation}, got {int(bad.sum())} such values, {first(rows)}")
 
 
 def check_labels(labels: Any, logits: np.ndarray, *, where: str = "`labels`") -> np.ndarray:

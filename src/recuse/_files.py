@@ -22,8 +22,13 @@ def atomic(path: str | os.PathLike) -> Generator[Path]:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"expected a file to write, got a folder: {path}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
+        )
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -44,7 +49,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def to_json(data: Any, *, indent: int | None = 2) -> str:
     """JSON without NaN or Infinity: an undefined number is null."""
-    return json.dumps(_plain(data), indent=indent, allow_nan=False, ensure_ascii=False)
+    return json.dumps(_plain(data), indent=indent, allow_nan=False)
 
 
 def digest(*arrays: np.ndarray) -> str:

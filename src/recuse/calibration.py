@@ -42,6 +42,8 @@ def reliability(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> R
     if q.min() < 0 or q.max() > 1:
         raise InputError(f"expected `probability` in [0, 1], got {q.min():g} to {q.max():g}")
     l = check_zero_one(check_loss(loss, q.size))
+    order = np.lexsort((l, q))  # sums must not depend on the order of the input
+    q, l = q[order], l[order]
     index = np.minimum((q * bins).astype(int), bins - 1)
     count = np.bincount(index, minlength=bins)
     held = count > 0

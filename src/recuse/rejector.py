@@ -18,6 +18,7 @@ from recuse._check import InputError, check_labels, check_logits
 from recuse._files import digest, to_json, write_text
 from recuse.curves import TieGroups, tie_groups
 from recuse.io import KINDS, LogitsFile
+from recuse.overlap import fingerprints, overlap
 from recuse.scores import Score, predict
 from recuse.selectors import Guarantee, Selection, select
 from recuse.tune import Tuned, tune
@@ -53,9 +54,6 @@ COUNTS: dict[str, type] = {
     "void": bool,
 }
 KNOT_ROWS = 25  # at least so many tune examples stand behind a knot of p_correct
-SHARED_ROWS = 0.05  # of the calibrate rows that may also stand in tune, beyond chance
-HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplication loses nothing
-CHANCE = 5  # standard deviations of the number of rows that agree by chance
 
 
 class Infeasible(ValueError):
@@ -339,51 +337,11 @@ def _one_of_each(file: LogitsFile, seed: int) -> LogitsFile:
         return file
     code = np.unique(file.groups, return_inverse=True)[1].reshape(-1)
     names = () if file.ids is None else (file.ids,)
-    order = np.lexsort((_fingerprints(file), *names, code))
+    order = np.lexsort((fingerprints(file), *names, code))
     start = np.flatnonzero(np.diff(code[order], prepend=-1))
     size = np.diff(np.r_[start, code.size])
     pick = start + np.floor(np.random.default_rng(seed).uniform(size=size.size) * size).astype(int)
     return file.rows(order[pick])
-
-
-def overlap(a: LogitsFile, b: LogitsFile) -> str | None:
-    """What two splits have in common, in words; None if they look disjoint."""
-    if a.digest == b.digest:
-        return "the same data twice"
-    keys = [
-        (name, getattr(a, name), getattr(b, name))
-        for name in ("ids", "groups")
-        if getattr(a, name) is not None and getattr(b, name) is not None
-    ]
-    for name, x, y in keys:
-        both = np.intersect1d(x, y)
-        if both.size:
-            return f"{both.size} {name} in both, such as {both[0]}"
-    if keys:
-        return None
-    return _shared_rows(_fingerprints(a), _fingerprints(b))
-
-
-def _shared_rows(a: Array, b: Array) -> str | None:
-    """Rows in both files, beyond those that agree by chance as often as inside each file."""
-    code = np.unique(np.r_[a, b], return_inverse=True)[1].reshape(-1)
-    x, y = (np.bincount(c, minlength=code.max() + 1) * 1.0 for c in np.split(code, [a.size]))
-    pairs = a.size * (a.size - 1) + b.size * (b.size - 1)
-    chance = (x @ (x - 1) + y @ (y - 1)) / max(pairs, 1) * a.size * b.size
-    excess = x @ y - chance
-    if excess <= SHARED_ROWS * b.size + CHANCE * np.sqrt(chance):
-        return None
-    return f"{excess:,.0f} identical rows in both"
-
-
-def _fingerprints(file: LogitsFile) -> Array:
-    """A hash of the logits and label of each row: equal rows have equal ones in any file."""
-    out = np.zeros(len(file), np.uint64)
-    for column in (*file.logits.T, *([] if file.labels is None else [file.labels])):
-        bits = (column.astype(np.float64) + 0.0).view(np.uint64)
-        out = (out ^ bits ^ (bits >> 32)) * HASH_FACTOR
-        out ^= out >> 29
-    return out
 
 
 def _fit_knots(confidence: Array, correct: Array) -> Knots:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+MULTIPLIED = range(1, 33)  # orders whose powers are products; beyond them, `**`
 CHUNK = 1 << 18  # logits a chunk (2 MB in float64): the passes over it stay in cache
 
 RowScore = Callable[..., np.ndarray]  # float64 (r, K) -> (r,)
@@ -359,20 +360,17 @@ def _norms(z: Array, ps: list[float], center: bool) -> list[Array]:
         raise InputError("expected finite logits for `logit_norm`, got -inf")
     v = _centered(z) if center else z
     flat = z[:, 0] == z[:, -1]
-    scale = np.abs(v).max(axis=1)
-    scale[scale == 0] = 1
-    top = v[:, -1] / scale
-    magnitude = np.abs(v[:, :-1]) / scale[:, None]
-    norms: dict[float, Array] = {}
-    power, order = magnitude, 1
-    for p in sorted(set(ps)):
-        if p == math.inf:
-            norms[p] = magnitude.max(axis=1)
-            continue
-        while float(p).is_integer() and order < p:
-            power, order = power * magnitude, order + 1
-        powers = power if order == p else magnitude**p
+    others = np.abs(v[:, :-1])
+    scale = others.max(axis=1)
+    others /= np.where(scale == 0, 1, scale)[:, None]  # sums of powers lie in 1..K-1
+    norms: dict[float, Array] = {math.inf: np.ones(len(z))}
+    power, order = others, 1
+    for p in sorted(set(ps) - {math.inf}):
+        while p in MULTIPLIED and order < p:
+            power, order = power * others, order + 1
+        powers = power if order == p else others**p
         norms[p] = powers.sum(axis=1) ** (1 / p)
     infimum = {p: -((z.shape[1] - 1.0) ** (-1 / p)) for p in norms}
     with np.errstate(divide="ignore", invalid="ignore"):
+        top = v[:, -1] / scale
         return [np.where(flat, infimum[p], top / norms[p]) for p in ps]

@@ -1,12 +1,13 @@
 """The command line: parse, call, print, exit code.
 
 Results go to stdout, progress and warnings to stderr. Exit codes: 0 success, 1 the answer
-is "no" (infeasible), 2 bad input.
+is "no" (infeasible), 2 bad input, 70 a bug in recuse.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -14,6 +15,8 @@ import typer
 from recuse import __version__
 from recuse._check import InputError, MissingExtra
 from recuse.cli import data, decide, demo, page
+
+INTERNAL_ERROR = 70  # EX_SOFTWARE
 
 app = typer.Typer(
     name="recuse",
@@ -57,12 +60,12 @@ def main() -> None:
     except (InputError, MissingExtra) as error:
         print("recuse:", *str(error).splitlines(), file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        sys.stderr.close()
-        sys.exit(0)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"recuse: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:  # a bug of ours must not read as the answer "no"
+        traceback.print_exc()
+        sys.exit(INTERNAL_ERROR)

@@ -9,7 +9,16 @@ import typer
 
 from recuse._check import InputError
 from recuse.cli import show
-from recuse.cli.options import Force, IgnoreIndex, Quiet, Seed, read, refuse_overwrite
+from recuse.cli.options import (
+    Binary,
+    Force,
+    IgnoreIndex,
+    Quiet,
+    Seed,
+    kind_of,
+    read,
+    refuse_overwrite,
+)
 from recuse.evaluation import evaluate
 from recuse.io import FORMATS, LogitsFile
 from recuse.report import report as write_report
@@ -34,6 +43,7 @@ def report(
     delta: Annotated[
         float, typer.Option("--delta", help="Probability that the promise fails.")
     ] = 0.05,
+    binary: Binary = False,
     ignore_index: IgnoreIndex = None,
     seed: Seed = 0,
     force: Force = False,
@@ -48,7 +58,12 @@ def report(
             raise InputError(f"expected --model NAME=DIR, got {spec!r}")
         if name in models:
             raise InputError(f"expected --model names that differ, got {name!r} twice")
-        models[name] = {s: read(find(Path(place), s), ignore_index=ignore_index) for s in SPLITS}
+        models[name] = {
+            split: read(
+                find(Path(place), split), kind=kind_of(binary, False), ignore_index=ignore_index
+            )
+            for split in SPLITS
+        }
     evaluation = evaluate(models, target_risk=target_risk, delta=delta, seed=seed)
     write_report(evaluation, out)
     if not quiet:
