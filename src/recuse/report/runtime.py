@@ -11,6 +11,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from recuse._check import InputError
 from recuse._files import write_text
 
 
@@ -22,7 +23,7 @@ def bundle() -> str:
     with suppress(OSError):
         return cached.read_text(encoding="utf-8")
     script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    with suppress(OSError):  # a read-only home costs time, not the report
+    with suppress(OSError, InputError):  # a read-only home costs time, not the report
         write_text(cached, script)
     return script
 
