@@ -40,6 +40,11 @@ def files(tmp_path):
 FIT = ("fit", "--tune", "tune.npz", "--calibrate", "calibrate.npz", "--target-risk", 0.2)
 
 
+def arrays(path):
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
 def plain(text):
     return json.loads(text, parse_constant=pytest.fail)
 
@@ -293,7 +298,7 @@ def test_split_cuts_pixel_files_by_image_and_keeps_a_binary_column(recuse, tmp_p
     assert recuse("split", "pixels.npz", "--parts", "a=0.5,b=0.5", "--out", "p")[0] == 0
     assert read_logits(tmp_path / "p" / "a.npz").logits.shape == (5, 3, 6, 6)
     assert recuse("split", "binary.npz", "--parts", "a=0.5,b=0.5", "--binary")[0] == 0
-    assert np.load(tmp_path / "splits" / "a.npz")["logits"].shape == (5, 1)
+    assert arrays(tmp_path / "splits" / "a.npz")["logits"].shape == (5, 1)
 
 
 # evaluate
@@ -434,7 +439,7 @@ def test_logits_without_labels_are_decided_without_a_risk(recuse, files, tmp_pat
     assert (rc, err) == (0, "")
     assert "risk" not in plain(out)
     np.testing.assert_array_equal(
-        np.load(tmp_path / "b.npz")["accept"], decided(tmp_path, "bare.npz").accept
+        arrays(tmp_path / "b.npz")["accept"], decided(tmp_path, "bare.npz").accept
     )
 
 
@@ -462,7 +467,7 @@ def test_ids_names_and_further_classes_stand_in_every_table(suffix, ids, recuse,
     elif suffix == "parquet":
         table = pytest.importorskip("pyarrow.parquet").read_table(out).to_pydict()
     else:
-        table = {k: v.tolist() for k, v in np.load(out, allow_pickle=False).items()}
+        table = {k: v.tolist() for k, v in arrays(out).items()}
     top = [f"{column}_{rank}" for rank in (2, 3) for column in ("label", "prob")]
     assert list(table) == ["id", "label", "confidence", "p_correct", "accept", *top]
     text = keys.astype(str).tolist()
@@ -496,7 +501,7 @@ def test_pixels_come_out_as_npz_and_void_ones_do_not_count(top, recuse, tmp_path
         *("predict", "rejector.json", "test.npz", "--out", "p.npz", "--json", "--top", top, *void)
     )
     assert (rc, err) == (0, "")
-    table, expected = np.load(tmp_path / "p.npz"), decided(tmp_path, ignore_index=255)
+    table, expected = arrays(tmp_path / "p.npz"), decided(tmp_path, ignore_index=255)
     for name in ("label", "confidence", "accept"):
         assert table[name].shape == (60, 6, 6)
         np.testing.assert_array_equal(table[name], getattr(expected, name))

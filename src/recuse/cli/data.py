@@ -24,7 +24,7 @@ from recuse.cli.options import (
     read,
     refuse_overwrite,
 )
-from recuse.evaluation import COVERAGES, RISKS, FileMeasures, measure_file
+from recuse.evaluation import COVERAGES, RISKS, FileMeasures, Measures, measure_file
 from recuse.io import read_logits, split_rows, write_logits
 from recuse.scores import SOFTMAX_FAMILY, Score
 
@@ -146,24 +146,24 @@ def _show(
     measured: list[FileMeasures], risks: tuple[float, ...], coverages: tuple[float, ...]
 ) -> None:
     header = (
-        *("file", "score", "n", "K", "accuracy", "AURC", "s.e.", "E-AURC", "N-AURC", "AUGRC"),
+        *("AURC", "s.e.", "E-AURC", "N-AURC", "AUGRC"),
         *(f"cov@{100 * r:g}%" for r in risks),
         *(f"risk@{100 * c:g}%" for c in coverages),
     )
-    rows = [
-        (
-            m.name,
-            name,
-            f"{m.n:,}",
-            str(m.classes),
-            show.percent(m.accuracy),
-            *(show.milli(x) for x in (s.aurc, s.aurc_se, s.e_aurc)),
-            "-" if s.n_aurc != s.n_aurc else f"{s.n_aurc:.3f}",
-            show.milli(s.augrc),
-            *(show.percent(x) for x in s.coverage_at_risk.values()),
-            *(show.percent(x, 2) for x in s.risk_at_coverage.values()),
-        )
+    blocks = {
+        f"{m.name}: {m.n:,} predictions, {m.classes} classes, "
+        f"accuracy {show.percent(m.accuracy)}": {name: _cells(s) for name, s in m.scores.items()}
         for m in measured
-        for name, s in m.scores.items()
+    }
+    show.blocks(header, blocks)
+    show.say("AURC, s.e., E-AURC and AUGRC x 1000; smaller is better. cov@ and risk@ in percent.")
+
+
+def _cells(s: Measures) -> list[str]:
+    return [
+        *(show.milli(x) for x in (s.aurc, s.aurc_se, s.e_aurc)),
+        "-" if s.n_aurc != s.n_aurc else f"{s.n_aurc:.3f}",
+        show.milli(s.augrc),
+        *(f"{100 * x:.1f}" for x in s.coverage_at_risk.values()),
+        *(f"{100 * x:.2f}" for x in s.risk_at_coverage.values()),
     ]
-    show.table(header, rows, title="Areas are x 1000; smaller is better.")

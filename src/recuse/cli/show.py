@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -32,6 +32,24 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = 
     for row in rows:
         grid.add_row(*(escape(cell) for cell in row))
     console().print(grid)
+
+
+def blocks(header: Sequence[str], rows: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Print one header, then under each title its rows: name and cells. Fits 80 columns."""
+    names = [f"  {name}" for block in rows.values() for name in block]
+    first = max(map(len, names))
+    cells = [header, *(row for block in rows.values() for row in block.values())]
+    widths = [max(map(len, column)) + 1 for column in zip(*cells)]
+
+    def line(name: str, row: Sequence[str]) -> str:
+        return name.ljust(first) + "".join(cell.rjust(w) for cell, w in zip(row, widths))
+
+    screen = console()
+    screen.print(line("", header), markup=False, style="bold", soft_wrap=True)
+    for title, block in rows.items():
+        screen.print(title, markup=False)
+        for name, row in block.items():
+            screen.print(line(f"  {name}", row), markup=False, soft_wrap=True)
 
 
 def percent(x: float, digits: int = 1) -> str:
