@@ -93,7 +93,7 @@ def test_a_process_fits_predicts_and_reads_its_own_file(tmp_path, files):
 def test_a_process_says_no_with_exit_code_1_and_writes_nothing(tmp_path, files):
     rc, out, err = process(*FIT[:-1], 0.001, cwd=tmp_path)
     assert (rc, err) == (1, "")
-    assert "Infeasible: no threshold can promise a risk of 0.1 %" in out
+    assert "Infeasible: no threshold passed the test for a risk of 0.1 %" in out
     assert {p.name for p in tmp_path.iterdir()} == files
 
 
@@ -118,7 +118,7 @@ BAD = {
     "inf": (bad_values(np.inf), ["without NaN or +inf", "row 7"]),
     "-inf": (bad_values(-np.inf), ["finite `logits`", "row 7"]),
     "label": ({"logits": Z, "labels": np.where(np.arange(20) == 3, 5, Y)}, ["0..4", "5 at row 3"]),
-    "float labels": ({"logits": Z, "labels": Y * 1.0}, ["integer dtype", "float64"]),
+    "float labels": ({"logits": Z, "labels": Y * 1.0}, ["as integers 0..4", "float64"]),
     "lengths": ({"logits": Z, "labels": Y[:9]}, ["(20,)", "(9,)"]),
     "shape": ({"logits": Z[0], "labels": Y}, ["(n, K, ...)", "(5,)"]),
     "no rows": ({"logits": Z[:0], "labels": Y[:0]}, ["at least one row"]),

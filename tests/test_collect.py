@@ -95,7 +95,7 @@ def test_what_cannot_become_a_file_is_one_line(tmp_path):
         ([(x,)], r"batches \(inputs, labels\)"),
         ([(x, y), (x, y, y)], "differ in length only"),
         ([(x, torch.ones(2, 2, dtype=int))], r"labels` of shape \(2,\)"),
-        ([(x, y.float())], "labels` of an integer dtype"),
+        ([(x, y.float())], "labels` as integers"),
         ([(x * np.nan, y)], r"a.npz: expected `logits` without NaN .* rows 0, 1"),
     ):
         with pytest.raises(InputError, match=message) as error:

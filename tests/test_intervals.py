@@ -92,7 +92,7 @@ def test_one_row_or_one_group_has_no_standard_error():
         intervals.compare([1, 2], [0, 1], [1, 2, 3], [0, 1, 1])
 
 
-def test_log_intervals_stay_positive_and_hold_the_value():
-    low, high = intervals.log_interval(0.01, 0.02)
-    assert 0 < low < 0.01 < high
-    assert intervals.log_interval(0.0, 0.0) == (0.0, 0.0)
+def test_a_difference_without_a_standard_error_claims_no_certainty():
+    two = intervals.compare([0.9, 0.8], [0, 1], [0.8, 0.9], [0, 1])
+    assert two.standard_error == 0
+    assert np.isnan(two.p_value)

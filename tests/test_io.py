@@ -95,7 +95,7 @@ BAD = {
         r"labels` in 0..4, got \d at rows? \d",
     ),
     "negative label": (with_labels(lambda y: y - 100), "labels` in 0..4, got -"),
-    "float labels": (with_labels(lambda y: y * 1.0), "labels` of an integer dtype, got float64"),
+    "float labels": (with_labels(lambda y: y * 1.0), r"labels` as integers 0\.\.4, got float64"),
     "short labels": (with_labels(lambda y: y[:-1]), r"labels` of shape \(20,\) .* got \(19,\)"),
     "scalar labels": (with_labels(lambda y: y[:1].reshape(())), "expected `labels` of shape"),
     "integer logits": ({"logits": np.eye(3, dtype=int)}, "logits` of a floating dtype.* int64"),

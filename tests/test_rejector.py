@@ -360,7 +360,7 @@ def test_ignored_pixels_are_ignored_by_fit():
 
 
 def test_an_impossible_target_is_an_answer_that_says_what_would_do():
-    with pytest.raises(Infeasible, match="smallest target that this data could have met") as error:
+    with pytest.raises(Infeasible, match="smallest target that would have passed") as error:
         recuse.fit(TUNE, CALIBRATE, target_risk=0.001)
     assert error.value.selection.threshold == math.inf
     choice = choose(TUNE, CALIBRATE, target_risk=0.001)

@@ -76,7 +76,7 @@ def test_a_model_that_is_always_right_or_wrong_keeps_msp(right):
 
 
 def test_few_rows_keep_msp_and_say_so():
-    z, y = flattened(9, 3)
+    z, y = flattened(49, 3)
     assert "too few independent rows" in tune(z, y).reason
 
 

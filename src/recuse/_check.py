@@ -79,7 +79,7 @@ def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
         )
     values = z.astype(np.float32) if z.dtype.name == "bfloat16" else z
     _refuse(~(values < np.inf), f"expected {where} without NaN or +inf")
-    if z.dtype == np.float64:
+    if z.dtype.name == "float64":
         large = (np.abs(z) > np.finfo(np.float32).max) & (z > -np.inf)
         _refuse(large, f"expected {where} within the range of float32")
     return z
@@ -96,7 +96,7 @@ def check_labels(labels: Any, logits: np.ndarray, *, where: str = "`labels`") ->
     y = to_numpy(labels)
     expected = logits.shape[:1] + logits.shape[2:]
     if y.dtype.kind not in "iu":
-        raise InputError(f"expected {where} of an integer dtype, got {y.dtype}")
+        raise InputError(f"expected {where} as integers 0..{logits.shape[1] - 1}, got {y.dtype}")
     if y.shape != expected:
         raise InputError(
             f"expected {where} of shape {expected} for logits of shape {logits.shape}, "
@@ -174,5 +174,16 @@ def check_fraction(x: Any, name: str, *, zero: bool = False, one: bool = False) 
         value = float("nan")
     if (0 < value < 1) or (zero and value == 0) or (one and value == 1):
         return value
+    hint = f" ({x} % is {value / 100:g})" if 1 < value <= 100 else ""
     interval = f"{'[' if zero else '('}0, 1{']' if one else ')'}"
-    raise InputError(f"expected `{name}` in {interval}, got {x}")
+    raise InputError(f"expected `{name}` in {interval}, got {x}{hint}")
+
+
+def check_delta(x: Any) -> float:
+    """The probability that a promise fails, below one half."""
+    if (delta := check_fraction(x, "delta")) >= 0.5:
+        raise InputError(
+            f"expected `delta` in (0, 0.5), got {x}: it is the probability that the promise "
+            "fails, 0.05 for 95 % confidence"
+        )
+    return delta

@@ -52,6 +52,16 @@ def clopper_pearson_upper(k: ArrayLike, n: ArrayLike, delta: float) -> Float[Arr
     return np.where(k >= n, 1.0, inside)
 
 
+def clopper_pearson_lower(k: ArrayLike, n: ArrayLike, delta: float) -> Float[Array, ...]:
+    """The exact lower confidence limit of a binomial rate; 0 where k = 0.
+
+    >>> round(float(clopper_pearson_lower(59, 59, 0.05)), 4)
+    0.9505
+    """
+    k, n = np.broadcast_arrays(np.asarray(k), np.asarray(n))
+    return 1 - clopper_pearson_upper(n - k, n, delta)
+
+
 def smallest_error_free_sample(risk: float, delta: float) -> int:
     """How many accepted examples without one error show that the risk is below `risk`.
 

@@ -123,8 +123,8 @@ def n_aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
     """
     if not _varies(loss):
         return float("nan")
-    best = _oracle(loss)
-    return e_aurc(confidence, loss) / (float(np.mean(np.sort(_float(loss)))) - best)
+    gap = float(np.mean(np.sort(_float(loss)))) - _oracle(loss)
+    return e_aurc(confidence, loss) / gap if gap > 0 else float("nan")
 
 
 def augrc(confidence: ArrayLike, loss: ArrayLike) -> float:

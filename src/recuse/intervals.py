@@ -31,7 +31,7 @@ class Comparison:
     standard_error: float
     low: float  # 95 % interval
     high: float
-    p_value: float  # two-sided
+    p_value: float  # two-sided; NaN where a difference has no standard error
 
 
 def influence(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
@@ -104,23 +104,11 @@ def compare(
         raise InputError(f"expected the same examples in a and b, got {a.size} and {b.size}")
     se = float(np.sqrt(variance_of_mean(a - b, groups)))
     half = float(ndtri((1 + LEVEL) / 2)) * se
-    p_value = 2 * ndtr(-abs(difference) / se) if se > 0 else float(difference == 0)
+    if se > 0:
+        p_value = 2 * ndtr(-abs(difference) / se)
+    else:
+        p_value = 1.0 if difference == 0 else float("nan")
     return Comparison(difference, se, difference - half, difference + half, float(p_value))
-
-
-def log_interval(value: float, standard_error: float, level: float = LEVEL) -> tuple[float, float]:
-    """An interval for a positive quantity, symmetric on the log scale.
-
-    >>> low, high = log_interval(0.04, 0.004)
-    >>> round(low, 4), round(high, 4)
-    (0.0329, 0.0487)
-    """
-    from scipy.special import ndtri
-
-    if value <= 0:
-        return value, value
-    factor = float(np.exp(ndtri((1 + level) / 2) * standard_error / value))
-    return value / factor, value * factor
 
 
 def variance_of_mean(influence: Float[Array, " n"], groups: ArrayLike | None = None) -> float:

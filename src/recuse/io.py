@@ -196,7 +196,9 @@ def check_suffix(path: str | os.PathLike) -> Path:
     """The path of a logits file, by its name."""
     path = Path(path)
     if path.suffix not in FORMATS:
-        raise InputError(f"{path}: expected a file ending in {' or '.join(FORMATS)}")
+        raise InputError(
+            f"{path}: expected a file ending in {' or '.join(FORMATS)}, as write_logits makes it"
+        )
     return path
 
 

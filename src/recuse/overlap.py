@@ -14,7 +14,7 @@ from recuse.io import LogitsFile
 if TYPE_CHECKING:
     from numpy import ndarray as Array
 
-SHARED_ROWS = 0.05  # of the calibrate rows that may also stand in tune, beyond chance
+SHARED_ROWS = 0.01  # of the smaller split that may also stand in the other, beyond chance
 HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplication loses nothing
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
 
@@ -44,7 +44,7 @@ def _shared_rows(a: Array, b: Array) -> str | None:
     pairs = a.size * (a.size - 1) + b.size * (b.size - 1)
     chance = (x @ (x - 1) + y @ (y - 1)) / max(pairs, 1) * a.size * b.size
     excess = x @ y - chance
-    if excess <= SHARED_ROWS * b.size + CHANCE * np.sqrt(chance):
+    if excess <= SHARED_ROWS * min(a.size, b.size) + CHANCE * np.sqrt(chance):
         return None
     return f"{excess:,.0f} identical rows in both"
 

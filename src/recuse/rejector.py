@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,6 +51,7 @@ COUNTS: dict[str, type] = {
     "accepted": int,
     "errors": int,
     "assumption": str,
+    "unit": str,
     "void": bool,
 }
 KNOT_ROWS = 25  # at least so many tune examples stand behind a knot of p_correct
@@ -114,7 +115,7 @@ class Rejector:
     threshold: float  # a float32 value
     guarantee: Guarantee
     classes: int
-    knots: Knots
+    knots: Knots = field(repr=False)
     reason: str  # why this score
     splits: Mapping[str, Mapping[str, Any]]  # name -> n and digest of the data it saw
     kind: str = "logits"  # what files hold: logits, binary or probs
@@ -296,6 +297,8 @@ def choose(
         method=method,
         tune=(tune_confidence, tune_loss),
     )
+    if c.groups is not None:
+        selection = _by_group(selection)
     if not selection.feasible:
         return Choice(tuned, selection, None)
     if shared:
@@ -315,6 +318,18 @@ def choose(
         kind=kind,
     )
     return Choice(tuned, selection, rejector)
+
+
+def _by_group(selection: Selection) -> Selection:
+    """The promise of a fit on one row of each group, in words that say so."""
+    guarantee = replace(
+        selection.guarantee,
+        unit="groups (one random row of each)",
+        assumption="calibrate groups are independent draws from the deployment population, and "
+        "the promise is for a random row of a random group",
+    )
+    reason = str(guarantee) if selection.feasible else selection.reason
+    return replace(selection, guarantee=guarantee, reason=reason)
 
 
 def _tune(file: LogitsFile, candidates: tuple[Score, ...] | None, seed: int) -> Tuned:
@@ -352,7 +367,9 @@ def _fit_knots(confidence: Array, correct: Array) -> Knots:
     from scipy.optimize import isotonic_regression
 
     group = TieGroups(*(column[::-1] for column in tie_groups(confidence, correct)))
-    start = np.flatnonzero(np.diff((np.cumsum(group.count) - 1) // KNOT_ROWS, prepend=-1))
+    last = max(group.count.sum() // KNOT_ROWS - 1, 0)  # a short last bin joins its neighbour
+    bin = np.minimum((np.cumsum(group.count) - 1) // KNOT_ROWS, last)
+    start = np.flatnonzero(np.diff(bin, prepend=-1))
     count = np.add.reduceat(group.count, start).astype(np.float64)
     rate = (np.add.reduceat(group.loss, start) + 0.5) / (count + 1)
     finite = np.nan_to_num(group.confidence).astype(np.float64)

@@ -19,20 +19,27 @@ import numpy as np
 from recuse._check import (
     InputError,
     check_confidence,
+    check_delta,
     check_fraction,
     check_groups,
     check_loss,
     check_zero_one,
 )
-from recuse.bounds import binomial_p_value, smallest_error_free_sample
+from recuse.bounds import (
+    binomial_p_value,
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    smallest_error_free_sample,
+)
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Int
+    from jaxtyping import Bool, Float32
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
 THRESHOLDS = 100
-LARGEST_SAMPLE = 10**8  # beyond it, "no amount of data"
+LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
+Z_FIFTH = 0.84  # a normal variable exceeds it in one draw of five
 ASSUMPTIONS = {
     "fixed_sequence": "calibrate rows are independent draws from the deployment population",
     "random_walk": "calibrate rows are independent draws from the deployment population, and "
@@ -47,10 +54,11 @@ class Guarantee:
     target_risk: float
     delta: float
     method: str
-    n: int  # calibrate examples
+    n: int  # calibrate examples, or groups with one example each
     accepted: int  # of them
     errors: int  # of the accepted
     assumption: str
+    unit: str = "examples"
     void: bool = False  # fitted on data that it must not see
 
     @property
@@ -60,7 +68,8 @@ class Guarantee:
 
     def __str__(self) -> str:
         seen = (
-            f"{self.accepted} of {self.n} calibrate examples accepted, {self.errors} of them wrong"
+            f"{self.accepted} of {self.n} calibrate {self.unit} accepted, "
+            f"{self.errors} of them wrong"
         )
         if self.void:
             return f"No guarantee: tune and calibrate share examples ({seen})."
@@ -81,12 +90,16 @@ class Selection:
     threshold: float  # a float32 value; accept when confidence >= threshold; +inf if infeasible
     feasible: bool
     guarantee: Guarantee
-    reason: str  # one sentence, for people
+    reason: str  # one sentence, for people; if feasible, the guarantee
     smallest_target: float | None = None  # if infeasible: what this data could have promised
     rows_needed: int | None = None  # if infeasible: calibrate rows that would probably do
 
     def __str__(self) -> str:
-        return str(self.guarantee) if self.feasible else self.reason
+        return self.reason
+
+    def accept(self, confidence: ArrayLike) -> Bool[Array, " n"]:
+        """Which examples to accept; confidences are compared as float32, as in the fit."""
+        return check_confidence(confidence).astype(np.float32) >= np.float32(self.threshold)
 
 
 def select(
@@ -101,9 +114,9 @@ def select(
 ) -> Selection:
     """Choose a threshold on the calibrate split so that the risk stays under a target.
 
-    Method "fixed_sequence" takes about 100 thresholds from the tune split, starts where the
-    tune split is most convinced and goes towards more coverage, each test at full `delta`,
-    until the first failure: exact, no assumption on the shape of the risk. Method
+    Method "fixed_sequence" takes about 100 thresholds from the tune split, starts where that
+    split lets one expect the clearest pass and goes towards more coverage, each test at full
+    `delta`, until the first failure: exact, no assumption on the shape of the risk. Method
     "random_walk" needs no tune split: it takes the largest coverage whose binomial p-value
     stays under a level calibrated, exactly, on a walk of Bernoulli(target_risk) errors; it
     assumes that the risk does not fall as the coverage grows. "auto" is the first with
@@ -113,7 +126,7 @@ def select(
         confidence: Shape (n,), of the calibrate split; compared as float32.
         loss: Shape (n,), 0 or 1.
         target_risk: In (0, 1).
-        delta: In (0, 1): the probability that the promise fails.
+        delta: In (0, 0.5): the probability that the promise fails.
         method: "auto", "fixed_sequence" or "random_walk".
         tune: Confidence and loss of the tune split.
         clusters: Shape (n,): rows of one cluster are not independent. A cluster of several
@@ -137,7 +150,7 @@ def select(
     """
     c = check_confidence(confidence).astype(np.float32)
     l = check_zero_one(check_loss(loss, c.size))
-    target_risk, delta = check_fraction(target_risk, "target_risk"), check_fraction(delta, "delta")
+    target_risk, delta = check_fraction(target_risk, "target_risk"), check_delta(delta)
     _check_independent(clusters, c.size)
     if method == "auto":
         method = "random_walk" if tune is None else "fixed_sequence"
@@ -149,36 +162,37 @@ def select(
         tc = check_confidence(tune[0], where="tune confidence").astype(np.float32)
         tl = check_zero_one(check_loss(tune[1], tc.size, where="tune loss"))
         grid = thresholds_between(tc, THRESHOLDS)
-        seen = _counts(tc, tl, grid)
+        seen, n_seen, level = _counts(tc, tl, grid), tc.size, delta
         held = _counts(c, l, grid)
 
         def choose(target: float) -> int | None:
-            return _fixed_sequence(seen, held, target, delta)
+            return _fixed_sequence(_expected(seen, tc.size, c.size), held, target, delta)
 
-        search = choose
+        scan_from = target_risk
     else:
         grid = thresholds_between(c)
         seen = held = _counts(c, l, grid)
+        n_seen = c.size
         level = walk_level(c.size, target_risk, delta)
 
         def choose(target: float) -> int | None:
             return _random_walk(held, walk_level(c.size, target, delta), target)
 
-        def search(target: float) -> int | None:  # the level hardly depends on the target
-            return _random_walk(held, level, target)
-
+        # the level hardly depends on the target
+        scan_from = float(clopper_pearson_upper(held[1], held[0], level).min())
     index = choose(target_risk)
     accepted, errors = (0, 0) if index is None else (int(held[0][index]), int(held[1][index]))
     guarantee = Guarantee(target_risk, delta, method, c.size, accepted, errors, ASSUMPTIONS[method])
     if index is not None:
         return Selection(float(grid[index]), True, guarantee, str(guarantee))
-    best = _smallest_target(search, choose, target_risk)
-    rows = _rows_needed(*seen, int(seen[0].max()), target_risk, delta)
-    reason = _infeasible(target_risk, delta, c.size, best, rows)
+    best = _smallest_target(choose, max(scan_from, target_risk))
+    rows = _rows_needed(seen, n_seen, c.size, target_risk, level)
+    hopeless = bool(np.all(clopper_pearson_lower(seen[1], seen[0], delta) > target_risk))
+    reason = _infeasible(target_risk, delta, c.size, best, rows, hopeless)
     return Selection(float("inf"), False, guarantee, reason, best, rows)
 
 
-Counts = tuple["Int[Array, ' m']", "Int[Array, ' m']"]  # accepted, errors at each threshold
+Counts = tuple[np.ndarray, np.ndarray]  # accepted, errors at each of m thresholds
 Chooser = Callable[[float], int | None]
 
 
@@ -206,7 +220,7 @@ def thresholds_between(
         np.float32
     )
     reaches = (middle > low) & (middle <= high)
-    return np.where(reaches, middle, high).astype(np.float32)
+    return np.minimum(np.where(reaches, middle, high), largest).astype(np.float32)
 
 
 def _counts(c: Array, l: Array, grid: Array) -> Counts:
@@ -217,9 +231,19 @@ def _counts(c: Array, l: Array, grid: Array) -> Counts:
     return c.size - below, (errors[-1] - errors[below]).round().astype(np.int64)
 
 
-def _fixed_sequence(seen: Counts, held: Counts, target: float, delta: float) -> int | None:
-    """Index of the last threshold that passes, from where the tune split is most convinced."""
-    start = int(np.argmin(binomial_p_value(seen[1], seen[0], target)))
+def _expected(seen: Counts, n_tune: int, n: int) -> Counts:
+    """The counts that the risks and coverages of the tune split lead one to expect among n."""
+    accepted = seen[0] * n / n_tune
+    return accepted, accepted * (seen[1] + 0.5) / (seen[0] + 1)
+
+
+def _fixed_sequence(expected: Counts, held: Counts, target: float, delta: float) -> int | None:
+    """Index of the last threshold that passes, from where passing is expected most clearly.
+
+    What is expected is scaled to the calibrate split: the p-values of a tune split many times
+    larger would start at a coverage that holds too few calibrate examples to pass.
+    """
+    start = int(np.argmin(binomial_p_value(expected[1], expected[0], target)))
     passes = binomial_p_value(held[1], held[0], target)[start:] <= delta
     run = int(np.argmin(passes)) if not passes.all() else len(passes)
     return start + run - 1 if run else None
@@ -251,48 +275,51 @@ def walk_level(n: int, risk: float, delta: float) -> float:
     return float(np.exp(low))
 
 
-def _smallest_target(search: Chooser, choose: Chooser, infeasible: float) -> float | None:
-    """The smallest target, in steps of 0.1 %, that `search` finds and `choose` confirms."""
-    low, high = int(np.floor(infeasible * 1000)), 999
-    if search(high / 1000) is None:
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if search(middle / 1000) is None else (low, middle)
-    return next((t / 1000 for t in range(high, 1000) if choose(t / 1000) is not None), None)
+def _smallest_target(choose: Chooser, scan_from: float) -> float | None:
+    """The smallest target above `scan_from`, in steps of 0.1 %, for which a threshold passes."""
+    targets = (t / 1000 for t in range(int(1000 * scan_from) + 1, 1000))
+    return next((target for target in targets if choose(target) is not None), None)
 
 
-def _rows_needed(accepted: Array, errors: Array, n: int, target: float, delta: float) -> int | None:
-    """About how many calibrate rows would do, were the risks those seen; None if no number would.
+def _rows_needed(seen: Counts, n_tune: int, n: int, target: float, level: float) -> int | None:
+    """About how many calibrate examples would pass in four draws of five; None if that is unclear.
 
-    Bisects, for all thresholds at once, the accepted examples at which the expected number of
-    errors passes the test.
+    Were the risk at a threshold what it was seen to be: the number of accepted at which the
+    test passes for all but the largest fifth of error counts (normal approximation).
     """
-    risk = (errors + 0.5) / (accepted + 1)
-    possible = (accepted > 0) & (risk < target)
-    accepted, risk = accepted[possible], risk[possible]
+    risk = (seen[1] + 0.5) / (seen[0] + 1)
+    possible = (seen[0] > 0) & (risk < target)
+    accepted, risk = seen[0][possible], risk[possible]
     low, high = np.zeros(risk.size), np.full(risk.size, float(LARGEST_SAMPLE))
     while np.any(high - low > 1 + low / 100):
         middle = np.ceil((low + high) / 2)
-        enough = binomial_p_value(np.ceil(middle * risk), middle, target) <= delta
+        errors = np.ceil(middle * risk + Z_FIFTH * np.sqrt(middle * risk * (1 - risk)))
+        enough = binomial_p_value(errors, middle, target) <= level
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    rows = high * n / accepted
-    return int(np.ceil(rows.min())) if rows.size and rows.min() < LARGEST_SAMPLE else None
+    rows = high * n_tune / accepted
+    return int(np.ceil(rows.min())) if rows.size and n < rows.min() < LARGEST_SAMPLE else None
 
 
-def _infeasible(target: float, delta: float, n: int, best: float | None, rows: int | None) -> str:
+def _infeasible(
+    target: float, delta: float, n: int, best: float | None, rows: int | None, hopeless: bool
+) -> str:
     free = smallest_error_free_sample(target, delta)
     parts = [
-        f"Infeasible: no threshold can promise a risk of {_percent(target)} with "
-        f"{_percent(1 - delta)} confidence from {n} calibrate examples "
-        f"(at least {free} accepted without error are needed)."
+        f"Infeasible: no threshold passed the test for a risk of {_percent(target)} with "
+        f"{_percent(1 - delta)} confidence on {n} calibrate examples "
+        f"(to pass, {free} must be accepted if none of them is wrong, more if some are)."
     ]
     if best is not None:
-        parts.append(f"The smallest target that this data could have met is {_percent(best)}.")
-    if rows is None:
-        parts.append("At the risks seen, no amount of calibrate data would do.")
-    elif rows > n:
-        parts.append(f"About {rows:,} calibrate examples would probably do.")
+        parts.append(
+            f"The smallest target that would have passed is {_percent(best)}; to rely on it, "
+            "choose it before looking at new calibrate data."
+        )
+    if hopeless:
+        parts.append("The risk is above the target at every threshold: more data will not help.")
+    elif rows is not None:
+        parts.append(
+            f"At the risks seen, perhaps {_two_digits(rows):,} calibrate examples would do."
+        )
     return " ".join(parts)
 
 
@@ -307,5 +334,12 @@ def _check_independent(clusters: ArrayLike | None, n: int) -> None:
         )
 
 
+def _two_digits(n: int) -> int:
+    """Rounded up to two significant digits: no more is known."""
+    unit = 10 ** max(len(str(n)) - 2, 0)
+    return -(-n // unit) * unit
+
+
 def _percent(x: float) -> str:
-    return f"{100 * x:.4g} %"
+    """Percent with all its digits: what is promised is never rounded to 100 %."""
+    return f"{np.format_float_positional(round(100 * x, 9), trim='-')} %"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 MSP = Score("msp")
 ORDERS = (*range(1, 11), math.inf)
 FOLDS = 5
-Z_SWITCH = 1.6448536269514722  # one-sided 5 %
+Z_SWITCH = 1.645  # one-sided 5 % of a normal
+T_SWITCH = 2.132  # one-sided 5 % of Student's t on FOLDS - 1 degrees of freedom
+FEWEST_UNITS = 50  # independent rows or groups, below which no repair is judged
+FEWEST_OF_EACH = 10  # wrong predictions, and right ones
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,15 @@ class Tuned:
 
     score: Score
     reason: str  # one sentence, for people
-    table: tuple[tuple[Score, float], ...]  # every candidate with its AURC on the tune split
+    # every candidate with its AURC on the tune split
+    table: tuple[tuple[Score, float], ...] = field(repr=False)
     gain: float  # cross-fitted: AURC of MSP minus that of the best candidate, > 0 is better
     gain_se: float
     n: int
     digest: str  # of the tune split
+
+    def __str__(self) -> str:
+        return self.reason
 
     @property
     def repaired(self) -> bool:
@@ -86,9 +93,9 @@ def tune(
 
     The best of many candidates always looks better on the rows that chose it. So the gain
     is judged by cross-fitting: choose on four fifths of the rows, compare with MSP on the
-    fifth, pool the five paired differences, and switch if they exceed 1.645 standard errors
-    (one-sided 5 %). The score is then chosen on all rows. The order of the rows is
-    irrelevant.
+    fifth, pool the five paired differences, and switch if they exceed both 1.645 standard
+    errors by influence functions and 2.132 by their spread over the folds (one-sided 5 %
+    of each). The score is then chosen on all rows. The order of the rows is irrelevant.
 
     Args:
         logits: Shape (n, K, ...), of data that was not used for training.
@@ -118,13 +125,13 @@ def tune(
 
     areas = [aurc(c, loss) for c in confidence]
     table = tuple(zip((MSP, *candidates), areas))
-    if fallback is None and code.max() + 1 < 2 * FOLDS:
+    if fallback is None and code.max() + 1 < FEWEST_UNITS:
         fallback = f"MSP: too few independent rows to judge a repair ({code.max() + 1})"
     if fallback is not None:
         return Tuned(MSP, fallback, table, 0.0, 0.0, loss.size, digest(z, y))
-    gain, se = _crossfitted_gain(confidence, loss, code, seed)
+    gain, se, spread = _crossfitted_gain(confidence, loss, code, seed)
     best = candidates[int(np.argmin(areas[1:]))]
-    helps = gain > Z_SWITCH * se
+    helps = se > 0 and gain > max(Z_SWITCH * se, T_SWITCH * spread)
     reason = _verdict(best, gain / areas[0], se / areas[0], helps)
     return Tuned(best if helps else MSP, reason, table, gain, se, loss.size, digest(z, y))
 
@@ -147,12 +154,12 @@ def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]
 
 def _reason_not_to_try(z: Array, y: Array, candidates: Sequence[Score]) -> str | None:
     if z.shape[1] == 2 and not candidates:
-        return "MSP: with two classes a normalised maximum logit is constant"
+        return "MSP: with two classes no norm is tried (centred it is constant)"
     if not candidates:
         return "MSP: no candidate to compare with"
     errors = int((predict(z) != y).sum())
-    if errors in (0, y.size):
-        return f"MSP: {errors} of {y.size} tune predictions are wrong, so no order can be preferred"
+    if not FEWEST_OF_EACH <= errors <= y.size - FEWEST_OF_EACH:
+        return f"MSP: too few to judge a repair: {errors} of {y.size} tune predictions are wrong"
     return None
 
 
@@ -162,8 +169,8 @@ def _verdict(best: Score, gain: float, se: float, helps: bool) -> str:
     if helps:
         return f"{best}: lowers AURC by {size}"
     if gain > 0:
-        return f"MSP: a gain from {best} is not shown ({size})"
-    return f"MSP: the best candidate, {best}, raises AURC ({size})"
+        return f"MSP: a gain is not shown; the best candidate, {best}, lowers AURC by {size}"
+    return f"MSP: no candidate helps; the best, {best}, raises AURC by {size}"
 
 
 def _per_row(groups: ArrayLike, labels: Array) -> Array:
@@ -178,17 +185,21 @@ def _per_row(groups: ArrayLike, labels: Array) -> Array:
 
 def _crossfitted_gain(
     confidence: Float[Array, "m n"], loss: Float[Array, " n"], code: Array, seed: int
-) -> tuple[float, float]:
-    """AURC of MSP (row 0) minus that of the candidate chosen on the other folds; pooled."""
+) -> tuple[float, float, float]:
+    """AURC of MSP (row 0) minus that of the candidate chosen on the other folds; pooled.
+
+    With its standard error twice: by influence functions, and by the spread over the folds.
+    """
     clusters = int(code.max()) + 1
     fold = np.random.default_rng(seed).permutation(clusters)[code] % FOLDS
-    gain = variance = 0.0
+    gains, variance = [], 0.0
     for f in range(FOLDS):
         held, rest = fold == f, fold != f
         best = 1 + int(np.argmin([aurc(c[rest], loss[rest]) for c in confidence[1:]]))
         share = held.mean()
         a, b = confidence[0, held], confidence[best, held]
         l = loss[held]
-        gain += share * (aurc(a, l) - aurc(b, l))
+        gains.append(share * (aurc(a, l) - aurc(b, l)))
         variance += share**2 * variance_of_mean(influence(a, l) - influence(b, l), code[held])
-    return float(gain), float(np.sqrt(variance))
+    spread = np.sqrt(FOLDS * np.var(gains, ddof=1))
+    return float(np.sum(gains)), float(np.sqrt(variance)), float(spread)

@@ -12,6 +12,7 @@ import typer
 
 from recuse._check import InputError, extra
 from recuse._files import atomic, to_json
+from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
 from recuse.cli import show
 from recuse.cli.options import (
     Binary,
@@ -24,6 +25,7 @@ from recuse.cli.options import (
     kind_of,
     read,
     refuse_overwrite,
+    warn_of_probabilities,
 )
 from recuse.io import LogitsFile, read_logits
 from recuse.rejector import Predictions, Rejector, choose
@@ -104,6 +106,8 @@ def fit(
             )
         show.say(f"Score: {choice.tuned.reason}.")
         show.say(selection.reason)
+        if rejector is None and out.exists():
+            show.say(f"{out} is from an earlier fit and was left as it is.")
         if rejector:
             show.say(f"Threshold {selection.threshold:.6g}, written to {out}.")
     if rejector is None:
@@ -132,6 +136,7 @@ def predict(
     """Label, confidence and decision for every row; with labels, also the error made."""
     rejector = Rejector.load(rejector_path)
     data = read_logits(file, kind=rejector.kind, ignore_index=ignore_index)
+    warn_of_probabilities(data, rejector.kind)
     if out is not None:
         refuse_overwrite(out, force, rejector_path, file)
         if out.suffix not in TABLES:
@@ -241,11 +246,27 @@ def _summary(data: LogitsFile, p: Predictions, rejector: Rejector) -> dict[str, 
         summary |= {
             "errors": errors,
             "risk": errors / summary["accepted"] if summary["accepted"] else None,
+            "risk_interval": _interval(errors, summary["accepted"], data),
             "error_without_rejector": float(wrong.sum() / counted.sum()),
+            "seen_in_fit": _seen_in_fit(data, rejector),
         }
         if not summary["accepted"]:
             summary["reason"] = "risk is undefined: nothing was accepted"
     return summary
+
+
+def _interval(errors: int, n: int, data: LogitsFile) -> list[float] | None:
+    """The exact 95 % interval of the error rate; None where rows depend on each other."""
+    if n == 0 or data.predictions().groups is not None:
+        return None
+    limits = (clopper_pearson_lower, clopper_pearson_upper)
+    return [float(limit(errors, n, 0.025)) for limit in limits]
+
+
+def _seen_in_fit(data: LogitsFile, rejector: Rejector) -> str | None:
+    """Which split of the fit this file is, if any: its error is then no test."""
+    digest = data.predictions().digest
+    return next((k for k, split in rejector.splits.items() if split["digest"] == digest), None)
 
 
 def _show(summary: Mapping[str, Any], rejector: Rejector, out: Path | None) -> None:
@@ -258,6 +279,15 @@ def _show(summary: Mapping[str, Any], rejector: Rejector, out: Path | None) -> N
             f"Of the accepted, {summary['errors']:,} are wrong ({show.percent(summary['risk'])}); "
             f"without abstaining it would be {show.percent(summary['error_without_rejector'])}."
         )
+    if (interval := summary.get("risk_interval")) is not None:
+        target = rejector.guarantee.target_risk
+        verdict = "in line with" if interval[0] <= target else "above"
+        show.say(
+            f"The 95 % interval of this error, {show.percent(interval[0])} to "
+            f"{show.percent(interval[1])}, is {verdict} the promised {show.percent(target)}."
+        )
+    if summary.get("seen_in_fit"):
+        show.say(f"This file is the {summary['seen_in_fit']} split of the fit: it is no test.")
     show.say(str(rejector))
     if out is not None:
         show.say(f"Written to {out}.")

@@ -78,7 +78,7 @@ def demo(
         first.evaluation,
         page,
         title="Handwritten digits under noise: what label smoothing does to a reject option",
-        lead=story,
+        lead=[*story, f"All that follows is of seed {first.seed}, unless it says otherwise."],
         tables=[Table(caption, header, rows)],
     )
     if as_json:
@@ -193,7 +193,10 @@ def _chosen(models: Sequence[ModelEvaluation]) -> str:
 def _caption(runs: Sequence[Run]) -> str:
     seeds = f"mean of {len(runs)} seeds" if len(runs) > 1 else f"seed {runs[0].seed}"
     images = runs[0][SMOOTHED].n // digits.REPLICATES
-    return f"Test split, {seeds}: {images} images x {digits.REPLICATES} noisy copies"
+    return (
+        f"Test split, {seeds}: {images} images x {digits.REPLICATES} noisy copies "
+        "(differences are of unrounded values)"
+    )
 
 
 def _story(runs: Sequence[Run]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -45,9 +46,23 @@ def read(
 ) -> LogitsFile:
     """A logits file as rows of predictions, with the groups of a separate file if it has none."""
     file = read_logits(path, kind=kind, ignore_index=ignore_index)
+    warn_of_probabilities(file, kind)
     if groups is not None and file.groups is None:
         file = replace(file, groups=read_groups(groups, len(file)))
     return file.predictions()
+
+
+def warn_of_probabilities(file: LogitsFile, kind: str) -> None:
+    """Say on stderr that declared logits look like probabilities; they are read as declared."""
+    z = file.logits
+    if kind != "logits" or z.min() < 0 or z.max() > 1:
+        return
+    if np.all(np.abs(z.astype(np.float64).sum(axis=1) - 1) < 0.01):
+        print(
+            f"recuse: warning: {file.name}: every row of `logits` lies in [0, 1] and sums to 1; "
+            "if these are probabilities, declare them by --probs",
+            file=sys.stderr,
+        )
 
 
 def read_groups(path: Path, n: int) -> np.ndarray:

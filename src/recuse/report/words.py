@@ -78,7 +78,7 @@ def rule(m: ModelEvaluation) -> str:
 def outcome(m: ModelEvaluation) -> str:
     """What the fitted threshold did on the test split."""
     if not m.selection.feasible:
-        return f"Without a threshold, all {count(m.n)} test predictions are abstained."
+        return f"Without a threshold it abstains on all {count(m.n)} test examples."
     if not m.accepted:
         return f"On the test split none of {count(m.n)} predictions was accepted."
     risk, target = m.errors / m.accepted, m.selection.guarantee.target_risk
