@@ -605,3 +605,51 @@ def test_names_with_brackets_are_printed_as_they_are(recuse, tmp_path):
     rc, out, err = recuse("evaluate", "[red]a[/b].npz")
     assert (rc, err) == (0, "")
     assert "[red]a[/b].npz" in out
+
+
+def test_probabilities_declared_as_logits_are_read_as_declared_with_a_warning(recuse, tmp_path):
+    z, y = sample(200)
+    odds = np.exp(z.astype(np.float64))
+    write_logits(tmp_path / "q.npz", odds / odds.sum(axis=1, keepdims=True), y)
+    rc, out, err = recuse("evaluate", "q.npz", "--json")
+    assert rc == 0
+    assert plain(out)["files"][0]["n"] == 200
+    assert "q.npz: every row of `logits` lies in [0, 1] and sums to 1" in err
+    assert "--probs" in err
+    assert recuse("evaluate", "q.npz", "--probs", "--json")[2] == ""
+
+
+def test_the_error_of_a_prediction_comes_with_its_interval_and_a_verdict(recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    summary = plain(recuse("predict", "rejector.json", "test.npz", "--json")[1])
+    low, high = summary["risk_interval"]
+    assert low < summary["risk"] < high
+    assert "in line with the promised 20.0 %" in recuse("predict", "rejector.json", "test.npz")[1]
+    z, y = sample(400, seed=2)
+    write_logits(tmp_path / "shifted.npz", z, np.random.default_rng(0).permutation(y))
+    assert "is above the promised" in recuse("predict", "rejector.json", "shifted.npz")[1]
+
+
+def test_a_split_of_the_fit_is_called_no_test(recuse, files):
+    assert recuse(*FIT)[0] == 0
+    assert "calibrate split of the fit" in recuse("predict", "rejector.json", "calibrate.npz")[1]
+    assert "of the fit" not in recuse("predict", "rejector.json", "test.npz")[1]
+
+
+def test_percent_and_confidence_given_for_fractions_are_explained(recuse, files):
+    one_line(recuse(*FIT[:-1], 5), "`target_risk` in (0, 1), got 5.0 (5.0 % is 0.05)")
+    one_line(recuse(*FIT, "--delta", 0.95), "`delta` in (0, 0.5)", "0.05 for 95 % confidence")
+
+
+def test_an_old_rejector_is_pointed_out_where_nothing_new_is_written(recuse, files):
+    assert recuse(*FIT)[0] == 0
+    rc, out, _ = recuse(*FIT[:-1], 0.001, "--force")
+    assert rc == 1
+    assert "rejector.json is from an earlier fit" in out
+
+
+def test_a_bug_of_ours_does_not_read_as_the_answer_no(recuse, files, monkeypatch):
+    monkeypatch.setattr("recuse.cli.data.measure_file", lambda *_, **__: 1 / 0)
+    rc, out, err = recuse("evaluate", "test.npz")
+    assert (rc, out) == (cli.INTERNAL_ERROR, "")
+    assert "ZeroDivisionError" in err

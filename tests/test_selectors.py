@@ -196,3 +196,20 @@ def test_the_guarantee_reads_as_one_sentence():
     assert f"{s.guarantee.accepted} of 1000 calibrate examples accepted" in text
     assert str(s) == s.reason == str(rc.select(*sample(1000, 1), target_risk=0.1,
                                                tune=sample(1000, 0)))  # fmt: skip
+
+
+def test_a_selection_accepts_in_the_precision_that_it_was_fitted_in():
+    confidence = np.r_[np.full(100, 1.0), np.full(100, 1.0 - 1e-9), np.zeros(50)]
+    s = select(confidence, np.r_[np.zeros(200), np.ones(50)], target_risk=0.1)
+    assert s.accept(confidence).sum() == s.guarantee.accepted == 200
+
+
+def test_a_promise_is_never_rounded_to_certainty():
+    s = select(*sample(5000, 1, slope=0.01), target_risk=0.1, delta=1e-6)
+    assert "With 99.9999 % confidence" in str(s)
+
+
+def test_no_errors_and_few_rows_do_not_speak_of_hopelessness():
+    s = select(np.random.default_rng(0).uniform(size=20), np.zeros(20), target_risk=0.01)
+    assert "299 must be accepted" in s.reason
+    assert "will not help" not in s.reason

@@ -119,3 +119,17 @@ def test_the_false_switch_rate_stays_near_its_level():
     """Noise confidences: any switch is false. statistics.md saw .07-.08 at a nominal .05."""
     switches = sum(tune(*random_confidence(300, seed)).repaired for seed in range(300))
     assert switches / 300 <= 0.12  # .08 plus 2.5 standard errors
+
+
+def test_few_rows_that_agree_by_luck_do_not_switch():
+    """Two rows a fold have no influence and no standard error: a gain of any size is luck."""
+    for seed in range(30):
+        z, y = random_confidence(12, seed)
+        assert not tune(z, y).repaired
+
+
+def test_few_errors_judge_nothing():
+    z = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
+    y = z.argmax(axis=1)
+    y[:9] = (y[:9] + 1) % 4
+    assert "too few to judge a repair: 9 of 500" in tune(z, y).reason

@@ -324,9 +324,9 @@ def _by_group(selection: Selection) -> Selection:
     """The promise of a fit on one row of each group, in words that say so."""
     guarantee = replace(
         selection.guarantee,
-        unit="groups (one random row of each)",
-        assumption="calibrate groups are independent draws from the deployment population, and "
-        "the promise is for a random row of a random group",
+        unit="groups",
+        assumption="groups are independent draws from the deployment population, one random row "
+        "of each was used, and the promise is for a random row of a random group",
     )
     reason = str(guarantee) if selection.feasible else selection.reason
     return replace(selection, guarantee=guarantee, reason=reason)
