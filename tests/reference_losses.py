@@ -19,7 +19,8 @@ def smoothed_target(target, k, smoothing, convention="uniform", prior=None, igno
         if convention == "exclude_true":
             q.append(1 - smoothing if c == target else smoothing / (k - 1))
         else:
-            q.append((1 - smoothing) * hard + smoothing * (prior[c] if prior else 1 / k))
+            row = prior[target] if prior and isinstance(prior[0], list) else prior
+            q.append((1 - smoothing) * hard + smoothing * (row[c] if row else 1 / k))
     return q
 
 
@@ -46,6 +47,7 @@ def smoothed_cross_entropy(
     convention="uniform",
     prior=None,
     weight_mode="per_class",
+    normalize="weights",
 ):
     """The loss of rows of logits: a number, or a list of them for `none`."""
     k = len(logits[0])
@@ -59,9 +61,66 @@ def smoothed_cross_entropy(
         for c in range(k):
             loss -= (weight[c] if weight_mode == "per_class" else of_row) * q[c] * log_p[c]
         losses.append(loss)
-        total += of_row
+        ignored = target == ignore_index if isinstance(target, int) else sum(target) == 0
+        total += of_row if normalize == "weights" else 0 if ignored else 1
     if reduction == "none":
         return losses
     if reduction == "sum":
         return sum(losses)
     return sum(losses) / total if total > 0 else 0.0
+
+
+def binary(z, y, smoothing, weight=1.0, pos_weight=1.0):
+    """The loss of one logit, of a target in [0, 1]."""
+    if isinstance(smoothing, tuple):
+        q = y * (1 - smoothing[0]) + (1 - y) * smoothing[1]
+    else:
+        q = y * (1 - smoothing) + smoothing / 2
+    yes, no = -math.log1p(math.exp(-z)), -math.log1p(math.exp(z))
+    return -weight * (pos_weight * q * yes + (1 - q) * no)
+
+
+def penalized(logits, targets, strength, penalty, weight=None, ignore_index=-100, reduction="mean"):
+    """Cross entropy plus the penalty of each row that is not ignored, each reduced alike."""
+    hard = smoothed_cross_entropy(
+        logits, targets, 0.0, weight=weight, ignore_index=ignore_index, reduction=reduction
+    )
+    penalties, kept = [], 0
+    for z, target in zip(logits, targets):
+        ignored = target == ignore_index if isinstance(target, int) else sum(target) == 0
+        penalties.append(0.0 if ignored else strength * penalty(z))
+        kept += not ignored
+    if reduction == "none":
+        return [h + p for h, p in zip(hard, penalties)]
+    if reduction == "sum":
+        return hard + sum(penalties)
+    return hard + (sum(penalties) / kept if kept else 0.0)
+
+
+def top_over_mean(z):
+    """The penalty of MaxSup."""
+    return max(z) - sum(z) / len(z)
+
+
+def beyond_margin(z, margin):
+    """The penalty of MbLS."""
+    return sum(max(0.0, max(z) - other - margin) for other in z) / len(z)
+
+
+def online_rows(rows, batches):
+    """K soft labels after an epoch: the mean softmax of each class's correct predictions."""
+    k = len(rows)
+    result = []
+    for c in range(k):
+        right = []
+        for z, y in batches:
+            if y == c and z.index(max(z)) == c:
+                right.append([math.exp(v) for v in log_softmax(z)])
+        mean = [sum(p[j] for p in right) / len(right) for j in range(k)] if right else rows[c]
+        result.append(mean)
+    return result
+
+
+def composer(target, k, smoothing):
+    """Composer's targets: one-hot, then (1 - smoothing) times it plus smoothing / K."""
+    return [(1.0 if c == target else 0.0) * (1 - smoothing) + smoothing / k for c in range(k)]

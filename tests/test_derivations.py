@@ -1,7 +1,5 @@
 """What the papers and posts derive about label smoothing, as properties of the loss."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -9,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from recuse import InputError
 from recuse.losses import smoothed_cross_entropy
-from recuse.targets import smooth
+from recuse.targets import optimal_logit_gap, smooth
 
 FLOAT64 = 1e-12  # sums of at most 8 terms of size at most 20
 
@@ -90,7 +89,7 @@ def test_at_the_optimum_every_wrong_logit_is_the_log_of_its_share(a, k):
 
 def test_the_optimum_of_three_classes_is_the_one_the_post_gives():
     """a = 0.1, K = 3: logits (3.3322, 0, 0), probabilities (.9333, .0333, .0333)."""
-    gap = math.log(1 + 3 * 0.9 / 0.1)
+    gap = optimal_logit_gap(0.1, 3)
     assert gap == pytest.approx(3.3322, abs=5e-5)
     probs = torch.softmax(torch.tensor([gap, 0.0, 0.0]), 0).tolist()
     assert probs == pytest.approx([0.9333, 0.0333, 0.0333], abs=5e-5)
@@ -117,3 +116,9 @@ def test_the_posts_second_prediction_has_the_larger_loss():
         for p in ([0.05, 0.9, 0.03, 0.02], [0.01, 0.79, 0.15, 0.05])
     ]
     assert losses == pytest.approx([0.610, 0.675], abs=5e-4)
+
+
+@pytest.mark.parametrize(("a", "k"), [(0.0, 3), (1.5, 3), (0.1, 1)])
+def test_a_gap_that_does_not_exist_is_an_error(a, k):
+    with pytest.raises(InputError, match=r"`smoothing` in \(0, 1\] and `num_classes` >= 2"):
+        optimal_logit_gap(a, k)

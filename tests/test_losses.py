@@ -90,15 +90,16 @@ def test_value_and_gradient_are_those_of_torch_for_labels(
 @given(
     shape=shapes,
     smoothing=smoothings,
-    kind=st.sampled_from(["uniform", "exclude_true", "prior"]),
+    kind=st.sampled_from(["uniform", "exclude_true", "prior", "matrix"]),
     soft=st.booleans(),
     weighted=st.booleans(),
     reduction=reductions,
     weight_mode=weight_modes,
+    normalize=st.sampled_from(["weights", "examples"]),
     seed=st.integers(0, 99),
 )
 def test_the_value_is_the_definition_in_every_convention(
-    shape, smoothing, kind, soft, weighted, reduction, weight_mode, seed
+    shape, smoothing, kind, soft, weighted, reduction, weight_mode, normalize, seed
 ):
     logits, labels, weight = problem(shape, seed, ignore_index=-100)
     k = shape[1]
@@ -106,11 +107,13 @@ def test_the_value_is_the_definition_in_every_convention(
     if soft:
         target = torch.rand_like(logits).softmax(1).detach()
         target.movedim(1, -1)[labels == -100] = 0
-    prior = torch.rand(k, dtype=torch.float64).softmax(0) if kind == "prior" else None
+    of_prior = {"prior": (k,), "matrix": (k, k)}.get(kind)
+    prior = torch.rand(of_prior, dtype=torch.float64).softmax(-1) if of_prior else None
     options = {
         "reduction": reduction,
         "convention": "exclude_true" if kind == "exclude_true" else "uniform",
         "weight_mode": weight_mode,
+        "normalize": normalize,
     }
     actual = smoothed_cross_entropy(
         logits, target, smoothing, weight=weight if weighted else None, prior=prior, **options
@@ -147,7 +150,8 @@ def test_first_and_second_derivatives_are_those_of_the_value(
 ):
     logits, labels, weight = problem(shape, seed, ignore_index=-100)
     target = torch.rand_like(logits).softmax(1).detach() if soft else labels
-    prior = torch.rand(shape[1], dtype=torch.float64).softmax(0) if with_prior else None
+    of_prior = (shape[1],) * (1 + seed % 2)
+    prior = torch.rand(of_prior, dtype=torch.float64).softmax(-1) if with_prior else None
 
     def loss(z):
         return smoothed_cross_entropy(
@@ -226,6 +230,28 @@ def test_a_class_weight_of_4_gives_3_for_soft_targets_too_where_torch_gives_12()
     for target in (labels, one_hot):
         loss = smoothed_cross_entropy(logits, target, 0.0, weight=weight)
         assert loss.item() == pytest.approx(3.0)
+
+
+def test_normalize_examples_is_what_torch_does_for_soft_targets():
+    logits, labels, weight = problem((5, 3, 2), 0)
+    soft = torch.rand_like(logits).softmax(1).detach()
+    assert_same(
+        smoothed_cross_entropy(logits, soft, 0.2, weight=weight, normalize="examples"),
+        F.cross_entropy(logits, soft, weight, label_smoothing=0.2),
+        logits,
+    )
+    summed = F.cross_entropy(logits, labels, weight, label_smoothing=0.2, reduction="sum")
+    actual = smoothed_cross_entropy(logits, labels, 0.2, weight=weight, normalize="examples")
+    torch.testing.assert_close(actual, summed / labels.numel())
+
+
+def test_a_prior_for_each_label_is_the_smoothed_target_of_that_label():
+    logits, labels, _ = problem((6, 3), 0)
+    similar = torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    for target in (labels, F.one_hot(labels, 3).double()):
+        actual = smoothed_cross_entropy(logits, target, 0.3, prior=similar)
+        q = 0.7 * F.one_hot(labels, 3) + 0.3 * similar[labels]
+        torch.testing.assert_close(actual, -(q * logits.log_softmax(1)).sum(1).mean())
 
 
 def test_smoothing_a_soft_target_first_or_in_the_loss_is_the_same():
@@ -433,6 +459,8 @@ Z, Y = torch.zeros(2, 3), torch.tensor([0, 1])
         (lambda: smoothed_cross_entropy(Z, Y, weight=torch.ones(2)), r"\(3,\), got \(2,\)"),
         (lambda: smoothed_cross_entropy(Z, Y, prior=torch.ones(3)), "sum to 1, got the sum 3"),
         (lambda: smoothed_cross_entropy(Z, Y, reduction="avg"), "'none' or 'mean' or 'sum'"),
+        (lambda: smoothed_cross_entropy(Z, Y, normalize="n"), "'weights' or 'examples', got 'n'"),
+        (lambda: smoothed_cross_entropy(Z, Y, prior=torch.eye(2)), r"\(3, 3\), got \(2, 2\)"),
         (lambda: SmoothedCrossEntropy(2), "at most 1.*got 2"),
         (lambda: SmoothedCrossEntropy(weight=torch.tensor([1.0, -1.0])), "not negative"),
         (lambda: SmoothedCrossEntropy(weight=torch.tensor([1.0, torch.nan])), "finite"),

@@ -67,6 +67,98 @@ def test_targets_of_soft_targets_are_the_definition(k, smoothing, convention, se
     )
 
 
+@examples
+@given(
+    k=st.integers(2, 5),
+    smoothing=smoothings,
+    soft=st.booleans(),
+    pixels=st.sampled_from([(), (2,)]),
+    seed=st.integers(0, 99),
+)
+def test_a_prior_for_each_label_is_the_definition(k, smoothing, soft, pixels, seed):
+    torch.manual_seed(seed)
+    prior = torch.rand(k, k, dtype=torch.float64).softmax(1)
+    target = torch.randint(-1, k, (4, *pixels))
+    if soft:
+        target = torch.rand(4, k, *pixels, dtype=torch.float64).softmax(1)
+    q = targets.smooth(target, k, smoothing, prior=prior, ignore_index=-1)
+    expected = [
+        reference.smoothed_target(t, k, smoothing, "uniform", prior.tolist(), ignore_index=-1)
+        for t in (rows(target, k) if soft else target.flatten().tolist())
+    ]
+    tolerance = FLOAT64 if soft else FLOAT32
+    torch.testing.assert_close(
+        torch.tensor(rows(q, k), dtype=torch.float64),
+        torch.tensor(expected, dtype=torch.float64),
+        rtol=tolerance,
+        atol=tolerance,
+    )
+
+
+@examples
+@given(k=st.integers(2, 5), smoothing=st.sampled_from([0.0, 0.1, 1.0]), seed=st.integers(0, 99))
+def test_smooth_labels_is_that_of_composer(k, smoothing, seed):
+    torch.manual_seed(seed)
+    labels = torch.randint(k, (3, 2))
+    logits = torch.zeros(3, k, 2, dtype=torch.float16)
+    expected = torch.tensor(
+        [reference.composer(y, k, smoothing) for y in labels.flatten().tolist()]
+    )
+    one_hot = targets.smooth(labels, k, 0)
+    for target in (labels, one_hot, one_hot.long()):
+        q = targets.smooth_labels(logits, target, smoothing)
+        assert q.dtype == torch.float32
+        assert q.shape == logits.shape
+        torch.testing.assert_close(torch.tensor(rows(q, k)), expected, rtol=FLOAT32, atol=FLOAT32)
+
+
+def test_smooth_labels_leaves_ignored_labels_ignored_where_composer_trains_them():
+    q = targets.smooth_labels(torch.zeros(2, 4), torch.tensor([-100, 1]), 0.2)
+    assert q[0].tolist() == [0, 0, 0, 0]
+
+
+@examples
+@given(k=st.integers(2, 4), pixels=st.sampled_from([(), (3,)]), seed=st.integers(0, 99))
+def test_online_rows_are_the_mean_softmax_of_correct_predictions(k, pixels, seed):
+    torch.manual_seed(seed)
+    online = targets.OnlineSmoothing(k, first=0.1, ignore_index=-1)
+    first = [reference.smoothed_target(c, k, 0.1) for c in range(k)]
+    assert online.prior.tolist() == [pytest.approx(row, abs=FLOAT32) for row in first]
+    batches = []
+    for _ in range(3):
+        logits = torch.randn(4, k, *pixels)
+        labels = torch.randint(-1, k, (4, *pixels))
+        online.update(logits, labels)
+        batches += zip(rows(logits, k), labels.flatten().tolist())
+    online.step()
+    expected = reference.online_rows(first, batches)
+    assert online.prior.tolist() == [pytest.approx(row, abs=FLOAT32) for row in expected]
+    assert not online.count.any()
+    assert not online.total.any()
+    labels = torch.arange(k)
+    expected = [reference.smoothed_target(y, k, 0.5, prior=expected) for y in range(k)]
+    assert online(labels).tolist() == [pytest.approx(row, abs=FLOAT32) for row in expected]
+
+
+def test_a_class_without_a_correct_prediction_keeps_its_soft_label():
+    online = targets.OnlineSmoothing(3)
+    before = online.prior.clone()
+    online.update(torch.eye(3), torch.tensor([0, 2, 1]))
+    online.step()
+    assert torch.equal(online.prior[1:], before[1:])
+    assert not torch.equal(online.prior[0], before[0])
+
+
+def test_online_rows_and_sums_are_saved_within_an_epoch():
+    online, copy = targets.OnlineSmoothing(2), targets.OnlineSmoothing(2)
+    online.update(torch.tensor([[2.0, 0.0]], requires_grad=True), torch.tensor([0]))
+    copy.load_state_dict(online.state_dict())
+    online.step()
+    copy.step()
+    assert torch.equal(online.prior, copy.prior)
+    assert not online.prior.requires_grad
+
+
 def test_an_ignored_label_gets_a_zero_row_and_never_a_uniform_one():
     soft = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     for target in (torch.tensor([-100, 1]), soft):
@@ -140,6 +232,14 @@ LABELS = torch.tensor([0, 1])
             ),
             "no `prior` with convention 'exclude_true'",
         ),
+        (lambda: targets.smooth(LABELS, 2, 0.1, prior=torch.eye(2) * 2), "the sum 2"),
+        (lambda: targets.smooth(LABELS, 2, 0.1, prior=torch.eye(3)), r"\(2, 2\), got \(3, 3\)"),
+        (lambda: targets.smooth(LABELS, 2, 0.1, prior=torch.tensor(1.0)), r"got \(\)"),
+        (lambda: targets.smooth_labels(torch.zeros(2), LABELS, 0.1), r"\(n, K, ...\), got \(2,\)"),
+        (lambda: targets.smooth_labels(torch.zeros(3, 2), LABELS), r"\(3,\) or \(3, 2\), got"),
+        (lambda: targets.OnlineSmoothing(2, -0.1), r"`smoothing` in \[0, 1\], got -0.1"),
+        (lambda: targets.OnlineSmoothing(2, first=2), r"`first` in \[0, 1\], got 2"),
+        (lambda: targets.OnlineSmoothing(3).update(torch.eye(2), LABELS), r"\(n, 3, ...\)"),
         (lambda: targets.smoothing_for_confidence(0.1, 3), r"\[0.3333, 1\].*got 0.1"),
         (lambda: targets.smoothing_for_confidence(1.1, 3), "got 1.1"),
         (lambda: targets.confidence_for_smoothing(-0.1, 3), r"\[0, 1\].*got -0.1"),

@@ -33,7 +33,7 @@ def smooth(
     smoothing: float,
     *,
     convention: Convention = "uniform",
-    prior: Float[Tensor, " K"] | None = None,
+    prior: Float[Tensor, "*K K"] | None = None,
     ignore_index: int = -100,
 ) -> Float[Tensor, "n K ..."]:
     r"""The smoothed target of each example.
@@ -41,7 +41,8 @@ def smooth(
     With $t$ the one-hot or soft target and $a$ the smoothing,
 
     - `uniform`: $q = (1 - a)\, t + a / K$ (PyTorch, TensorFlow, Composer, timm);
-    - `uniform` with a prior: $q = (1 - a)\, t + a \pi$;
+    - `uniform` with a prior: $q = (1 - a)\, t + a \pi$, or with a prior for each label
+      (rows of P): $q = (1 - a)\, t + a\, t P$;
     - `exclude_true`: $1 - a$ at the label and $a / (K - 1)$ elsewhere (OpenNMT), which is
       `uniform` with $a K / (K - 1)$.
 
@@ -53,7 +54,8 @@ def smooth(
             would teach against the label. Negative values sharpen (Wei et al.): the label
             gets more than 1 and the others less than 0, without a lower limit.
         convention: Who shares the smoothed mass: all classes, or all but the label.
-        prior: Probabilities that take the place of the uniform ones; `uniform` only.
+        prior: Probabilities that take the place of the uniform ones; `uniform` only. As
+            (K, K), row j is what label j is smoothed with, such as its similar classes.
         ignore_index: The label whose row is zero in every class.
 
     Returns:
@@ -72,9 +74,150 @@ def smooth(
     a = as_uniform(smoothing, num_classes, convention)
     target = _dense(labels_or_probs, num_classes, ignore_index)
     check_prior(prior, convention)
-    background = per_class(prior, target, 1 / num_classes)
-    smoothed = (1 - a) * target + a * background * target.sum(1, keepdim=True)
+    if prior is not None and prior.ndim == 2:
+        matrix = per_label(prior, target)
+        background = torch.tensordot(target.to(matrix.dtype), matrix, dims=([1], [0]))
+        background = background.movedim(-1, 1)
+    else:
+        mass = target.sum(1, keepdim=True)
+        background = per_class(prior, target, 1 / num_classes) * mass
+    smoothed = (1 - a) * target + a * background
     return smoothed.to(target.dtype)
+
+
+def smooth_labels(
+    logits: Float[Tensor, "n K ..."],
+    target: Int[Tensor, "n ..."] | Float[Tensor, "n K ..."],
+    smoothing: float = 0.1,
+    *,
+    ignore_index: int = -100,
+) -> Float[Tensor, "n K ..."]:
+    """`smooth` with the arguments of Composer's `smooth_labels`, and its result.
+
+    One difference: an ignored label stays ignored. Composer makes it a uniform target,
+    which is trained.
+
+    Args:
+        logits: Only their shape is used.
+        target: Labels, or targets in the shape of the logits.
+        smoothing: As in `smooth`.
+        ignore_index: As in `smooth`.
+
+    Returns:
+        float32, as Composer does.
+
+    Raises:
+        InputError: A shape, label or smoothing that is not as described.
+
+    >>> smooth_labels(torch.zeros(1, 4), torch.tensor([2]), 0.2)
+    tensor([[0.0500, 0.0500, 0.8500, 0.0500]])
+    """
+    if logits.ndim < 2:
+        raise InputError(f"expected `logits` of shape (n, K, ...), got {tuple(logits.shape)}")
+    of_labels = logits.shape[:1] + logits.shape[2:]
+    if target.shape not in (logits.shape, of_labels):
+        raise InputError(
+            f"expected `target` of shape {tuple(of_labels)} or {tuple(logits.shape)}, "
+            f"got {tuple(target.shape)}"
+        )
+    dense = target.float() if target.shape == logits.shape else target
+    return smooth(dense, logits.shape[1], smoothing, ignore_index=ignore_index).float()
+
+
+class OnlineSmoothing(torch.nn.Module):
+    r"""Soft labels for each class, learned from the model's own correct predictions.
+
+    $q = (1 - a)\, t + a\, S_y$, where $S_y$ is the mean softmax of the examples of class y
+    that were predicted correctly in the epoch before. In the first epoch $S$ is label
+    smoothing. A class of which no example was right keeps its row.
+
+    Call it for targets (or give `prior` to a loss), `update` after each batch, and `step`
+    after each epoch. The rows and the sums are buffers: they are saved, and a training
+    that stops within an epoch goes on. Across processes, add up `total` and `count` before
+    `step`.
+
+    Args:
+        num_classes: K, at least 2.
+        smoothing: a above, in [0, 1]; the authors use 0.5 (their alpha is 1 - a).
+        first: Smoothing of $S$ in the first epoch.
+        ignore_index: As in `smooth`.
+
+    Raises:
+        InputError: A smoothing out of range, or logits and labels that do not fit.
+
+    References:
+        Zhang et al., Delving Deep into Label Smoothing, IEEE TIP 2021.
+
+    >>> online = OnlineSmoothing(2)
+    >>> online(torch.tensor([0]))
+    tensor([[0.9750, 0.0250]])
+    >>> online.update(torch.tensor([[1.0, 0.0], [9.0, 0.0]]), torch.tensor([0, 1]))
+    >>> online.step()
+    >>> online.prior
+    tensor([[0.7311, 0.2689],
+            [0.0500, 0.9500]])
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        smoothing: float = 0.5,
+        *,
+        first: float = 0.1,
+        ignore_index: int = -100,
+    ):
+        super().__init__()
+        for name, value in (("smoothing", smoothing), ("first", first)):
+            if not isinstance(value, Real) or not 0 <= value <= 1:
+                raise InputError(f"expected `{name}` in [0, 1], got {value}")
+        self.smoothing = smoothing
+        self.ignore_index = ignore_index
+        self.prior: Tensor
+        self.total: Tensor
+        self.count: Tensor
+        rows = smooth(torch.arange(num_classes), num_classes, first)
+        self.register_buffer("prior", rows)  # (K, K)
+        self.register_buffer("total", torch.zeros_like(rows, dtype=torch.float64))  # (K, K)
+        self.register_buffer("count", torch.zeros(num_classes, dtype=torch.int64))
+
+    def forward(
+        self, labels_or_probs: Int[Tensor, "n ..."] | Float[Tensor, "n K ..."]
+    ) -> Float[Tensor, "n K ..."]:
+        """The targets of these labels."""
+        return smooth(
+            labels_or_probs,
+            self.count.numel(),
+            self.smoothing,
+            prior=self.prior,
+            ignore_index=self.ignore_index,
+        )
+
+    @torch.no_grad()
+    def update(self, logits: Float[Tensor, "n K ..."], labels: Int[Tensor, "n ..."]) -> None:
+        """Count the softmax of the examples that are predicted correctly."""
+        k = self.count.numel()
+        if logits.ndim < 2 or logits.shape[1] != k or labels.shape != logits[:, 0].shape:
+            raise InputError(
+                f"expected `logits` of shape (n, {k}, ...) and `labels` of shape (n, ...), "
+                f"got {tuple(logits.shape)} and {tuple(labels.shape)}"
+            )
+        index, kept = split_ignored(labels, k, self.ignore_index)
+        correct = kept & (logits.argmax(1) == index)
+        probs = logits.movedim(1, -1)[correct].double().softmax(-1)
+        self.total.index_add_(0, index[correct], probs)
+        self.count += index[correct].bincount(minlength=k)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """End the epoch: what was counted becomes the soft labels of the next."""
+        seen = self.count > 0
+        self.prior[seen] = (self.total[seen] / self.count[seen, None]).to(self.prior.dtype)
+        self.total.zero_()
+        self.count.zero_()
+
+    def extra_repr(self) -> str:
+        """The options, for `print`."""
+        return f"{self.count.numel()}, {self.smoothing}, ignore_index={self.ignore_index}"
 
 
 def smoothing_for_confidence(
@@ -131,6 +274,25 @@ def confidence_for_smoothing(
     return 1 - smoothing * _label_share(num_classes, convention)
 
 
+def optimal_logit_gap(smoothing: float, num_classes: int) -> float:
+    """How far the label's logit lies above the others where the smoothed loss is smallest.
+
+    log(1 + K (1 - a) / a) for the uniform convention: finite, unlike that of cross entropy.
+
+    Args:
+        smoothing: a, in (0, 1].
+        num_classes: K >= 2.
+
+    >>> round(optimal_logit_gap(0.1, 3), 4)
+    3.3322
+    """
+    if not 0 < smoothing <= 1 or num_classes < 2:
+        raise InputError(
+            f"expected `smoothing` in (0, 1] and `num_classes` >= 2, got {smoothing}, {num_classes}"
+        )
+    return math.log1p(num_classes * (1 - smoothing) / smoothing)
+
+
 def as_uniform(smoothing: float, num_classes: int, convention: Convention) -> float:
     """The smoothing of convention `uniform` that gives the same target."""
     check_smoothing(smoothing)
@@ -151,6 +313,16 @@ def per_class(
             f"got {tuple(values.shape)}"
         )
     return values.to(dtype).reshape(1, -1, *[1] * (like.ndim - 2))
+
+
+def per_label(values: Float[Tensor, "K K"], like: Float[Tensor, "n K ..."]) -> Float[Tensor, "K K"]:
+    """A row for each label, to sum over with tensors of shape `like`."""
+    k = like.shape[1]
+    if values.shape != (k, k):
+        raise InputError(
+            f"expected `prior` of shape ({k},) or ({k}, {k}), got {tuple(values.shape)}"
+        )
+    return values.to(torch.promote_types(like.dtype, torch.float32))
 
 
 def check_smoothing(smoothing: float) -> None:
@@ -177,7 +349,10 @@ def check_prior(prior: Tensor | None, convention: Convention) -> None:
         raise InputError(f"expected no `prior` with convention {convention!r}: it has no place")
     if torch.compiler.is_compiling():  # values cannot be looked at
         return
-    total, lowest = prior.float().sum(), prior.min()
+    if prior.ndim not in (1, 2) or not prior.numel():
+        raise InputError(f"expected `prior` of shape (K,) or (K, K), got {tuple(prior.shape)}")
+    totals, lowest = prior.float().sum(-1).flatten(), prior.min()
+    total = totals[(totals - 1).abs().argmax()]  # the worst row, or a NaN
     if not (lowest >= 0 and abs(total - 1) <= PRIOR_TOLERANCE):
         raise InputError(
             f"expected `prior` of probabilities that sum to 1, got the sum {total:.4g} "
@@ -200,12 +375,17 @@ def split_ignored(
     if torch.compiler.is_compiling() or not index.numel():  # no values to look at
         return index, kept
     low, high = (int(end) for end in index.aminmax())
+    check_label_range(low, high, num_classes, ignore_index)
+    return index, kept
+
+
+def check_label_range(low: int, high: int, num_classes: int, ignore_index: int) -> None:
+    """The smallest and the largest label not ignored are classes."""
     if low < 0 or high >= num_classes:
         raise InputError(
             f"expected labels in 0..{num_classes - 1} or ignore_index={ignore_index}, "
             f"got {low if low < 0 else high}"
         )
-    return index, kept
 
 
 def _label_share(num_classes: int, convention: Convention) -> float:

@@ -1,0 +1,1 @@
+"""Speed and memory, measured; run one as `python -m benchmarks.losses`."""

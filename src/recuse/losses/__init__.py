@@ -1,0 +1,49 @@
+"""Smoothed losses.
+
+n = examples, K = classes (axis 1), ... = any trailing axes (pixels).
+
+Sums are in float32, or float64 for float64 logits; the loss has the dtype of the
+logits, and float32 under autocast, as in PyTorch.
+
+| function | module | what it teaches |
+|---|---|---|
+| `smoothed_cross_entropy` | `SmoothedCrossEntropy` | a softened distribution of the classes |
+| `smoothed_binary_cross_entropy_with_logits` | `SmoothedBCEWithLogits` | softened yes or no |
+| `max_suppression` | `MaxSuppression` | a top logit, right or wrong, close to the mean |
+| `margin_smoothing` | `MarginSmoothing` | logits within a margin of the top one |
+"""
+
+from recuse._check import extra
+
+extra("torch", "torch", "recuse.losses")
+
+from recuse.losses._options import Normalize, Reduction, WeightMode  # noqa: E402
+from recuse.losses.binary import (  # noqa: E402
+    SmoothedBCEWithLogits,
+    smoothed_binary_cross_entropy_with_logits,
+)
+from recuse.losses.cross_entropy import (  # noqa: E402
+    SmoothedCrossEntropy,
+    smoothed_cross_entropy,
+)
+from recuse.losses.margin import MarginSmoothing, margin_smoothing  # noqa: E402
+from recuse.losses.suppression import (  # noqa: E402
+    MaxSuppression,
+    linear_schedule,
+    max_suppression,
+)
+
+__all__ = [
+    "MarginSmoothing",
+    "MaxSuppression",
+    "Normalize",
+    "Reduction",
+    "SmoothedBCEWithLogits",
+    "SmoothedCrossEntropy",
+    "WeightMode",
+    "linear_schedule",
+    "margin_smoothing",
+    "max_suppression",
+    "smoothed_binary_cross_entropy_with_logits",
+    "smoothed_cross_entropy",
+]
