@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from recuse._jit import njit
 
-@numba.njit(cache=True)
+
+@njit()
 def walk_boundary(n, risk, level):
     """The largest e with P(Bin(k, risk) <= e) <= level, for k = 1..n; -1 if there is none.
 
@@ -27,7 +28,7 @@ def walk_boundary(n, risk, level):
     return boundary
 
 
-@numba.njit(cache=True)
+@njit()
 def crossing_probability(boundary, risk):
     """P(some E_k <= boundary[k - 1]) for the walk E_k of k Bernoulli(risk) errors.
 

@@ -23,6 +23,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from recuse._jit import njit
+
 GROUP = 512  # classes a float32 sum runs over in a row
 DEEP = 8  # the same in a block of pixels, where the sums of a group cost little
 BLOCK_BYTES = 96_000  # a block of pixels with all its classes: in the L2 cache
@@ -73,7 +75,7 @@ def _exp(x):
     return np.float32(0) if x < np.float32(-87) else y
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def survey(labels, ignore_index, weight):
     """The summed weight and the number of the labels kept, and their smallest and largest."""
     k = weight.size
@@ -88,7 +90,7 @@ def survey(labels, ignore_index, weight):
     return total, kept, low, high
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _maximum(z):
     top = np.float32(-np.inf)
     for j in range(z.size):
@@ -96,7 +98,7 @@ def _maximum(z):
     return top
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _copy_and_maximum(z, out):
     top = np.float32(-np.inf)
     for j in range(z.size):
@@ -105,7 +107,7 @@ def _copy_and_maximum(z, out):
     return top
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _exp_and_sums(z, top):
     """z becomes exp(z - top); the sums of it and of z - top."""
     exps, shifts = 0.0, 0.0
@@ -123,7 +125,7 @@ def _exp_and_sums(z, top):
     return exps, shifts
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _dot_shifted(b, z, top):
     """The sum of b (z - top)."""
     total = 0.0
@@ -136,19 +138,19 @@ def _dot_shifted(b, z, top):
     return total
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _scale(z, factor, shift):
     for j in range(z.size):
         z[j] = z[j] * factor - shift
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _scale_from(z, factor, spread, b):
     for j in range(z.size):
         z[j] = z[j] * factor - spread * b[j]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def rows(logits, labels, ignore_index, coefficients, background, gradient, losses, first, last):
     """Loss of rows first..last - 1 of logits (n, K), summed; their gradient and losses written.
 
@@ -190,14 +192,14 @@ def rows(logits, labels, ignore_index, coefficients, background, gradient, losse
     return total_loss
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _load(z, buffer, top):
     for j in range(z.size):
         buffer[j] = z[j]
         top[j] = _larger(top[j], z[j])  # ty: ignore[missing-argument]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _exp_and_add(z, top, e_sum, x_sum, b):
     for j in range(z.size):
         x = z[j] - top[j]
@@ -207,7 +209,7 @@ def _exp_and_add(z, top, e_sum, x_sum, b):
         x_sum[j] += b * x
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _exp_and_add_only(z, top, e_sum):
     for j in range(z.size):
         e = _exp(z[j] - top[j])
@@ -215,20 +217,20 @@ def _exp_and_add_only(z, top, e_sum):
         e_sum[j] += e
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _write_plane(z, factor, spread, b, label, c, pull, out):
     for j in range(z.size):
         at_label = pull[j] if label[j] == c else np.float32(0)
         out[j] = z[j] * factor[j] - spread[j] * b - at_label
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def pixels_per_block(k):
     """A multiple of 16, for whole vectors; long runs of a plane are read faster than short."""
     return min(1024, max(32, BLOCK_BYTES // (4 * k) // 16 * 16))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def planes(logits, labels, ignore_index, coefficients, background, gradient, losses, first, last):
     """`rows` for logits (n, K, P), a plane per class, and labels (n, P): blocks first..last - 1.
 
