@@ -125,7 +125,7 @@ BAD = {
     "one column": ({"logits": Z[:, :1], "labels": Y}, ["K >= 2", "--binary"]),
     "no logits": ({"labels": Y}, ["an array `logits`", "got labels"]),
     "unknown": ({"logits": Z, "labels": Y, "extra": Y}, ["got extra"]),
-    "pickle": ({"logits": Z, "labels": np.array([{}] * 20, object)}, ["allow_pickle=False"]),
+    "pickle": ({"logits": Z, "labels": np.array([{}] * 20, object)}, ["never unpickled"]),
 }
 
 

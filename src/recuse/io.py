@@ -228,6 +228,8 @@ def _read_fields(path: Path) -> dict[str, Array]:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # whatever the parser of a damaged file raises
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "allow_pickle" in detail:
+            detail = "damaged, or it holds Python objects, which are never unpickled"
         raise InputError(f"{path}: cannot be read as {path.suffix[1:]} ({detail})") from error
 
 
