@@ -50,7 +50,7 @@ def train(
     """Train one model per smoothing: same split, initialisation, batches and noise.
 
     The models are stacked into batched matrix products and share one optimizer, which
-    works element by element: each is trained as if alone.
+    works element by element: each is trained as if alone, up to rounding.
 
     Args:
         seed: Of the split, the noise, the initialisation and the batches.
