@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 import reference_losses as reference
 from recuse import targets
 from recuse._check import InputError
+from recuse.losses import smoothed_cross_entropy
 
 # float32 holds 2^-24 relative; a target is a handful of operations on numbers below 2.
 FLOAT32 = 1e-6
@@ -182,6 +184,55 @@ def test_soft_targets_keep_their_dtype_and_are_not_changed_in_place():
     soft = torch.eye(3, dtype=torch.float16)
     assert targets.smooth(soft, 3, 0.1).dtype == torch.float16
     assert soft.tolist() == torch.eye(3).tolist()
+
+
+@given(
+    k=st.integers(2, 12),
+    smoothing=st.sampled_from([0.05, 0.1, 0.3]),
+    mixed=st.booleans(),
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16]),
+    pixels=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_targets_that_are_smoothed_already_show_by_how_much(
+    k, smoothing, mixed, dtype, pixels, seed
+):
+    rng = np.random.default_rng(seed)
+    labels = torch.from_numpy(rng.integers(0, k, (16, 2, 2) if pixels else 16))
+    target = targets.smooth(labels, k, smoothing)
+    if mixed and k > 3:  # MixUp of smoothed targets, as timm's does
+        target = 0.3 * target + 0.7 * target.roll(1, 0)
+    found = targets.smoothing_of(target.to(dtype))
+    assert found == pytest.approx(smoothing, rel=0.01 if dtype == torch.bfloat16 else 1e-3)
+    assert targets.smoothing_of(targets.smooth(labels, k, 0.0)) == 0
+
+
+@given(k=st.integers(2, 8), seed=st.integers(0, 99))
+def test_targets_of_a_teacher_or_of_mixup_alone_are_not_called_smoothed(k, seed):
+    generator = torch.Generator().manual_seed(seed)
+    teacher = torch.randn(20, k, generator=generator).softmax(1)
+    one_hot = torch.eye(k)[torch.randint(k, (20,), generator=generator)]
+    one_hot[:2] = torch.eye(k)[0]  # a pair of one class, which mixing leaves hard
+    assert targets.smoothing_of(teacher) == 0
+    assert targets.smoothing_of(0.6 * one_hot + 0.4 * one_hot.roll(1, 0)) == 0
+    assert targets.smoothing_of(torch.full((20, k), 1 / k)) == 0
+    assert targets.smoothing_of(torch.zeros(20, k)) == 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t: targets.smooth(t, 5, 0.1),
+        lambda t: smoothed_cross_entropy(torch.zeros_like(t), t, 0.1),
+    ],
+)
+def test_double_smoothing_warns_once(call, monkeypatch):
+    monkeypatch.setattr(targets, "_watching", True)
+    smoothed = targets.smooth(torch.arange(4), 5, 0.2)
+    smoothed_cross_entropy(torch.zeros(4, 5), smoothed, 0.0)  # smoothed once, and that is fine
+    with pytest.warns(UserWarning, match=r"already smoothed, by 0.2, and smoothing=0.1 .* second"):
+        call(smoothed)
+    call(smoothed)  # a second warning would be an error here
 
 
 def test_two_classes_at_smoothing_a_tenth_put_095_on_the_label_and_02_puts_09():

@@ -10,6 +10,7 @@ labels (MixUp) is smoothed to the same mixture of their smoothed targets.
 from __future__ import annotations
 
 import math
+import warnings
 from numbers import Real
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -25,6 +26,8 @@ else:
 Convention = Literal["uniform", "exclude_true"]
 
 PRIOR_TOLERANCE = 1e-3  # on the sum of a prior: it may have been rounded to float16
+
+_watching = True  # for targets that are smoothed twice, until some are found
 
 
 def smooth(
@@ -73,6 +76,8 @@ def smooth(
     """
     a = as_uniform(smoothing, num_classes, convention)
     target = _dense(labels_or_probs, num_classes, ignore_index)
+    if target is labels_or_probs:
+        warn_if_smoothed(target, smoothing)
     check_prior(prior, convention)
     if prior is not None and prior.ndim == 2:
         matrix = per_label(prior, target)
@@ -122,6 +127,58 @@ def smooth_labels(
         )
     dense = target.float() if target.shape == logits.shape else target
     return smooth(dense, logits.shape[1], smoothing, ignore_index=ignore_index).float()
+
+
+def smoothing_of(target: Float[Tensor, "n K ..."]) -> float:
+    r"""The uniform smoothing that soft targets already carry; 0 if they show none.
+
+    Uniform smoothing leaves a trace: the smallest entry of every row is the same, $a / K$,
+    and taken by all classes but the labels, of which there may be two (MixUp, CutMix). Rows
+    of zeros are ignored examples. With up to four classes chance may leave the same trace,
+    so at least 16 rows are asked for.
+
+    Args:
+        target: Soft targets, (n, K, ...).
+
+    Returns:
+        a of the convention `uniform`, to four decimals.
+
+    >>> smoothing_of(smooth(torch.tensor([2, 0]), 5, 0.2))
+    0.2
+    >>> smoothing_of(torch.tensor([[0.7, 0.1, 0.1, 0.05, 0.05]]))  # a teacher's
+    0.0
+    """
+    k = target.shape[1]
+    rows = target.detach().float().movedim(1, -1).reshape(-1, k)
+    rows = rows[(rows != 0).any(1)]
+    if len(rows) < (16 if k <= 4 else 1):
+        return 0.0
+    least = float(rows.min())
+    tolerance = 4 * torch.finfo(target.dtype).eps * least
+    at_low = (rows - least <= tolerance).sum(1)
+    if least <= 0 or not ((at_low >= k - 2) & (at_low >= 1) & (at_low < k)).all():
+        return 0.0
+    return round(least * k, 4)
+
+
+def warn_if_smoothed(target: Tensor, smoothing: float) -> None:
+    """Warn, once in a process, that soft targets would be smoothed a second time.
+
+    A few rows are looked at; on an accelerator, where looking means waiting, those of the
+    first call alone.
+    """
+    global _watching
+    if not (_watching and smoothing) or torch.compiler.is_compiling():
+        return
+    _watching = target.is_cpu
+    amount = smoothing_of(target[(slice(16), slice(None), *[slice(8)] * (target.ndim - 2))])
+    if amount:
+        _watching = False
+        warnings.warn(
+            f"the soft targets are already smoothed, by {amount:g}, and smoothing={smoothing:g} "
+            "smooths them a second time: turn one of the two off",
+            stacklevel=3,
+        )
 
 
 class OnlineSmoothing(torch.nn.Module):

@@ -11,6 +11,16 @@ logits, and float32 under autocast, as in PyTorch.
 | `smoothed_binary_cross_entropy_with_logits` | `SmoothedBCEWithLogits` | softened yes or no |
 | `max_suppression` | `MaxSuppression` | a top logit, right or wrong, close to the mean |
 | `margin_smoothing` | `MarginSmoothing` | logits within a margin of the top one |
+
+Other losses of the field are a line beside one of these:
+
+>>> import torch
+>>> z, y = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.0, 0.2]]), torch.tensor([0, 2])
+>>> ce = smoothed_cross_entropy(z, y, 0.0, reduction="none")
+>>> (-torch.expm1(-ce)).pow(2).mul(ce).mean()  # focal loss, gamma = 2 (Lin et al., ICCV 2017)
+tensor(0.2722)
+>>> ce.mean() + 1e-3 * z.square().sum(1).mean()  # logit penalty (Kornblith et al., NeurIPS 2021)
+tensor(0.6642)
 """
 
 from recuse._check import extra

@@ -28,6 +28,7 @@ from recuse.targets import (
     per_class,
     per_label,
     split_ignored,
+    warn_if_smoothed,
 )
 
 if TYPE_CHECKING:
@@ -124,12 +125,11 @@ def smoothed_cross_entropy(
             logits, target, ignore_index, rule, add_up, needs_gradient, overwrite_logits
         )
     else:
-        soft = target.is_floating_point()
-        terms = (
-            rule.for_soft(target)
-            if soft
-            else rule.for_labels(*split_ignored(target, k, ignore_index))
-        )
+        if target.is_floating_point():
+            warn_if_smoothed(target, smoothing)
+            terms = rule.for_soft(target)
+        else:
+            terms = rule.for_labels(*split_ignored(target, k, ignore_index))
         loss = CrossEntropy.apply(logits, terms, add_up, needs_gradient)
     return (loss if add_up else loss.reshape(shape)).to(logits.dtype)
 
