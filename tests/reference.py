@@ -59,6 +59,28 @@ def aurc_over_all_orders(confidence: Numbers, loss: Numbers) -> float:
     return math.fsum(areas) / len(areas)
 
 
+def aurc_of_weights(confidence: Numbers, loss: Numbers, weights: Numbers) -> float:
+    """The risk at 20,000 equal steps of coverage, averaged; a tie has its mean loss throughout."""
+    order = sorted(range(len(loss)), key=lambda i: -confidence[i])
+    tie = {
+        c: [
+            math.fsum(w * l for d, l, w in zip(confidence, loss, weights) if d == c),
+            math.fsum(w for d, w in zip(confidence, weights) if d == c),
+        ]
+        for c in confidence
+    }
+    steps, total = 20_000, math.fsum(weights)
+    area, mass, cost, i = 0.0, 0.0, 0.0, 0
+    for step in range(steps):
+        at = (step + 0.5) / steps * total
+        while mass + weights[order[i]] < at and i < len(order) - 1:
+            mean = tie[confidence[order[i]]][0] / (tie[confidence[order[i]]][1] or 1)
+            mass, cost, i = mass + weights[order[i]], cost + weights[order[i]] * mean, i + 1
+        e, w = tie[confidence[order[i]]]
+        area += (cost + (at - mass) * (e / w if w else 0.0)) / at / steps
+    return area
+
+
 def augrc(confidence: Numbers, loss: Numbers) -> float:
     done, total, area = 0, Fraction(0), Fraction(0)
     for _, losses in by_confidence(confidence, loss):

@@ -5,10 +5,12 @@ from hypothesis import strategies as st
 
 import reference
 from recuse import InputError, curves
+from recuse.curves import _ranked
 from strategies import GENERAL, ZERO_ONE, predictions
 
 EXACT = 1e-12  # sums of at most 30 terms in float64 against exact fractions
 
+WEIGHTED = {"aurc_of_counts", "aurc_of_weights"}
 AREAS = ("aurc", "e_aurc", "n_aurc", "augrc")
 POINTS = {"coverage_at_risk": 0.25, "risk_at_coverage": 0.4}
 MEASURES = {
@@ -24,10 +26,17 @@ def test_every_public_measure_is_in_the_registry_of_laws():
     scalar = {
         name
         for name, f in vars(curves).items()
-        if getattr(f, "__module__", None) == curves.__name__
+        if getattr(f, "__module__", "").startswith(curves.__name__)
         and getattr(f, "__annotations__", {}).get("return") == "float"
     }
-    assert {name for name in scalar if not name.startswith("_")} == set(MEASURES)
+    assert scalar - WEIGHTED == set(MEASURES)
+
+
+@pytest.fixture(params=["grouped", "compiled"], autouse=True)
+def form(request, monkeypatch):
+    """Every law holds for both forms that predictions are ranked in."""
+    if request.param == "compiled":
+        monkeypatch.setattr(_ranked, "SMALLEST_COMPILED", 1)
 
 
 @pytest.mark.parametrize("name", AREAS)
@@ -108,6 +117,86 @@ def test_the_curve_has_one_point_for_each_distinct_confidence():
     assert curve.accepted.tolist() == [1, 3, 4]
     assert curve.coverage.tolist() == [0.25, 0.75, 1.0]
     assert curve.risk.tolist() == [0, 1 / 3, 0.5]
+
+
+@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("values", [7, 300, 10**9])
+@pytest.mark.parametrize("wrong", [0.0, 0.001, 0.3, 1.0])
+def test_both_forms_agree_on_many_predictions(name, values, wrong, monkeypatch):
+    rng = np.random.default_rng(values)
+    confidence = (rng.integers(0, values, 5000) - values // 3).astype(np.float32)
+    loss = rng.random(5000) < wrong
+    results = []
+    for smallest in (1, 10**9):
+        monkeypatch.setattr(_ranked, "SMALLEST_COMPILED", smallest)
+        results.append(MEASURES[name](confidence, loss))
+    assert results[0] == pytest.approx(results[1], rel=1e-12, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32, np.float64, np.float16])
+def test_losses_of_any_dtype_are_the_same_losses(dtype):
+    rng = np.random.default_rng(0)
+    confidence, loss = rng.normal(size=100), rng.random(100) < 0.2
+    assert curves.aurc(confidence, loss.astype(dtype)) == curves.aurc(confidence, loss)
+
+
+def test_negative_zero_is_tied_with_zero():
+    assert curves.aurc([0.0, -0.0], [0, 1]) == curves.aurc([0.0, -0.0], [1, 0]) == 0.5
+
+
+def test_the_input_is_left_as_it_was():
+    confidence, loss = np.array([3.0, 1.0, 2.0], np.float32), np.array([True, False, True])
+    curves.summarize(confidence, loss, risks=[0.5], coverages=[0.5])
+    assert confidence.tolist() == [3, 1, 2]
+    assert loss.tolist() == [True, False, True]
+
+
+@given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL)))
+def test_a_summary_holds_what_the_functions_return(data):
+    confidence, loss = data
+    summary = curves.summarize(confidence, loss, risks=[0.25], coverages=[0.4])
+    for name in AREAS:
+        value, expected = getattr(summary, name), MEASURES[name](confidence, loss)
+        assert value == expected or (np.isnan(value) and np.isnan(expected))
+    assert summary.coverage_at_risk[0.25] == MEASURES["coverage_at_risk"](confidence, loss)
+    assert summary.risk_at_coverage[0.4] == MEASURES["risk_at_coverage"](confidence, loss)
+
+
+@given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL)), seed=st.integers(0, 99))
+def test_counts_are_repeated_examples(data, seed):
+    confidence, loss = data
+    counts = np.random.default_rng(seed).integers(0, 4, len(loss))
+    counts[0] += 1
+    repeated = curves.aurc(np.repeat(confidence, counts), np.repeat(loss, counts))
+    assert curves.aurc_of_counts(confidence, loss, counts) == pytest.approx(repeated, abs=EXACT)
+
+
+@given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL)), seed=st.integers(0, 99))
+def test_weights_are_the_integral_of_the_risk_and_have_no_unit(data, seed):
+    confidence, loss = data
+    weights = np.random.default_rng(seed).choice([0.0, 0.5, 1.0, 3.0], len(loss))
+    weights[0] = 1.0
+    value = curves.aurc_of_weights(confidence, loss, weights)
+    expected = reference.aurc_of_weights(confidence.tolist(), loss.tolist(), weights.tolist())
+    assert value == pytest.approx(expected, abs=1e-4)  # a sum over 20,000 coverages
+    assert curves.aurc_of_weights(confidence, loss, 1000 * weights) == pytest.approx(value)
+    many = np.tile([confidence, loss], 2000)
+    both = curves.aurc_of_weights(*many, np.ones(many.shape[1])), curves.aurc(*many)
+    assert both[0] == pytest.approx(both[1], abs=20 / many.shape[1])
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([1, -1], "finite and >= 0, got -1.0 at row 1"),
+        ([0, 0], "not all 0"),
+        ([1], r"shape \(2,\), got \(1,\)"),
+        ([0.5, 1], "integer dtype, got float64"),
+    ],
+)
+def test_malformed_counts_are_refused(counts, message):
+    with pytest.raises(InputError, match=message):
+        curves.aurc_of_counts([0.1, 0.2], [0, 1], counts)
 
 
 # Traps of other implementations, each by name

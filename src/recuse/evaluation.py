@@ -150,15 +150,9 @@ def measure(
     0.1111
     """
     independent = len(loss) if groups is None else len(np.unique(groups))
-    return Measures(
-        curves.aurc(confidence, loss),
-        standard_error(confidence, loss, groups=groups) if independent > 1 else float("nan"),
-        curves.e_aurc(confidence, loss),
-        curves.n_aurc(confidence, loss),
-        curves.augrc(confidence, loss),
-        {r: curves.coverage_at_risk(confidence, loss, r) for r in risks},
-        {c: curves.risk_at_coverage(confidence, loss, c) for c in coverages},
-    )
+    error = standard_error(confidence, loss, groups=groups) if independent > 1 else float("nan")
+    summary = curves.summarize(confidence, loss, risks=risks, coverages=coverages)
+    return Measures(aurc_se=error, **summary._asdict())
 
 
 def measure_file(

@@ -1,0 +1,195 @@
+"""Areas under the curve, as means over k = 1..n of what the first k predictions cost.
+
+n = examples.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recuse._check import InputError, check_confidence, check_loss, first, to_numpy
+from recuse.curves._ranked import Halves, TieGroups, grouped, ranked
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+
+def aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
+    r"""Area under the risk-coverage curve: the mean of $r_k$ over k = 1..n.
+
+    A tie of m predictions with summed loss e after A accepted with summed loss E adds
+    $e + (E - eA/m)(H_{A+m} - H_A)$, H the harmonic numbers: the mean over all orders of
+    the tie. Args and errors as in `risk_coverage`.
+
+    References:
+        Geifman & El-Yaniv, NeurIPS 2017; Galil et al., ICLR 2023 (this form).
+
+    >>> round(aurc([0.9, 0.7, 0.8], [0, 1, 0]), 4)
+    0.1111
+    >>> aurc([0.5, 0.5], [1, 0]) == aurc([0.5, 0.5], [0, 1]) == 0.5
+    True
+    """
+    return aurc_of(ranked(confidence, loss))
+
+
+def e_aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
+    """Excess AURC: `aurc` minus that of the best order of the same losses.
+
+    References:
+        Geifman, Uziel & El-Yaniv, ICLR 2019 (with an approximate oracle; this one is exact).
+
+    >>> round(e_aurc([0.9, 0.7, 0.8], [0, 0, 1]), 4)
+    0.1667
+    """
+    form = ranked(confidence, loss)
+    return excess(aurc_of(form), *oracle(form, loss))
+
+
+def n_aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
+    """Normalised excess AURC: 0 for the best order, 1 for a random one; NaN if losses are equal.
+
+    References:
+        Cattelan & Silva, UAI 2024.
+
+    >>> n_aurc([0.9, 0.7, 0.8], [0, 1, 0])
+    0.0
+    """
+    form = ranked(confidence, loss)
+    return normalized(aurc_of(form), *oracle(form, loss))
+
+
+def augrc(confidence: ArrayLike, loss: ArrayLike) -> float:
+    """Area under the generalized risk: the mean over k of (loss of the first k) / n.
+
+    References:
+        Traub et al., NeurIPS 2024.
+
+    >>> augrc([0.9, 0.7, 0.8], [0, 1, 0]) == 1 / 9
+    True
+    """
+    return augrc_of(ranked(confidence, loss))
+
+
+def aurc_of_counts(confidence: ArrayLike, loss: ArrayLike, counts: ArrayLike) -> float:
+    """`aurc` of data in which example i occurs `counts[i]` times.
+
+    Replication, not importance: doubling every count is another data set, with ties, and
+    its AURC is slightly another. See `aurc_of_weights`.
+
+    Args:
+        confidence: Shape (n,).
+        loss: Shape (n,). Loss of one copy.
+        counts: Shape (n,), integers >= 0, not all 0.
+
+    Raises:
+        InputError: Malformed input.
+
+    >>> aurc_of_counts([0.9, 0.8], [0, 1], [2, 1]) == aurc([0.9, 0.9, 0.8], [0, 0, 1])
+    True
+    """
+    m = to_numpy(counts)
+    if m.dtype.kind not in "iub":
+        raise InputError(f"expected `counts` of an integer dtype, got {m.dtype}")
+    value, mass, cost = _weighted_groups(confidence, loss, m, "counts")
+    return aurc_of(TieGroups(value, mass.astype(np.int64), cost))
+
+
+def aurc_of_weights(confidence: ArrayLike, loss: ArrayLike, weights: ArrayLike) -> float:
+    r"""The integral of risk over coverage where example i has the weight `weights[i]`.
+
+    Importance weights, for a sample drawn with other frequencies than the population's. A
+    tie of weight w with weighted loss e after A with E adds $e + (E - eA/w) \ln((A + w)/A)$.
+    The unit of the weights does not matter; with equal ones it is `aurc` up to terms of
+    order 1/n, since the curve is a step function here and a mean of n risks there.
+
+    Args:
+        confidence: Shape (n,).
+        loss: Shape (n,).
+        weights: Shape (n,), finite, >= 0, not all 0.
+
+    Raises:
+        InputError: Malformed input.
+
+    >>> round(aurc_of_weights([0.9, 0.8], [0, 1], [1.0, 1.0]), 4)  # 1 - 0.5 - 0.5 ln 2
+    0.1534
+    """
+    _, mass, cost = _weighted_groups(confidence, loss, to_numpy(weights), "weights")
+    end = np.cumsum(mass)
+    start, before = end - mass, np.cumsum(cost) - cost
+    start[0] = before[0] = 0
+    growth = np.log1p(np.divide(mass, start, out=np.zeros_like(mass), where=start > 0))
+    return float(np.sum(cost + (before - cost * start / mass) * growth) / end[-1])
+
+
+def harmonic(n: int) -> Float[Array, " m"]:
+    """H_0..H_n, the sums 1 + 1/2 + ... + 1/k."""
+    return np.r_[0.0, np.cumsum(1 / np.arange(1, n + 1))]
+
+
+def aurc_of(form: Halves | TieGroups) -> float:
+    """`aurc` of predictions in a form that is ranked."""
+    if isinstance(form, Halves):
+        return form.areas[0] / form.n
+    end = np.cumsum(form.count)
+    start = end - form.count
+    before = np.cumsum(form.loss) - form.loss
+    h = harmonic(int(end[-1]))
+    rise = h[end] - h[start]
+    share = np.where(form.count == 1, 1 / end, 1 - start / form.count * rise)  # no cancellation
+    return float(np.sum(before * rise + form.loss * share) / end[-1])
+
+
+def augrc_of(form: Halves | TieGroups) -> float:
+    """`augrc` of predictions in a form that is ranked."""
+    if isinstance(form, Halves):
+        return form.areas[1] / form.n / form.n
+    n = form.count.sum()
+    before = np.cumsum(form.loss) - form.loss
+    return float(np.sum(before * form.count + form.loss * (form.count + 1) / 2) / n / n)
+
+
+def oracle(form: Halves | TieGroups, loss: ArrayLike) -> tuple[float, float, bool]:
+    """AURC when the smallest losses come first, the mean loss, and whether losses vary."""
+    if isinstance(form, Halves):
+        from recuse._curve_kernels import last_ranks
+
+        n, wrong = form.n, form.wrong.size
+        return last_ranks(n - wrong, wrong) / n, wrong / n, 0 < wrong < n
+    l = np.sort(check_loss(loss, int(form.count.sum())))
+    best = aurc_of(TieGroups(l, np.ones(l.size, int), l))
+    return best, float(np.mean(l)), bool(l[0] != l[-1])
+
+
+def excess(area: float, best: float, mean: float, varies: bool) -> float:
+    """E-AURC."""
+    return max(0.0, area - best) if varies else 0.0
+
+
+def normalized(area: float, best: float, mean: float, varies: bool) -> float:
+    """N-AURC."""
+    gap = mean - best
+    return excess(area, best, mean, varies) / gap if varies and gap > 0 else float("nan")
+
+
+def _weighted_groups(
+    confidence: ArrayLike, loss: ArrayLike, mass: Array, name: str
+) -> tuple[Array, Array, Array]:
+    """Distinct confidences, decreasing, each with its mass and loss; those without mass are out."""
+    c = check_confidence(confidence)
+    l = check_loss(loss, c.size)
+    if mass.shape != c.shape:
+        raise InputError(f"expected `{name}` of shape ({c.size},), got {mass.shape}")
+    mass = mass.astype(np.float64)
+    bad = ~(np.isfinite(mass) & (mass >= 0))
+    if bad.any():
+        raise InputError(f"expected `{name}` finite and >= 0, got {mass[bad][0]} at {first(bad)}")
+    kept = mass > 0
+    if not kept.any():
+        raise InputError(f"expected `{name}` that are not all 0, got {c.size} zeros")
+    c, l, mass = c[kept], l[kept], mass[kept]
+    total, cost = grouped(c, mass), grouped(c, mass * l)
+    return total.confidence, total.loss, cost.loss
