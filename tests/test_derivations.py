@@ -1,4 +1,11 @@
-"""What the papers and posts derive about label smoothing, as properties of the loss."""
+"""What the papers and posts derive about label smoothing, as properties of the losses.
+
+docs/label-smoothing.md is the same in words.
+"""
+
+import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +15,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from recuse import InputError
-from recuse.losses import smoothed_cross_entropy
-from recuse.targets import optimal_logit_gap, smooth
+from recuse.losses import (
+    margin_smoothing,
+    max_suppression,
+    smoothed_binary_cross_entropy_with_logits,
+    smoothed_cross_entropy,
+)
+from recuse.targets import confidence_for_smoothing, optimal_logit_gap, smooth
 
+PAGE = Path(__file__).parent.parent / "docs" / "label-smoothing.md"
 FLOAT64 = 1e-12  # sums of at most 8 terms of size at most 20
 
 SMOOTHINGS = st.floats(0, 0.9)
@@ -21,6 +34,23 @@ def logits_and_label(draw):
     k = draw(st.integers(2, 8))
     z = draw(hnp.arrays(np.float64, k, elements=st.floats(-20, 20)))
     return torch.tensor(z), draw(st.integers(0, k - 1))
+
+
+def test_every_test_that_the_page_names_exists():
+    names = re.findall(r"`(test_\w+)`", PAGE.read_text())
+    assert len(names) > 10
+    assert not [name for name in names if name not in globals()]
+
+
+@given(case=logits_and_label(), a=SMOOTHINGS)
+def test_the_loss_is_cross_entropy_a_divergence_from_uniform_and_a_constant(case, a):
+    """Equation 8: LS = (1 - a) CE + a KL(u || pi) + a log K."""
+    z, y = case
+    k, log_pi = len(z), torch.log_softmax(z, 0)
+    divergence = float(torch.sum((math.log(1 / k) - log_pi) / k))
+    expected = (1 - a) * -float(log_pi[y]) + a * divergence + a * math.log(k)
+    smoothed = smoothed_cross_entropy(z[None], torch.tensor([y]), a)
+    assert float(smoothed) == pytest.approx(expected, abs=1e-11)
 
 
 @given(case=logits_and_label(), a=SMOOTHINGS)
@@ -95,14 +125,18 @@ def test_the_optimum_of_three_classes_is_the_one_the_post_gives():
     assert probs == pytest.approx([0.9333, 0.0333, 0.0333], abs=5e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*already smoothed:UserWarning")  # some look like it
 @given(
     probs=hnp.arrays(np.float64, 5, elements=st.floats(0.01, 1)).map(lambda p: p / p.sum()),
     a=st.floats(0, 0.99),
 )
 def test_the_smoothed_target_keeps_the_rank_of_the_maximum_probability(probs, a):
-    target = torch.tensor(probs)[None]
-    smoothed = smooth(target, 5, a)[0]
-    assert float(smoothed[int(np.argmax(probs))]) == float(smoothed.max())
+    """Within an input and between inputs."""
+    target = torch.tensor(np.stack([probs, probs[::-1] ** 2 / (probs**2).sum()]))
+    smoothed = smooth(target, 5, a)
+    assert float(smoothed[0, int(np.argmax(probs))]) == float(smoothed[0].max())
+    before, after = target.amax(1).diff(), smoothed.amax(1).diff()
+    assert abs(before) < FLOAT64 or (before > 0) == (after > 0)
 
 
 def test_the_posts_second_prediction_has_the_larger_loss():
@@ -116,6 +150,157 @@ def test_the_posts_second_prediction_has_the_larger_loss():
         for p in ([0.05, 0.9, 0.03, 0.02], [0.01, 0.79, 0.15, 0.05])
     ]
     assert losses == pytest.approx([0.610, 0.675], abs=5e-4)
+
+
+def test_the_card_of_composer_describes_0_9_the_wrong_way_round():
+    """It says that 0.9 multiplies the targets by 0.9; by its formula it multiplies them by 0.1."""
+    label, k = torch.eye(10, dtype=torch.float64)[:1], 10
+
+    def formula(smoothing):
+        return label * (1 - smoothing) + smoothing / k
+
+    described = 0.9 * label + 0.1 / k
+    assert float(formula(0.9)[0, 0]) == pytest.approx(0.19)
+    assert float(described[0, 0]) == pytest.approx(0.91)
+    for smoothing, target in ((0.9, formula(0.9)), (0.1, described)):
+        assert torch.allclose(smooth(label, k, smoothing), target)
+
+
+# --- Where each loss is smallest ------------------------------------------------------------------
+
+PRIOR = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+
+
+def gap_of(confidence, k):
+    """How far the label's logit lies above the others, which are equal."""
+    return math.log((k - 1) * confidence / (1 - confidence))
+
+
+def margin_gap(a, k, margin):
+    return max(margin, optimal_logit_gap(a, k))
+
+
+# The loss, the number of classes, and the gap of the logits at its minimum for label 0.
+MINIMA = [
+    (lambda z, y: smoothed_cross_entropy(z, y, 0.1), 2, gap_of(0.95, 2)),
+    (lambda z, y: smoothed_cross_entropy(z, y, 0.1), 10, gap_of(0.91, 10)),
+    (lambda z, y: smoothed_cross_entropy(z, y, 0.9), 10, gap_of(0.19, 10)),
+    (lambda z, y: smoothed_cross_entropy(z, y, 1.0), 4, 0.0),
+    (
+        lambda z, y: smoothed_cross_entropy(z, y, 0.1, convention="exclude_true"),
+        2,
+        gap_of(0.9, 2),
+    ),
+    (
+        lambda z, y: smoothed_cross_entropy(z, y, 0.1, convention="exclude_true"),
+        10,
+        gap_of(0.9, 10),
+    ),
+    (lambda z, y: max_suppression(z, y, 0.1), 2, gap_of(0.95, 2)),
+    (lambda z, y: max_suppression(z, y, 0.1), 10, gap_of(0.91, 10)),
+    (lambda z, y: max_suppression(z, y, 3.0), 4, 0.0),
+    (lambda z, y: margin_smoothing(z, y, 0.1, margin=10.0), 10, 10.0),
+    (lambda z, y: margin_smoothing(z, y, 0.5, margin=10.0), 10, 10.0),
+    (lambda z, y: margin_smoothing(z, y, 0.1, margin=1.0), 10, gap_of(0.91, 10)),
+    (lambda z, y: margin_smoothing(z, y, 3.0, margin=1.0), 4, 1.0),
+]
+
+
+def at_gap(loss, k, gap):
+    z = torch.zeros(1, k, dtype=torch.float64)
+    z[0, 0] = gap
+    return float(loss(z, torch.tensor([0])))
+
+
+@pytest.mark.parametrize(("loss", "k", "gap"), MINIMA)
+def test_the_gap_found_by_search_is_the_one_of_the_formula(loss, k, gap):
+    """Ternary search: the losses are convex in the logits."""
+    low, high = -5.0, 40.0
+    for _ in range(200):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        if at_gap(loss, k, left) < at_gap(loss, k, right):
+            high = right
+        else:
+            low = left
+    assert low == pytest.approx(gap, abs=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "k", "gap"), MINIMA)
+def test_no_other_logits_have_a_smaller_loss(loss, k, gap):
+    generator = torch.Generator().manual_seed(0)
+    steps = torch.randn(500, k, generator=generator, dtype=torch.float64)
+    steps *= torch.logspace(-4, 1, 500, dtype=torch.float64)[:, None]
+    best = torch.zeros(k, dtype=torch.float64)
+    best[0] = gap
+    smallest = at_gap(loss, k, gap)
+    for z in best + steps:
+        assert float(loss(z[None], torch.tensor([0]))) > smallest - 1e-14
+
+
+def test_the_table_of_minima_is_the_functions_of_the_library():
+    for a, k in ((0.1, 2), (0.1, 10), (0.9, 10)):
+        assert gap_of(confidence_for_smoothing(a, k), k) == pytest.approx(optimal_logit_gap(a, k))
+    assert confidence_for_smoothing(0.1, 10, "exclude_true") == 0.9
+    assert margin_gap(0.1, 10, 10.0) == margin_gap(0.5, 10, 10.0) == 10.0
+    assert margin_gap(0.1, 10, 1.0) == pytest.approx(gap_of(0.91, 10))
+
+
+@pytest.mark.parametrize(("smoothing", "no", "yes"), [(0.1, 0.05, 0.95), ((0.1, 0.02), 0.02, 0.9)])
+def test_the_binary_loss_is_smallest_at_its_targets(smoothing, no, yes):
+    z = torch.linspace(-9, 9, 180_001, dtype=torch.float64)
+    for y, expected in ((0, no), (1, yes)):
+        target = torch.full_like(z, y)
+        losses = smoothed_binary_cross_entropy_with_logits(z, target, smoothing, reduction="none")
+        assert float(z[losses.argmin()].sigmoid()) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("y", range(4))
+def test_with_a_prior_the_minimum_is_the_mixture_with_it(y):
+    q = 0.9 * torch.eye(4, dtype=torch.float64)[y] + 0.1 * PRIOR
+    z = q.log()[None].requires_grad_()
+    smoothed_cross_entropy(z, torch.tensor([y]), 0.1, prior=PRIOR).backward()
+    assert z.grad.abs().max() < 1e-15
+
+
+@pytest.mark.filterwarnings("ignore:.*already smoothed:UserWarning")  # they look like it
+@given(p=st.floats(0, 1), a=st.floats(0.01, 0.9), k=st.integers(2, 8))
+def test_labels_that_are_right_with_probability_p_are_taught_as_the_softened_p(p, a, k):
+    """Equation 9: the mean gradient vanishes at (1 - a) p + a / K."""
+    truth = torch.full((k,), (1 - p) / (k - 1), dtype=torch.float64)
+    truth[0] = p
+    z = ((1 - a) * truth + a / k).log()[None].requires_grad_()
+    smoothed_cross_entropy(z, truth[None], a).backward()
+    assert z.grad.abs().max() < FLOAT64
+
+
+@pytest.mark.parametrize(("a", "k"), [(-0.1, 2), (-0.4, 10)])
+def test_negative_smoothing_has_no_minimum(a, k):
+    """With the label's logit t above the others, the loss tends to t a (K - 1) / K."""
+
+    def loss(z, y):
+        return smoothed_cross_entropy(z, y, a)
+
+    for gap in (50.0, 100.0, 1000.0):
+        assert at_gap(loss, k, gap) == pytest.approx(gap * a * (k - 1) / k)
+
+
+def test_cross_entropy_has_no_minimum_but_a_bound():
+    losses = [
+        at_gap(lambda z, y: smoothed_cross_entropy(z, y, 0), 3, gap) for gap in (1, 10, 20, 30)
+    ]
+    assert losses == sorted(losses, reverse=True)
+    assert 0 < losses[-1] < 1e-12
+
+
+def test_the_added_gradient_never_raises_the_top_logit():
+    """Equation 15: a (pi_max - 1/K) is at least 0, and 0 where all are equal."""
+    for z in ([5.0, 0.0, 0.0], [0.1, 0.0, 0.0], [0.0, 0.0, 0.0]):
+        logits = torch.tensor([z], dtype=torch.float64)
+        extra = 0.1 * (logits.softmax(1) - 1 / 3)
+        leaf = logits.clone().requires_grad_()
+        smoothed_cross_entropy(leaf, torch.tensor([0]), 1.0).backward()
+        assert torch.allclose(0.1 * leaf.grad, extra, atol=FLOAT64)
+        assert extra[0, 0] >= 0
 
 
 @pytest.mark.parametrize(("a", "k"), [(0.0, 3), (1.5, 3), (0.1, 1)])

@@ -46,7 +46,7 @@ def smooth(
     - `uniform`: $q = (1 - a)\, t + a / K$ (PyTorch, TensorFlow, Composer, timm);
     - `uniform` with a prior: $q = (1 - a)\, t + a \pi$, or with a prior for each label
       (rows of P): $q = (1 - a)\, t + a\, t P$;
-    - `exclude_true`: $1 - a$ at the label and $a / (K - 1)$ elsewhere (OpenNMT), which is
+    - `exclude_true`: $1 - a$ at the label and $a / (K - 1)$ elsewhere (fairseq), which is
       `uniform` with $a K / (K - 1)$.
 
     Args:
@@ -188,6 +188,10 @@ class OnlineSmoothing(torch.nn.Module):
     that were predicted correctly in the epoch before. In the first epoch $S$ is label
     smoothing. A class of which no example was right keeps its row.
 
+    The authors' program differs in both: its first epoch has half the cross entropy and no
+    soft labels (`first=0` has the whole), and a class without a correct prediction gets a
+    uniform row. The rest is the same.
+
     Call it for targets (or give `prior` to a loss), `update` after each batch, and `step`
     after each epoch. The rows and the sums are buffers: they are saved, and a training
     that stops within an epoch goes on. Across processes, add up `total` and `count` before
@@ -203,7 +207,8 @@ class OnlineSmoothing(torch.nn.Module):
         InputError: A smoothing out of range, or logits and labels that do not fit.
 
     References:
-        Zhang et al., Delving Deep into Label Smoothing, IEEE TIP 2021.
+        Zhang et al., Delving Deep into Label Smoothing, IEEE TIP 2021;
+        zhangchbin/OnlineLabelSmoothing.
 
     >>> online = OnlineSmoothing(2)
     >>> online(torch.tensor([0]))

@@ -30,16 +30,19 @@ def margin_smoothing(
 
     Logits that differ by less than the margin m cost nothing, so the loss does not drive
     all probabilities to be equal. With m = 0 it is `max_suppression`. The mean over
-    classes is that of the authors' program; their formula has the sum.
+    classes is that of the authors' program; their formula has the sum. For one label the
+    minimum lies at the gap max(m, log(1 + K (1 - a) / a)), the second being that of label
+    smoothing: with the defaults the margin decides.
 
     Args:
         logits: (n, K, ...), or (K,) of a single example. A class masked by -inf makes the
             penalty infinite.
         target: Labels (n, ...), or soft targets in the shape of the logits.
         smoothing: a above, at least 0 (alpha in the authors' program).
-        margin: m above, at least 0; the authors use 6 and 10.
+        margin: m above, at least 0; 10 in the authors' configuration.
         weight: Of each class in the cross entropy; the penalty has none.
         ignore_index: The label that has no loss; a soft target of zeros has none either.
+            In the authors' program, examples of the label -100 are still penalised.
         reduction: `mean` is that of the cross entropy (weighted, see
             `smoothed_cross_entropy`) plus that of the penalty over the examples not ignored.
 
@@ -47,7 +50,7 @@ def margin_smoothing(
         InputError: A shape, label, weight or option that is not as described.
 
     References:
-        Liu et al., The Devil is in the Margin, CVPR 2022.
+        Liu et al., The Devil is in the Margin, CVPR 2022; by-liu/MbLS, `LogitMarginL1`.
 
     >>> import torch
     >>> logits = torch.tensor([[12.0, 0.0, 8.0]])

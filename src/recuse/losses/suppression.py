@@ -31,7 +31,7 @@ def max_suppression(
     Label smoothing is cross entropy plus $a\,(z_y - \frac1K \sum_k z_k)$: where the
     prediction is wrong, it pushes the label's logit down, and the wrong one up towards it.
     Max suppression puts the top logit in the place of the label's, so the two are equal
-    where the prediction is right.
+    where the prediction is right, at the minimum among others: 1 - a + a/K on the label.
 
     Args:
         logits: (n, K, ...), or (K,) of a single example. A class masked by -inf makes the
@@ -48,7 +48,7 @@ def max_suppression(
 
     References:
         Zhou et al., MaxSup: Overcoming Representation Collapse in Label Smoothing,
-        NeurIPS 2025.
+        NeurIPS 2025; ZhouYuxuanYX/Maximum-Suppression-Regularization.
 
     >>> import torch
     >>> logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -76,7 +76,8 @@ def linear_schedule(epoch: int, epochs: int, start: float = 0.1, end: float = 0.
         epoch: 0 to epochs - 1.
         epochs: How many there will be.
         start: Smoothing of the first epoch.
-        end: Smoothing of the last epoch. The defaults are those of the authors.
+        end: Smoothing of the last epoch. The defaults are those of the authors. One of
+            their programs (Conv/ffcv) divides by `epochs`, and ends one step short of it.
 
     Raises:
         InputError: There is no such epoch.
