@@ -14,16 +14,14 @@ timm and Composer are not imported but restated from their formulas: timm 1.0
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
+from benchmarks.memory import peak
 from recuse.losses import _functions, smoothed_cross_entropy
 
 SMOOTHING = 0.1
@@ -91,26 +89,6 @@ def step(program, logits, labels) -> torch.Tensor:
     leaf = logits.detach().requires_grad_()
     computed = leaf.view_as(leaf) if program is ours_overwriting else leaf
     return torch.autograd.grad(program(computed, labels), leaf)[0]
-
-
-def peak(call: Callable[[], object]) -> float:
-    """Bytes of resident memory that the call needs at its peak; NaN where unknown."""
-
-    def status(field):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
-
-    try:
-        gc.collect()
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed is given back
-        Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is in use
-        before = status("VmRSS")
-        result = call()
-        highest = status("VmHWM")
-        del result
-    except (OSError, AttributeError, StopIteration):
-        return float("nan")
-    return highest - before
 
 
 def exact_gradient(logits, labels) -> torch.Tensor:

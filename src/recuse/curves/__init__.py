@@ -13,6 +13,7 @@ the rows, and some 40 bytes each.
 `conventions` has the areas as other programs define them.
 """
 
+from recuse.curves import conventions
 from recuse.curves._areas import (
     augrc,
     aurc,
@@ -40,6 +41,7 @@ __all__ = [
     "aurc",
     "aurc_of_counts",
     "aurc_of_weights",
+    "conventions",
     "coverage_at_risk",
     "e_aurc",
     "harmonic",

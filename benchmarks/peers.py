@@ -1,0 +1,33 @@
+"""The real peers, where they are installed. Importing this fails where they are not.
+
+`make bench-curves` builds an environment that has them. On a machine without CUDA torchvision's
+operators do not load, and torch-uncertainty imports it: they are declared first.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import torch
+
+if find_spec("torch_uncertainty") is None:
+    raise ModuleNotFoundError("torch-uncertainty is not installed")
+
+try:
+    torch.ops.torchvision.nms  # noqa: B018
+except (AttributeError, RuntimeError):
+    LIBRARY = torch.library.Library("torchvision", "DEF")  # as long as it is referenced
+    SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+    LIBRARY.define(f"nms{SIGNATURE}")
+    LIBRARY.define(f"qnms{SIGNATURE}")
+
+from torch_uncertainty.metrics import classification
+
+
+def torch_uncertainty(name, confidence, loss) -> float:
+    """The metric of this name on confidences and 0-1 losses, as its states hold them."""
+    metric = getattr(classification, name)()
+    metric.scores = [torch.as_tensor(confidence)]
+    metric.errors = [torch.as_tensor(loss).float()]
+    metric._update_count = 1
+    return float(metric.compute())
