@@ -1,6 +1,8 @@
 # make demo    set everything up, run the main job, write demo/report.html and demo/rejector.json
 # make test    set everything up, run the whole test suite
-# make picture draw the picture of the README from the demo's logits
+# make test-integrations    test the trainers of other packages, in an environment of its own
+# make bench-curves    measure the curves beside their real peers, in an environment of its own
+# make picture draw the pictures of the README and of docs/which-smoothing.md
 #
 # Where packages come from is the installer's (uv's) to know, by its own variables:
 #   UV_TORCH_BACKEND=cpu make demo      a PyTorch without CUDA on Linux (saves gigabytes)
@@ -11,9 +13,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
+INTEGRATIONS := .venv-integrations
+PEERS := .venv-peers
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: demo test picture lint format clean
+# As many predictions as fit into 24 GB; SIZES=50000,1000000 make bench-curves is quicker.
+SIZES ?= 50000,1000000,10000000,100000000
+
+.PHONY: demo test test-integrations bench-curves picture lint format clean
 
 demo: $(VENV)/.train
 	$(BIN)/recuse demo --out demo
@@ -21,8 +28,16 @@ demo: $(VENV)/.train
 test: $(VENV)/.dev lint
 	$(BIN)/pytest -n 2
 
+test-integrations: $(INTEGRATIONS)/.ready
+	$(INTEGRATIONS)/bin/pytest tests/integrations docs/how-to
+
+bench-curves: $(PEERS)/.ready
+	$(PEERS)/bin/pytest -p no:cacheprovider tests/test_conventions.py
+	$(PEERS)/bin/python -m benchmarks.curves --sizes $(SIZES)
+
 picture: demo
 	$(BIN)/python docs/picture.py demo
+	$(BIN)/python docs/picture_smoothing.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -48,5 +63,18 @@ $(VENV)/.dev: $(VENV)/.uv pyproject.toml constraints.txt
 	$(UV) --editable '.[dev]'
 	@touch $@ $(VENV)/.train
 
+$(INTEGRATIONS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt tests/integrations/overrides.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(INTEGRATIONS)
+	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/bin/python \
+	    --constraints constraints.txt --overrides tests/integrations/overrides.txt \
+	    --editable '.[dev,transformers,fastai]' skorch
+	@touch $@
+
+$(PEERS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
+	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --constraints constraints.txt \
+	    --editable '.[dev]' torch-uncertainty timm torchvision
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(INTEGRATIONS) $(PEERS) demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,253 @@
+"""Lightning: callbacks that change the loss, or its targets, in training only.
+
+Validation, test and all metrics keep the labels and the module's own loss.
+
+| callback | for a module that |
+|---|---|
+| `TrainingLoss` | keeps its loss in an attribute, `self.criterion(logits, labels)` |
+| `OnlineSmoothing` | does so, and should learn the soft label of each class |
+| `SmoothTargets` | calls a function of its own, `F.cross_entropy(logits, batch[1])` |
+
+They work with `lightning` and with `pytorch_lightning`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, MutableMapping, MutableSequence
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import recuse.targets
+from recuse._check import InputError, extra
+from recuse.integrations._base import base_class
+from recuse.losses import smoothed_cross_entropy
+from recuse.targets import Convention, as_uniform
+
+torch = extra("torch", "torch", "recuse.integrations.lightning")
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NAMES = ("lightning.pytorch", "pytorch_lightning")  # of one package, installed side by side
+
+
+def _package() -> str:
+    """The name that the program uses already, or else one that is installed."""
+    for name in NAMES:
+        if name in sys.modules:
+            return name
+    return next((name for name in NAMES if find_spec(name.split(".")[0])), NAMES[0])
+
+
+Callback = base_class(_package(), "Callback", "lightning")
+
+
+class TrainingLoss(Callback):
+    """Another loss in `training_step`; everywhere else the module's own.
+
+    The loss takes the place of the attribute for the time of each training batch. It never
+    becomes a part of the module, so that checkpoints are the same with and without it. What
+    `training_step` logs as its loss is that of this loss; metrics in it see the labels.
+
+    Args:
+        loss: Called as the module calls its own, such as a loss of `recuse.losses`.
+        attribute: Where the module keeps its loss.
+        schedule: f(epoch, epochs), the `smoothing` of the loss in each epoch, for instance
+            `recuse.losses.linear_schedule`.
+
+    Raises:
+        InputError: At the start of `fit`: no loss in this attribute, or a schedule without
+            `max_epochs`.
+        MissingExtra: Lightning is not installed.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[..., Tensor],
+        attribute: str = "criterion",
+        *,
+        schedule: Callable[[int, int], float] | None = None,
+    ):
+        super().__init__()
+        self.loss = loss
+        self.attribute = attribute
+        self.schedule = schedule
+        self._put_back: Callable[[], Any] | None = None
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Check before the training what would go wrong in it."""
+        _check_attribute(pl_module, self.attribute)
+        if self.schedule is not None and (trainer.max_epochs or -1) < 0:
+            raise InputError(f"expected `max_epochs` for a schedule, got {trainer.max_epochs}")
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Class weights and priors go where the module is."""
+        if isinstance(self.loss, torch.nn.Module):
+            self.loss.to(pl_module.device)
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        """The loss, at the smoothing of the epoch, hides the module's."""
+        self._restore()
+        if self.schedule is not None:
+            self.loss.smoothing = self.schedule(trainer.current_epoch, trainer.max_epochs)
+        own, name = vars(pl_module), self.attribute  # found before submodules and methods
+        self._put_back = (
+            partial(own.update, {name: own[name]}) if name in own else partial(own.pop, name)
+        )
+        own[name] = self.loss
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """The module's loss is back for validation."""
+        self._restore()
+
+    def on_train_epoch_end(self, *args: Any) -> None:
+        """Also where the module's `on_train_batch_start` has ended the epoch."""
+        self._restore()
+
+    def on_exception(self, *args: Any) -> None:
+        """Also after an interruption."""
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._put_back is not None:
+            self._put_back()
+            self._put_back = None
+
+
+class OnlineSmoothing(TrainingLoss):
+    """`TrainingLoss` with the soft labels of `recuse.targets.OnlineSmoothing`.
+
+    Each batch is counted, and each epoch begins with the soft labels of the one before,
+    over all processes. Soft targets (MixUp) are smoothed and not counted. Checkpoints hold
+    the soft labels and the counts, those within an epoch the counts of the first process.
+
+    Args:
+        online: The soft labels, for as many classes as the module has.
+        attribute: Where the module keeps its loss.
+
+    Raises:
+        InputError: As `TrainingLoss`.
+        MissingExtra: Lightning is not installed.
+    """
+
+    def __init__(self, online: recuse.targets.OnlineSmoothing, attribute: str = "criterion"):
+        super().__init__(_CountingLoss(online), attribute)
+        self.online = online
+        self.epoch: int | None = None  # that of the counts
+
+    @property
+    def state_key(self) -> str:
+        """One state for each attribute."""
+        return self._generate_state_key(attribute=self.attribute)
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        """The first batch of an epoch ends the one before."""
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        if self.epoch not in (None, trainer.current_epoch):
+            for counted in (self.online.total, self.online.count):
+                counted.copy_(trainer.strategy.reduce(counted.clone(), reduce_op="sum"))
+            self.online.step()
+        self.epoch = trainer.current_epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Soft labels, counts and their epoch."""
+        return {"epoch": self.epoch, "online": self.online.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.epoch = state_dict["epoch"]
+        self.online.load_state_dict(state_dict["online"])
+
+
+class SmoothTargets(Callback):
+    """Softened targets in the training batches, for a module that calls its own loss.
+
+    All of `training_step` sees them: a metric that it computes needs `targets.argmax(1)`,
+    or `TrainingLoss` instead. They become labels again before `on_train_batch_end` of the
+    callbacks that follow. Ignored labels are rows of zeros, which `F.cross_entropy` counts
+    in its mean.
+
+    Args:
+        smoothing: As in `recuse.targets.smooth`.
+        num_classes: K.
+        key: Where the target is in the batch: an index of a list, or a key of a dict.
+        convention: As in `recuse.targets.smooth`.
+        ignore_index: As in `recuse.targets.smooth`.
+
+    Raises:
+        InputError: An option out of range, or a batch that cannot be changed (a tuple).
+        MissingExtra: Lightning is not installed.
+    """
+
+    def __init__(
+        self,
+        smoothing: float,
+        num_classes: int,
+        key: Any = 1,
+        *,
+        convention: Convention = "uniform",
+        ignore_index: int = -100,
+    ):
+        super().__init__()
+        as_uniform(smoothing, num_classes, convention)  # which checks them
+        self.key = key
+        self.smooth = partial(
+            recuse.targets.smooth,
+            num_classes=num_classes,
+            smoothing=smoothing,
+            convention=convention,
+            ignore_index=ignore_index,
+        )
+        self._labels: Tensor | None = None
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        """Labels become soft targets."""
+        if not isinstance(batch, MutableSequence | MutableMapping):
+            raise InputError(
+                f"expected a batch that can be changed, a list or a dict, got "
+                f"{type(batch).__name__}: let `collate_fn` return a list"
+            )
+        self._labels = batch[self.key]
+        batch[self.key] = self.smooth(self._labels)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        """Soft targets become labels again."""
+        batch[self.key], self._labels = self._labels, None
+
+
+class _CountingLoss(torch.nn.Module):
+    """The cross entropy with soft labels, which are learned from what it is given."""
+
+    def __init__(self, online: recuse.targets.OnlineSmoothing):
+        super().__init__()
+        self.online = online
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of these logits."""
+        loss = smoothed_cross_entropy(
+            logits,
+            target,
+            self.online.smoothing,
+            prior=self.online.prior,
+            ignore_index=self.online.ignore_index,
+        )
+        if not target.is_floating_point():
+            self.online.update(logits.detach(), target)
+        return loss
+
+
+def _check_attribute(module: Any, name: str) -> None:
+    """The module has a callable of this name, which an attribute can hide."""
+    by_property = isinstance(inspect.getattr_static(type(module), name, None), property)
+    if not by_property and callable(getattr(module, name, None)):
+        return
+    routines = [key for key, value in vars(module).items() if inspect.isroutine(value)]
+    losses = [key for key, value in module.named_children() if hasattr(value, "reduction")]
+    found = ", ".join(f"`{key}`" for key in losses + routines if not key.startswith("_"))
+    raise InputError(
+        f"expected the loss of {type(module).__name__} in `{name}`, got none there; "
+        f"attributes that may be losses: {found or 'none, see SmoothTargets'}"
+    )

@@ -1,0 +1,139 @@
+"""Hugging Face Transformers: any loss of recuse as the Trainer's `compute_loss_func`.
+
+n = examples, T = tokens, K = classes or vocabulary, ... = pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from recuse._check import InputError, extra
+from recuse.losses import SmoothedBCEWithLogits
+
+torch = extra("torch", "torch", "recuse.integrations.transformers")
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TRAINER_IGNORES = -100  # the only label that the Trainer does not count
+
+
+def compute_loss_func(
+    loss: torch.nn.Module,
+    *,
+    shift: bool = False,
+    axis: int = -1,
+    evaluation: torch.nn.Module | None = None,
+) -> Callable[..., Tensor]:
+    """A function for `Trainer(compute_loss_func=...)`.
+
+    The Trainer says how many labels the accumulated batch has, over all its parts and
+    processes: the losses are added up and divided by that number, so that accumulation
+    changes nothing. Class weights then scale the loss, and are not divided by.
+
+    The Trainer calls the function in evaluation too, where its own `label_smoothing_factor`
+    is without effect beside it. There the loss has no smoothing, unless you say otherwise:
+    `eval_loss` can be compared between runs of different smoothing, and chooses the best
+    checkpoint by what it predicts.
+
+    Args:
+        loss: One of `recuse.losses`, for labels (n,), (n, T) or (n, ...), or soft targets in
+            the shape of the logits (not with `shift`). Give `SmoothedBCEWithLogits` to
+            models with several labels for each example. Its `reduction` is not used.
+        shift: True for causal language models: token t is predicted from those before it.
+        axis: The axis of the classes in the logits: the last, or 1 for segmentation, whose
+            logits are resized to the labels as Transformers' own models do.
+        evaluation: The loss where no gradient is wanted; by default `loss` with smoothing 0.
+
+    Returns:
+        f(outputs, labels, num_items_in_batch=None), where outputs are a mapping with
+        `logits`, a tuple that starts with them, or the logits.
+
+    Raises:
+        InputError: No labels, soft targets with `shift`, or a loss without the attributes
+            `reduction` and `smoothing`. The function raises what the loss raises.
+
+    A label that the loss ignores counts for the Trainer, unless it is -100: with 255, it
+    divides by the void pixels too.
+
+    >>> from recuse.losses import SmoothedCrossEntropy
+    >>> f = compute_loss_func(SmoothedCrossEntropy(0.1))
+    >>> logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]], requires_grad=True)
+    >>> f({"logits": logits}, torch.tensor([0, 1])).item()  # doctest: +ELLIPSIS
+    0.495...
+    >>> f({"logits": logits}, torch.tensor([0, 1]), num_items_in_batch=4).item()
+    0.247...
+    """
+    _check_loss(loss, "reduction")
+    _check_loss(*((loss, "smoothing") if evaluation is None else (evaluation, "reduction")))
+
+    def compute(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Tensor:
+        chosen = loss
+        if not torch.is_grad_enabled():
+            chosen = _like(loss, smoothing=0.0) if evaluation is None else evaluation
+        logits, labels = _aligned(_logits(outputs), labels, chosen, shift, axis)
+        chosen = chosen.to(logits.device)
+        if num_items_in_batch is None:
+            return _like(chosen, reduction="mean")(logits, labels)
+        items = _examples(num_items_in_batch, labels, chosen)
+        return _like(chosen, reduction="sum")(logits, labels) / items
+
+    return compute
+
+
+def _check_loss(loss: Any, attribute: str) -> None:
+    if not hasattr(loss, attribute):
+        raise InputError(
+            f"expected a loss of recuse.losses, got {type(loss).__name__} without `{attribute}`"
+        )
+
+
+def _logits(outputs: Any) -> Tensor:
+    if isinstance(outputs, torch.Tensor):
+        return outputs
+    return outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
+
+
+def _aligned(logits, labels, loss, shift, axis) -> tuple[Tensor, Tensor]:
+    """Logits with classes on axis 1, and the labels of each."""
+    if labels is None:
+        raise InputError("expected a batch with `labels`, got none")
+    labels = labels.to(logits.device)
+    if _of_entries(loss):
+        return logits, labels
+    soft = labels.is_floating_point()
+    if shift:
+        if soft:
+            raise InputError("expected labels as integers with `shift`, got soft targets")
+        ignored = getattr(loss, "ignore_index", TRAINER_IGNORES)
+        labels = torch.nn.functional.pad(labels, (0, 1), value=ignored)[..., 1:]
+    logits = logits.movedim(axis, 1)
+    labels = labels.movedim(axis, 1) if soft else labels
+    size = labels.shape[2 if soft else 1 :]
+    if axis == 1 and len(size) == 2 and logits.ndim == 4 and logits.shape[2:] != size:
+        logits = torch.nn.functional.interpolate(logits, size, mode="bilinear")
+    return logits, labels
+
+
+def _examples(num_items: Any, labels: Tensor, loss: Any) -> Any:
+    """How many examples these are; the Trainer counts every class of a soft target."""
+    if isinstance(num_items, torch.Tensor):
+        num_items = num_items.to(labels.device)
+    if labels.is_floating_point() and not _of_entries(loss):
+        return num_items / labels.shape[1]
+    return num_items
+
+
+def _of_entries(loss: Any) -> bool:
+    """Whether each entry is a question of its own, and no axis has the classes."""
+    return isinstance(loss, SmoothedBCEWithLogits)
+
+
+def _like(loss: Any, **options: Any) -> Any:
+    """The loss with other options; the buffers are shared."""
+    other = copy.copy(loss)
+    for name, value in options.items():
+        setattr(other, name, value)
+    return other
