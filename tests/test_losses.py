@@ -373,6 +373,16 @@ def test_a_single_example_needs_no_batch():
         assert smoothed_cross_entropy(logits[0], soft, 0.1, **options).shape == ()
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e3, -1e4])
+def test_a_constant_added_to_all_logits_costs_no_more_than_their_own_rounding(offset):
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(50, 100, generator=generator) + offset
+    labels = torch.arange(50)
+    loss = smoothed_cross_entropy(logits, labels, 0.1, reduction="none")
+    exact = smoothed_cross_entropy(logits.double(), labels, 0.1, reduction="none")
+    assert torch.allclose(loss.double(), exact, rtol=0, atol=1e-5 + 1e-7 * abs(offset))
+
+
 def test_a_class_masked_by_minus_infinity_costs_nothing_without_smoothing():
     logits = torch.tensor([[0.0, 1.0, -torch.inf], [-torch.inf, 0.0, 1.0]], requires_grad=True)
     labels = torch.tensor([0, -100])

@@ -34,10 +34,9 @@ class CrossEntropy(torch.autograd.Function):
     def forward(ctx, logits, terms, add_up, needs_gradient):
         """The loss; terms are those of `Rule`."""
         dtype = torch.promote_types(logits.dtype, torch.float32)
-        log_probs = torch.log_softmax(logits, 1, dtype=dtype)
-        loss = terms.cross_entropy(log_probs)
+        loss, probs = terms.loss_and_probs(logits, dtype)
         if needs_gradient:
-            gradient = terms.subtract_from(log_probs.exp_().mul_(terms.total))
+            gradient = terms.subtract_from(probs.mul_(terms.total))
             ctx.save_for_backward(logits, gradient, terms.total)
         return loss.sum() if add_up else loss
 

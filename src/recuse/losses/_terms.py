@@ -24,12 +24,19 @@ class LabelTerms(NamedTuple):
     background: Float[Tensor, "1 K ..."] | None  # one class wide if uniform, None if 0
     total: Float[Tensor, "n 1 ..."]  # of c_k over the classes
 
-    def cross_entropy(self, log_probs):
-        """The loss of each example."""
-        rows = self.pull * log_probs.gather(1, self.labels)
+    def loss_and_probs(self, logits, dtype):
+        """The loss of each example, and the softmax.
+
+        The log-sum-exp is the top logit less the log of its probability, which is at least
+        1/K: one exponential of each logit is enough.
+        """
+        probs = torch.softmax(logits, 1, dtype=dtype)
+        log_sum = logits.amax(1, keepdim=True) - probs.amax(1, keepdim=True).log()
+        rows = self.pull * (logits.gather(1, self.labels) - log_sum)
         if self.background is not None:
-            rows += self.spread * weighted_sum(log_probs, self.background)
-        return -torch.where(self.kept, rows, 0)
+            sums = weighted_sum(logits, self.background, dtype)
+            rows += self.spread * (sums - log_sum * total_over(self.background, logits.shape[1]))
+        return -torch.where(self.kept, rows, 0), probs
 
     def subtract_from(self, gradient):
         """Gradient - c, in place."""
@@ -47,12 +54,13 @@ class SoftTerms(NamedTuple):
     background: Float[Tensor, "1 K ..."] | None
     total: Float[Tensor, "n 1 ..."]
 
-    def cross_entropy(self, log_probs):
-        """The loss of each example."""
-        rows = self.pull * weighted_sum(log_probs, self.target)
+    def loss_and_probs(self, logits, dtype):
+        """The loss of each example, and the softmax."""
+        log_probs = torch.log_softmax(logits, 1, dtype=dtype)
+        rows = self.pull * weighted_sum(log_probs, self.target, dtype)
         if self.background is not None:
-            rows += self.spread * weighted_sum(log_probs, self.background)
-        return -rows
+            rows += self.spread * weighted_sum(log_probs, self.background, dtype)
+        return -rows, log_probs.exp_()
 
     def subtract_from(self, gradient):
         """Gradient - c, in place."""
@@ -93,14 +101,14 @@ class Rule(NamedTuple):
         pull = (1 - self.a) * scale * example_weight
         spread = scale * (example_weight if self.per_example else counted)
         background = background * (1 if self.per_example else self.weight)
-        total = pull + spread * self._sum(background)
+        total = pull + spread * total_over(background, self.num_classes)
         return LabelTerms(labels, kept, pull, spread, background if self.a else None, total)
 
     def for_soft(self, target) -> SoftTerms:
         """Terms of soft targets (n, K, ...)."""
         target = target.to(self.weight.dtype)
         mass = target.sum(1, keepdim=True)
-        example_weight = weighted_sum(target, self.weight)
+        example_weight = weighted_sum(target, self.weight, target.dtype)
         scale = self._scale(example_weight, (mass != 0).to(mass.dtype))
         background, spread = self.background, scale * mass
         if self.similarity is not None:  # the mass is in it
@@ -113,7 +121,7 @@ class Rule(NamedTuple):
             target = target * self.weight if self.weight.shape[1] > 1 else target
             background, target_sum = background * self.weight, example_weight
         pull = (1 - self.a) * scale
-        total = pull * target_sum + spread * self._sum(background)
+        total = pull * target_sum + spread * total_over(background, self.num_classes)
         return SoftTerms(target, pull, spread, background if self.a else None, total)
 
     def table(self) -> LabelTable:
@@ -127,9 +135,6 @@ class Rule(NamedTuple):
         total = pull + spread * (background.mean() * self.num_classes)
         return LabelTable(torch.stack([pull, spread, total]), background, weight)
 
-    def _sum(self, background) -> Float[Tensor, "n 1 ..."]:
-        return background.mean(1, keepdim=True) * self.num_classes
-
     def _scale(self, example_weight, counted) -> Float[Tensor, ""]:
         """1 over what the mean divides by; 0 where nothing is left to learn from."""
         if not self.mean:
@@ -139,9 +144,14 @@ class Rule(NamedTuple):
 
 
 def weighted_sum(
-    x: Float[Tensor, "n K ..."], weight: Float[Tensor, "n K ..."]
+    x: Float[Tensor, "n K ..."], weight: Float[Tensor, "n K ..."], dtype: torch.dtype
 ) -> Float[Tensor, "n 1 ..."]:
     """The sum of weight * x over the classes; one weight for all of them costs no product."""
     if weight.shape[1] == 1:
-        return weight * x.sum(1, keepdim=True)
-    return torch.linalg.vecdot(weight, x, dim=1).unsqueeze(1)
+        return weight * x.sum(1, keepdim=True, dtype=dtype)
+    return torch.linalg.vecdot(weight.to(dtype), x.to(dtype), dim=1).unsqueeze(1)
+
+
+def total_over(weight: Float[Tensor, "n K ..."], num_classes: int) -> Float[Tensor, "n 1 ..."]:
+    """The sum of weights over the classes; there may be one for all of them."""
+    return weight.mean(1, keepdim=True) * num_classes
