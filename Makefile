@@ -1,7 +1,8 @@
 # make demo    set everything up, run the main job, write demo/report.html and demo/rejector.json
 # make test    set everything up, run the whole test suite
-# make test-integrations    test the trainers of other packages, in an environment of its own
-# make bench-curves    measure the curves beside their real peers, in an environment of its own
+# make test-integrations    test with trainers and schedulers of others, in its own environment
+# make test-large    read a file of 2 GB in 0.25 GB of memory
+# make bench    measure the curves beside their real peers, in an environment of its own
 # make picture draw the pictures of the README and of docs/which-smoothing.md
 #
 # Where packages come from is the installer's (uv's) to know, by its own variables:
@@ -17,10 +18,10 @@ INTEGRATIONS := .venv-integrations
 PEERS := .venv-peers
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-# As many predictions as fit into 24 GB; SIZES=50000,1000000 make bench-curves is quicker.
+# As many predictions as fit into 24 GB; SIZES=50000,1000000 make bench is quicker.
 SIZES ?= 50000,1000000,10000000,100000000
 
-.PHONY: demo test test-integrations bench-curves picture lint format clean
+.PHONY: demo test test-integrations test-large bench picture lint format clean
 
 demo: $(VENV)/.train
 	$(BIN)/recuse demo --out demo
@@ -31,9 +32,14 @@ test: $(VENV)/.dev lint
 test-integrations: $(INTEGRATIONS)/.ready
 	$(INTEGRATIONS)/bin/pytest tests/integrations docs/how-to
 
-bench-curves: $(PEERS)/.ready
+test-large: $(VENV)/.dev
+	$(BIN)/pytest -m large tests/test_io_large.py
+
+bench: $(PEERS)/.ready
 	$(PEERS)/bin/pytest -p no:cacheprovider tests/test_conventions.py
 	$(PEERS)/bin/python -m benchmarks.curves --sizes $(SIZES)
+	$(PEERS)/bin/python -m benchmarks.sketch
+	$(PEERS)/bin/python -m benchmarks.intervals
 
 picture: demo
 	$(BIN)/python docs/picture.py demo
@@ -67,7 +73,7 @@ $(INTEGRATIONS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt tests/integra
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(INTEGRATIONS)
 	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/bin/python \
 	    --constraints constraints.txt --overrides tests/integrations/overrides.txt \
-	    --editable '.[dev,transformers,fastai]' skorch
+	    --editable '.[dev,transformers,fastai,dask]' skorch
 	@touch $@
 
 $(PEERS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt

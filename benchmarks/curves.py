@@ -2,7 +2,7 @@
 
     python -m benchmarks.curves [--sizes 50000,1000000,10000000,100000000] [--rounds 5]
 
-torch-uncertainty is imported where it is installed (`make bench-curves`). Otherwise, and
+torch-uncertainty is imported where it is installed (`make bench`). Otherwise, and
 for FixSelectiveClassification and fd-shifts, the peer is restated from its source. "memory"
 is the peak over what was there before the call, in bytes a prediction (Linux only).
 Confidences have both signs, as log-odds do; 15 % of the predictions are wrong.

@@ -1,6 +1,6 @@
 """The real peers, where they are installed. Importing this fails where they are not.
 
-`make bench-curves` builds an environment that has them. On a machine without CUDA torchvision's
+`make bench` builds an environment that has them. On a machine without CUDA torchvision's
 operators do not load, and torch-uncertainty imports it: they are declared first.
 """
 

@@ -187,3 +187,51 @@ def crossing_probability(boundary: Sequence[int], risk: float) -> float:
         crossed += math.fsum(p for e, p in following.items() if e <= limit)
         alive = {e: p for e, p in following.items() if e > limit}
     return crossed
+
+
+# Uncertainty
+
+
+def influence(confidence: Numbers, loss: Numbers) -> list[float]:
+    """Of AURC: l w - tail + mean(l) - mean(l w), w and tail averaged over ties."""
+    n = len(loss)
+    order = sorted(range(n), key=lambda i: -confidence[i])
+    mean = {c: math.fsum(ls) / len(ls) for c, ls in by_confidence(confidence, loss)}
+    weight, tail = [0.0] * n, [0.0] * n
+    for place, i in enumerate(order):
+        weight[i] = math.fsum(1 / j for j in range(place + 1, n + 1))
+        tail[i] = math.fsum(mean[confidence[order[j - 1]]] / j for j in range(place + 1, n + 1))
+    weight, tail = (over_ties(confidence, x) for x in (weight, tail))
+    shift = math.fsum(loss) / n - math.fsum(l * w for l, w in zip(loss, weight)) / n
+    return [l * w - t + shift for l, w, t in zip(loss, weight, tail)]
+
+
+def over_ties(confidence: Numbers, x: Numbers) -> list[float]:
+    """The mean of x over the rows of equal confidence."""
+    tie = {c: [v for d, v in zip(confidence, x) if d == c] for c in confidence}
+    return [math.fsum(tie[c]) / len(tie[c]) for c in confidence]
+
+
+def augrc_of_weights(confidence: Numbers, loss: Numbers, weights: Numbers) -> float:
+    """The mean over pairs of the loss of one where the other is not more certain; ties half."""
+    total = math.fsum(weights)
+    return (
+        math.fsum(
+            v * w * l * (1.0 if d < c else 0.5 if d == c else 0.0)
+            for c, l, v in zip(confidence, loss, weights)
+            for d, w in zip(confidence, weights)
+        )
+        / total**2
+    )
+
+
+def holm(p_values: Numbers) -> list[float]:
+    """Reject from the smallest while p <= level / (those left): the level at which each falls."""
+    adjusted, so_far = [0.0] * len(p_values), 0.0
+    left = list(range(len(p_values)))
+    while left:
+        i = min(left, key=lambda j: p_values[j])
+        so_far = max(so_far, min(1.0, len(left) * p_values[i]))
+        adjusted[i] = so_far
+        left.remove(i)
+    return adjusted

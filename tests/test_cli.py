@@ -12,7 +12,8 @@ from recuse.evaluation import measure_file
 from recuse.scores import Score
 from samples import one_column, pixels, sample
 
-SCORES = ["aurc", "aurc_se", "e_aurc", "n_aurc", "augrc", "coverage_at_risk", "risk_at_coverage"]
+SCORES = ["aurc", "aurc_se", "e_aurc", "n_aurc", "augrc", "e_aurc_se", "augrc_se"]
+SCORES += ["coverage_at_risk", "risk_at_coverage"]
 
 
 @pytest.fixture
@@ -171,6 +172,9 @@ def test_a_file_that_is_none_is_one_line(name, recuse, files, tmp_path):
         (("evaluate", "tune.npz", "--risk", "1,a"), ["numbers for --risk", "'1,a'"]),
         (("evaluate", "tune.npz", "--risk", "nan"), ["`risk` in [0, 1], got nan"]),
         (("evaluate", "tune.npz", "--coverage", "0"), ["`coverage` in (0, 1], got 0"]),
+        (("evaluate", "tune.npz", "--binary", "--multilabel"), ["--binary or --multilabel"]),
+        (("evaluate", "tune.npz", "--multilabel"), ["tune.npz: ", "`labels` of shape (400, 5)"]),
+        (("evaluate", "none/*.npz"), ["none/*.npz: no such files"]),
         (("evaluate", "bare.npz"), ["bare.npz: expected `labels`, got logits alone"]),
         (("evaluate", "tune.npz", "--ignore-index", "9", "void.npz"), ["void.npz: every label"]),
         (("split", "tune.npz", "--parts", "a=0.5"), ["sum to 1"]),
@@ -369,7 +373,8 @@ def test_groups_from_a_file_widen_the_standard_error_only(recuse, tmp_path):
         for extra in ((), ("--groups", "g.npy"), ("--groups", "g.txt"))
     )
     assert grouped[0] == grouped[1]
-    assert grouped[0].pop("aurc_se") > 1.9 * alone.pop("aurc_se")
+    for name in ("aurc_se", "e_aurc_se", "augrc_se"):
+        assert grouped[0].pop(name) > 1.9 * alone.pop(name)
     assert grouped[0] == alone
 
 
@@ -648,8 +653,262 @@ def test_an_old_rejector_is_pointed_out_where_nothing_new_is_written(recuse, fil
     assert "rejector.json is from an earlier fit" in out
 
 
+# Every format, for every command
+
+
+@pytest.mark.parametrize("how", ["folder", "parquet", "glob", "shards"])
+def test_every_format_goes_the_whole_way(how, recuse, files, tmp_path):
+    expected = [recuse(*FIT)[1], recuse("predict", "rejector.json", "test.npz", "--json")[1]]
+    expected.append(plain(recuse("evaluate", "test.npz", "--json")[1])["files"][0]["scores"])
+    names = {}
+    for part in ("tune", "calibrate", "test"):
+        file = read_logits(tmp_path / f"{part}.npz")
+        cuts = [slice(0, 130), slice(130, 400)] if how in ("glob", "shards") else [slice(0, 400)]
+        folder = tmp_path / "data" / part
+        names[part] = {"parquet": f"{folder}.parquet", "glob": f"data/{part}/*"}.get(how, folder)
+        for i, rows in enumerate(cuts):
+            path = names[part] if len(cuts) == 1 else folder / f"{i}.safetensors"
+            write_logits(path, file.logits[rows], file.labels[rows])
+    rc, out, err = recuse(
+        *("fit", "--tune", names["tune"], "--calibrate", names["calibrate"], *FIT[5:], "--force")
+    )
+    assert (rc, out, err) == (0, expected[0], "")
+    rc, out, err = recuse("predict", "rejector.json", names["test"], "--json", "--out", "p.csv")
+    assert (rc, out, err) == (0, expected[1], "")
+    rc, out, err = recuse("evaluate", names["test"], "--json")
+    assert (rc, err) == (0, "")
+    assert plain(out)["files"][0]["scores"] == expected[2]
+    if how != "glob":
+        rc, out, err = recuse("report", "--model", "net=data", "--out", "r.html")
+        assert (rc, err) == (0, "")
+    before = sorted(tmp_path.rglob("*"))
+    place = folder if how in ("glob", "shards") else "data"
+    one_line(recuse("split", names["test"], "--out", place, "--force"), "input", "another place")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_split_writes_the_format_that_it_read(recuse, files, tmp_path):
+    z, y = sample(40)
+    for name in ("a", "b.parquet"):
+        write_logits(tmp_path / name, z, y)
+        assert recuse("split", name, "--out", f"parts-{name}", "--parts", "x=0.5,y=0.5")[0] == 0
+        parts = sorted(p.name for p in (tmp_path / f"parts-{name}").iterdir())
+        assert parts == (["x", "y"] if name == "a" else ["x.parquet", "y.parquet"])
+        assert len(read_logits(tmp_path / f"parts-{name}" / parts[0])) == 20
+
+
+def test_a_missing_extra_is_one_line(recuse, monkeypatch, tmp_path):
+    pytest.importorskip("pyarrow")
+    write_logits(tmp_path / "a.parquet", *sample(9))
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    one_line(recuse("evaluate", "a.parquet"), "needs pyarrow: pip install 'recuse[parquet]'")
+
+
+# Tables of confidences and sketches
+
+
+def confidences(path, n=200, correct="correct", **more):
+    """A .csv; also its confidence and 0-1 loss."""
+    z, y = sample(n)
+    confidence, loss = Score("msp")(z), (z.argmax(axis=1) != y).astype(int)
+    columns = {"confidence": confidence, correct: loss if correct == "loss" else 1 - loss, **more}
+    rows = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values()))]
+    path.write_text("\n".join(rows) + "\n")
+    return confidence, loss
+
+
+@pytest.mark.parametrize("column", ["correct", "loss"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_of_confidences_has_the_measures_of_its_logits(recuse, column, suffix, tmp_path):
+    confidences(tmp_path / "c.csv", correct=column, note=["a"] * 200)
+    if suffix == "parquet":
+        table = pytest.importorskip("pyarrow.csv").read_csv(tmp_path / "c.csv")
+        pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "c.parquet")
+    write_logits(tmp_path / "z.npz", *sample(200))
+    rc, out, err = recuse("evaluate", f"c.{suffix}", "z.npz", "--json")
+    assert (rc, err) == (0, "")
+    table, logits = plain(out)["files"]
+    assert table["scores"]["confidence"] == logits["scores"]["msp"]
+    assert (table["n"], table["classes"], table["accuracy"]) == (200, None, logits["accuracy"])
+    assert list(table["reason"]) == ["classes"]
+    out = recuse("evaluate", f"c.{suffix}", "z.npz")[1]
+    assert f"c.{suffix} holds confidences without logits" in out
+
+
+def test_words_groups_and_general_losses_of_a_table(recuse, tmp_path):
+    (tmp_path / "w.csv").write_text("\ufeffcorrect,confidence\nTrue,0.5\n\nfalse,.25\n TRUE,1e9\n")
+    answer = plain(recuse("evaluate", "w.csv", "--json")[1])["files"][0]
+    assert answer["accuracy"] == pytest.approx(2 / 3)
+    assert answer["scores"]["confidence"]["aurc"] == pytest.approx(1 / 9)
+    (tmp_path / "l.csv").write_text("confidence,loss\n3,0.5\n2,0\n1,7\n")
+    answer = plain(recuse("evaluate", "l.csv", "--json")[1])["files"][0]
+    assert answer["accuracy"] is None
+    assert "accuracy" in answer["reason"]
+    assert answer["scores"]["confidence"]["aurc"] == pytest.approx((0.5 + 0.25 + 2.5) / 3)
+    assert "accuracy -" in recuse("evaluate", "l.csv")[1]
+    confidences(tmp_path / "g.csv", group=[f"g{i // 4}" for i in range(200)])
+    confidences(tmp_path / "a.csv")
+    (tmp_path / "g.txt").write_text("".join(f"g{i // 4}\n" for i in range(200)))
+    own, given, alone = (
+        plain(recuse("evaluate", *a, "--json")[1])["files"][0]["scores"]["confidence"]["aurc_se"]
+        for a in (["g.csv"], ["a.csv", "--groups", "g.txt"], ["a.csv"])
+    )
+    assert own == given != alone
+
+
+BAD_TABLES = {
+    "empty": ("", "an empty file"),
+    "header": ("confidence,correct\n", "at least one row below the header"),
+    "no confidence": ("score,correct\n1,1\n", "a column `confidence` and either", "score, correct"),
+    "no outcome": ("id,confidence\n1,1\n", "either `correct` or `loss`, got id, confidence"),
+    "both": ("confidence,correct,loss\n1,1,0\n", "either `correct` or `loss`"),
+    "twice": ("confidence,loss,loss\n1,1,0\n", "columns that differ, got 'loss' twice"),
+    "text": (
+        "confidence,correct\n1,1\n\nhigh,1\n",
+        "line 4: ",
+        "`confidence` as a number",
+        "'high'",
+    ),
+    "nothing": ("confidence,correct\n1,1\n,1\n", "line 3: ", "got ''"),
+    "NaN": ("confidence,correct\nnan,1\n", "line 2: ", "'nan'"),
+    "two": ("confidence,correct\n1,2\n", "line 2: expected `correct` as 1 or 0", "got '2'"),
+    "negative": ("confidence,loss\n1,-1\n", "line 2: expected `loss` as a number >= 0"),
+    "endless": ("confidence,loss\n1,inf\n", "line 2: expected `loss`", "'inf'"),
+    "short": ("confidence,correct\n1,1\n1\n", "line 3: expected 2 cells, got 1"),
+    "long": ("confidence,correct\n1,1,1\n", "line 2: expected 2 cells, got 3"),
+    "quote": ('confidence,correct\n"1,1\n', "cannot be read as csv"),
+    "semicolons": ("confidence;correct\n0,5;1\n", "got confidence;correct"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_a_malformed_table_is_one_line_with_its_line(case, recuse, tmp_path):
+    text, *words = BAD_TABLES[case]
+    (tmp_path / "bad.csv").write_text(text)
+    one_line(recuse("evaluate", "bad.csv"), "bad.csv: ", *words)
+    one_line(recuse("compare", "bad.csv", "bad.csv"), "bad.csv: ", *words)
+
+
+def test_options_for_logits_do_not_go_with_tables_or_sketches(recuse, files, tmp_path):
+    confidences(tmp_path / "c.csv")
+    (tmp_path / "latin.csv").write_bytes(b"confidence,correct\n\xe9,1\n")
+    for option in ("--probs", "--binary", "--multilabel", "--score=msp"):
+        one_line(recuse("evaluate", "c.csv", option), "c.csv: expected logits for --", "a table")
+    one_line(recuse("evaluate", "none.csv"), "none.csv")
+    one_line(recuse("evaluate", "latin.csv"), "latin.csv: cannot be read as csv in UTF-8")
+    assert recuse("sketch", "test.npz", "--out", "s.npz", "--quiet")[0] == 0
+    one_line(recuse("evaluate", "s.npz", "--score", "margin"), "s.npz: ", "a sketch of msp")
+
+
+@pytest.mark.parametrize("per", [[], ["--per", "class"]])
+def test_a_sketch_stands_beside_the_file_that_it_is_of(per, recuse, files):
+    assert recuse("sketch", "test.npz", "--out", "s.npz", *per, "--quiet")[0] == 0
+    rc, out, err = recuse("evaluate", "s.npz", "test.npz", "--json")
+    assert (rc, err) == (0, "")
+    sketch, *groups, exact = plain(out)["files"]
+    assert len(groups) == (5 if per else 0)
+    measures, expected = sketch["scores"]["msp"], exact["scores"]["msp"]
+    assert measures["aurc_low"] <= expected["aurc"] <= measures["aurc_high"]
+    assert (sketch["n"], sketch["classes"]) == (400, 5)
+    out = recuse("evaluate", "s.npz", "test.npz")[1]
+    assert "s.npz is a sketch: its exact AURC lies between" in out
+
+
+# Several labels a row
+
+
+def multilabel(path, n=300, count=3, **more):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(n, count)).astype(np.float32) * 3
+    labels = (rng.uniform(size=z.shape) < 1 / (1 + np.exp(-z))).astype(np.int64)
+    np.savez(path, logits=z, labels=labels, **more)
+    return z, labels
+
+
+def test_labels_are_measured_together_by_example_and_one_by_one(recuse, tmp_path):
+    z, labels = multilabel(tmp_path / "m.npz")
+    rc, out, err = recuse("evaluate", "m.npz", "--multilabel", "--json")
+    assert (rc, err) == (0, "")
+    pooled, *single = plain(out)["files"]
+    for i, entry in enumerate(single):
+        np.savez(tmp_path / "b.npz", logits=z[:, i], labels=labels[:, i])
+        expected = plain(recuse("evaluate", "b.npz", "--binary", "--json")[1])["files"][0]
+        assert entry == {**expected, "file": "m.npz", "label": i}
+    np.savez(tmp_path / "b.npz", logits=z.reshape(-1), labels=labels.reshape(-1))
+    np.save(tmp_path / "g.npy", np.repeat(np.arange(300), 3))
+    grouped = recuse("evaluate", "b.npz", "--binary", "--json", "--groups", "g.npy")[1]
+    assert pooled == {**plain(grouped)["files"][0], "file": "m.npz", "label": None}
+    out = recuse("evaluate", "m.npz", "--multilabel")[1]
+    assert "m.npz, all labels: 900 predictions, 3 labels" in out
+    assert "m.npz, label 2: 300 predictions, accuracy" in out
+
+
+def test_labels_of_one_group_depend_on_each_other(recuse, tmp_path):
+    z, labels = multilabel(tmp_path / "m.npz", groups=np.arange(300) // 10)
+    pooled, *single = plain(recuse("evaluate", "m.npz", "--multilabel", "--json")[1])["files"]
+    np.savez(tmp_path / "b.npz", logits=z[:, 1], labels=labels[:, 1], groups=np.arange(300) // 10)
+    expected = plain(recuse("evaluate", "b.npz", "--binary", "--json")[1])["files"][0]
+    assert single[1]["scores"] == expected["scores"]
+    np.savez(
+        tmp_path / "b.npz", logits=z.ravel(), labels=labels.ravel(), groups=np.arange(900) // 30
+    )
+    expected = plain(recuse("evaluate", "b.npz", "--binary", "--json")[1])["files"][0]
+    assert pooled["scores"] == expected["scores"]
+
+
+def test_rows_that_occur_twice_are_independent_for_a_label_alone(recuse, tmp_path):
+    z, labels = (np.r_[x, x[:100]] for x in multilabel(tmp_path / "m.npz"))
+    np.savez(tmp_path / "m.npz", logits=z, labels=labels)
+    np.savez(tmp_path / "b.npz", logits=z[:, 1], labels=labels[:, 1])
+    one = plain(recuse("evaluate", "m.npz", "--multilabel", "--json")[1])["files"][2]
+    other = plain(recuse("evaluate", "b.npz", "--binary", "--json")[1])["files"][0]
+    assert one["scores"] == other["scores"]
+
+
+def test_labels_that_are_not_known_do_not_count(recuse, tmp_path):
+    z, labels = multilabel(tmp_path / "m.npz")
+    labels[::2, 1] = -1
+    np.savez(tmp_path / "m.npz", logits=z, labels=labels)
+    rc, out, _ = recuse("evaluate", "m.npz", "--multilabel", "--ignore-index", -1, "--json")
+    assert rc == 0
+    assert [f["n"] for f in plain(out)["files"]] == [750, 300, 150, 300]
+    one_line(recuse("evaluate", "m.npz", "--multilabel"), "`labels` in 0..1, got -1")
+    one_line(recuse("evaluate", "m.npz"), "several labels a row are for evaluate --multilabel")
+
+
+# Chunks and progress
+
+
+def test_groups_and_warnings_are_of_the_file_and_not_of_a_chunk(recuse, tmp_path, monkeypatch):
+    z, y = sample(400)
+    write_logits(tmp_path / "a.npz", z, y)
+    np.save(tmp_path / "g.npy", np.arange(400) // 4)
+    odds = np.exp(z.astype(np.float64))
+    q = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+    write_logits(tmp_path / "q.npz", q, y)
+    write_logits(tmp_path / "half.npz", np.where(np.arange(400)[:, None] < 200, z, q), y)
+    command = ("evaluate", "a.npz", "--groups", "g.npy", "--json")
+    whole = recuse(*command)
+    monkeypatch.setattr("recuse.io._reader.CHUNK", 5 * 4 * 90)
+    assert recuse(*command) == whole
+    assert recuse("evaluate", "half.npz")[2] == ""
+    assert recuse("evaluate", "q.npz")[2].count("--probs") == 1
+
+
+def test_progress_is_for_long_work_on_a_terminal(recuse, files, monkeypatch):
+    monkeypatch.setattr("recuse.cli.show.LONG", 0)
+    assert recuse("evaluate", "test.npz")[2] == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    rc, out, err = recuse("evaluate", "test.npz", "--json")
+    assert rc == 0
+    assert "test.npz" in err
+    assert plain(out)["files"][0]["n"] == 400
+    assert "test.npz" not in recuse("evaluate", "test.npz", "--quiet")[2]
+
+
 def test_a_bug_of_ours_does_not_read_as_the_answer_no(recuse, files, monkeypatch):
-    monkeypatch.setattr("recuse.cli.data.measure_file", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("recuse.cli.measure.measure_scored", lambda *_, **__: 1 / 0)
     rc, out, err = recuse("evaluate", "test.npz")
     assert (rc, out) == (cli.INTERNAL_ERROR, "")
     assert "ZeroDivisionError" in err

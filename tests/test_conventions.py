@@ -70,7 +70,7 @@ def test_fd_shifts_knows_ties_and_so_does_its_convention(name, data):
 
 def test_torch_uncertainty_itself_agrees():
     peers = pytest.importorskip(
-        "benchmarks.peers", reason="torch-uncertainty is not installed: `make bench-curves` does"
+        "benchmarks.peers", reason="torch-uncertainty is not installed: `make bench` does"
     )
     rng = np.random.default_rng(0)
     p = rng.permutation(1000).astype("f4") / 2000 + 0.5

@@ -24,7 +24,8 @@ def test_the_same_seed_gives_the_same_logits(run):
 
 def test_a_model_does_not_depend_on_those_trained_beside_it(run):
     alone = digits.train(0, (0.2,), steps=40)
-    assert np.array_equal(alone[0.2]["test"].logits, run[0.2]["test"].logits)
+    logits, beside = alone[0.2]["test"].logits, run[0.2]["test"].logits
+    assert np.allclose(logits, beside, rtol=0, atol=1e-5)  # the order of sums may differ
 
 
 def test_the_splits_share_no_image_and_cover_what_was_not_trained_on(run):

@@ -9,7 +9,8 @@ import recuse
 import reference
 from recuse import InputError
 from recuse._files import to_json
-from recuse.evaluation import measure, measure_file
+from recuse.evaluation import measure, measure_file, score_chunks
+from recuse.intervals import AUGRC, AURC, E_AURC, standard_error
 from recuse.io import LogitsFile
 from recuse.scores import Score
 from samples import pixels, sample
@@ -167,3 +168,45 @@ def test_models_and_splits_that_are_missing_or_do_not_fit_are_named():
         recuse.evaluate({"a": {**SPLITS, "test": sample(100, 4)}})
     with pytest.raises(InputError, match="test labels"):
         recuse.evaluate({"a": {**SPLITS, "test": (SPLITS["test"][0], SPLITS["test"][1] + 1)}})
+
+
+# Beyond one file in memory
+
+
+def test_beyond_a_million_rows_only_aurc_has_a_standard_error(monkeypatch):
+    monkeypatch.setattr("recuse.evaluation._measures.MANY", 399)
+    m = measure_file(LogitsFile(*SPLITS["test"])).scores["msp"]
+    assert m.aurc_se > 0
+    plain = m.to_dict()
+    assert plain["e_aurc_se"] is plain["augrc_se"] is None
+    assert plain["reason"] == dict.fromkeys(("e_aurc_se", "augrc_se"), "more than 399 predictions")
+
+
+def test_standard_errors_are_those_of_the_intervals():
+    z, labels = SPLITS["test"]
+    groups = np.arange(400) // 4
+    m = measure_file(LogitsFile(z, labels, groups)).scores["msp"]
+    confidence, wrong = recuse.scores.msp(z), z.argmax(axis=1) != labels
+    for name, area in (("aurc", AURC), ("e_aurc", E_AURC), ("augrc", AUGRC)):
+        expected = standard_error(confidence, wrong, area, groups=groups)
+        assert getattr(m, f"{name}_se") == expected
+
+
+@pytest.mark.parametrize("names", [np.arange(12) // 2, np.array(list("aabbccddeeff"))])
+@pytest.mark.parametrize("rows", [1, 5, 12])
+def test_what_is_kept_of_chunks_does_not_depend_on_their_length(names, rows):
+    z, labels = pixels(12)
+    labels[2:4] = 255
+    whole = LogitsFile(z, labels, names, np.arange(12), ignore_index=255)
+    parts = [whole.rows(slice(i, i + rows)) for i in range(0, 12, rows)]
+    scored = score_chunks(whole, parts, SCORES, keep=True)
+    flat = whole.predictions()
+    for score in SCORES:
+        confidence, loss, groups = scored.predictions(str(score))
+        np.testing.assert_array_equal(confidence, score(flat.logits))
+        np.testing.assert_array_equal(loss, flat.logits.argmax(axis=1) != flat.labels)
+        assert (confidence.dtype, loss.dtype) == (np.float32, np.uint8)
+        same = flat.groups[:, None] == flat.groups
+        np.testing.assert_array_equal(groups[:, None] == groups, same)
+    assert scored.labels.shape == labels.shape
+    assert scored.ids.tolist() == list(range(12))

@@ -1,10 +1,26 @@
+import math
+
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom, norm
 
+import reference
 from recuse import InputError, intervals
-from recuse.curves import aurc
+from recuse import _bootstrap_kernels as kernels
+from recuse.curves import aurc, aurc_of_weights
+from recuse.intervals import (
+    AUGRC,
+    AURC,
+    E_AURC,
+    _interval,
+    coverage_at,
+    risk_at,
+    variance_of_mean,
+)
+from recuse.intervals._bootstrap import drawing, units
+from recuse.intervals._influence import by_confidence
 from strategies import GENERAL, ZERO_ONE, predictions
 
 BOOTSTRAP = 0.06  # relative: 3,000 resamples have a standard error of 1.3 %, ties add a bias
@@ -96,3 +112,390 @@ def test_a_difference_without_a_standard_error_claims_no_certainty():
     two = intervals.compare([0.9, 0.8], [0, 1], [0.8, 0.9], [0, 1])
     assert two.standard_error == 0
     assert np.isnan(two.p_value)
+
+
+# Influences, against slow definitions and derivatives
+
+
+@given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL)))
+def test_influences_are_their_definition(data):
+    expected = reference.influence(*data)
+    np.testing.assert_allclose(intervals.influence(*data), expected, atol=1e-12)
+
+
+def derivative(of_weights, confidence, loss, step=1e-5):
+    """Of a weighted measure by the weight of each example, times n."""
+    n = len(loss)
+    slopes = []
+    for i in range(n):
+        up, down = np.ones(n), np.ones(n)
+        up[i], down[i] = 1 + step, 1 - step
+        ends = [of_weights(confidence, loss, w) for w in (up, down)]
+        slopes.append(n * (ends[0] - ends[1]) / (2 * step))
+    return slopes
+
+
+@settings(max_examples=30)
+@given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL), max_size=12))
+def test_the_influence_on_aurc_is_the_derivative_of_the_weighted_integral(data):
+    """Each example 400 times: the integral and the mean over ranks differ by terms of 1/n."""
+    confidence, loss = data
+    ours = intervals.influence(np.repeat(confidence, 400), np.repeat(loss, 400))[::400]
+    np.testing.assert_allclose(ours, derivative(aurc_of_weights, *data), atol=0.01)
+
+
+@settings(max_examples=30)
+@given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL), max_size=12))
+def test_the_influence_on_augrc_is_the_derivative_of_the_weighted_mean_over_pairs(data):
+    expected = derivative(reference.augrc_of_weights, *data)
+    np.testing.assert_allclose(intervals.influence_augrc(*data), expected, atol=1e-6)
+
+
+def test_the_influence_on_e_aurc_is_that_of_aurc_plus_a_multiple_of_the_error():
+    confidence, loss = _data(4000, 0)
+    e = loss.mean()
+    expected = intervals.influence(confidence, loss) + np.log(1 - e) * (loss - e)
+    np.testing.assert_allclose(intervals.influence_e_aurc(confidence, loss), expected, atol=0.002)
+
+
+@pytest.mark.parametrize("coverage", [0.3, 0.8, 1.0])
+def test_the_influence_on_risk_at_coverage_is_its_formula(coverage):
+    confidence, loss = _data(1000, 0)
+    k, half = round(1000 * coverage), math.ceil(1000**0.8 / 2)
+    ranked = loss[np.argsort(-confidence)]
+    m, risk = ranked[max(0, k - half) : k + half].mean(), ranked[:k].mean()
+    expected = ((np.arange(1000) < k) * (ranked - m) - coverage * (risk - m)) / coverage
+    ours = intervals.influence_risk_at_coverage(confidence, loss, coverage)
+    np.testing.assert_allclose(ours[np.argsort(-confidence)], expected, atol=1e-12)
+
+
+def test_a_large_tie_at_the_threshold_does_not_move():
+    confidence, loss = _data(1000, 2)
+    accepted = confidence == 1
+    risk = loss[accepted].mean()
+    expected = accepted * (loss - risk) / accepted.mean()
+    ours = intervals.influence_risk_at_coverage(confidence, loss, 0.3)
+    np.testing.assert_allclose(ours, expected, atol=1e-12)
+
+
+def test_no_coverage_at_risk_moves_where_the_risk_does_not_cross_the_level():
+    for loss, risk in (([0, 0, 0, 0], 0.1), ([1, 1, 1, 1], 0.1), ([1, 0, 0, 0], 0.5)):
+        assert np.isnan(intervals.influence_coverage_at_risk([4, 3, 2, 1], loss, risk)).all()
+
+
+MEASURES = [AURC, AUGRC, E_AURC, risk_at(0.3), risk_at(0.8), coverage_at(0.1)]
+STEEP = 0.12  # relative: a quantile of the curve is less normal than an area
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=str)
+@pytest.mark.parametrize("levels", [0, 3000])
+def test_every_standard_error_is_that_of_the_bootstrap(measure, levels):
+    confidence, loss = _data(6000, levels)
+    ours = intervals.standard_error(confidence, loss, measure)
+    drawn = intervals.bootstrap(confidence, loss, measure, replicates=2000).standard_error
+    assert ours == pytest.approx(drawn, rel=STEEP if "_at_" in measure.name else BOOTSTRAP)
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=str)
+def test_every_standard_error_of_groups_is_that_of_the_bootstrap(measure):
+    confidence, loss = _data(3000, 0)
+    groups = np.repeat(np.arange(3000), 3)
+    confidence = np.repeat(confidence, 3) + 0.01 * np.random.default_rng(5).normal(size=9000)
+    loss = np.repeat(loss, 3)
+    ours = intervals.standard_error(confidence, loss, measure, groups=groups)
+    drawn = intervals.bootstrap(confidence, loss, measure, replicates=2000, groups=groups)
+    rel = STEEP if "_at_" in measure.name else BOOTSTRAP
+    assert ours == pytest.approx(drawn.standard_error, rel=rel)
+
+
+@pytest.mark.parametrize("levels", [0, 500, 3])
+def test_many_predictions_have_the_standard_error_of_their_influences(levels):
+    """They are read by a compiled loop."""
+    confidence, loss = _data(20_000, levels)
+    confidence = confidence.astype(np.float32)
+    expected = np.sqrt(variance_of_mean(intervals.influence(confidence, loss)))
+    assert intervals.standard_error(confidence, loss > 0) == pytest.approx(expected, rel=1e-10)
+    order = np.random.default_rng(1).permutation(20_000)
+    first = intervals.standard_error(confidence, loss)
+    assert intervals.standard_error(confidence[order], loss[order]) == first
+
+
+def test_losses_without_variation_have_no_standard_error_when_many():
+    confidence = np.arange(20_000, dtype=np.float32)
+    assert intervals.standard_error(confidence, np.zeros(20_000)) == 0
+    assert intervals.standard_error(confidence, np.ones(20_000)) < 1e-9
+
+
+# Intervals
+
+
+@given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL), min_size=2), i=st.integers(0, 5))
+def test_an_interval_holds_its_value_and_does_not_see_the_order_of_the_input(data, i):
+    confidence, loss = data
+    found = intervals.interval(confidence, loss, MEASURES[i])
+    assert found.value == MEASURES[i].value(confidence, loss)
+    assert np.isnan(found.low) or found.low <= found.value + 1e-12 <= found.high + 2e-12
+    assert found.warning or not np.isnan([found.low, found.high, found.standard_error]).any()
+    order = np.random.default_rng(0).permutation(len(loss))
+    again = intervals.interval(confidence[order], loss[order], MEASURES[i])
+    assert str(again) == str(found)
+    assert again == found or np.isnan(found.low) or np.isnan(found.standard_error)
+
+
+def test_groups_of_one_row_change_no_interval():
+    confidence, loss = _data(300, 20)
+    for measure in MEASURES:
+        alone = intervals.interval(confidence, loss, measure)
+        groups = np.random.default_rng(0).permutation(300)
+        grouped = intervals.interval(confidence, loss, measure, groups=groups)
+        assert grouped.low == pytest.approx(alone.low, rel=1e-9)
+        assert grouped.high == pytest.approx(alone.high, rel=1e-9)
+        assert grouped.errors == alone.errors == loss.sum()
+
+
+def test_copies_of_every_row_in_its_group_add_no_certainty():
+    confidence, loss = _data(400, 0)
+    groups = np.arange(400)
+    for measure in MEASURES:
+        once = intervals.interval(confidence, loss, measure)
+        copied = (np.tile(x, 3) for x in (confidence, loss, groups))
+        c, l, g = copied
+        thrice = intervals.interval(c, l, measure, groups=g)
+        assert thrice.high - thrice.low == pytest.approx(once.high - once.low, rel=0.15)
+        assert thrice.errors == pytest.approx(once.errors)
+
+
+def test_the_interval_of_a_binomial_risk_inverts_its_two_tails():
+    low, high = _interval.clopper_pearson(0.1, math.sqrt(0.1 * 0.9 / 50), 0, 0.95)
+    assert binom.sf(4, 50, low) == pytest.approx(0.025)
+    assert binom.cdf(5, 50, high) == pytest.approx(0.025)
+
+
+def test_an_interval_says_why_it_has_no_bound_or_too_few_errors():
+    perfect = np.zeros(100)
+    some = np.r_[np.ones(5), np.zeros(95)]
+    c = np.arange(100)
+    say = intervals.interval
+    assert say(c, perfect).warning == "no errors: no bound"
+    assert "5 errors: with fewer than 20" in say(c, some).warning
+    assert say(c, some, risk_at(0.5)).warning is None
+    assert say(c, perfect, risk_at(0.5)).high == pytest.approx(0.0711, abs=1e-3)
+    assert "all predictions" in say(c, perfect, coverage_at(0.1)).warning
+    assert "no threshold" in say(c, 1 - perfect, coverage_at(0.1)).warning
+    assert say(c, np.r_[np.ones(30), np.zeros(70)]).warning is None
+    assert "aurc 0.0" in str(say(c, some))
+    with pytest.raises(InputError, match="`level`"):
+        say(c, some, level=95)
+
+
+def test_few_predictions_without_error_do_not_bound_the_coverage():
+    """5 % of 40 are 2: none is not significantly less."""
+    assert intervals.interval(np.arange(40), np.zeros(40), coverage_at(0.05)).low == 0
+    assert intervals.interval(np.arange(400), np.zeros(400), coverage_at(0.05)).low == 1
+
+
+# The bootstrap
+
+
+def _naive(confidence, loss, measure, weights, seed, b, groups=None):
+    """A replicate from its weights: copies of rows, measured anew."""
+    s = by_confidence(confidence, loss)
+    terms = measure.terms(1, confidence, loss)
+    unit = None if groups is None and len(terms) == 1 else units(terms, groups)
+    cells, (_, poisson, offset, table, _, _) = drawing(s, measure, unit, weights, seed)
+    w = np.empty(offset.size, np.uint8)
+    if poisson:
+        kernels.draw_poisson(w, offset, table, seed, b)
+    else:
+        kernels.draw_multinomial(w, seed, b)
+    if unit is None:
+        first = np.r_[0, np.cumsum(offset // kernels.COLUMNS + 1)[:-1]]
+        rows = s.order[first.astype(int)]
+        assert (cells.loss == loss[rows]).all()
+    else:
+        rows, w = np.arange(len(loss)), w[unit]
+    return measure.value(np.repeat(confidence[rows], w), np.repeat(loss[rows], w))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("weights", ["multinomial", "poisson"])
+@pytest.mark.parametrize("measure", MEASURES, ids=str)
+@settings(max_examples=15)
+@given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL), min_size=25, max_size=60))
+def test_a_replicate_is_the_measure_of_its_copies(measure, weights, grouped, data):
+    groups = np.arange(len(data[1])) // 2 * 2 % 44 if grouped else None
+    options = {"weights": weights, "seed": 4, "groups": groups}
+    assume(groups is None or weights == "multinomial" or len(np.unique(groups)) >= 20)
+    ours = intervals.bootstrap(*data, measure, replicates=5, **options).replicates
+    expected = [_naive(*data, measure, weights, 4, b, groups) for b in range(5)]
+    np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("weights", ["multinomial", "poisson"])
+def test_replicates_are_reproducible_whatever_the_order_and_the_threads(weights):
+    confidence, loss = _data(500, 30)
+    options = {"replicates": 50, "weights": weights, "seed": 3}
+    first = intervals.bootstrap(confidence, loss, **options).replicates
+    order = np.random.default_rng(0).permutation(500)
+    shuffled = intervals.bootstrap(confidence[order], loss[order], **options).replicates
+    threaded = intervals.bootstrap(confidence, loss, threads=3, **options).replicates
+    assert (first == shuffled).all()
+    assert (first == threaded).all()
+    other = intervals.bootstrap(confidence, loss, **{**options, "seed": 4}).replicates
+    assert len({*first, *other}) == 100
+
+
+def test_random_numbers_are_those_of_splitmix():
+    """The published sequence from the state 1234567, so that machines agree."""
+    state, published = 1234567, [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    for expected in published:
+        state = (state + int(kernels.GOLDEN)) % 2**64
+        assert int(kernels.mixed(np.uint64(state))) == expected
+
+
+def test_multinomial_weights_have_their_moments():
+    w, n, draws = np.empty(500, np.uint8), 500, []
+    for b in range(4000):
+        kernels.draw_multinomial(w, 0, b)
+        assert w.sum() == n
+        draws.append(w.astype(float).copy())
+    draws = np.array(draws)
+    assert draws.mean(axis=0) == pytest.approx(np.ones(n), abs=0.08)
+    assert draws.var(axis=0).mean() == pytest.approx(1 - 1 / n, abs=0.01)
+    assert np.mean(draws[:, 1:] * draws[:, :-1]) == pytest.approx(1 - 1 / n, abs=0.005)
+
+
+@pytest.mark.parametrize("rate", [1, 7, kernels.LARGEST])
+def test_poisson_weights_have_their_distribution(rate):
+    from scipy.stats import poisson
+
+    entry = kernels.alias_tables().reshape(-1, kernels.COLUMNS)[rate - 1]
+    own = (entry >> 7) / 2**25
+    chance = own / kernels.COLUMNS
+    np.add.at(chance, entry & 127, (1 - own) / kernels.COLUMNS)
+    values = np.arange(kernels.COLUMNS)
+    np.testing.assert_allclose(chance, poisson.pmf(values, rate), atol=1e-9)
+    w = np.empty(100_001, np.uint8)
+    offset = np.full(w.size, (rate - 1) * kernels.COLUMNS, np.uint16)
+    kernels.draw_poisson(w, offset, kernels.alias_tables(), 0, 0)
+    assert (w.mean(), w.var()) == pytest.approx((rate, rate), rel=0.02)
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=str)
+def test_both_kinds_of_weights_agree_on_the_standard_error(measure):
+    confidence, loss = _data(3000, 0)
+    pair = [
+        intervals.bootstrap(confidence, loss, measure, replicates=2000, weights=w).standard_error
+        for w in ("multinomial", "poisson")
+    ]
+    assert pair[0] == pytest.approx(pair[1], rel=STEEP)
+
+
+def test_percentile_and_bca_are_quantiles_of_the_replicates():
+    confidence, loss = _data(400, 0)
+    found = intervals.bootstrap(confidence, loss, replicates=999)
+    percentile, bca = found.percentile(0.9), found.bca(0.9)
+    assert (percentile.low, percentile.high) == tuple(np.quantile(found.replicates, [0.05, 0.95]))
+    influence = intervals.influence(confidence, loss)
+    a = np.sum(influence**3) / 6 / np.sum(influence**2) ** 1.5
+    z0 = norm.ppf(np.mean(found.replicates < found.value))
+    tails = [norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z))) for z in norm.ppf([0.05, 0.95])]
+    expected = np.quantile(found.replicates, tails)
+    assert (bca.low, bca.high) == pytest.approx(tuple(expected), rel=1e-9)
+    assert bca.low > percentile.low  # skewed to the right
+    assert (bca.level, bca.n, bca.errors) == (0.9, 400, loss.sum())
+
+
+def test_a_bootstrap_of_nothing_that_moves_has_no_bound():
+    found = intervals.bootstrap(np.arange(50), np.zeros(50), replicates=20)
+    assert np.isnan(found.percentile().low)
+    assert found.bca().warning == "no errors: no bound"
+
+
+def test_malformed_options_are_one_line():
+    data = np.arange(5), np.zeros(5)
+    cases = {
+        "weights": ("bayes", "expected `weights` 'multinomial' or 'poisson', got 'bayes'"),
+        "replicates": (1, "expected `replicates` as an integer >= 2, got 1"),
+        "seed": (-1, "expected `seed` as an integer >= 0, got -1"),
+        "threads": (0, "expected `threads` as an integer >= 1, got 0"),
+    }
+    for name, (value, message) in cases.items():
+        with pytest.raises(InputError, match=message):
+            intervals.bootstrap(*data, **{name: value})
+    with pytest.raises(InputError, match="at least 20 examples or groups for Poisson"):
+        intervals.bootstrap(*data, weights="poisson")
+
+
+# Comparisons
+
+
+def test_a_comparison_of_models_agrees_with_its_bootstrap():
+    confidence, loss = _data(4000, 0)
+    rng = np.random.default_rng(4)
+    other = np.where(rng.uniform(size=4000) < 0.9, loss, 1 - loss)
+    moved = confidence + 0.05 * rng.normal(size=4000)
+    for measure in MEASURES:
+        paired = intervals.compare(confidence, loss, moved, other, measure)
+        drawn = intervals.bootstrap_difference(confidence, loss, moved, other, measure)
+        assert drawn.value == pytest.approx(paired.difference)
+        assert paired.standard_error == pytest.approx(drawn.standard_error, rel=STEEP)
+
+
+def test_a_comparison_of_groups_agrees_with_its_bootstrap():
+    confidence, loss = (np.repeat(x, 3) for x in _data(1500, 0))
+    rng, groups = np.random.default_rng(4), np.repeat(np.arange(1500), 3)
+    moved = confidence + 0.3 * np.repeat(rng.normal(size=1500), 3)
+    confidence, moved = (x + 1e-3 * rng.normal(size=4500) for x in (confidence, moved))
+    paired = intervals.compare(confidence, loss, moved, loss, groups=groups)
+    drawn = intervals.bootstrap_difference(
+        confidence, loss, moved, loss, groups=groups, replicates=3000
+    )
+    assert paired.standard_error == pytest.approx(drawn.standard_error, rel=BOOTSTRAP)
+    apart = intervals.compare(confidence, loss, moved, loss)
+    assert paired.standard_error > 1.6 * apart.standard_error
+
+
+def test_the_bootstrap_of_a_difference_sees_no_order():
+    confidence, loss = _data(200, 10)
+    other = _data(200, 10, seed=1)[0]
+    order = np.random.default_rng(0).permutation(200)
+    columns = confidence, loss, other, loss
+    first = intervals.bootstrap_difference(*columns, replicates=30).replicates
+    again = intervals.bootstrap_difference(*(x[order] for x in columns), replicates=30).replicates
+    assert (first == again).all()
+
+
+def test_several_are_compared_with_one_and_corrected():
+    confidence, loss = _data(1000, 0)
+    rng = np.random.default_rng(0)
+    table = {
+        "msp": (confidence, loss),
+        "noisy": (confidence + 0.3 * rng.normal(size=1000), loss),
+        "random": (rng.normal(size=1000), loss),
+        "rescaled": (confidence * 2, loss),
+    }
+    found = intervals.compare_all(table, baseline="msp")
+    assert [row.name for row in found.rows] == ["noisy", "random", "rescaled"]
+    assert found.value == aurc(confidence, loss)
+    for row in found.rows:
+        assert row.comparison == intervals.compare(*table[row.name], confidence, loss)
+        assert row.value == aurc(*table[row.name])
+    p = [row.comparison.p_value for row in found.rows]
+    assert [row.p_adjusted for row in found.rows] == list(intervals.holm(p))
+    assert found.rows[2].p_adjusted == 1
+    lines = str(found).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(table)
+    with pytest.raises(InputError, match="expected baseline 'none' and others to compare, got"):
+        intervals.compare_all(table, baseline="none")
+
+
+@given(p=st.lists(st.sampled_from([0.0, 0.01, 0.02, 0.3, 1.0]) | st.floats(0, 1), max_size=8))
+def test_holm_is_its_definition(p):
+    np.testing.assert_allclose(intervals.holm(p), reference.holm(p))
+
+
+def test_holm_keeps_what_is_undefined_and_counts_it():
+    np.testing.assert_array_equal(intervals.holm([np.nan, 0.01]), [np.nan, 0.02])
+    with pytest.raises(InputError, match="expected `p_values`"):
+        intervals.holm([0.5, 1.5])

@@ -17,13 +17,18 @@ DTYPES = {
     "float32": np.float32,
     "float64": np.float64,
 }
-HELD = [(s, d) for s in FORMATS for d in DTYPES if (s, d) != (".npz", "bfloat16")]
+ARRAYS = (".safetensors", ".npz", "")  # formats that hold any array
+HELD = [(s, d) for s in ARRAYS for d in DTYPES if s == ".safetensors" or d != "bfloat16"]
 
 
 def raw(path, **fields):
     """Write arrays unchecked."""
     if path.suffix == ".npz":
         np.savez(path, **fields)
+    elif path.suffix == "":
+        path.mkdir(exist_ok=True)
+        for name, array in fields.items():
+            np.save(path / f"{name}.npy", array)
     else:
         from safetensors.numpy import save_file
 
@@ -46,7 +51,7 @@ def test_a_file_reads_back_as_it_was_written(tmp_path, suffix, dtype, make):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", [*FORMATS, ""])
 @pytest.mark.parametrize("view", ["big endian", "transposed", "reversed"])
 def test_memory_layout_and_byte_order_do_not_matter(tmp_path, suffix, view):
     z, y = sample(20)
@@ -111,7 +116,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", ARRAYS)
 @pytest.mark.parametrize("case", BAD)
 def test_bad_content_is_one_line_that_names_file_row_and_expectation(tmp_path, case, suffix):
     fields, message = BAD[case]
@@ -193,14 +198,16 @@ def test_missing_files_folders_and_other_suffixes_are_named(tmp_path):
     (tmp_path / "folder.npz").mkdir()
     for name, message in {
         "none.npz": "no such file",
-        "folder.npz": "expected a file, got a folder",
-        "a.pt": "expected a file ending in .safetensors or .npz",
-        "": "expected a file ending in",
+        "none-*.npz": "no such files",
+        "folder.npz": "folder of logits.npy or of shards ending in .*, found neither",
+        "folder.*": "expected a file or a folder of logits.npy, got a folder",
+        "a.pt": "expected a file ending in .safetensors or .npz or .parquet",
     }.items():
         with pytest.raises(InputError, match=f"{message}"):
             read_logits(tmp_path / name)
-    with pytest.raises(InputError, match="expected a file ending in"):
-        write_logits(tmp_path / "a.pt", *sample(4))
+    for name in ("a.pt", "a.npy"):
+        with pytest.raises(InputError, match="expected a file ending in"):
+            write_logits(tmp_path / name, *sample(4))
     with pytest.raises(InputError, match="npz holds no bfloat16"):
         write_logits(tmp_path / "a.npz", *sample(4, dtype=ml_dtypes.bfloat16))
     assert [p.name for p in tmp_path.iterdir()] == ["folder.npz"]
@@ -239,7 +246,11 @@ def test_a_declared_binary_head_becomes_two_columns(tmp_path, shape):
         ("probs", sample(5)[0], "rows that sum to 1, row"),
         ("probs", np.float32([[0.5, 0.5], [0.9, 0.2]]), "rows that sum to 1, row 1"),
         ("probs", np.float32([[0.5, 0.5], [np.nan, 0.2]]), "rows that sum to 1, row 1"),
-        ("guess", sample(5)[0], "expected `kind` among logits, binary, probs, got 'guess'"),
+        (
+            "guess",
+            sample(5)[0],
+            "expected `kind` among logits, .*, multilabel, got 'guess'",
+        ),
     ],
 )
 def test_values_of_another_kind_are_refused_by_name(tmp_path, kind, logits, message):

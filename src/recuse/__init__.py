@@ -27,11 +27,13 @@ from recuse.io import read_logits, write_logits
 from recuse.rejector import Infeasible, Rejector, fit
 from recuse.report import report
 from recuse.selectors import select
+from recuse.sketch import CurveSketch
 from recuse.tune import tune
 
 _NEED_TORCH = ("losses", "targets")
 
 __all__ = [
+    "CurveSketch",
     "Infeasible",
     "InputError",
     "MissingExtra",

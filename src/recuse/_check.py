@@ -8,11 +8,15 @@ n = examples, K = classes.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 NAMED_ROWS = 3  # how many offending rows a message names
+_FIRST_ROW: ContextVar[int] = ContextVar("first_row", default=0)
 
 
 class InputError(ValueError):
@@ -55,34 +59,49 @@ def is_floating(dtype: np.dtype) -> bool:
 
 def first(mask: Any) -> str:
     """The first offending positions of a mask, for a message."""
-    rows = np.flatnonzero(mask)
+    rows = np.flatnonzero(mask) + _FIRST_ROW.get()
     shown = ", ".join(str(r) for r in rows[:NAMED_ROWS])
     return f"row {shown}" if rows.size == 1 else f"rows {shown}{', ...' * (rows.size > NAMED_ROWS)}"
+
+
+@contextmanager
+def rows_from(start: int) -> Generator[None]:
+    """Messages count rows from `start`, for the checks of one part of a file."""
+    token = _FIRST_ROW.set(start)
+    try:
+        yield
+    finally:
+        _FIRST_ROW.reset(token)
 
 
 def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
     """Logits as a floating array of shape (n, K, ...) with n >= 1, K >= 2 and no NaN or +inf."""
     z = to_numpy(logits)
-    if not is_floating(z.dtype):
-        raise InputError(
-            f"expected {where} of a floating dtype (float16, bfloat16, float32, float64), "
-            f"got {z.dtype}"
-        )
-    if z.ndim < 2:
-        raise InputError(f"expected {where} of shape (n, K, ...), got {z.shape}")
-    if z.shape[0] == 0 or z.size == 0:
-        raise InputError(f"expected {where} with at least one row, got shape {z.shape}")
-    if z.shape[1] < 2:
-        raise InputError(
-            f"expected {where} with K >= 2 classes on axis 1, got shape {z.shape}; "
-            "declare a one-column binary head by `scores.from_binary` or --binary"
-        )
+    check_logits_form(z.shape, z.dtype, where=where)
     values = z.astype(np.float32) if z.dtype.name == "bfloat16" else z
     _refuse(~(values < np.inf), f"expected {where} without NaN or +inf")
     if z.dtype.name == "float64":
         large = (np.abs(z) > np.finfo(np.float32).max) & (z > -np.inf)
         _refuse(large, f"expected {where} within the range of float32")
     return z
+
+
+def check_logits_form(shape: tuple[int, ...], dtype: np.dtype, *, where: str = "`logits`") -> None:
+    """What `check_logits` asks of shape and dtype."""
+    if not is_floating(dtype):
+        raise InputError(
+            f"expected {where} of a floating dtype (float16, bfloat16, float32, float64), "
+            f"got {dtype}"
+        )
+    if len(shape) < 2:
+        raise InputError(f"expected {where} of shape (n, K, ...), got {shape}")
+    if 0 in shape:
+        raise InputError(f"expected {where} with at least one row, got shape {shape}")
+    if shape[1] < 2:
+        raise InputError(
+            f"expected {where} with K >= 2 classes on axis 1, got shape {shape}; "
+            "declare a one-column binary head by `scores.from_binary` or --binary"
+        )
 
 
 def _refuse(bad: Any, expectation: str) -> None:
@@ -94,14 +113,7 @@ def _refuse(bad: Any, expectation: str) -> None:
 def check_labels(labels: Any, logits: np.ndarray, *, where: str = "`labels`") -> np.ndarray:
     """Labels as integers in [0, K) of the shape that the logits imply: (n, ...)."""
     y = to_numpy(labels)
-    expected = logits.shape[:1] + logits.shape[2:]
-    if y.dtype.kind not in "iu":
-        raise InputError(f"expected {where} as integers 0..{logits.shape[1] - 1}, got {y.dtype}")
-    if y.shape != expected:
-        raise InputError(
-            f"expected {where} of shape {expected} for logits of shape {logits.shape}, "
-            f"got {y.shape}"
-        )
+    check_labels_form(y.shape, y.dtype, logits.shape, where=where)
     bad = (y < 0) | (y >= logits.shape[1])
     if bad.any():
         rows = bad.reshape(len(y), -1).any(axis=1)
@@ -110,6 +122,23 @@ def check_labels(labels: Any, logits: np.ndarray, *, where: str = "`labels`") ->
             f"expected {where} in 0..{logits.shape[1] - 1}, got {value} at {first(rows)}"
         )
     return y
+
+
+def check_labels_form(
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    logits: tuple[int, ...],
+    *,
+    where: str = "`labels`",
+) -> None:
+    """What `check_labels` asks of shape and dtype, for logits of a shape."""
+    expected = logits[:1] + logits[2:]
+    if dtype.kind not in "iu":
+        raise InputError(f"expected {where} as integers 0..{logits[1] - 1}, got {dtype}")
+    if shape != expected:
+        raise InputError(
+            f"expected {where} of shape {expected} for logits of shape {logits}, got {shape}"
+        )
 
 
 def check_confidence(confidence: Any, *, where: str = "`confidence`") -> np.ndarray:
@@ -187,3 +216,10 @@ def check_delta(x: Any) -> float:
             "fails, 0.05 for 95 % confidence"
         )
     return delta
+
+
+def check_bins(x: Any) -> int:
+    """A number of bins."""
+    if isinstance(x, (int, np.integer)) and not isinstance(x, bool) and x >= 1:
+        return int(x)
+    raise InputError(f"expected `bins` as an integer >= 1, got {x!r}")

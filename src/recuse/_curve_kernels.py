@@ -61,7 +61,9 @@ def rise(a, m):
             total += 1.0 / (a + q)
         return total
     x, z = 1.0 / a, 1.0 / (a + m)
-    return math.log1p(m * x) + 0.5 * (z - x) - (z * z - x * x) * (1 / 12 - (z * z + x * x) / 120)
+    u, w = x * x, z * z
+    series = 1 / 12 - (w + u) / 120 + (w * w + w * u + u * u) / 252
+    return math.log1p(m * x) + 0.5 * (z - x) - (w - u) * series
 
 
 @njit(nogil=True)

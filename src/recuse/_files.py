@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,30 @@ def atomic(path: str | os.PathLike) -> Generator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: str | os.PathLike) -> Generator[Path]:
+    """A temporary folder beside `path` that takes its place on success; a folder there goes."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"expected a folder to write, got a file: {path}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+    new, old = work / "new", work / "old"
+    try:
+        new.mkdir()  # with the permissions of a folder that anyone makes
+        yield new
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(work, ignore_errors=True)
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic(path) as temporary:
@@ -54,10 +79,16 @@ def to_json(data: Any, *, indent: int | None = 2) -> str:
 
 def digest(*arrays: np.ndarray) -> str:
     """A digest of the content, dtype and shape of arrays."""
+    return digest_of_parts(*((a.dtype, a.shape, [a]) for a in arrays))
+
+
+def digest_of_parts(*arrays: tuple[np.dtype, tuple[int, ...], Iterable[np.ndarray]]) -> str:
+    """The `digest` of arrays that come in parts: dtype, shape of the whole, parts in order."""
     state = hashlib.sha256()
-    for array in arrays:
-        state.update(f"{array.dtype.name}{array.shape}".encode())
-        state.update(np.ascontiguousarray(array).view(np.uint8).data)
+    for dtype, shape, parts in arrays:
+        state.update(f"{dtype.name}{shape}".encode())
+        for part in parts:
+            state.update(np.ascontiguousarray(part).view(np.uint8).data)
     return f"sha256:{state.hexdigest()}"
 
 

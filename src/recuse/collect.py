@@ -30,7 +30,7 @@ def collect_logits(
         model: A module, or any function: inputs -> logits (n, K, ...).
         loader: Yields (inputs, labels) or (inputs, labels, ids), labels (n, ...) and ids
             (n,) integers. Do not shuffle if the order of the rows matters to you.
-        out: The file to write; ends in .safetensors or .npz.
+        out: The file to write, as `write_logits` takes it.
         device: Where inputs go; that of the model's parameters if None.
         ignore_index: A label outside 0..K-1 that is allowed (void pixels).
         progress: Show a bar on stderr, if that is a terminal.

@@ -14,7 +14,7 @@ import typer
 
 from recuse import __version__
 from recuse._check import InputError, MissingExtra
-from recuse.cli import data, decide, demo, page
+from recuse.cli import compare, data, decide, demo, measure, page, sketch
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE
 
@@ -30,12 +30,15 @@ app = typer.Typer(
 for command in (
     demo.demo,
     data.split,
-    data.evaluate,
+    measure.evaluate,
+    compare.compare,
     decide.fit,
     decide.predict,
     page.report,
+    sketch.sketch,
 ):
     app.command()(command)
+app.command("merge")(sketch.merge_)
 
 
 def _version(show: bool) -> None:

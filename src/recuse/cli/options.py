@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from recuse._check import InputError
-from recuse.io import LogitsFile, check_names, read_logits
+from recuse._check import InputError, check_fraction
+from recuse.cli import show
+from recuse.evaluation import COVERAGES, RISKS
+from recuse.io import (
+    MULTILABEL,
+    LogitsFile,
+    LogitsReader,
+    check_names,
+    open_logits,
+    read_logits,
+    shards,
+)
+from recuse.scores import SOFTMAX_FAMILY, Score
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no table and no progress.")]
@@ -21,6 +34,13 @@ Binary = Annotated[
     bool, typer.Option("--binary", help="`logits` holds the one column of a binary head.")
 ]
 Probs = Annotated[bool, typer.Option("--probs", help="`logits` holds probabilities.")]
+Multilabel = Annotated[
+    bool,
+    typer.Option(
+        "--multilabel",
+        help="`logits` and `labels` are (n, L), labels 0 or 1: each label is a binary decision.",
+    ),
+]
 IgnoreIndex = Annotated[
     int | None, typer.Option("--ignore-index", help="The label of predictions to leave out.")
 ]
@@ -32,13 +52,90 @@ Groups = Annotated[
         "frames) are not independent. Used where the file has no `groups` of its own.",
     ),
 ]
+Risk = Annotated[
+    list[str], typer.Option("--risk", help="Levels of coverage at risk, such as 0.01,0.05.")
+]
+Coverage = Annotated[
+    list[str], typer.Option("--coverage", help="Levels of risk at coverage, such as 0.2,0.8.")
+]
 
 
-def kind_of(binary: bool, probs: bool) -> str:
+def kind_of(binary: bool, probs: bool, multilabel: bool = False) -> str:
     """What the files hold, as declared."""
-    if binary and probs:
-        raise InputError("expected --binary or --probs, got both")
-    return "binary" if binary else "probs" if probs else "logits"
+    declared = {"binary": binary, "probs": probs, MULTILABEL: multilabel}
+    found = [kind for kind, given in declared.items() if given]
+    if len(found) > 1:
+        raise InputError(f"expected --{found[0]} or --{found[1]}, got both")
+    return found[0] if found else "logits"
+
+
+def scores_of(specs: list[str], kind: str) -> list[Score]:
+    """Scores of a repeatable option; a comma inside parentheses belongs to the score."""
+    parts, depth = [""], 0
+    for char in ",".join(specs):
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    scores = [Score.parse(part) for part in parts if part.strip()]
+    if not scores:
+        raise InputError(f"expected --score with a name such as msp, got {specs!r}")
+    for score in scores:
+        if kind == "probs" and score.name not in SOFTMAX_FAMILY:
+            raise InputError(
+                f"expected a score of {', '.join(SOFTMAX_FAMILY)} with --probs, got {score}: "
+                "the logarithm of a probability has lost the shift of the logits"
+            )
+    return scores
+
+
+def levels_of(risk: list[str], coverage: list[str]) -> dict[str, tuple[float, ...]]:
+    """The levels of points on the curve, checked before any file is read."""
+    risks = numbers(risk, RISKS, "risk")
+    coverages = numbers(coverage, COVERAGES, "coverage")
+    for level in risks:
+        check_fraction(level, "risk", zero=True, one=True)
+    for level in coverages:
+        check_fraction(level, "coverage", one=True)
+    return {"risks": risks, "coverages": coverages}
+
+
+def scan(
+    path: Path,
+    *,
+    kind: str = "logits",
+    ignore_index: int | None = None,
+    groups: Path | None = None,
+    quiet: bool = False,
+) -> tuple[LogitsReader, Iterator[LogitsFile]]:
+    """A logits file of any size and its chunks, with the groups of a separate file if it has none.
+
+    The chunks show progress on a terminal, and warn of probabilities declared as logits.
+    """
+    reader = open_logits(path, kind=kind, ignore_index=ignore_index)
+    if "labels" not in reader.fields:
+        raise InputError(f"{path}: expected `labels`, got logits alone")
+    chunks = show.progress(reader.chunks(), reader.n, reader.nbytes, str(path), quiet=quiet)
+    if groups is not None and "groups" not in reader.fields:
+        chunks = _grouped(chunks, read_groups(groups, reader.n))
+    return reader, _watched(chunks, reader) if kind == "logits" else chunks
+
+
+def _grouped(chunks: Iterator[LogitsFile], groups: np.ndarray) -> Iterator[LogitsFile]:
+    start = 0
+    for chunk in chunks:
+        yield replace(chunk, groups=groups[start : start + len(chunk)])
+        start += len(chunk)
+
+
+def _watched(chunks: Iterator[LogitsFile], reader: LogitsReader) -> Iterator[LogitsFile]:
+    probabilities = True
+    for chunk in chunks:
+        probabilities = probabilities and _look_like_probabilities(chunk.logits)
+        yield chunk
+    if probabilities:
+        _warn_of_probabilities(reader.name)
 
 
 def read(
@@ -54,15 +151,22 @@ def read(
 
 def warn_of_probabilities(file: LogitsFile, kind: str) -> None:
     """Say on stderr that declared logits look like probabilities; they are read as declared."""
-    z = file.logits
-    if kind != "logits" or z.min() < 0 or z.max() > 1:
-        return
-    if np.all(np.abs(z.astype(np.float64).sum(axis=1) - 1) < 0.01):
-        print(
-            f"recuse: warning: {file.name}: every row of `logits` lies in [0, 1] and sums to 1; "
-            "if these are probabilities, declare them by --probs",
-            file=sys.stderr,
-        )
+    if kind == "logits" and _look_like_probabilities(file.logits):
+        _warn_of_probabilities(file.name)
+
+
+def _look_like_probabilities(z: np.ndarray) -> bool:
+    if z.min() < 0 or z.max() > 1:
+        return False
+    return bool(np.all(np.abs(z.astype(np.float64).sum(axis=1) - 1) < 0.01))
+
+
+def _warn_of_probabilities(name: str) -> None:
+    print(
+        f"recuse: warning: {name}: every row of `logits` lies in [0, 1] and sums to 1; "
+        "if these are probabilities, declare them by --probs",
+        file=sys.stderr,
+    )
 
 
 def read_groups(path: Path, n: int) -> np.ndarray:
@@ -78,11 +182,23 @@ def read_groups(path: Path, n: int) -> np.ndarray:
 
 
 def refuse_overwrite(path: Path, force: bool, *inputs: Path) -> None:
-    """An error where `path` exists and --force was not given, or is one of the inputs."""
-    if any(path.exists() and file.exists() and path.samefile(file) for file in inputs):
-        raise InputError(f"{path} is an input: expected another place for the output")
+    """An error where `path` exists and --force was not given, or belongs to the inputs."""
+    for given in inputs:
+        if any(path.exists() and p.exists() and path.samefile(p) for p in _files_of(given)):
+            raise InputError(f"{path} is an input: expected another place for the output")
+        within = given.is_dir() and path.parent.exists() and path.parent.samefile(given)
+        if within or fnmatch(str(path.absolute()), str(given.absolute())):
+            raise InputError(f"{path} would be part of the input {given}: expected another place")
     if path.exists() and not force:
         raise InputError(f"{path} exists: give --force to overwrite it")
+
+
+def _files_of(path: Path) -> list[Path]:
+    """An input and the files that it stands for."""
+    try:
+        return [path, *shards(path)]
+    except InputError:
+        return [path]
 
 
 def numbers(values: list[str], default: tuple[float, ...], name: str) -> tuple[float, ...]:

@@ -74,8 +74,9 @@ def find(place: Path, split: str) -> Path:
     """The file of a split: in a folder, or behind a prefix."""
     stems = [place / split] if place.is_dir() else []
     stems.append(place.parent / f"{place.name}-{split}")
-    paths = [stem.parent / f"{stem.name}{suffix}" for stem in stems for suffix in FORMATS]
+    endings = (*FORMATS, "")  # a folder of .npy or of shards has none
+    paths = [stem.parent / f"{stem.name}{ending}" for stem in stems for ending in endings]
     for path in paths:
-        if path.is_file():
+        if path.is_file() or (path.is_dir() and not path.suffix):
             return path
     raise InputError(f"{place}: expected a {split} file such as {paths[0]}, found none")

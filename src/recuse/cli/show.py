@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from typing import TypeVar
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 PIPE_WIDTH = 160  # columns of a table that goes into a file or a pipe
+LONG = 1 << 28  # bytes to read that deserve a bar
+
+Part = TypeVar("Part", bound=Sized)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -50,6 +54,23 @@ def blocks(header: Sequence[str], rows: Mapping[str, Mapping[str, Sequence[str]]
         screen.print(title, markup=False)
         for name, row in block.items():
             screen.print(line(f"  {name}", row), markup=False, soft_wrap=True)
+
+
+def progress(
+    parts: Iterable[Part], total: int, nbytes: int, label: str, *, quiet: bool = False
+) -> Iterator[Part]:
+    """The parts, with a bar of their rows on stderr if that is a terminal and it takes long."""
+    screen = console(stderr=True)
+    if quiet or nbytes < LONG or not screen.is_terminal:
+        yield from parts
+        return
+    from rich.progress import Progress
+
+    with Progress(console=screen, transient=True) as bar:
+        task = bar.add_task(escape(label), total=total)
+        for part in parts:
+            yield part
+            bar.advance(task, len(part))
 
 
 def percent(x: float, digits: int = 1) -> str:

@@ -1,4 +1,4 @@
-"""Evaluation: models x scores x thresholds -> one plain dataclass.
+"""Models x scores x thresholds -> one plain dataclass.
 
 n = predictions of a test split, K = classes.
 """
@@ -11,69 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse import calibration, curves
+from recuse import calibration
 from recuse._check import InputError
-from recuse.intervals import Comparison, compare, standard_error
-from recuse.io import LogitsFile
+from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
+from recuse.intervals import Comparison, compare
 from recuse.rejector import Data, Rejector, as_file, choose, overlap
-from recuse.scores import Score, as_probability, max_logit, predict
+from recuse.scores import as_probability, max_logit, predict
 from recuse.selectors import Selection
 from recuse.tune import MSP, Tuned
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32
     from numpy import ndarray as Array
-
-RISKS = (0.01, 0.05)
-COVERAGES = (0.2, 0.8)
-
-
-@dataclass(frozen=True)
-class Measures:
-    """One score on one data set; rates are fractions."""
-
-    aurc: float
-    aurc_se: float
-    e_aurc: float
-    n_aurc: float  # NaN if all losses are equal
-    augrc: float
-    coverage_at_risk: Mapping[float, float]
-    risk_at_coverage: Mapping[float, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; an undefined value is None with a reason."""
-        out: dict[str, Any] = {
-            **{k: getattr(self, k) for k in ("aurc", "aurc_se", "e_aurc", "n_aurc", "augrc")},
-            "coverage_at_risk": {f"{k:.12g}": v for k, v in self.coverage_at_risk.items()},
-            "risk_at_coverage": {f"{k:.12g}": v for k, v in self.risk_at_coverage.items()},
-        }
-        reasons = {}
-        if np.isnan(self.n_aurc):
-            reasons["n_aurc"] = "all losses are equal: there is no order to normalise by"
-        if np.isnan(self.aurc_se):
-            reasons["aurc_se"] = "fewer than two independent rows"
-        return {**out, "reason": reasons} if reasons else out
-
-
-@dataclass(frozen=True)
-class FileMeasures:
-    """What `recuse evaluate` says of one file."""
-
-    name: str
-    n: int
-    classes: int
-    accuracy: float
-    scores: Mapping[str, Measures]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {
-            "file": self.name,
-            "n": self.n,
-            "classes": self.classes,
-            "accuracy": self.accuracy,
-            "scores": {name: m.to_dict() for name, m in self.scores.items()},
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,50 +76,6 @@ class Evaluation:
 
     def __getitem__(self, name: str) -> ModelEvaluation:
         return next(m for m in self.models if m.name == name)
-
-
-def measure(
-    confidence: Float32[Array, " n"],
-    loss: Float[Array, " n"],
-    *,
-    groups: Array | None = None,
-    risks: Sequence[float] = RISKS,
-    coverages: Sequence[float] = COVERAGES,
-) -> Measures:
-    """Every measure of one score on one data set.
-
-    Args:
-        confidence: Shape (n,), larger is more certain.
-        loss: Shape (n,).
-        groups: Shape (n,): rows that are not independent, for the standard error.
-        risks: Levels of coverage_at_risk.
-        coverages: Levels of risk_at_coverage.
-
-    >>> round(measure(np.float32([3, 2, 1]), np.array([0, 0, 1])).aurc, 4)
-    0.1111
-    """
-    independent = len(loss) if groups is None else len(np.unique(groups))
-    error = standard_error(confidence, loss, groups=groups) if independent > 1 else float("nan")
-    summary = curves.summarize(confidence, loss, risks=risks, coverages=coverages)
-    return Measures(aurc_se=error, **summary._asdict())
-
-
-def measure_file(
-    file: LogitsFile,
-    scores: Sequence[Score] = (MSP,),
-    *,
-    risks: Sequence[float] = RISKS,
-    coverages: Sequence[float] = COVERAGES,
-) -> FileMeasures:
-    """Measure scores on a labelled file."""
-    flat = file.predictions()
-    z, labels = flat.labelled()
-    loss = (predict(z) != labels).astype(np.float64)
-    measures = {
-        str(s): measure(s(z), loss, groups=flat.groups, risks=risks, coverages=coverages)
-        for s in scores
-    }
-    return FileMeasures(file.name, len(loss), z.shape[1], float(1 - loss.mean()), measures)
 
 
 def evaluate(

@@ -1,0 +1,144 @@
+"""Standard error and bootstrap of AURC, against their peers.
+
+    python -m benchmarks.intervals [--n 50000] [--replicates 1000] [--rounds 5]
+
+Peers resample predictions and compute AURC anew for each replicate. They are timed for a few
+replicates and scaled up, except where "(all)" stands. torch-uncertainty's metric is imported
+where it is installed; otherwise, and fd-shifts always, restated from their formula. "memory" is
+the peak of the process over its size before the call (Linux only). One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from benchmarks.losses import peak
+from recuse import intervals
+
+FEW = 20  # replicates that a peer is timed for
+
+
+def torch_aurc(confidence, loss) -> float:
+    """torch-uncertainty's formula: argsort, cumsum, trapezoids over coverage, rescaled."""
+    n = loss.numel()
+    risk = loss[confidence.argsort(descending=True)].cumsum(0) / torch.arange(1, n + 1)
+    return float(torch.trapezoid(risk, torch.arange(1, n + 1) / n) / (1 - 1 / n))
+
+
+def torch_uncertainty_imported() -> Callable | None:
+    """The package's own class, or None."""
+    try:
+        from benchmarks.peers import torch_uncertainty
+    except ImportError:
+        return None
+    return lambda confidence, loss: torch_uncertainty("AURC", confidence, loss)
+
+
+def numpy_aurc(confidence, loss) -> float:
+    """The mean of the risks."""
+    order = np.argsort(-confidence)
+    return float(np.mean(np.cumsum(loss[order]) / np.arange(1, loss.size + 1)))
+
+
+def fd_shifts_aurc(confidence, loss) -> float:
+    """fd-shifts' formula: a loop over the examples, a point where the confidence changes."""
+    order = np.argsort(confidence)
+    residual, confidence = loss[order], confidence[order]
+    n, errors, passed = loss.size, residual.sum(), 0
+    risks, weights = [errors / n], []
+    for i in range(n - 1):
+        errors -= residual[i]
+        passed += 1
+        if i == 0 or confidence[i] != confidence[i - 1]:
+            risks.append(errors / (n - 1 - i))
+            weights.append(passed / n)
+            passed = 0
+    return 1000 * float(sum((a + b) / 2 * w for a, b, w in zip(risks, risks[1:], weights)))
+
+
+def resampled(area: Callable, confidence, loss, replicates: int) -> Callable[[], list[float]]:
+    """A naive bootstrap of this AURC, of arrays or of tensors."""
+
+    def draws():
+        n = len(loss)
+        if isinstance(loss, torch.Tensor):
+            return torch.randint(n, (n,))
+        return np.random.randint(n, size=n)  # noqa: NPY002
+
+    def call():
+        return [area(confidence[i], loss[i]) for i in (draws() for _ in range(replicates))]
+
+    return call
+
+
+def seconds(call: Callable, rounds: int) -> float:
+    """Median of several runs, after one that compiles."""
+    call()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=50_000)
+    parser.add_argument("--replicates", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(size=options.n).astype(np.float32)
+    loss = (rng.uniform(size=options.n) < 0.3 * (1 - confidence)).astype(np.float32)
+    tensors = torch.from_numpy(confidence), torch.from_numpy(loss)
+    peers: dict[str, tuple[Callable, tuple, int]] = {
+        "torch-uncertainty (restated)": (torch_aurc, tensors, FEW),
+        "numpy": (numpy_aurc, (confidence, loss), FEW),
+        "fd-shifts (restated)": (fd_shifts_aurc, (confidence, loss), 2),
+    }
+    if (imported := torch_uncertainty_imported()) is not None:
+        peers = {"torch-uncertainty": (imported, tensors, FEW)} | peers
+
+    def ours(weights: str, threads: int) -> Callable:
+        return lambda: intervals.bootstrap(
+            confidence, loss, replicates=options.replicates, weights=weights, threads=threads
+        )
+
+    rows: dict[str, tuple[Callable, float]] = {
+        name: (resampled(area, *data, few), options.replicates / few)
+        for name, (area, data, few) in peers.items()
+    }
+    for weights in ("multinomial", "poisson"):
+        for threads in (1, 2):
+            label = f"recuse, {weights}, {threads} thread{'s' * (threads > 1)} (all)"
+            rows[label] = ours(weights, threads), 1.0
+    rows["recuse, influence function (all)"] = (
+        lambda: intervals.standard_error(confidence, loss),
+        1.0,
+    )
+    print(f"n = {options.n}, {int(loss.sum())} errors, {options.replicates} replicates")
+    print(f"{'':40}{'ms':>10}{'ratio':>9}{'MB':>8}")
+    first = None
+    for name, (call, scale) in rows.items():
+        ms = 1e3 * scale * seconds(call, options.rounds)
+        first = first or ms
+        print(f"{name:40}{ms:10.1f}{first / ms:9.0f}{peak(call) / 2**20:8.1f}", flush=True)
+    errors = {
+        "multinomial": ours("multinomial", 1)().standard_error,
+        "Poisson": ours("poisson", 1)().standard_error,
+        "influence": intervals.standard_error(confidence, loss),
+    }
+    print("standard errors:", ", ".join(f"{name} {x:.3e}" for name, x in errors.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Calibration: is a prediction made with 80 % right 80 % of the time, and what if not?
+
+n = examples, K = classes, ... = any trailing axes (pixels); b = bins that are not empty.
+
+| measure | takes | says |
+|---|---|---|
+| `nll` | logits, labels | mean negative log-likelihood, in nats |
+| `brier` | logits, labels | mean squared distance of all K probabilities, 0..2 |
+| `top_label_brier` | probability, loss | the same of the stated probability alone, 0..1 |
+| `ece`, `equal_mass_ece` | probability, loss | mean gap over bins of equal width, or count |
+| `classwise_ece` | logits, labels | the gap of every class's probability, averaged |
+| `smooth_ece` | probability, loss | the gap at the one width of a kernel that equals it |
+
+What takes logits takes only logits: `scores.from_probs` turns probabilities into some. What takes
+(probability, loss) judges the stated probability of being right, such as
+`scores.as_probability(scores.msp(logits))`, whatever it was computed from.
+
+Each measure is the mean of one term for each example, whose spread is its `standard_error`.
+`reliability` has the data of the diagram; `fit_temperature` repairs.
+"""
+
+from recuse.calibration._binned import (
+    Reliability,
+    classwise_ece,
+    ece,
+    equal_mass_ece,
+    equal_mass_reliability,
+    reliability,
+)
+from recuse.calibration._errors import standard_error, terms
+from recuse.calibration._proper import brier, nll, top_label_brier
+from recuse.calibration._smooth import smooth_ece
+from recuse.calibration._temperature import Temperature, fit_temperature
+
+__all__ = [
+    "Reliability",
+    "Temperature",
+    "brier",
+    "classwise_ece",
+    "ece",
+    "equal_mass_ece",
+    "equal_mass_reliability",
+    "fit_temperature",
+    "nll",
+    "reliability",
+    "smooth_ece",
+    "standard_error",
+    "terms",
+    "top_label_brier",
+]

@@ -1,0 +1,213 @@
+"""`recuse sketch` and `recuse merge`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recuse._check import InputError, check_fraction
+from recuse._files import to_json
+from recuse.cli import show
+from recuse.cli.options import (
+    Binary,
+    Force,
+    IgnoreIndex,
+    Json,
+    Probs,
+    Quiet,
+    kind_of,
+    numbers,
+    refuse_overwrite,
+    warn_of_probabilities,
+)
+from recuse.evaluation import COVERAGES, RISKS
+from recuse.io import LogitsFile
+from recuse.scores import Score
+from recuse.shards import Plan, Shard, Sketch, chunks, merge
+from recuse.sketch import Certified, CurveSketch, check_path, load
+
+Out = Annotated[Path, typer.Option("--out", help="The sketch to write: .npz.")]
+Risk = Annotated[
+    list[str], typer.Option("--risk", help="Levels of coverage at risk, such as 0.01,0.05.")
+]
+Coverage = Annotated[
+    list[str], typer.Option("--coverage", help="Levels of risk at coverage, such as 0.2,0.8.")
+]
+
+
+def sketch(
+    files: Annotated[list[Path], typer.Argument(help="Labelled logits files, the shards.")],
+    out: Out,
+    score: Annotated[
+        str | None, typer.Option("--score", help="msp (default), margin, logit_norm(p=3), ...")
+    ] = None,
+    rejector: Annotated[
+        Path | None, typer.Option("--rejector", help="Its score, instead of --score.")
+    ] = None,
+    per: Annotated[
+        str | None, typer.Option("--per", help="A sketch for each group or (predicted) class.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", help="Address of a Dask scheduler.")
+    ] = None,
+    risk: Risk = [],  # noqa: B006  typer reads it once
+    coverage: Coverage = [],  # noqa: B006
+    binary: Binary = False,
+    probs: Probs = False,
+    ignore_index: IgnoreIndex = None,
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Count the predictions of any number of shards into one small file.
+
+    Its measures are intervals that hold the exact value. Sketches of other shards can be added
+    by `recuse merge`.
+    """
+    levels = _levels(risk, coverage)
+    _once(files)
+    refuse_overwrite(check_path(out), force, *files, *([rejector] if rejector else []))
+    plan = _plan(score, rejector, kind_of(binary, probs), ignore_index=ignore_index, per=per)
+    bar = not quiet and show.console(stderr=True).is_terminal
+    if scheduler:
+        from recuse.integrations import dask
+
+        total = dask.sketch([f.resolve() for f in files], plan, client=scheduler, progress=bar)
+    else:
+        plan = replace(plan, read=_warned)
+        total = _merged((file, plan.sketch(file)) for file in _tracked(files, bar))
+    total.save(out)
+    _print(out, total, levels, as_json, quiet)
+
+
+def merge_(
+    sketches: Annotated[list[Path], typer.Argument(help="What `recuse sketch` wrote.")],
+    out: Out,
+    risk: Risk = [],  # noqa: B006
+    coverage: Coverage = [],  # noqa: B006
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add sketches of different shards: the sketch of all of them, to the last bit."""
+    levels = _levels(risk, coverage)
+    _once(sketches)
+    refuse_overwrite(check_path(out), force, *sketches)
+    total = _merged((path, load(path)) for path in sketches)
+    total.save(out)
+    _print(out, total, levels, as_json, quiet)
+
+
+def _plan(score: str | None, rejector: Path | None, kind: str, **options: Any) -> Plan:
+    if rejector is None:
+        return Plan(Score.parse(score or "msp"), kind, **options)
+    if score is not None:
+        raise InputError("expected --score or --rejector, got both")
+    plan = Plan.of_rejector(rejector, **options)
+    if kind not in ("logits", plan.kind):
+        raise InputError(f"{rejector}: expected files of {plan.kind}, as fitted, got --{kind}")
+    return plan
+
+
+def _warned(shard: Shard, **options: Any) -> Iterator[LogitsFile]:
+    """`chunks`, with a warning of logits that look like probabilities."""
+    for i, chunk in enumerate(chunks(shard, **options)):
+        if i == 0:
+            warn_of_probabilities(chunk, options["kind"])
+        yield chunk
+
+
+def _once(files: list[Path]) -> None:
+    seen: set[Path] = set()
+    for file in files:
+        if file.resolve() in seen:
+            raise InputError(f"{file} is given twice, and would count twice")
+        seen.add(file.resolve())
+
+
+def _levels(risk: list[str], coverage: list[str]) -> dict[str, tuple[float, ...]]:
+    risks = numbers(risk, RISKS, "risk")
+    coverages = numbers(coverage, COVERAGES, "coverage")
+    for level in risks:
+        check_fraction(level, "risk", zero=True, one=True)
+    for level in coverages:
+        check_fraction(level, "coverage", one=True)
+    return {"risks": risks, "coverages": coverages}
+
+
+def _merged(parts: Iterable[tuple[Path, Sketch]]) -> Sketch:
+    """The sketch of all; an error names the first file that does not belong."""
+    total = None
+    for path, part in parts:
+        try:
+            total = part if total is None else merge([total, part])
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    assert total is not None  # typer asks for one file at least
+    return total
+
+
+def _tracked(files: list[Path], bar: bool) -> Iterable[Path]:
+    """The files, with their progress on a terminal."""
+    if not bar:
+        return files
+    from rich.progress import track
+
+    return track(files, "shards", console=show.console(stderr=True))
+
+
+def _named(name: str, total: Sketch) -> Iterator[tuple[str, dict[str, Any], CurveSketch]]:
+    """Title, entries and sketch: of all, then of each group."""
+    if isinstance(total, CurveSketch):
+        yield name, {"file": name}, total
+        return
+    yield name, {"file": name, "group": None}, total.total()
+    for group, sketch in total.items():
+        yield f"{name}, {group}", {"file": name, "group": group}, sketch
+
+
+def _print(
+    out: Path, total: Sketch, levels: dict[str, tuple[float, ...]], as_json: bool, quiet: bool
+) -> None:
+    if as_json:
+        entries = [_entry(named, s, levels) for _, named, s in _named(str(out), total)]
+        print(to_json({"files": entries}))
+    elif not quiet:
+        _table(out, total, levels)
+
+
+def _entry(named: dict[str, Any], s: CurveSketch, levels: dict[str, Any]) -> dict[str, Any]:
+    """As `recuse evaluate --json` prints a file."""
+    classes = s.about.get("classes")
+    return {
+        **named,
+        "n": s.n,
+        "classes": None if classes is None else int(classes),
+        "accuracy": 1 - s.mean_loss().value,
+        "scores": {s.about.get("score", "confidence"): s.to_dict(**levels)},
+    }
+
+
+def _table(out: Path, total: Sketch, levels: dict[str, tuple[float, ...]]) -> None:
+    header = (
+        *("n", "accuracy", "AURC", "from", "to", "AUGRC"),
+        *(f"cov@{100 * r:g}%" for r in levels["risks"]),
+        *(f"risk@{100 * c:g}%" for c in levels["coverages"]),
+    )
+    rows = [(title, *_cells(s, levels)) for title, _, s in _named(str(out), total)]
+    show.table(("sketch", *header), rows)
+    show.say("AURC and AUGRC x 1000, AURC within the interval; cov@ and risk@ in percent.")
+
+
+def _cells(s: CurveSketch, levels: dict[str, tuple[float, ...]]) -> Iterator[str]:
+    area: Certified = s.aurc()
+    yield f"{s.n:,}"
+    yield show.percent(1 - s.mean_loss().value, 2)
+    yield from (show.milli(x, 4) for x in (area.value, area.low, area.high))
+    yield show.milli(s.augrc().value, 4)
+    yield from (f"{100 * s.coverage_at_risk(r).value:.1f}" for r in levels["risks"])
+    yield from (f"{100 * s.risk_at_coverage(c).value:.2f}" for c in levels["coverages"])

@@ -1,0 +1,94 @@
+"""The scores of `recuse.scores` in torch, on the device of the logits.
+
+r = rows of one chunk, each sorted so that column -1 is the maximum; K = classes.
+
+The same arithmetic path: logits in float64, each row in ascending order, the score rounded once
+to float32. Exponentials of another library may differ in the last bit of float64, which that
+rounding hides from all but about one confidence in 1e8.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from recuse._check import extra
+from recuse.scores import Score
+
+torch = extra("torch", "torch", "recuse.integrations")
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHUNK = 1 << 22  # logits: bounds the memory of the float64 copy
+
+
+def confidence(score: Score, rows: Tensor) -> Tensor:
+    """Confidence of every row (n, K) of logits; NaN where they are malformed."""
+    parts = rows.split(max(1, CHUNK // rows.shape[1]))
+    score_rows = SCORES[score.name]
+    found = [score_rows(z.double().sort(dim=1).values, **score.params).float() for z in parts]
+    return torch.cat(found).masked_fill(~rows.amax(dim=1).isfinite(), math.nan)
+
+
+def _msp(z: Tensor) -> Tensor:
+    rest, second = z[:, :-1], z[:, -2:-1]
+    gap = torch.where(second.isneginf(), 0.0, rest - second)
+    return z[:, -1] - second[:, 0] - gap.exp().sum(1).log()
+
+
+def _max_logit(z: Tensor, center: bool = False) -> Tensor:
+    return (_centered(z) if center else z)[:, -1]
+
+
+def _margin(z: Tensor) -> Tensor:
+    return z[:, -1] - z[:, -2]
+
+
+def _entropy(z: Tensor) -> Tensor:
+    gap, odds, total = _others(z)
+    weighted = torch.where(odds > 0, odds * gap, 0.0).sum(1)
+    return weighted / (1 + total) - total.log1p()
+
+
+def _gini(z: Tensor) -> Tensor:
+    _, odds, total = _others(z)
+    return (odds.square().sum(1) - total * (2 + total)) / (1 + total).square()
+
+
+def _energy(z: Tensor, temperature: float = 1.0) -> Tensor:
+    scaled = z / temperature
+    return temperature * (scaled[:, -1] + _others(scaled)[2].log1p())
+
+
+def _logit_norm(z: Tensor, p: float = 4, center: bool = True) -> Tensor:
+    v = _centered(z) if center else z
+    others = v[:, :-1].abs()
+    scale = others.amax(1)
+    others = others / torch.where(scale == 0, 1.0, scale)[:, None]
+    norm = 1.0 if p == math.inf else others.pow(p).sum(1).pow(1 / p)
+    infimum = -1.0 if p == math.inf else -((z.shape[1] - 1.0) ** (-1 / p))
+    return torch.where(z[:, 0] == z[:, -1], infimum, v[:, -1] / scale / norm)
+
+
+def _centered(z: Tensor) -> Tensor:
+    v = z - z[:, -1:]
+    return v - v.mean(dim=1, keepdim=True)
+
+
+def _others(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    gap = z[:, :-1] - z[:, -1:]
+    odds = gap.exp()
+    return gap, odds, odds.sum(1)
+
+
+SCORES: dict[str, Callable[..., Tensor]] = {
+    "msp": _msp,
+    "max_logit": _max_logit,
+    "margin": _margin,
+    "entropy": _entropy,
+    "gini": _gini,
+    "energy": _energy,
+    "logit_norm": _logit_norm,
+}

@@ -1,0 +1,68 @@
+"""Dask: shards are scored where they lie, and their sketches merged as a tree.
+
+Only sketches travel. A task that is lost with its worker runs again elsewhere: tasks make new
+sketches and change none, and sums of integers do not depend on their order, so that the result
+is that of one process, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from recuse._check import InputError, extra
+from recuse.scores import Score
+from recuse.shards import Plan, Shard, Sketch, merge
+
+MERGED_AT_ONCE = 8
+RETRIES = 2  # of a shard whose task fails, on top of Dask's own for a worker that dies
+
+
+def sketch(
+    shards: Sequence[Shard],
+    score: Score | Plan = Plan(),  # noqa: B008  frozen
+    *,
+    client: Any,
+    progress: bool = False,
+) -> Sketch:
+    """The sketch of all shards, made on the workers of a cluster.
+
+    Args:
+        shards: Paths that every worker can read.
+        score: A score, or a `shards.Plan` with the options of `recuse sketch`.
+        client: A `distributed.Client`, or the address of a scheduler.
+        progress: Show a bar on stderr.
+
+    Raises:
+        InputError: No shards, what is wrong with one of them, or workers that die of it.
+    """
+    distributed = extra("distributed", "dask", "sketching on a cluster")
+    if not shards:
+        raise InputError("expected at least one shard, got none")
+    if isinstance(client, str):
+        with distributed.Client(client, set_as_default=False) as connected:
+            return sketch(shards, score, client=connected, progress=progress)
+    plan = score if isinstance(score, Plan) else Plan(score)
+    options = {"pure": False, "retries": RETRIES}
+    level = client.map(plan.sketch, [str(s) for s in shards], **options)
+    done = level
+    while len(level) > 1:
+        several = [level[i : i + MERGED_AT_ONCE] for i in range(0, len(level), MERGED_AT_ONCE)]
+        level = [client.submit(merge, some, **options) for some in several]
+    if progress:
+        _follow(distributed.as_completed(done, loop=client.loop), len(done))
+    try:
+        return level[0].result()
+    except distributed.scheduler.KilledWorker as error:
+        raise InputError(f"every worker that took a shard died ({error.task})") from error
+    finally:
+        client.cancel(done)
+
+
+def _follow(finished: Iterable[Any], total: int) -> None:
+    """A bar of the shards that are done."""
+    from rich.console import Console
+    from rich.progress import track
+
+    for _ in track(finished, "shards", total, console=Console(stderr=True)):
+        pass

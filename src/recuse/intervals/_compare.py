@@ -1,0 +1,219 @@
+"""Two scores, or two models, on the same examples; several, with Holm's correction.
+
+n = examples, m = comparisons.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recuse._check import InputError, check_confidence, check_loss
+from recuse.intervals._bootstrap import REPLICATES, Bootstrap, resampled, units
+from recuse.intervals._interval import LEVEL, quantile
+from recuse.intervals._measures import AURC, Measure
+from recuse.intervals._variance import effective_errors, variance_of_mean
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A measure of a minus that of b on the same examples; of an area, negative favours a."""
+
+    difference: float
+    standard_error: float
+    low: float  # 95 % interval
+    high: float
+    p_value: float  # two-sided; NaN where a difference has no standard error
+
+
+@dataclass(frozen=True)
+class NamedComparison:
+    """One row of `Comparisons`."""
+
+    name: str
+    value: float
+    comparison: Comparison  # with the baseline
+    p_adjusted: float  # by Holm, over all rows
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Several against one baseline."""
+
+    measure: str
+    baseline: str
+    value: float  # of the baseline
+    rows: tuple[NamedComparison, ...]
+
+    def __str__(self) -> str:
+        head = f"{'':16}{self.measure:>10}{'difference':>12}  {'95 % interval':<20}{'p (Holm)':>9}"
+        lines = [head, f"{self.baseline:16}{self.value:10.4g}"]
+        for row in self.rows:
+            d = row.comparison
+            between = f"[{d.low:.3g}, {d.high:.3g}]"
+            lines.append(
+                f"{row.name:16}{row.value:10.4g}{d.difference:12.3g}  {between:<20}"
+                f"{row.p_adjusted:9.2g}"
+            )
+        return "\n".join(lines)
+
+
+def compare(
+    confidence_a: ArrayLike,
+    loss_a: ArrayLike,
+    confidence_b: ArrayLike,
+    loss_b: ArrayLike,
+    measure: Measure = AURC,
+    *,
+    groups: ArrayLike | None = None,
+) -> Comparison:
+    """Paired comparison of two scores, or of two models, whose losses may differ.
+
+    Args:
+        confidence_a: Shape (n,).
+        loss_a: Shape (n,).
+        confidence_b: Shape (n,), of the same examples in the same order.
+        loss_b: Shape (n,).
+        measure: As in `interval`.
+        groups: Shape (n,): rows that are not independent of each other.
+
+    Raises:
+        InputError: Malformed input, or fewer than two groups.
+
+    >>> better = compare([0.9, 0.8, 0.1, 0.2], [0, 0, 1, 0], [0.1, 0.8, 0.9, 0.2], [0, 0, 1, 0])
+    >>> better.difference < 0
+    True
+    """
+    from scipy.special import ndtr
+
+    difference = measure.value(confidence_a, loss_a) - measure.value(confidence_b, loss_b)
+    both = _paired_influence(confidence_a, loss_a, confidence_b, loss_b, measure)
+    se = math.sqrt(variance_of_mean(both, groups))
+    half = quantile(LEVEL) * se
+    if se > 0:
+        p_value = 2 * ndtr(-abs(difference) / se)
+    else:
+        p_value = 1.0 if difference == 0 and se == 0 else math.nan
+    return Comparison(difference, se, difference - half, difference + half, float(p_value))
+
+
+def bootstrap_difference(
+    confidence_a: ArrayLike,
+    loss_a: ArrayLike,
+    confidence_b: ArrayLike,
+    loss_b: ArrayLike,
+    measure: Measure = AURC,
+    *,
+    replicates: int = REPLICATES,
+    weights: str = "multinomial",
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+    threads: int = 1,
+) -> Bootstrap:
+    """`bootstrap` of what `compare` estimates: a and b see the same draws.
+
+    Args as there.
+
+    >>> a, b = [0.9, 0.8, 0.1, 0.2], [0.1, 0.8, 0.9, 0.2]
+    >>> bootstrap_difference(a, [0, 0, 1, 0], b, [0, 0, 1, 0], replicates=99).value < 0
+    True
+    """
+    both = _paired_influence(confidence_a, loss_a, confidence_b, loss_b, measure)
+    terms = [
+        *measure.terms(1, check_confidence(confidence_a), check_loss(loss_a, both.size)),
+        *measure.terms(-1, check_confidence(confidence_b), check_loss(loss_b, both.size)),
+    ]
+    drawn = resampled(
+        terms,
+        measure,
+        units(terms, groups),
+        replicates=replicates,
+        weights=weights,
+        seed=seed,
+        threads=threads,
+    )
+    value = measure.value(confidence_a, loss_a) - measure.value(confidence_b, loss_b)
+    errors = min(effective_errors(terms[i][2], groups) for i in (0, -1))
+    return Bootstrap(measure, value, drawn, both.size, errors, lambda: both, groups)
+
+
+def compare_all(
+    candidates: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    baseline: str,
+    measure: Measure = AURC,
+    groups: ArrayLike | None = None,
+) -> Comparisons:
+    """Compare each candidate with the baseline; p-values are corrected by `holm`.
+
+    Args:
+        candidates: Name -> (confidence, loss), all on the same examples in the same order.
+        baseline: One of the names.
+        measure: As in `interval`.
+        groups: Shape (n,): rows that are not independent of each other.
+
+    Raises:
+        InputError: No such baseline, no other candidate, or malformed input.
+
+    >>> loss = [0, 0, 1, 0]
+    >>> found = compare_all(
+    ...     {"msp": ([0.9, 0.8, 0.7, 0.2], loss), "norm": ([0.9, 0.8, 0.1, 0.2], loss)},
+    ...     baseline="msp",
+    ... )
+    >>> [(row.name, round(row.comparison.difference, 3)) for row in found.rows]
+    [('norm', -0.083)]
+    """
+    if baseline not in candidates or len(candidates) < 2:
+        names = ", ".join(map(repr, candidates))
+        raise InputError(f"expected baseline {baseline!r} and others to compare, got {names}")
+    against = candidates[baseline]
+    others = {name: pair for name, pair in candidates.items() if name != baseline}
+    found = [compare(*pair, *against, measure, groups=groups) for pair in others.values()]
+    adjusted = holm([d.p_value for d in found])
+    rows = tuple(
+        NamedComparison(name, measure.value(*pair), d, float(p))
+        for (name, pair), d, p in zip(others.items(), found, adjusted)
+    )
+    return Comparisons(measure.name, baseline, measure.value(*against), rows)
+
+
+def holm(p_values: ArrayLike) -> Float[Array, " m"]:
+    r"""P-values corrected so that any false rejection among m has at most the level's probability.
+
+    $\max_{j \le i} \min(1, (m - j + 1)\,p_{(j)})$ for the i-th smallest; whatever their
+    dependence. NaN stays NaN and counts among the m.
+
+    References:
+        Holm, Scandinavian Journal of Statistics 1979.
+
+    >>> holm([0.01, 0.04, 0.03])
+    array([0.03, 0.06, 0.06])
+    """
+    p = np.asarray(p_values, np.float64)
+    bad = (p < 0) | (p > 1)
+    if p.ndim != 1 or bad.any():
+        raise InputError(f"expected `p_values` of shape (m,) in [0, 1], got {p_values}")
+    order = np.argsort(p)  # NaN last
+    steps = np.minimum(1, (p.size - np.arange(p.size)) * p[order])
+    out = np.empty(p.size)
+    out[order] = np.maximum.accumulate(steps)
+    return out
+
+
+def _paired_influence(
+    confidence_a: Any, loss_a: Any, confidence_b: Any, loss_b: Any, measure: Measure
+) -> Float[Array, " n"]:
+    a = measure.influence(confidence_a, loss_a)
+    b = measure.influence(confidence_b, loss_b)
+    if a.shape != b.shape:
+        raise InputError(f"expected the same examples in a and b, got {a.size} and {b.size}")
+    return a - b

@@ -1,0 +1,166 @@
+"""How much each example moves a measure, times n, when it gains weight.
+
+n = examples, k = distinct confidences. Influences have mean zero; their variance over n is that
+of the measure. Tied examples share the means of what depends on the rank. All are returned in
+the order of the input.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from recuse._check import check_confidence, check_fraction, check_loss
+from recuse.curves import harmonic
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+WINDOW = 0.8  # the risk near a threshold is that of n^0.8 neighbours
+
+
+class Sorted(NamedTuple):
+    """Examples by descending confidence, then ascending loss."""
+
+    order: Int[Array, " n"]
+    loss: Float[Array, " n"]
+    start: Int[Array, " k"]  # of each tie
+    count: Int[Array, " k"]
+
+    def tied(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """The mean of each tie, at each of its rows."""
+        return np.repeat(np.add.reduceat(x, self.start) / self.count, self.count)
+
+    def unsort(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """In the order of the input."""
+        out = np.empty(x.size)
+        out[self.order] = x
+        return out
+
+
+def by_confidence(confidence: ArrayLike, loss: ArrayLike) -> Sorted:
+    """Sort and find the ties; no result depends on the order of the input, to the last bit."""
+    c = check_confidence(confidence)
+    l = check_loss(loss, c.size)
+    order = np.argsort(c)[::-1]
+    new = np.r_[True, c[order][1:] != c[order][:-1]]
+    if not new.all():
+        order = order[np.lexsort((l[order], np.cumsum(new)))]
+    start = np.flatnonzero(new)
+    return Sorted(order, l[order], start, np.diff(np.r_[start, c.size]))
+
+
+def influence(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
+    r"""Influence of every example on AURC.
+
+    With examples sorted by descending confidence and $w_i = \sum_{j \ge i} 1/j$:
+    $\ell_i w_i - \sum_{j \ge i} \ell_j / j + \bar\ell - \overline{\ell w}$, where tied
+    examples share the mean of $w$ and of the sum over their group.
+
+    >>> influence([0.9, 0.8, 0.7], [0, 1, 0]).round(3)
+    array([-0.444,  0.389,  0.056])
+    """
+    s = by_confidence(confidence, loss)
+    l, n = s.loss, s.loss.size
+    h = harmonic(n)
+    weight = s.tied(h[n] - h[:n])
+    tail = s.tied(np.cumsum((s.tied(l) / np.arange(1, n + 1))[::-1])[::-1])
+    return s.unsort(l * weight - tail + l.mean() - (l * weight).mean())
+
+
+def influence_e_aurc(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
+    r"""Influence of every example on E-AURC: on AURC, less that on the AURC of the best order.
+
+    For 0-1 losses with mean e the latter is $-\ln(1 - e)(\ell_i - e)$, up to terms of order 1/n.
+
+    >>> influence_e_aurc([0.9, 0.8, 0.7], [0, 0, 1])  # in the best order already
+    array([0., 0., 0.])
+    """
+    l = check_loss(loss, check_confidence(confidence).size)
+    return influence(confidence, l) - influence(-l, l)
+
+
+def influence_augrc(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
+    r"""Influence of every example on AUGRC.
+
+    $\ell_i\,P(c \le c_i) + E[\ell\,1\{c \ge c_i\}] - 2\,\mathrm{AUGRC}$: AUGRC is the mean over
+    pairs of the loss of one, where the other is not more certain; ties count half.
+
+    >>> influence_augrc([0.9, 0.8, 0.7], [0, 1, 0]).round(3)
+    array([-0.333,  0.333,  0.   ])
+    """
+    s = by_confidence(confidence, loss)
+    n = s.loss.size
+    below = s.tied(np.arange(n, 0, -1) - 0.5) / n
+    mean = s.tied(s.loss)
+    above = s.tied(np.cumsum(mean) - mean / 2) / n
+    own = s.loss * below
+    return s.unsort(own + above - own.mean() - above.mean())
+
+
+def influence_risk_at_coverage(
+    confidence: ArrayLike, loss: ArrayLike, coverage: float
+) -> Float[Array, " n"]:
+    r"""Influence of every example on the risk R of the most confident fraction c.
+
+    $[1\{c_i \ge t\}(\ell_i - m) - c\,(R - m)] / c$: with more weight on an accepted example the
+    threshold t rises, and what falls out has the risk m near t. If a tie at t is so large that t
+    does not move, $1\{c_i \ge t\}(\ell_i - R) / c$.
+
+    >>> influence_risk_at_coverage([0.9, 0.8, 0.8, 0.6], [0, 1, 0, 0], 0.5).round(3)
+    array([-0.444,  0.889, -0.444,  0.   ])
+    """
+    s = by_confidence(confidence, loss)
+    n = s.loss.size
+    c = check_fraction(coverage, "coverage", one=True)
+    end = s.start + s.count
+    at = int(np.argmax(end / n >= c))
+    k = int(end[at])
+    risk = s.loss[:k].sum() / k
+    moves = s.count[at] <= 2 * math.sqrt(n * c * (1 - c))
+    m = local_risk(s, k) if moves else risk
+    return s.unsort(_at_threshold(s, k, risk, m) * n / k)
+
+
+def influence_coverage_at_risk(
+    confidence: ArrayLike, loss: ArrayLike, risk: float
+) -> Float[Array, " n"]:
+    r"""Influence of every example on the largest coverage C whose risk is <= r.
+
+    $-[1\{c_i \ge t\}(\ell_i - m) - C\,(r - m)] / (m - r)$: the steeper the risk m near the
+    threshold, the less the coverage moves. NaN where m <= r, since the risk does not cross r
+    there, and where the coverage is 0 or 1.
+
+    >>> influence_coverage_at_risk([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 1], 0.25)
+    array([ 1.,  1., -1., -1.])
+    """
+    s = by_confidence(confidence, loss)
+    r = check_fraction(risk, "risk", zero=True, one=True)
+    k = accepted_at_risk(s, r)
+    m = local_risk(s, k)
+    if not 0 < k < s.loss.size or m <= r:
+        return np.full(s.loss.size, math.nan)
+    return s.unsort(-_at_threshold(s, k, s.loss[:k].sum() / k, m) / (m - r))
+
+
+def _at_threshold(s: Sorted, k: int, risk: float, m: float) -> Float[Array, " n"]:
+    n = s.loss.size
+    return np.where(np.arange(n) < k, s.loss - m, 0.0) - k / n * (risk - m)
+
+
+def accepted_at_risk(s: Sorted, risk: float) -> int:
+    """The largest k that a threshold accepts with a risk <= `risk`; 0 if there is none."""
+    end = s.start + s.count
+    reached = np.flatnonzero(np.add.reduceat(s.loss, s.start).cumsum() / end <= risk)
+    return int(end[reached[-1]]) if reached.size else 0
+
+
+def local_risk(s: Sorted, k: int) -> float:
+    """Mean loss of the n^0.8 examples around rank k, ties whole."""
+    n = s.loss.size
+    half = math.ceil(n**WINDOW / 2)
+    return float(s.tied(s.loss)[max(0, k - half) : k + half].mean())

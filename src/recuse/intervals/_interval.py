@@ -1,0 +1,238 @@
+"""Intervals without resampling.
+
+n = examples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recuse._check import check_confidence, check_fraction, check_groups, check_loss
+from recuse.intervals._influence import Sorted, accepted_at_risk, by_confidence, local_risk
+from recuse.intervals._measures import AURC, Measure, standard_error
+from recuse.intervals._variance import effective_errors
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+ROUNDING = 1e-12  # of sums in float64, relative
+LEVEL = 0.95  # of every interval that is shown
+FEW_ERRORS = 20  # below, 95 % intervals were measured to hold less often: docs/intervals.md
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A measure with its uncertainty; a bound that the data do not give is NaN."""
+
+    measure: str
+    low: float
+    value: float
+    high: float
+    standard_error: float
+    level: float  # how often the interval is to hold the truth
+    n: int
+    errors: float  # effective number: that of the errors, if these are independent
+    warning: str | None  # why not to rely on the level
+
+    def __str__(self) -> str:
+        note = f" ({self.warning})" if self.warning else ""
+        return f"{self.measure} {self.value:.4g} [{self.low:.4g}, {self.high:.4g}]{note}"
+
+
+def interval(
+    confidence: ArrayLike,
+    loss: ArrayLike,
+    measure: Measure = AURC,
+    *,
+    level: float = LEVEL,
+    groups: ArrayLike | None = None,
+) -> Interval:
+    """Interval of a measure from its influences.
+
+    For areas symmetric on the log scale, where they are closest to normal. For
+    `risk_at(coverage)` that of a proportion, with as many examples as explain the standard
+    error, if no loss exceeds 1. For `coverage_at(risk)` the coverages at which the risk is not
+    significantly different from the level. How often these intervals hold the truth was
+    measured: docs/intervals.md.
+
+    Args:
+        confidence: Shape (n,).
+        loss: Shape (n,).
+        measure: `AURC`, `AUGRC`, `E_AURC`, `risk_at(coverage)` or `coverage_at(risk)`.
+        level: How often the interval is to hold the truth.
+        groups: Shape (n,): rows that are not independent of each other.
+
+    Raises:
+        InputError: Malformed input, or fewer than two groups.
+
+    >>> print(interval(range(100), [1] * 10 + [0] * 90))
+    aurc 0.005674 [0.001905, 0.0169] (10 errors: with fewer than 20, 95 % is not reached)
+    """
+    level = check_fraction(level, "level")
+    l = check_loss(loss, check_confidence(confidence).size)
+    value = measure.value(confidence, loss)
+    error = standard_error(confidence, loss, measure, groups=groups)
+    if measure.kernel == "coverage_at_risk":
+        low, high = coverages_of_risk(confidence, loss, measure.level, quantile(level), groups)
+    elif measure.kernel == "risk_at_coverage" and l.max() <= 1:
+        accepted = _independent_accepted(confidence, l, measure.level, groups)
+        low, high = clopper_pearson(value, error, accepted, level)
+    else:
+        low, high = on_log_scale(value, error, quantile(level))
+    few = 0 if "_at_" in measure.kernel else FEW_ERRORS  # the points hold theirs anyway
+    errors = effective_errors(l, groups)
+    return described(measure, (low, value, high), error, level, l.size, errors, few=few)
+
+
+def quantile(level: float) -> float:
+    """Of a normal, two-sided."""
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + level) / 2))
+
+
+def on_log_scale(value: float, error: float, z: float) -> tuple[float, float]:
+    """Symmetric for the logarithm; without a standard error there is no interval.
+
+    >>> low, high = on_log_scale(0.1, 0.05, 2.0)
+    >>> round(low * high, 9)
+    0.01
+    """
+    if not (value > 0 and moves(value, error)):
+        return math.nan, math.nan
+    factor = math.exp(z * error / value)
+    return value / factor, value * factor
+
+
+def moves(value: float, error: float) -> bool:
+    """Whether a standard error is more than rounding.
+
+    >>> moves(1.0, 1e-17), moves(1e-12, 1e-12)
+    (False, True)
+    """
+    return error > max(ROUNDING * value, ROUNDING**1.25)
+
+
+def clopper_pearson(risk: float, error: float, accepted: int, level: float) -> tuple[float, float]:
+    """The exact interval for a proportion, of as many examples as explain the standard error.
+
+    With no error they are all the accepted, and the upper bound is near 4 over their number.
+
+    References:
+        Clopper & Pearson, Biometrika 1934; Korn & Graubard, Survey Methodology 1998 (with an
+        effective number of examples).
+
+    >>> low, high = clopper_pearson(0.0, 0.0, accepted=100, level=0.95)
+    >>> round(low, 3), round(high, 3)
+    (0.0, 0.036)
+    """
+    from scipy.special import betaincinv
+
+    n = risk * (1 - risk) / error**2 if error > 0 and 0 < risk < 1 else accepted
+    tail, wrong, right = (1 - level) / 2, n * risk, n * (1 - risk)
+    low = float(betaincinv(wrong, right + 1, tail)) if wrong > 0 else 0.0
+    high = float(betaincinv(wrong + 1, right, 1 - tail)) if right > 0 else 1.0
+    return low, high
+
+
+def _independent_accepted(
+    confidence: ArrayLike, loss: ArrayLike, coverage: float, groups: ArrayLike | None
+) -> int:
+    s = by_confidence(confidence, loss)
+    end = s.start + s.count
+    k = int(end[np.argmax(end / s.loss.size >= coverage)])
+    return k if groups is None else np.unique(check_groups(groups, s.loss.size)[s.order[:k]]).size
+
+
+def coverages_of_risk(
+    confidence: ArrayLike, loss: ArrayLike, risk: float, z: float, groups: ArrayLike | None = None
+) -> tuple[float, float]:
+    r"""The coverages around `coverage_at_risk` at which the risk may be `risk`.
+
+    Down to the last coverage where $\sum_{accepted} (\ell_i - r)$ is below -z of its standard
+    errors, and up to the first where it is above z; else 0 and 1. The standard error is that of
+    the influences on the risk at this coverage, or what it would be if the risk were r, whichever
+    is larger. No slope of the curve is divided by.
+
+    References:
+        Brookmeyer & Crowley, Biometrics 1982 (an interval for the median, by tests).
+    """
+    s = by_confidence(confidence, loss)
+    n, end = s.loss.size, s.start + s.count
+    k = accepted_at_risk(s, risk)
+    excess = np.cumsum(s.loss - risk)[end - 1]
+    variance = _variance_of_excess(s, risk, local_risk(s, k), groups)
+    bound = z * np.sqrt(np.maximum(variance, _variance_at_risk(s, risk)))[end - 1]
+    below = end[(excess < -bound) & (end <= k)]
+    above = end[(excess > bound) & (end > k)]
+    return (below[-1] / n if below.size else 0.0), (above[0] / n if above.size else 1.0)
+
+
+def _variance_at_risk(s: Sorted, risk: float) -> Float[Array, " n"]:
+    """Of sums of k losses with mean `risk` and the ratio of squares to losses seen here."""
+    ratio = np.sum(s.loss**2) / s.loss.sum() if s.loss.any() else 1.0
+    return np.arange(1, s.loss.size + 1) * max(0.0, risk * (ratio - risk))
+
+
+def _variance_of_excess(
+    s: Sorted, risk: float, m: float, groups: ArrayLike | None
+) -> Float[Array, " n"]:
+    """After each rank k, the sum over groups of (sum of accepted (l - m) + n_g k/n (m - r))^2."""
+    n, x = s.loss.size, s.loss - m
+    slope = np.arange(1, n + 1) / n * (m - risk)
+    if groups is None:
+        own, size, g = np.cumsum(x**2), np.ones(n), n
+    else:
+        code = check_groups(groups, n)[s.order]
+        size = np.bincount(code)[code].astype(np.float64)
+        by_group = np.lexsort((np.arange(n), code))
+        first = np.flatnonzero(np.diff(code[by_group], prepend=-1))
+        before = np.cumsum(x[by_group]) - x[by_group]
+        before -= np.repeat(before[first], np.diff(np.r_[first, n]))
+        step = np.empty(n)
+        step[by_group] = x[by_group] ** 2 + 2 * x[by_group] * before
+        own, g = np.cumsum(step), first.size
+    squares = own + 2 * slope * np.cumsum(size * x) + slope**2 * size.sum()
+    return np.maximum(squares, 0) * g / max(g - 1, 1)
+
+
+def described(
+    measure: Measure,
+    bounds: tuple[float, float, float],
+    error: float,
+    level: float,
+    n: int,
+    errors: float,
+    *,
+    few: int = FEW_ERRORS,
+) -> Interval:
+    """With a warning where there is no bound, or too few errors to rely on the level."""
+    warning = _warning(measure, bounds, error, level, errors, few)
+    return Interval(measure.name, *bounds, error, level, n, errors, warning)
+
+
+def _warning(
+    measure: Measure,
+    bounds: tuple[float, float, float],
+    error: float,
+    level: float,
+    errors: float,
+    few: int,
+) -> str | None:
+    low, value, _ = bounds
+    if math.isnan(low):
+        return "no errors: no bound" if errors == 0 else "no example moves it: no bound"
+    if measure.kernel == "coverage_at_risk" and value in (0, 1):
+        return f"{'all predictions' if value else 'no threshold'} at this risk: no standard error"
+    if math.isnan(error):
+        return "the risk does not rise at the threshold: no standard error"
+    if errors < few:
+        count = f"{errors:.3g} error{'s' * (errors != 1)}"
+        return f"{count}: with fewer than {few}, {100 * level:.3g} % is not reached"
+    return None

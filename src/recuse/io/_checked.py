@@ -1,0 +1,139 @@
+"""What the arrays of a logits file must be: first their shapes, then the values of each part.
+
+n = rows, K = classes, L = labels of a multi-label file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from recuse import scores
+from recuse._check import (
+    InputError,
+    check_labels,
+    check_labels_form,
+    check_logits,
+    check_logits_form,
+    first,
+)
+from recuse.io._rows import LogitsFile
+
+if TYPE_CHECKING:
+    from numpy import ndarray as Array
+
+KINDS = ("logits", "binary", "probs")
+MULTILABEL = "multilabel"
+
+
+class Form(NamedTuple):
+    """Shape and dtype of an array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+@contextmanager
+def naming(name: str) -> Generator[None]:
+    """Put the name of the file before what is wrong with it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def check_kind(kind: str) -> str:
+    """One of `KINDS`, or multi-label."""
+    if kind not in (*KINDS, MULTILABEL):
+        raise InputError(f"expected `kind` among {', '.join((*KINDS, MULTILABEL))}, got {kind!r}")
+    return kind
+
+
+def check_names(names: Array, n: int, where: str) -> Array:
+    """Groups or ids: integers or strings of shape (n,); bytes become strings."""
+    _check_names_form(Form(names.shape, names.dtype), n, where)
+    return np.char.decode(names, "utf-8", "replace") if names.dtype.kind == "S" else names
+
+
+def check_forms(forms: Mapping[str, Form], kind: str) -> tuple[int, ...]:
+    """The shape (n, K, ...) of the logits of a file whose arrays have these forms."""
+    stored = forms["logits"]
+    if 0 in stored.shape:
+        raise InputError(f"expected at least one row of `logits`, got shape {stored.shape}")
+    shape = _logits_shape(stored, kind)
+    if "labels" in forms:
+        labels = forms["labels"]
+        dtype = integer(labels.dtype) if kind == MULTILABEL else labels.dtype
+        if kind != MULTILABEL and labels.shape == shape and dtype.kind in "biuf":
+            raise InputError(
+                f"expected `labels` of shape {shape[:1]}, one class a row, got {labels.shape}; "
+                "several labels a row are for evaluate --multilabel"
+            )
+        check_labels_form(labels.shape, dtype, shape)
+    for key in ("groups", "ids"):
+        if key in forms:
+            _check_names_form(forms[key], shape[0], f"`{key}`")
+    return shape
+
+
+def check_values(
+    fields: Mapping[str, Array], kind: str, name: str, ignore_index: int | None
+) -> LogitsFile:
+    """The rows of a file, or of a part of it."""
+    z = _check_logits(fields["logits"], kind)
+    labels = fields.get("labels")
+    if labels is not None:
+        labels = _check_labels(labels, z, ignore_index)
+    groups, ids = (
+        None if key not in fields else check_names(fields[key], len(z), f"`{key}`")
+        for key in ("groups", "ids")
+    )
+    return LogitsFile(z, labels, groups, ids, name, ignore_index)
+
+
+def integer(dtype: np.dtype) -> np.dtype:
+    """Booleans as bytes, which is how labels of 0 and 1 are handed out."""
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype
+
+
+def _logits_shape(stored: Form, kind: str) -> tuple[int, ...]:
+    shape, dtype = stored
+    if kind == "binary" and (len(shape) == 0 or (len(shape) > 1 and shape[1] != 1)):
+        scores.from_binary(np.broadcast_to(np.float32(0), shape))  # its message, and no memory
+    if kind == MULTILABEL and len(shape) != 2:
+        raise InputError(f"expected multi-label `logits` of shape (n, L), got {shape}")
+    several = {"binary": (*shape[:1], 2, *shape[2:]), MULTILABEL: (*shape[:1], 2, *shape[1:])}
+    shape = several.get(kind, shape)
+    check_logits_form(shape, dtype)
+    return shape
+
+
+def _check_logits(z: Array, kind: str) -> Array:
+    """Logits (n, K, ...) of what the file holds."""
+    if kind == "probs":
+        return scores.from_probs(z)
+    z = z[:, None] if kind == MULTILABEL else z
+    z = check_logits(scores.from_binary(z) if kind in ("binary", MULTILABEL) else z)
+    infinite = np.isneginf(z.astype(np.float32) if z.dtype.name == "bfloat16" else z)
+    if infinite.any():
+        rows = infinite.reshape(len(z), -1).any(axis=1)
+        raise InputError(f"expected finite `logits`, got -inf at {first(rows)}")
+    return z
+
+
+def _check_labels(labels: Array, z: Array, ignore_index: int | None) -> Array:
+    labels = labels.view(integer(labels.dtype))
+    if ignore_index is None:
+        return check_labels(labels, z)
+    check_labels(np.where(labels == ignore_index, 0, labels), z)
+    return labels
+
+
+def _check_names_form(form: Form, n: int, where: str) -> None:
+    if form.shape != (n,):
+        raise InputError(f"expected {where} of shape ({n},), got {form.shape}")
+    if form.dtype.kind not in "iuUS":
+        raise InputError(f"expected {where} of an integer or string dtype, got {form.dtype}")

@@ -1,0 +1,178 @@
+"""Confidences without logits: a .csv or .parquet of `confidence` and `correct` (or `loss`).
+
+Further columns: `group` and `id`; any other is left alone. n = rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recuse._check import InputError, check_confidence, check_loss
+from recuse.io._checked import check_names, naming
+from recuse.io._parquet import column, names_of, opened
+from recuse.io._stores import reading
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from numpy import ndarray as Array
+
+WORDS = {"1": 1.0, "0": 0.0, "true": 1.0, "false": 0.0, "1.0": 1.0, "0.0": 0.0}
+OUTCOMES = ("correct", "loss")
+
+
+@dataclass(frozen=True, eq=False)
+class Confidences:
+    """What a table of confidences holds, checked."""
+
+    confidence: Float[Array, " n"]
+    loss: Float[Array, " n"]
+    groups: Array | None
+    ids: Array | None
+    name: str  # for messages
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    @property
+    def accuracy(self) -> float:
+        """1 minus the mean 0-1 loss; NaN for other losses."""
+        zero_one = np.isin(self.loss, (0, 1)).all()
+        return float(1 - self.loss.mean()) if zero_one else float("nan")
+
+
+def read_confidences(path: str | os.PathLike) -> Confidences:
+    """Read a table of confidences.
+
+    Args:
+        path: A .csv or .parquet with the columns `confidence`, larger is more certain, and
+            either `correct` (1 and 0, or true and false) or `loss` (>= 0); optionally `group`
+            and `id`.
+
+    Raises:
+        InputError: One line that names the file, the line or row, and what was expected.
+        MissingExtra: .parquet without pyarrow.
+    """
+    path = Path(path)
+    columns = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
+    with naming(str(path)):
+        confidence = check_confidence(columns["confidence"])
+        n = len(confidence)
+        loss = columns["loss"] if "loss" in columns else _wrong(columns["correct"])
+        groups, ids = (
+            check_names(columns[k], n, f"`{k}`") if k in columns else None for k in ("group", "id")
+        )
+        return Confidences(confidence, check_loss(loss, n), groups, ids, str(path))
+
+
+def holds_confidences(path: Path) -> bool:
+    """Whether a file is a table of confidences rather than of logits, by its columns."""
+    if path.suffix != ".parquet" or not path.is_file() or path.stat().st_size == 0:
+        return path.suffix == ".csv"
+    return "confidence" in (names := names_of(path)) and not {"logits", "logit_0"} & {*names}
+
+
+def _outcome(path: Path, names: Sequence[str]) -> str:
+    """The column that tells right from wrong; every column that is needed is there once."""
+    twice = [name for name in {*names} if names.count(name) > 1]
+    if twice:
+        raise InputError(f"{path}: expected columns that differ, got {sorted(twice)[0]!r} twice")
+    found = [name for name in OUTCOMES if name in names]
+    if "confidence" not in names or len(found) != 1:
+        raise InputError(
+            f"{path}: expected a column `confidence` and either `correct` or `loss`, "
+            f"got {', '.join(names) or 'none'}"
+        )
+    return found[0]
+
+
+def _read_parquet(path: Path) -> dict[str, Array]:
+    with reading(path), opened(path) as file:
+        names = file.schema_arrow.names
+        needed = ["confidence", _outcome(path, names), *({"group", "id"} & {*names})]
+        table = file.read(columns=needed)
+        return {name: column(table, name, f"{path}: `{name}`") for name in needed}
+
+
+def _read_csv(path: Path) -> dict[str, Array]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _parse(path, csv.reader(file, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as csv in UTF-8 ({error})") from error
+
+
+def _parse(path: Path, lines: Any) -> dict[str, Array]:
+    names = [name.strip() for name in next(lines, [])]
+    if not names:
+        raise InputError(f"{path}: expected a header and rows, got an empty file")
+    outcome = _outcome(path, names)
+    readers: dict[str, Callable] = {"confidence": _number, outcome: PARSERS[outcome]}
+    readers |= {name: str for name in ("group", "id") if name in names}
+    places = {name: names.index(name) for name in readers}
+    out: dict[str, list] = {name: [] for name in readers}
+    for cells in _rows(path, lines, len(names)):
+        for name, read in readers.items():
+            try:
+                out[name].append(read(cells[places[name]]))
+            except (ValueError, KeyError):
+                expected, got = EXPECTED[name], cells[places[name]]
+                raise InputError(
+                    f"{path}: line {lines.line_num}: expected `{name}` as {expected}, got {got!r}"
+                ) from None
+    if not out["confidence"]:
+        raise InputError(f"{path}: expected at least one row below the header, got none")
+    return {name: np.array(values) for name, values in out.items()}
+
+
+def _rows(path: Path, lines: Any, width: int) -> Iterator[list[str]]:
+    """Rows of the right number of cells; blank lines are passed over."""
+    for cells in lines:
+        if len(cells) == width:
+            yield cells
+        elif cells:
+            raise InputError(
+                f"{path}: line {lines.line_num}: expected {width} cells, got {len(cells)}"
+            )
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if value != value or "_" in text:
+        raise ValueError
+    return value
+
+
+def _loss(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
+def _correct(text: str) -> float:
+    return WORDS[text.strip().lower()]
+
+
+PARSERS: Mapping[str, Callable] = {"correct": _correct, "loss": _loss}
+EXPECTED = {
+    "confidence": "a number",
+    "correct": "1 or 0, true or false",
+    "loss": "a number >= 0",
+}
+
+
+def _wrong(correct: Array) -> Array:
+    """The 0-1 loss of booleans or of numbers 1 and 0."""
+    if correct.dtype.kind not in "biuf":
+        raise InputError(f"expected `correct` of 1 and 0, or true and false, got {correct.dtype}")
+    if not np.isin(correct, (0, 1)).all():
+        odd = correct[~np.isin(correct, (0, 1))][0]
+        raise InputError(f"expected `correct` of 1 and 0, or true and false, got {odd}")
+    return (correct == 0).astype(np.float64)

@@ -1,0 +1,256 @@
+"""`open_logits`: one file, or many that are one, a part at a time.
+
+n = rows, K = classes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from glob import escape, glob, has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recuse._check import InputError, rows_from
+from recuse._files import digest_of_parts
+from recuse.io._checked import Form, check_forms, check_kind, check_values, integer, naming
+from recuse.io._parquet import open_parquet
+from recuse.io._rows import FIELDS, LogitsFile
+from recuse.io._stores import (
+    FORMATS,
+    Store,
+    not_fields,
+    open_folder,
+    open_npz,
+    open_safetensors,
+)
+
+if TYPE_CHECKING:
+    from numpy import ndarray as Array
+
+OPENERS = {".safetensors": open_safetensors, ".npz": open_npz, ".parquet": open_parquet}
+CHUNK = 1 << 23  # bytes of logits in one part
+
+
+@dataclass(frozen=True, eq=False)
+class LogitsReader:
+    """Logits on disk: shape at once, rows as `chunks`, everything by `read`."""
+
+    name: str  # for messages
+    stores: tuple[Store, ...]  # the shards, in order
+    kind: str
+    ignore_index: int | None
+    shape: tuple[int, ...]  # (n, K, ...) of the logits as they are handed out
+
+    def __len__(self) -> int:
+        return self.n
+
+    @property
+    def n(self) -> int:
+        """Rows of all shards."""
+        return self.shape[0]
+
+    @property
+    def classes(self) -> int:
+        """K, 2 of a binary head and of each label of a multi-label file."""
+        return self.shape[1]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Which of logits, labels, groups and ids there are."""
+        return tuple(f for f in FIELDS if f in self.stores[0].forms)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the logits as they are stored."""
+        forms = [store.forms["logits"] for store in self.stores]
+        return sum(math.prod(f.shape) * f.dtype.itemsize for f in forms)
+
+    def chunks(self, rows: int | None = None) -> Iterator[LogitsFile]:
+        """Checked parts in order; each is of one shard, and named by it.
+
+        Args:
+            rows: How many at a time; by default 8 MB of logits.
+
+        Raises:
+            InputError: One line that names the file, the row, what was expected and what came.
+        """
+        for store in self.stores:
+            start, step = 0, rows or _rows_of(store.forms["logits"])
+            for block in store.blocks(step):
+                with naming(str(store.path)), rows_from(start):
+                    chunk = check_values(block, self.kind, str(store.path), self.ignore_index)
+                yield chunk
+                start += len(chunk)
+
+    def read(self) -> LogitsFile:
+        """All rows in memory."""
+        logits = np.empty(0)
+        rest: dict[str, list[Array]] = {f: [] for f in self.fields if f != "logits"}
+        start = 0
+        for chunk in self.chunks():
+            if start == 0:
+                alone = len(chunk) == self.n
+                logits = chunk.logits if alone else np.empty(self.shape, chunk.logits.dtype)
+            if logits is not chunk.logits:
+                logits[start : start + len(chunk)] = chunk.logits
+            for field, found in rest.items():
+                found.append(getattr(chunk, field))
+            start += len(chunk)
+        arrays: dict[str, Any] = {f: np.concatenate(found) for f, found in rest.items()}
+        return LogitsFile(logits, **arrays, name=self.name, ignore_index=self.ignore_index)
+
+    @cached_property
+    def digest(self) -> str:
+        """That of `read()`, in the memory of one chunk beside the labels."""
+        labels: list[Any] = []
+
+        def logits() -> Iterator[Array]:
+            for chunk in self.chunks():
+                labels.append(chunk.labels)
+                yield chunk.logits
+
+        stored = self.stores[0].forms
+        dtype = np.dtype(np.float64) if self.kind == "probs" else stored["logits"].dtype
+        arrays = [(dtype, self.shape, logits())]
+        if "labels" not in stored:
+            return digest_of_parts(*arrays)
+        shape = self.shape[:1] + self.shape[2:]
+        return digest_of_parts(*arrays, (integer(stored["labels"].dtype), shape, labels))
+
+
+def open_logits(
+    path: str | os.PathLike, *, kind: str = "logits", ignore_index: int | None = None
+) -> LogitsReader:
+    """Open a logits file of any size; shapes are checked now, values as they are read.
+
+    Args:
+        path: A .safetensors, .npz or .parquet file, a folder of logits.npy, labels.npy, ..., or
+            shards: a folder or a glob of these, in the order of their names.
+        kind: What `logits` holds: "logits"; "binary", a one-column head; "probs",
+            probabilities; or "multilabel", (n, L) with labels (n, L) of 0 and 1: each label
+            is a binary decision, and the logits are handed out as (n, 2, L). Never guessed.
+        ignore_index: The label of predictions without one (void pixels).
+
+    Raises:
+        InputError: One line that names the file, what was expected and what came.
+        MissingExtra: .parquet without pyarrow.
+
+    >>> import tempfile
+    >>> from recuse import write_logits
+    >>> path = f"{tempfile.mkdtemp()}/logits.npz"
+    >>> _ = write_logits(path, np.eye(5, 3), np.arange(5) % 3)
+    >>> [len(chunk) for chunk in open_logits(path).chunks(rows=2)]
+    [2, 2, 1]
+    """
+    check_kind(kind)
+    stores = tuple(_open(file) for file in shards(path))
+    shapes = [_check_store(store, kind) for store in stores]
+    for store, shape in zip(stores, shapes):
+        _check_alike(store, shape, stores[0], shapes[0])
+    whole = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+    return LogitsReader(str(path), stores, kind, ignore_index, whole)
+
+
+def read_logits(
+    path: str | os.PathLike, *, kind: str = "logits", ignore_index: int | None = None
+) -> LogitsFile:
+    """Read a logits file and check all of it.
+
+    Args:
+        path: As in `open_logits`, which reads in parts.
+        kind: What `logits` in the file holds: "logits"; "binary", a one-column head; or
+            "probs", probabilities. Never guessed.
+        ignore_index: The label of predictions without one (void pixels).
+
+    Raises:
+        InputError: One line that names the file, the row, what was expected and what came.
+        MissingExtra: .parquet without pyarrow.
+    """
+    return open_logits(path, kind=kind, ignore_index=ignore_index).read()
+
+
+def shards(path: str | os.PathLike) -> list[Path]:
+    """The files that a path stands for, in the order of their names.
+
+    Raises:
+        InputError: There are none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return [path] if any(path.glob("*.npy")) else _shards_in(path)
+    if not path.exists() and has_magic(str(path)):
+        found = sorted(Path(name) for name in glob(str(path)))
+        if not found:
+            raise InputError(f"{path}: no such files")
+        return found
+    return [path]
+
+
+def _shards_in(folder: Path) -> list[Path]:
+    pattern = str(Path(escape(str(folder))) / "*")  # without hidden files
+    files = sorted(Path(name) for name in glob(pattern) if Path(name).suffix in FORMATS)
+    if not files:
+        raise InputError(
+            f"{folder}: expected a folder of logits.npy or of shards ending in "
+            f"{', '.join(FORMATS)}, found neither"
+        )
+    return files
+
+
+def _open(path: Path) -> Store:
+    if path.is_dir():
+        if not any(path.glob("*.npy")):
+            raise InputError(f"{path}: expected a file or a folder of logits.npy, got a folder")
+        return open_folder(path)
+    if path.suffix not in OPENERS:
+        raise InputError(
+            f"{path}: expected a file ending in {' or '.join(FORMATS)}, or a folder of .npy"
+        )
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: expected a logits file, got an empty file")
+    return OPENERS[path.suffix](path)
+
+
+def _check_store(store: Store, kind: str) -> tuple[int, ...]:
+    """The shape (n, K, ...) of a shard; arrays that do not fit it are refused."""
+    forms = store.forms
+    if "logits" not in forms:
+        found = ", ".join(sorted(forms)) or "nothing"
+        raise InputError(f"{store.path}: expected an array `logits`, got {found}")
+    if unknown := sorted(set(forms) - set(FIELDS)):
+        raise InputError(f"{store.path}: {not_fields(unknown)}")
+    with naming(str(store.path)):
+        return check_forms(forms, kind)
+
+
+def _check_alike(
+    store: Store, shape: tuple[int, ...], other: Store, expected: tuple[int, ...]
+) -> None:
+    """Shards have the same arrays, of the same dtype and the same shape but for the rows."""
+    (forms, want), where = (store.forms, other.forms), f"{store.path}: expected shards alike"
+    if set(forms) != set(want):
+        odd = sorted(set(forms) ^ set(want))[0]
+        raise InputError(f"{where}, but only one of it and {other.path} has `{odd}`")
+    if shape[1:] != expected[1:]:
+        raise InputError(f"{where}, got logits {shape} and {expected} in {other.path}")
+    for field in FIELDS:
+        if field in forms and not _joins(forms[field].dtype, want[field].dtype):
+            dtypes = f"{forms[field].dtype} and {want[field].dtype} in {other.path}"
+            raise InputError(f"{where}, got `{field}` of {dtypes}")
+
+
+def _joins(a: np.dtype, b: np.dtype) -> bool:
+    return a == b or (a.kind in "US" and b.kind in "US")
+
+
+def _rows_of(form: Form) -> int:
+    """Rows of one chunk."""
+    return max(1, CHUNK // (math.prod(form.shape[1:]) * form.dtype.itemsize))

@@ -1,0 +1,111 @@
+"""`LogitsFile`: the rows of a file, or of a part of it, in memory.
+
+n = rows of the file, K = classes, N = predictions: n, or n * H * W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recuse._check import InputError, check_groups
+from recuse._files import digest
+
+if TYPE_CHECKING:
+    from numpy import ndarray as Array
+
+FIELDS = ("logits", "labels", "groups", "ids")
+
+
+@dataclass(frozen=True, eq=False)
+class LogitsFile:
+    """What one logits file holds, checked."""
+
+    logits: Array  # (n, K) or (n, K, H, W)
+    labels: Array | None = None  # (n,) or (n, H, W)
+    groups: Array | None = None  # (n,)
+    ids: Array | None = None  # (n,)
+    name: str = "`logits`"  # for messages
+    ignore_index: int | None = None  # the label of predictions that do not count
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of logits and labels."""
+        return digest(*(a for a in (self.logits, self.labels) if a is not None))
+
+    def rows(self, index: Array | slice) -> LogitsFile:
+        """The rows of an index or mask."""
+        picked = {f: None if (a := getattr(self, f)) is None else a[index] for f in FIELDS}
+        return replace(self, **picked)
+
+    def units(self) -> Array | None:
+        """What predictions that are not independent share (n,); None where all are independent.
+
+        The pixels of one image are not: where the file has no groups, each image is a unit,
+        named by its id or else by its content.
+        """
+        if self.groups is not None or self.logits.ndim == 2:
+            return self.groups
+        return self._contents() if self.ids is None else self.ids
+
+    def predictions(self) -> LogitsFile:
+        """One row a prediction: (N, K), labels (N,), `units` as groups, without the ignored."""
+        flat = self
+        if self.logits.ndim > 2:
+            pixels = self.logits[0, 0].size
+            z = np.moveaxis(self.logits, 1, -1).reshape(-1, self.logits.shape[1])
+            y = None if self.labels is None else self.labels.reshape(-1)
+            groups = np.repeat(self.units(), pixels)  # ty: ignore[no-matching-overload]
+            flat = replace(self, logits=z, labels=y, groups=groups, ids=None)
+        if self.ignore_index is None or flat.labels is None:
+            return flat
+        kept = flat.labels != self.ignore_index
+        if not kept.any():
+            raise InputError(f"{self.name}: every label is the ignored {self.ignore_index}")
+        return replace(flat.rows(kept), ignore_index=None)
+
+    def _contents(self) -> Array:
+        """A number for each row that only an equal row shares, in this or another file."""
+        return np.array([int(digest(row.astype(np.float64))[7:22], 16) for row in self.logits])
+
+    def labelled(self) -> tuple[Array, Array]:
+        """Logits and labels; an error where there are no labels."""
+        if self.labels is None:
+            raise InputError(f"{self.name}: expected `labels`, got logits alone")
+        return self.logits, self.labels
+
+
+def split_rows(
+    file: LogitsFile, parts: Mapping[str, float], *, seed: int = 0
+) -> dict[str, LogitsFile]:
+    """Cut a file into disjoint parts at random, by group where it has groups.
+
+    Args:
+        file: What `read_logits` returns.
+        parts: Name -> fraction; the fractions sum to 1.
+        seed: Of the permutation.
+
+    Raises:
+        InputError: Fractions that do not sum to 1, or a part that would be empty.
+    """
+    total = sum(parts.values())
+    if not (all(share > 0 for share in parts.values()) and abs(total - 1) <= 1e-9):
+        raise InputError(f"expected parts > 0 that sum to 1, got {dict(parts)} (sum {total:g})")
+    code = np.arange(len(file)) if file.groups is None else check_groups(file.groups, len(file))
+    units = int(code.max()) + 1
+    cuts = np.round(np.cumsum([0.0, *parts.values()]) * units).astype(int)
+    place = np.random.default_rng(seed).permutation(units)[code]
+    out = {}
+    for name, low, high in zip(parts, cuts[:-1], cuts[1:]):
+        inside = (place >= low) & (place < high)
+        if not inside.any():
+            raise InputError(f"{file.name}: part {name!r} would be empty ({units} units to cut)")
+        out[name] = file.rows(inside)
+    return out

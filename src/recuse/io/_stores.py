@@ -1,0 +1,208 @@
+"""Where the arrays of one file lie: their shapes at once, their rows in blocks.
+
+A `Store` opens .npy, .npz and .safetensors alike: streams of bytes, read forwards. Nothing is
+mapped into memory, so that a file larger than memory takes no more of it than a block does.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from recuse._check import InputError, MissingExtra
+from recuse.io._checked import Form
+from recuse.io._rows import FIELDS
+
+if TYPE_CHECKING:
+    from numpy import ndarray as Array
+
+FORMATS = (".safetensors", ".npz", ".parquet")
+SAFETENSORS = {"F16": "f2", "F32": "f4", "F64": "f8", "BOOL": "?"} | {
+    f"{kind}{8 * size}": f"{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
+}
+
+
+class Store(Protocol):
+    """One file: a folder of .npy, or what `FORMATS` names."""
+
+    @property
+    def path(self) -> Path:
+        """Of the file, for messages."""
+        ...
+
+    @property
+    def forms(self) -> Mapping[str, Form]:
+        """Shape and dtype of each array."""
+        ...
+
+    def blocks(self, rows: int) -> Iterator[dict[str, Array]]:
+        """All arrays, so many rows at a time."""
+        ...
+
+
+class Stored(NamedTuple):
+    """One array in a file."""
+
+    form: Form
+    fortran: bool  # the first axis varies fastest
+    open: Callable[[], IO[bytes]]  # at the first byte of the data
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Arrays that are plain bytes one after the other."""
+
+    path: Path
+    arrays: Mapping[str, Stored]
+
+    @property
+    def forms(self) -> Mapping[str, Form]:
+        """Shape and dtype of each array."""
+        return {name: Form(a.form.shape, _native(a.form.dtype)) for name, a in self.arrays.items()}
+
+    def blocks(self, rows: int) -> Iterator[dict[str, Array]]:
+        """All arrays, so many rows at a time."""
+        n = self.arrays["logits"].form.shape[0]
+        with reading(self.path), ExitStack() as stack:
+            parts = [_parts(array, rows, stack) for array in self.arrays.values()]
+            for _ in range(0, n, rows):
+                yield dict(zip(self.arrays, map(next, parts)))
+            for rest in parts:
+                next(rest, None)  # past the end of the data
+
+
+@contextmanager
+def reading(path: Path) -> Generator[None]:
+    """What the parser of a damaged file raises becomes one line."""
+    try:
+        yield
+    except (InputError, MissingExtra):
+        raise
+    except Exception as error:
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        kind = path.suffix[1:]
+        raise InputError(f"{path}: cannot be read as {kind} ({detail})") from error
+
+
+def open_folder(path: Path) -> Streams:
+    """A folder of logits.npy, labels.npy, groups.npy, ids.npy."""
+    return Streams(path, {file.stem: _npy(file) for file in sorted(path.glob("*.npy"))})
+
+
+def open_npz(path: Path) -> Streams:
+    """The members of an archive, compressed or not."""
+    with reading(path), zipfile.ZipFile(path) as archive:
+        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        unknown = sorted(set(members) - set(FIELDS))
+        if unknown:
+            raise InputError(f"{path}: {not_fields(unknown)}")
+        return Streams(path, {key: _member(archive, name) for key, name in members.items()})
+
+
+def open_safetensors(path: Path) -> Streams:
+    """The tensors behind the header."""
+    from safetensors import safe_open
+
+    with reading(path):
+        with safe_open(path, framework="np"):
+            pass  # it refuses a header that does not fit the file
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+        header.pop("__metadata__", None)
+        return Streams(path, {name: _tensor(path, 8 + size, x) for name, x in header.items()})
+
+
+def not_fields(names: list[str]) -> str:
+    """What to say of arrays that a logits file does not have."""
+    return f"expected arrays {', '.join(FIELDS)}, got {', '.join(names)}"
+
+
+def _parts(array: Stored, rows: int, stack: ExitStack) -> Iterator[Array]:
+    (n, *rest), dtype = array.form
+    stream = stack.enter_context(array.open())
+    whole = _read(stream, (*rest[::-1], n), dtype).T if array.fortran else None
+    for start in range(0, n, rows):
+        count = min(rows, n - start)
+        if whole is not None:
+            yield np.ascontiguousarray(whole[start : start + count])
+        else:
+            yield _read(stream, (count, *rest), dtype)
+    if isinstance(stream, zipfile.ZipExtFile) and stream.read(1):
+        raise ValueError(f"expected {n:,} rows, got more")
+
+
+def _read(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    out = np.empty(math.prod(shape) * dtype.itemsize, np.uint8)
+    got = stream.readinto(out)  # ty: ignore[missing-attribute]
+    if got != out.size:
+        raise ValueError(f"expected {out.size - got:,} bytes more of data")
+    return out.view(dtype).reshape(shape).astype(_native(dtype), copy=False)
+
+
+def _native(dtype: np.dtype) -> np.dtype:
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
+
+
+def _npy(path: Path) -> Stored:
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: expected an array, got an empty file")
+    with reading(path), path.open("rb") as file:
+        form, fortran = _npy_header(file)
+        start = file.tell()
+        expected = start + math.prod(form.shape) * form.dtype.itemsize
+        if (size := path.stat().st_size) != expected:
+            raise ValueError(f"expected {expected:,} bytes, got {size:,}")
+    return Stored(form, fortran, lambda: _opened_at(path, start))
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> Stored:
+    path = Path(archive.filename or "")
+    with archive.open(name) as stream:
+        form, fortran = _npy_header(stream)
+
+    def opened() -> IO[bytes]:
+        stream = zipfile.ZipFile(path).open(name)  # noqa: SIM115  by the caller
+        _npy_header(stream)
+        return stream
+
+    return Stored(form, fortran, opened)
+
+
+def _npy_header(stream: IO[bytes]) -> tuple[Form, bool]:
+    major, _ = np.lib.format.read_magic(stream)
+    if major == 1:
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    else:
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+    if dtype.hasobject:
+        raise ValueError("damaged, or it holds Python objects, which are never unpickled")
+    return Form(shape, dtype), fortran and len(shape) > 1
+
+
+def _tensor(path: Path, data: int, entry: Mapping) -> Stored:
+    name = entry["dtype"]
+    if name == "BF16":
+        import ml_dtypes
+
+        dtype = np.dtype(ml_dtypes.bfloat16)
+    elif name in SAFETENSORS:
+        dtype = np.dtype(SAFETENSORS[name]).newbyteorder("<")
+    else:
+        raise ValueError(f"tensors of {name} are not supported")
+    start = data + entry["data_offsets"][0]
+    return Stored(Form(tuple(entry["shape"]), dtype), False, lambda: _opened_at(path, start))
+
+
+def _opened_at(path: Path, start: int) -> IO[bytes]:
+    file = path.open("rb")
+    file.seek(start)
+    return file

@@ -1,0 +1,277 @@
+"""`CurveSketch`: the curve in bounded memory.
+
+n = predictions seen, b = bins.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recuse._check import InputError, check_fraction
+from recuse.curves import RiskCoverage
+from recuse.sketch import _certify, _tally
+from recuse.sketch._certify import UNIT, Certified, Tally
+from recuse.sketch._scales import edges, scale_named
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+STANDARD_ERRORS = ("aurc_se", "e_aurc_se", "augrc_se")  # that `recuse evaluate` has
+
+
+class CurveSketch:
+    r"""Counts of right and wrong predictions by bin of confidence: a curve of any number of rows.
+
+    `update` as often as there are batches, `merge` what was counted elsewhere: the state is the
+    same, to the last bit, as of all predictions at once. Its size is fixed, 1 MB in memory and
+    a few hundred KB in a file, up to $2^{53}$ predictions.
+
+    Every measure is a `Certified(low, value, high)`: the exact value of all predictions seen
+    lies between low and high. The curve itself is exact at the edges of bins.
+
+    Args:
+        scale: How confidences are binned. `"log_odds"`, steps of $2^{-10}$ from -12 to 20 and
+            of $2^{-8}$ to 148, for what `scores.msp` returns; `"probability"`, $2^{-11}$
+            relative to 1 - p, for values in [0, 1]; `"float"`, $2^{-10}$ relative, for any
+            other score; `"float16"` and `"bfloat16"`, one bin a value, for confidences of that
+            dtype: exact.
+        about: What the confidences are, such as `{"score": "msp"}`. Sketches of different
+            confidences do not merge.
+
+    Raises:
+        InputError: An unknown scale.
+
+    >>> left = CurveSketch().update([2.5, -1.0], [0, 1])
+    >>> right = CurveSketch().update([0.5], [0])
+    >>> left.merge(right).n
+    3
+    >>> left.curve().risk.round(3)
+    array([0.   , 0.   , 0.333])
+    """
+
+    def __init__(self, scale: str = "log_odds", *, about: Mapping[str, str] | None = None):
+        self._scale = scale_named(scale)
+        self.about = dict(about or {})
+        self._pairs = np.zeros((self._scale.size, 2), np.int64)  # predictions - losses, losses
+        self._part: np.ndarray | None = None  # the rest of general losses, in units
+        self._rounded = (0, 0)  # confidences that are no float32, losses that are no units
+
+    @property
+    def scale(self) -> str:
+        """The name of the scale."""
+        return self._scale.name
+
+    @property
+    def n(self) -> int:
+        """Predictions seen."""
+        return int(self._pairs.sum())
+
+    def update(self, confidence: ArrayLike, loss: ArrayLike) -> CurveSketch:
+        """Count a batch, and return self.
+
+        CUDA tensors are counted on their device. A float64 confidence is rounded to
+        float32, as every decision is; what ties by it is not taken for a tie of the data.
+
+        Args:
+            confidence: Shape (n,). Larger is more certain.
+            loss: Shape (n,), in [0, 1], 0-1 or not; divide other losses by their largest
+                possible value. They are rounded to multiples of 2^-32.
+
+        Raises:
+            InputError: Malformed input; the sketch is then as before.
+        """
+        for counts in _tally.add(self._scale, self._pairs, confidence, loss):
+            self._add(counts.pairs, counts.part, counts.rounded)
+        return self
+
+    def merge(self, other: CurveSketch) -> CurveSketch:
+        """Add what `other` has seen, and return self; `other` stays as it is.
+
+        Raises:
+            InputError: Another scale, or confidences that are something else.
+        """
+        if self.about != other.about:
+            raise InputError(
+                f"expected sketches of the same confidences, got {_difference(self, other)}"
+            )
+        if self.scale != other.scale:
+            raise InputError(
+                f"expected sketches of one scale, got {self.scale!r} and {other.scale!r}"
+            )
+        self._add(other._pairs, other._part, other._rounded)
+        return self
+
+    @classmethod
+    def merged(cls, sketches: Iterable[CurveSketch]) -> CurveSketch:
+        """A new sketch of what all of these have seen.
+
+        Raises:
+            InputError: No sketch, or sketches that do not merge.
+        """
+        sketches = list(sketches)
+        if not sketches:
+            raise InputError("expected at least one sketch to merge, got none")
+        total = cls(sketches[0].scale, about=sketches[0].about)
+        for sketch in sketches:
+            total.merge(sketch)
+        return total
+
+    def curve(self) -> RiskCoverage:
+        """The exact curve at the edges of bins, the points that this sketch can tell apart.
+
+        A threshold is the smallest float32 of its bin.
+
+        Raises:
+            InputError: Nothing was counted yet.
+        """
+        t = self._tally()
+        accepted = t.accepted()
+        threshold = edges(self._scale).lowest[self._filled()].astype(np.float64)
+        return RiskCoverage(accepted / accepted[-1], t.lost() / accepted, threshold, accepted)
+
+    def mean_loss(self) -> Certified:
+        """The risk of accepting all; for 0-1 losses one minus the accuracy."""
+        return _certify.mean_loss(self._tally(), self._rounding())
+
+    def aurc(self) -> Certified:
+        """`recuse.aurc` of all predictions seen; the value takes each bin as a tie."""
+        return _certify.aurc(self._tally(), self._rounding())
+
+    def augrc(self) -> Certified:
+        """`recuse.augrc`, likewise."""
+        return _certify.augrc(self._tally(), self._rounding())
+
+    def e_aurc(self) -> Certified:
+        """`recuse.e_aurc`, of 0-1 losses only.
+
+        Raises:
+            InputError: Other losses: their best order is not known from sums.
+        """
+        return _certify.excess(self._zero_one("e_aurc"), 0.0)
+
+    def n_aurc(self) -> Certified:
+        """`recuse.n_aurc`, of 0-1 losses only; NaN if they are all equal. Errors as above."""
+        return _certify.normalized(self._zero_one("n_aurc"), 0.0)
+
+    def coverage_at_risk(self, risk: float) -> Certified:
+        """`recuse.coverage_at_risk`; the value is at an edge of a bin, as in `curve`."""
+        risk = check_fraction(risk, "risk", zero=True, one=True)
+        return _certify.coverage_at_risk(self._tally(), self._rounding(), risk)
+
+    def risk_at_coverage(self, coverage: float) -> Certified:
+        """`recuse.risk_at_coverage`; the value is at an edge of a bin, as in `curve`."""
+        coverage = check_fraction(coverage, "coverage", one=True)
+        return _certify.risk_at_coverage(self._tally(), self._rounding(), coverage)
+
+    def to_dict(self, *, risks: Sequence[float] = (), coverages: Sequence[float] = ()) -> dict:
+        """Every measure as plain data, named as by `recuse evaluate --json`.
+
+        Each `name` has its interval beside it, `name_low` and `name_high`. A standard error
+        needs rows, and is None with the reason.
+        """
+        areas = {"aurc": self.aurc(), "e_aurc": None, "n_aurc": None, "augrc": self.augrc()}
+        no_rows = "a sketch keeps no rows, nor which of them are independent"
+        reason = dict.fromkeys(STANDARD_ERRORS, no_rows)
+        if self._part is None:
+            areas |= {"e_aurc": self.e_aurc(), "n_aurc": self.n_aurc()}
+            if areas["n_aurc"] and np.isnan(areas["n_aurc"].value):
+                reason["n_aurc"] = "all losses are equal: there is no order to normalise by"
+                areas["n_aurc"] = None
+        else:
+            reason |= dict.fromkeys(("e_aurc", "n_aurc"), "losses other than 0 and 1")
+        points = {
+            "coverage_at_risk": {f"{r:.12g}": self.coverage_at_risk(r) for r in risks},
+            "risk_at_coverage": {f"{c:.12g}": self.risk_at_coverage(c) for c in coverages},
+        }
+        out: dict[str, Any] = dict.fromkeys(STANDARD_ERRORS)
+        for name, found in {**areas, **points}.items():
+            for field, key in zip(Certified._fields, (f"{name}_low", name, f"{name}_high")):
+                out[key] = _pick(found, field)
+        return {**out, "reason": reason}
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write a compressed .npz, whole or not at all."""
+        from recuse.sketch._file import write
+
+        write(path, {None: self})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> CurveSketch:
+        """Read what `save` wrote; strict.
+
+        Raises:
+            InputError: One line that names the file and what is wrong with it.
+        """
+        from recuse.sketch._file import read
+
+        found = read(path)
+        if list(found) != [None]:
+            raise InputError(f"{path}: expected one sketch, got one for each group")
+        return found[None]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CurveSketch):
+            return NotImplemented
+        same = (self.scale, self.about, self._rounded) == (other.scale, other.about, other._rounded)
+        return (
+            same
+            and np.array_equal(self._pairs, other._pairs)
+            and (self._part is None) == (other._part is None)
+            and np.array_equal(self._fractions(), other._fractions())
+        )
+
+    def __repr__(self) -> str:
+        return f"CurveSketch({self.scale!r}, n={self.n:,})"
+
+    def _add(self, pairs: Any, part: Any, rounded: tuple[int, int]) -> None:
+        if pairs.size:
+            self._pairs += pairs
+        if part is not None:
+            total = part if self._part is None else self._part + part
+            carry = total >> _tally.BITS
+            self._part = total & ((1 << _tally.BITS) - 1)
+            self._pairs += np.stack([-carry, carry], axis=1)
+        self._rounded = (self._rounded[0] + rounded[0], self._rounded[1] + rounded[1])
+
+    def _filled(self) -> np.ndarray:
+        """Bins that are not empty, from the most certain down."""
+        filled = np.flatnonzero(self._pairs.any(axis=1))[::-1]
+        if not filled.size:
+            raise InputError("expected a sketch of at least one prediction, got an empty one")
+        return filled
+
+    def _fractions(self) -> np.ndarray:
+        """The rest of the losses of each bin, in units."""
+        return np.zeros(self._scale.size, np.int64) if self._part is None else self._part
+
+    def _tally(self) -> Tally:
+        filled = self._filled()
+        right, wrong = self._pairs[filled].T
+        single = edges(self._scale).single[filled] & (self._rounded[0] == 0)
+        return Tally(right + wrong, wrong, self._fractions()[filled], single)
+
+    def _rounding(self) -> float:
+        """How far a mean of rounded losses may be from that of the losses."""
+        return UNIT / 2 if self._rounded[1] else 0.0
+
+    def _zero_one(self, name: str) -> Tally:
+        if self._part is not None:
+            raise InputError(f"expected 0-1 losses for {name}, got others")
+        return self._tally()
+
+
+def _difference(a: CurveSketch, b: CurveSketch) -> str:
+    """The first entry of `about` in which two sketches differ."""
+    key = next(k for k in sorted({*a.about, *b.about}) if a.about.get(k) != b.about.get(k))
+    return f"{key} {a.about.get(key, 'unknown')} and {b.about.get(key, 'unknown')}"
+
+
+def _pick(found: Any, field: str) -> Any:
+    """One end of an interval, of each interval, or of none."""
+    if isinstance(found, dict):
+        return {level: getattr(at, field) for level, at in found.items()}
+    return None if found is None else getattr(found, field)

@@ -1,0 +1,169 @@
+"""Sketches in a file: a compressed .npz without pickle, of the bins that are not empty.
+
+s = sketches, r = their filled bins, one sketch after the other. Arrays: `end` (s,), where each
+sketch ends; `bin`, `right`, `wrong`, `part` (r,); `meta`, JSON in UTF-8.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recuse._check import InputError
+from recuse._files import atomic, to_json
+from recuse.sketch._scales import SCALES
+from recuse.sketch._tally import BITS
+
+if TYPE_CHECKING:
+    from recuse.sketch._curve import CurveSketch
+
+FORMAT, VERSION = "recuse.sketch", 1
+SUFFIX = ".npz"
+META: dict[str, type] = {
+    "format": str,
+    "version": int,
+    "scale": str,
+    "about": dict,
+    "groups": list,
+    "n": list,
+    "general": list,
+    "rounded": list,
+}
+ARRAYS = ("end", "bin", "right", "wrong", "part")
+LARGEST = 1 << 32  # bytes that the arrays of a file may unpack to
+
+Sketches = Mapping[Any, "CurveSketch"]  # by group, a name or number; None where there are none
+
+
+def check_path(path: str | os.PathLike) -> Path:
+    """The path of a sketch, by its name."""
+    if Path(path).suffix != SUFFIX:
+        raise InputError(f"{path}: expected a name ending in {SUFFIX} for a sketch")
+    return Path(path)
+
+
+def write(path: str | os.PathLike, sketches: Sketches) -> None:
+    """Write sketches of one scale, whole or not at all."""
+    check_path(path)
+    every = list(sketches.values())
+    rows = [np.flatnonzero(s._pairs.any(axis=1)) for s in every]
+    pairs = np.concatenate([s._pairs[r] for s, r in zip(every, rows)])
+    arrays = {
+        "end": np.cumsum([r.size for r in rows]),
+        "bin": np.concatenate(rows),
+        "right": pairs[:, 0],
+        "wrong": pairs[:, 1],
+        "part": np.concatenate([s._fractions()[r] for s, r in zip(every, rows)]),
+    }
+    meta = {
+        "format": FORMAT,
+        "version": VERSION,
+        "scale": every[0].scale,
+        "about": every[0].about,
+        "groups": list(sketches),
+        "n": [s.n for s in every],
+        "general": [s._part is not None for s in every],
+        "rounded": [s._rounded for s in every],
+    }
+    text = np.frombuffer(to_json(meta, indent=None).encode(), np.uint8)
+    packed = {name: x.astype(np.min_scalar_type(x.max(initial=0))) for name, x in arrays.items()}
+    with atomic(path) as temporary:
+        np.savez_compressed(temporary, meta=text, **packed)  # ty: ignore[invalid-argument-type]
+
+
+def read(path: str | os.PathLike) -> dict[Any, CurveSketch]:
+    """Read what `write` wrote; anything else is refused.
+
+    Raises:
+        InputError: One line that names the file and what is wrong with it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: expected a sketch, got {found}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST:
+                raise InputError("it unpacks to more than a sketch can hold")
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        return _sketches(arrays)
+    except InputError as error:
+        raise InputError(f"{path}: expected a sketch: {error}") from error
+    except Exception as error:  # whatever the parser of a damaged file raises
+        raise InputError(f"{path}: expected a sketch, got another or a damaged file") from error
+
+
+def _sketches(arrays: dict[str, np.ndarray]) -> dict[Any, CurveSketch]:
+    if set(arrays) != {"meta", *ARRAYS}:
+        raise InputError(f"expected arrays meta, {', '.join(ARRAYS)}, got {', '.join(arrays)}")
+    meta = _meta(json.loads(arrays["meta"].tobytes().decode()))
+    end, bins, right, wrong, part = (_integers(arrays, name) for name in ARRAYS)
+    count = len(meta["groups"])
+    if not (end.size == count > 0 and bins.size == right.size == wrong.size == part.size):
+        raise InputError("its arrays differ in length")
+    if end[-1] != bins.size or (np.diff(end, prepend=0) < 0).any():
+        raise InputError("its groups do not cover its bins")
+    out = {}
+    for i, rows in enumerate(np.split(np.arange(bins.size), end[:-1])):
+        out[meta["groups"][i]] = _sketch(meta, i, bins[rows], right[rows], wrong[rows], part[rows])
+    return out
+
+
+def _sketch(meta: dict, i: int, bins: Any, right: Any, wrong: Any, part: Any) -> CurveSketch:
+    from recuse.sketch._curve import CurveSketch
+
+    sketch = CurveSketch(meta["scale"], about=meta["about"])
+    general, rounded, n = meta["general"][i], meta["rounded"][i], meta["n"][i]
+    if bins.size and (bins[-1] >= SCALES[meta["scale"]].size or (np.diff(bins) <= 0).any()):
+        raise InputError("its bins are not increasing, or beyond its scale")
+    if (right + wrong == 0).any() or (part >> BITS).any() or (part[right == 0] > 0).any():
+        raise InputError("its losses exceed its predictions")
+    if part.any() and not general:
+        raise InputError("its losses are 0 and 1, and are not")
+    if right.sum(dtype=object) + wrong.sum(dtype=object) != n:
+        raise InputError(f"expected {n} predictions in its bins")
+    if not (len(rounded) == 2 and all(type(x) is int and 0 <= x <= n for x in rounded)):
+        raise InputError("expected `rounded` counts between 0 and n")
+    sketch._pairs[bins] = np.stack([right, wrong], axis=1)
+    if general:
+        sketch._part = sketch._fractions()
+        sketch._part[bins] = part
+    sketch._rounded = tuple(rounded)
+    return sketch
+
+
+def _integers(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """A column of counts; files hold them in the smallest unsigned type."""
+    x = arrays[name]
+    if x.ndim != 1 or x.dtype.kind != "u" or (x.size and x.max() > np.iinfo(np.int64).max):
+        raise InputError(f"expected `{name}` of shape (r,), unsigned, got {x.dtype} {x.shape}")
+    return x.astype(np.int64)
+
+
+def _meta(meta: Any) -> dict[str, Any]:
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise InputError(f'expected "format": "{FORMAT}"')
+    if meta.get("version") != VERSION:
+        raise InputError(f"expected version {VERSION}, got {meta.get('version')!r}")
+    if set(meta) != set(META) or any(type(meta[k]) is not kind for k, kind in META.items()):
+        raise InputError(f"expected fields {', '.join(META)}, got {', '.join(map(str, meta))}")
+    if meta["scale"] not in SCALES:
+        raise InputError(f"expected a scale among {', '.join(SCALES)}, got {meta['scale']!r}")
+    groups, about = meta["groups"], meta["about"]
+    names = groups == [None] or all(type(g) in (str, int) for g in groups)
+    if not names or len(set(groups)) != len(groups):
+        raise InputError("expected `groups` of names that differ")
+    if not all(type(x) is str for x in (*about, *about.values())):
+        raise InputError("expected `about` of strings")
+    columns = {"n": int, "general": bool, "rounded": list}
+    for name, kind in columns.items():
+        if len(meta[name]) != len(groups) or any(type(x) is not kind for x in meta[name]):
+            raise InputError(f"expected `{name}` of one value a group")
+    return meta
