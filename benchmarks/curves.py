@@ -19,62 +19,32 @@ import numpy as np
 import torch
 
 import recuse as rc
+from benchmarks import restated
 from benchmarks.memory import peak
 from recuse.curves import conventions
-
-try:
-    from benchmarks import peers
-except ImportError:
-    peers = None
 
 WRONG = 0.15
 SLOW = 2_000_000  # beyond, a loop in Python is not waited for
 
 
-def torch_restated(confidence, loss):
-    """torch-uncertainty's AURC: argsort, cumulated errors, trapezoids."""
-    errors = torch.from_numpy(loss).float()[torch.from_numpy(confidence).argsort(descending=True)]
-    n = len(errors)
-    steps = torch.arange(1, n + 1)
-    risk = errors.cumsum(0) / steps.float()
-    return float(torch.trapezoid(risk, steps / n) / (1 - 1 / n))
-
-
-def fix_restated(confidence, loss):
-    """FixSelectiveClassification's AURC: sort with indices, cumulated risk, sklearn's auc."""
-    _, order = torch.from_numpy(confidence).sort(descending=True)
-    risk = torch.from_numpy(loss).float()[order]
-    n = len(risk)
-    coverage = (1 + torch.arange(n)) / n
-    risks = risk.cumsum(0) / n / coverage
-    return float(np.trapezoid(np.r_[0.0, risks.numpy()], np.r_[0.0, coverage.numpy()]))
-
-
-def fd_shifts_restated(confidence, loss):
-    """fd-shifts: a loop in Python over the sorted examples."""
-    order = np.argsort(confidence)
-    c, residuals = confidence[order], loss[order].astype(float)
-    covered, total = len(c), sum(residuals)
-    coverages, risks = [1.0], [total / covered]
-    for i in range(len(c) - 1):
-        covered -= 1
-        total -= residuals[i]
-        if c[i] != c[i + 1]:
-            coverages.append(covered / len(c))
-            risks.append(total / covered)
-    return -1000 * np.trapezoid([*risks, risks[-1]], [*coverages, 0.0])
-
-
 def programs(n: int) -> dict[str, tuple[Callable, Callable]]:
     """Name -> the program, and ours that has the same value; the first is what ratios are of."""
-    first = {"torch-uncertainty (restated)": torch_restated}
-    if peers is not None:
-        first = {"torch-uncertainty": lambda c, l: peers.torch_uncertainty("AURC", c, l)}
-    table = {name: (f, conventions.torch_uncertainty_aurc) for name, f in first.items()}
-    table["FixSelectiveClassification (restated)"] = fix_restated, conventions.trapezoid_aurc
+    name, first = restated.torch_uncertainty()
+    table: dict[str, tuple[Callable, Callable]] = {
+        name: (on_tensors(first), conventions.torch_uncertainty_aurc),
+        "FixSelectiveClassification (restated)": (
+            on_tensors(restated.fix_aurc),
+            conventions.trapezoid_aurc,
+        ),
+    }
     if n <= SLOW:
-        table["fd-shifts (restated)"] = fd_shifts_restated, conventions.fd_shifts_aurc
+        table["fd-shifts (restated)"] = restated.fd_shifts_aurc, conventions.fd_shifts_aurc
     return table | {"ours": (rc.aurc, rc.aurc)}
+
+
+def on_tensors(program: Callable) -> Callable:
+    """For arrays; the tensors share their memory, but for the losses as float32."""
+    return lambda c, l: program(torch.from_numpy(c), torch.from_numpy(l).float())
 
 
 def measure(n: int, rounds: int) -> None:

@@ -18,48 +18,17 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmarks.losses import peak
+from benchmarks import restated
+from benchmarks.memory import peak
 from recuse import intervals
 
 FEW = 20  # replicates that a peer is timed for
-
-
-def torch_aurc(confidence, loss) -> float:
-    """torch-uncertainty's formula: argsort, cumsum, trapezoids over coverage, rescaled."""
-    n = loss.numel()
-    risk = loss[confidence.argsort(descending=True)].cumsum(0) / torch.arange(1, n + 1)
-    return float(torch.trapezoid(risk, torch.arange(1, n + 1) / n) / (1 - 1 / n))
-
-
-def torch_uncertainty_imported() -> Callable | None:
-    """The package's own class, or None."""
-    try:
-        from benchmarks.peers import torch_uncertainty
-    except ImportError:
-        return None
-    return lambda confidence, loss: torch_uncertainty("AURC", confidence, loss)
 
 
 def numpy_aurc(confidence, loss) -> float:
     """The mean of the risks."""
     order = np.argsort(-confidence)
     return float(np.mean(np.cumsum(loss[order]) / np.arange(1, loss.size + 1)))
-
-
-def fd_shifts_aurc(confidence, loss) -> float:
-    """fd-shifts' formula: a loop over the examples, a point where the confidence changes."""
-    order = np.argsort(confidence)
-    residual, confidence = loss[order], confidence[order]
-    n, errors, passed = loss.size, residual.sum(), 0
-    risks, weights = [errors / n], []
-    for i in range(n - 1):
-        errors -= residual[i]
-        passed += 1
-        if i == 0 or confidence[i] != confidence[i - 1]:
-            risks.append(errors / (n - 1 - i))
-            weights.append(passed / n)
-            passed = 0
-    return 1000 * float(sum((a + b) / 2 * w for a, b, w in zip(risks, risks[1:], weights)))
 
 
 def resampled(area: Callable, confidence, loss, replicates: int) -> Callable[[], list[float]]:
@@ -100,13 +69,12 @@ def main() -> None:
     confidence = rng.uniform(size=options.n).astype(np.float32)
     loss = (rng.uniform(size=options.n) < 0.3 * (1 - confidence)).astype(np.float32)
     tensors = torch.from_numpy(confidence), torch.from_numpy(loss)
+    name, torch_area = restated.torch_uncertainty()
     peers: dict[str, tuple[Callable, tuple, int]] = {
-        "torch-uncertainty (restated)": (torch_aurc, tensors, FEW),
+        name: (torch_area, tensors, FEW),
         "numpy": (numpy_aurc, (confidence, loss), FEW),
-        "fd-shifts (restated)": (fd_shifts_aurc, (confidence, loss), 2),
+        "fd-shifts (restated)": (restated.fd_shifts_aurc, (confidence, loss), 2),
     }
-    if (imported := torch_uncertainty_imported()) is not None:
-        peers = {"torch-uncertainty": (imported, tensors, FEW)} | peers
 
     def ours(weights: str, threads: int) -> Callable:
         return lambda: intervals.bootstrap(

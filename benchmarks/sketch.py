@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.restated import torch_uncertainty
 from recuse import CurveSketch, aurc, write_logits
 from recuse.shards import Plan
 from recuse.sketch._scales import SCALES
@@ -39,30 +40,6 @@ def predictions(n: int) -> tuple[np.ndarray, np.ndarray]:
     confidence -= 1
     wrong = rng.random(n, np.float32) < 1 / (1 + np.exp(0.8 * confidence + 0.5))
     return confidence, wrong
-
-
-def restated(confidence: torch.Tensor, wrong: torch.Tensor) -> torch.Tensor:
-    """torch-uncertainty 0.13: the trapezoidal area of the error rate, rescaled."""
-    n = confidence.size(0)
-    errors = wrong[confidence.argsort(descending=True)]
-    rates = errors.cumsum(dim=-1) / torch.arange(1, n + 1, dtype=confidence.dtype)
-    coverages = torch.linspace(1 / n, 1, n)
-    return torch.trapezoid(rates, coverages) / (1 - 1 / n)
-
-
-def peer() -> tuple[str, Callable]:
-    """torch-uncertainty's functions on tensors, or the same restated."""
-    try:
-        from torch_uncertainty.metrics.classification import AURC
-    except ImportError:
-        return "torch-uncertainty (restated)", restated
-
-    def imported(confidence, wrong):
-        metric = AURC()
-        metric.scores, metric.errors = [confidence], [wrong]
-        return metric.compute()
-
-    return "torch-uncertainty", imported
 
 
 def whole(confidence: np.ndarray, wrong: np.ndarray, scale: str = "log_odds") -> CurveSketch:
@@ -102,7 +79,7 @@ def measure(n: int, rounds: int, with_peer: bool) -> None:
     c, l = torch.from_numpy(confidence), torch.from_numpy(wrong).float()
     print(f"\n{n:,} predictions, {wrong.mean():.1%} wrong")
     print(f"{'':30}{'ms':>10}{'ns each':>9}{'speedup':>9}")
-    name, torch_area = peer()
+    name, torch_area = torch_uncertainty()
     first = seconds(lambda: torch_area(c, l), min(rounds, 3 if n < 5e7 else 1)) if with_peer else 0
     table = {
         "recuse.aurc (exact)": lambda: aurc(confidence, wrong),
