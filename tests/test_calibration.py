@@ -344,3 +344,8 @@ def test_malformed_input_is_one_line(call, message):
     with pytest.raises(InputError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_what_is_no_error_count_is_refused_without_talk_of_a_guarantee():
+    with pytest.raises(InputError, match=r"of 0 and 1 \(errors\) for calibration, got 2"):
+        calibration.ece([0.5, 0.6], [0, 2])

@@ -912,3 +912,91 @@ def test_a_bug_of_ours_does_not_read_as_the_answer_no(recuse, files, monkeypatch
     rc, out, err = recuse("evaluate", "test.npz")
     assert (rc, out) == (cli.INTERNAL_ERROR, "")
     assert "ZeroDivisionError" in err
+
+
+@pytest.mark.parametrize("all_right", [True, False])
+def test_equal_losses_have_no_standard_error(recuse, tmp_path, all_right):
+    z = np.float32([[2, 0, 1]] * 30) + np.arange(30, dtype=np.float32)[:, None] / 7
+    write_logits(
+        tmp_path / "z.npz", z * np.float32([1.5, 1, 1]), np.full(30, 0 if all_right else 1)
+    )
+    rc, out, _ = recuse("evaluate", "z.npz", "--json")
+    measures = plain(out)["files"][0]["scores"]["msp"]
+    assert rc == 0
+    for name in ("aurc_se", "e_aurc_se", "augrc_se"):
+        assert measures[name] is None
+        assert "all losses equal" in measures["reason"][name]
+
+
+def test_few_errors_are_said_beside_the_standard_error(recuse, tmp_path):
+    z, y = sample(400)
+    y = np.where(np.arange(400) < 5, (z.argmax(1) + 1) % z.shape[1], z.argmax(1))
+    write_logits(tmp_path / "z.npz", z, y)
+    assert "z.npz has 5 errors: with fewer than 20" in recuse("evaluate", "z.npz")[1]
+    write_logits(tmp_path / "many.npz", *sample(400))
+    assert "fewer than 20" not in recuse("evaluate", "many.npz")[1]
+
+
+def test_the_header_of_a_table_may_be_capital_and_a_semicolon_is_noticed(recuse, tmp_path):
+    (tmp_path / "c.csv").write_text("Confidence, Correct\n0.5,1\n0.25,0\n")
+    assert recuse("evaluate", "c.csv")[0] == 0
+    (tmp_path / "s.csv").write_text("confidence;correct\n0.5;1\n")
+    rc, _, err = recuse("evaluate", "s.csv")
+    assert rc == 2
+    assert "got confidence;correct; separate them by commas" in err
+
+
+def test_blank_lines_at_the_end_of_a_groups_file_are_no_groups(recuse, tmp_path):
+    write_logits(tmp_path / "z.npz", *sample(200))
+    (tmp_path / "g.txt").write_text("\n".join(str(i // 4) for i in range(200)) + "\n\n\n")
+    assert recuse("evaluate", "z.npz", "--groups", "g.txt")[0] == 0
+    (tmp_path / "short.txt").write_text("1\n2\n")
+    assert (
+        "expected groups in short.txt of shape (200,), got (2,)"
+        in (recuse("evaluate", "z.npz", "--groups", "short.txt")[2])
+    )
+
+
+# A reader that goes away
+
+
+def unread(*arguments, cwd, errors=False):
+    """Exit code and stderr where nobody reads stdout, nor stderr with `errors`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "recuse", *map(str, arguments)],
+        cwd=cwd,
+        stdout=writer,
+        stderr=writer if errors else subprocess.PIPE,
+    )
+    os.close(writer)
+    return done.returncode, done.stderr or b""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", "test.npz"),
+        ("evaluate", "test.npz", "--json"),
+        ("sketch", "test.npz", "--out", "s.npz"),
+        ("--help",),
+        ("--version",),
+        FIT,
+        (*FIT[:-1], 1e-9),
+    ],
+)
+def test_a_broken_pipe_is_not_the_answer_no(command, files, tmp_path):
+    assert unread(*command, cwd=tmp_path) == (cli.BROKEN_PIPE, b"")
+
+
+def test_a_broken_pipe_of_errors_ends_alike(files, tmp_path):
+    assert unread("evaluate", "none.npz", cwd=tmp_path, errors=True) == (cli.BROKEN_PIPE, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_behind_stdout_is_one_line(files, tmp_path):
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "recuse", "evaluate", "test.npz", "--json"]
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)

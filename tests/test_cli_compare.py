@@ -242,3 +242,18 @@ def test_quiet_prints_nothing_and_reading_changes_nothing(recuse, tmp_path):
     pair(tmp_path)
     assert recuse("compare", "a.npz", "b.npz", "--quiet") == (0, "", "")
     np.testing.assert_array_equal(read_logits(tmp_path / "a.npz").logits, Z)
+
+
+def test_a_match_by_position_is_said_and_more_so_where_labels_are_sorted(recuse, tmp_path):
+    pair(tmp_path)
+    _, out, _ = recuse("compare", "a.npz", "b.npz")
+    assert "matched by their position" in out
+    assert "sorted" not in out
+    order = np.argsort(Y, kind="stable")
+    write_logits(tmp_path / "c.npz", Z[order], Y[order])
+    write_logits(tmp_path / "d.npz", W[order], Y[order])
+    out = " ".join(recuse("compare", "c.npz", "d.npz")[1].split())
+    assert "These are sorted, so that another order within a class would go unnoticed" in out
+    ids = np.arange(len(Y))
+    pair(tmp_path, ids=ids)
+    assert "position" not in recuse("compare", "a.npz", "b.npz")[1]

@@ -499,3 +499,16 @@ def test_holm_keeps_what_is_undefined_and_counts_it():
     np.testing.assert_array_equal(intervals.holm([np.nan, 0.01]), [np.nan, 0.02])
     with pytest.raises(InputError, match="expected `p_values`"):
         intervals.holm([0.5, 1.5])
+
+
+def test_no_interval_of_errors_goes_beyond_one():
+    loss = np.ones(300)
+    loss[7] = 0
+    found = intervals.interval(np.arange(300.0), loss)
+    assert found.low < found.value < found.high <= 1
+
+
+def test_groups_that_are_missing_are_refused():
+    groups = np.r_[np.full(5, np.nan), np.arange(5)]
+    with pytest.raises(InputError, match=r"expected `groups` without NaN, got 5, rows 0, 1, 2"):
+        intervals.standard_error(np.arange(10.0), np.arange(10) % 2, groups=groups)

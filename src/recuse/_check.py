@@ -176,13 +176,14 @@ def check_loss(loss: Any, n: int, *, where: str = "`loss`") -> np.ndarray:
     return l
 
 
-def check_zero_one(loss: np.ndarray, *, where: str = "`loss`") -> np.ndarray:
-    """0-1 losses, for the methods whose guarantee is an exact binomial tail."""
+def check_zero_one(
+    loss: np.ndarray, *, where: str = "`loss`", what: str = "an exact binomial guarantee"
+) -> np.ndarray:
+    """0-1 losses, for the methods that count errors, such as an exact binomial tail."""
     bad = (loss != 0) & (loss != 1)
     if bad.any():
         raise InputError(
-            f"expected {where} of 0 and 1 (errors) for an exact binomial guarantee, "
-            f"got {loss[bad][0]} at {first(bad)}"
+            f"expected {where} of 0 and 1 (errors) for {what}, got {loss[bad][0]} at {first(bad)}"
         )
     return loss
 
@@ -192,6 +193,11 @@ def check_groups(groups: Any, n: int, *, where: str = "`groups`") -> np.ndarray:
     g = to_numpy(groups)
     if g.shape != (n,):
         raise InputError(f"expected {where} of shape ({n},), got {g.shape}")
+    missing = np.isnan(g) if g.dtype.kind == "f" else np.zeros(0, bool)
+    if missing.any():  # else all of them would be one group
+        raise InputError(
+            f"expected {where} without NaN, got {int(missing.sum())}, {first(missing)}"
+        )
     return np.unique(g, return_inverse=True)[1].reshape(-1)
 
 

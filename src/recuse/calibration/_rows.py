@@ -69,7 +69,7 @@ def stated(
     q = check_confidence(probability, where="`probability`").astype(np.float64)
     if q.min() < 0 or q.max() > 1:
         raise InputError(f"expected `probability` in [0, 1], got {q.min():g} to {q.max():g}")
-    return q, 1 - check_zero_one(check_loss(loss, q.size))
+    return q, 1 - check_zero_one(check_loss(loss, q.size), what="calibration")
 
 
 def mean(terms: Float[Array, " n"]) -> float:

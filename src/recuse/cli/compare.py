@@ -114,6 +114,8 @@ def _report(sides: tuple[Side, Side], by: str, as_json: bool, quiet: bool) -> No
     elif not quiet:
         show.say(_sentence(_names(sides), found, len(loss)))
         _table(sides, found)
+        if by == "rows":
+            show.say(_matched_by_position(sides[0]))
         if groups is not None:
             show.say(
                 f"Rows that share one of {len(np.unique(groups)):,} groups count as dependent."
@@ -159,6 +161,18 @@ def _measures(side: Side) -> dict[str, float]:
         "aurc": intervals.AURC.value(confidence, loss),
         "augrc": intervals.AUGRC.value(confidence, loss),
     }
+
+
+def _matched_by_position(side: Side) -> str:
+    """What is not known where the files do not both have ids."""
+    labels = side.scored.labels
+    note = "Rows were matched by their position, and only their labels were compared"
+    if labels is not None and labels.ndim == 1 and (np.diff(labels) >= 0).all():
+        note += (
+            ". These are sorted, so that another order within a class would go unnoticed: "
+            "save `ids` in both files"
+        )
+    return note + "."
 
 
 def _names(sides: tuple[Side, Side]) -> tuple[str, str]:

@@ -38,6 +38,7 @@ from recuse.evaluation import (
     measure_scored,
     score_chunks,
 )
+from recuse.intervals import FEW_ERRORS
 from recuse.io import MULTILABEL, LogitsReader, holds_confidences, read_confidences
 from recuse.sketch import CurveSketch, load
 
@@ -140,7 +141,16 @@ def _of_file(m: FileMeasures, shards: int = 1, note: str = "") -> Entry:
         f"{m.name}{several}{where if m.labels else ''}: {m.n:,} predictions{known}, "
         f"accuracy {show.percent(m.accuracy)}"
     )
-    return Entry(title, {name: _cells(s) for name, s in m.scores.items()}, m.to_dict(), note)
+    cells = {name: _cells(s) for name, s in m.scores.items()}
+    return Entry(title, cells, m.to_dict(), " ".join(filter(None, (note, _few_errors(m)))))
+
+
+def _few_errors(m: FileMeasures) -> str:
+    """What the standard errors are worth where there are few errors."""
+    errors = round(m.n * (1 - m.accuracy)) if m.accuracy == m.accuracy else FEW_ERRORS
+    if not 0 < errors < FEW_ERRORS:
+        return ""
+    return f"{m.name} has {errors} errors: with fewer than {FEW_ERRORS}, s.e. are too small."
 
 
 def _cells(s: Measures) -> list[str]:

@@ -175,10 +175,10 @@ def read_groups(path: Path, n: int) -> np.ndarray:
         if path.suffix == ".npy":
             values = np.asarray(np.load(path, allow_pickle=False))
         else:
-            values = np.array(path.read_text(encoding="utf-8").splitlines())
+            values = np.array(path.read_text(encoding="utf-8").rstrip().splitlines())
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: cannot be read as groups ({error})") from error
-    return check_names(values, n, f"{path}: groups")
+    return check_names(values, n, f"groups in {path}")
 
 
 def refuse_overwrite(path: Path, force: bool, *inputs: Path) -> None:

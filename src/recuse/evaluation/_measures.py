@@ -46,7 +46,7 @@ class Measures:
             "coverage_at_risk": {f"{k:.12g}": v for k, v in self.coverage_at_risk.items()},
             "risk_at_coverage": {f"{k:.12g}": v for k, v in self.risk_at_coverage.items()},
         }
-        few = "fewer than two independent rows"
+        few = "fewer than two independent rows, or all losses equal"
         many = few if np.isnan(self.aurc_se) else f"more than {MANY:,} predictions"
         why = {
             "n_aurc": "all losses are equal: there is no order to normalise by",
@@ -78,10 +78,11 @@ def measure(
     >>> round(measure(np.float32([3, 2, 1]), np.array([0, 0, 1])).aurc, 4)
     0.1111
     """
+    summary = curves.summarize(confidence, loss, risks=risks, coverages=coverages)
     independent = len(loss) if groups is None else len(np.unique(groups))
+    varies = not np.isnan(summary.n_aurc)
     errors = dict.fromkeys(ERRORS, float("nan"))
     for name, area in ERRORS.items():
-        if independent > 1 and (len(loss) <= MANY or area == AURC):
+        if varies and independent > 1 and (len(loss) <= MANY or area == AURC):
             errors[name] = standard_error(confidence, loss, area, groups=groups)
-    summary = curves.summarize(confidence, loss, risks=risks, coverages=coverages)
     return Measures(**summary._asdict(), **errors)

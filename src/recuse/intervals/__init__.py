@@ -22,7 +22,7 @@ from recuse.intervals._influence import (
     influence_e_aurc,
     influence_risk_at_coverage,
 )
-from recuse.intervals._interval import LEVEL, Interval, interval
+from recuse.intervals._interval import FEW_ERRORS, LEVEL, Interval, interval
 from recuse.intervals._measures import (
     AUGRC,
     AURC,
@@ -38,6 +38,7 @@ __all__ = [
     "AUGRC",
     "AURC",
     "E_AURC",
+    "FEW_ERRORS",
     "LEVEL",
     "Bootstrap",
     "Comparison",

@@ -85,6 +85,7 @@ def interval(
         low, high = clopper_pearson(value, error, accepted, level)
     else:
         low, high = on_log_scale(value, error, quantile(level))
+        high = min(high, float(l.max()))  # no mean of losses is larger than the largest
     few = 0 if "_at_" in measure.kernel else FEW_ERRORS  # the points hold theirs anyway
     errors = effective_errors(l, groups)
     return described(measure, (low, value, high), error, level, l.size, errors, few=few)

@@ -87,9 +87,14 @@ def _outcome(path: Path, names: Sequence[str]) -> str:
     if "confidence" not in names or len(found) != 1:
         raise InputError(
             f"{path}: expected a column `confidence` and either `correct` or `loss`, "
-            f"got {', '.join(names) or 'none'}"
+            f"got {', '.join(names) or 'none'}{_separator(names)}"
         )
     return found[0]
+
+
+def _separator(names: Sequence[str]) -> str:
+    """A hint where one name holds what should be several."""
+    return "; separate them by commas" if len(names) == 1 and ";" in names[0] else ""
 
 
 def _read_parquet(path: Path) -> dict[str, Array]:
@@ -109,7 +114,7 @@ def _read_csv(path: Path) -> dict[str, Array]:
 
 
 def _parse(path: Path, lines: Any) -> dict[str, Array]:
-    names = [name.strip() for name in next(lines, [])]
+    names = [name.strip().lower() for name in next(lines, [])]
     if not names:
         raise InputError(f"{path}: expected a header and rows, got an empty file")
     outcome = _outcome(path, names)
