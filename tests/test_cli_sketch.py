@@ -200,3 +200,113 @@ def test_a_wrong_option_is_one_line_and_nothing_is_written(
     before = {p: p.read_bytes() for p in tmp_path.iterdir()}
     one_line(recuse(*command), *words)
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_shard_counts_once_however_it_is_given(recuse, shards, tmp_path):
+    (tmp_path / "d").mkdir()
+    write_logits("d/one.npz", *sample(20))
+    write_logits("d/two.npz", *sample(20, seed=1))
+    (tmp_path / "link.npz").symlink_to("d/one.npz")
+    for given in (["d", "d/one.npz"], ["d/one.npz", "d/*.npz"], ["d", "link.npz"], ["d", "./d"]):
+        one_line(recuse("sketch", *given, "--out", "s.npz"), "is given twice", "count twice")
+    assert recuse("sketch", "d", "--out", "s.npz", "--quiet") == (0, "", "")
+    assert CurveSketch.load("s.npz").n == 40
+
+
+def test_losses_between_0_and_1_have_no_accuracy(recuse, tmp_path):
+    CurveSketch().update([2.0, 1.0], [0.25, 0.5]).save(tmp_path / "f.npz")
+    rc, out, err = recuse("merge", "f.npz", "--out", "m.npz", "--json")
+    assert (rc, err) == (0, "")
+    (entry,) = plain(out)["files"]
+    assert entry["accuracy"] is None
+    assert entry["reason"]["accuracy"] == "losses other than 0 and 1"
+    assert "62.5" not in recuse("merge", "f.npz", "--out", "t.npz")[1]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sketch", "s.npz", "--out", "x.npz"),
+        ("compare", "s.npz", "s.npz"),
+        ("evaluate", "folder"),
+        ("evaluate", "folder/*.npz"),
+        ("predict", "r.json", "s.npz"),
+    ],
+)
+def test_a_sketch_in_place_of_logits_is_called_one(command, recuse, shards, tmp_path):
+    fit(sample(400, seed=1), sample(400, seed=2), target_risk=0.2).save("r.json")
+    (tmp_path / "folder").mkdir()
+    for path in ("s.npz", "folder/s.npz"):
+        CurveSketch().update([2.0, 1.0], [0, 1]).save(path)
+    one_line(recuse(*command), "s.npz: ", "a sketch: use `recuse evaluate` or `recuse merge`")
+
+
+def test_arrays_that_may_be_left_out_are_named_so(recuse, tmp_path):
+    np.savez(tmp_path / "a.npz", logits=np.eye(3), labels=np.arange(3), target=np.arange(3))
+    words = "expected arrays `logits`, `labels` and optionally `groups`, `ids`, got target"
+    one_line(recuse("evaluate", "a.npz"), f"a.npz: {words}")
+
+
+def test_a_merge_of_nothing_is_named_and_not_written(recuse, tmp_path):
+    CurveSketch().save(tmp_path / "empty.npz")
+    one_line(recuse("merge", "empty.npz", "--out", "m.npz"), "empty.npz: ", "got an empty one")
+    assert not (tmp_path / "m.npz").exists()
+    CurveSketch().update([2.0], [0]).save(tmp_path / "one.npz")
+    assert recuse("merge", "empty.npz", "one.npz", "--out", "m.npz", "--quiet") == (0, "", "")
+    assert CurveSketch.load("m.npz").n == 1
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of four rows in two sites, and its columns."""
+    rows = [(0.9, 1, "A"), (0.8, 0, "B"), (0.7, 1, "A"), (0.25, 0, "B")]
+    text = "".join(f"{c},{y},{g}\n" for c, y, g in rows)
+    (tmp_path / "t.csv").write_text("confidence,correct,group\n" + text)
+    return np.array([c for c, _, _ in rows]), 1 - np.array([y for _, y, _ in rows])
+
+
+def test_a_table_of_confidences_is_counted(recuse, table, shards):
+    rc, out, err = recuse("sketch", "t.csv", "--out", "of_table.npz", "--json")
+    assert (rc, err) == (0, "")
+    (entry,) = plain(out)["files"]
+    assert (entry["n"], entry["classes"], entry["accuracy"]) == (4, None, 0.5)
+    assert entry["reason"] == {"classes": "the sketch does not say"}
+    found = CurveSketch.load("of_table.npz")
+    about = {"score": "confidences of a table", "kind": "confidences"}
+    assert found == CurveSketch("float", about=about).update(*table)
+    assert recuse("evaluate", "of_table.npz", "--json")[0] == 0
+    assert recuse("sketch", "t.csv", "--out", "p.npz", "--scale", "probability")[0] == 0
+    assert CurveSketch.load("p.npz") == CurveSketch("probability", about=about).update(*table)
+    assert recuse("sketch", "t.csv", "--out", "g.npz", "--per", "group")[0] == 0
+    assert {k: s.n for k, s in GroupedSketch.load("g.npz").items()} == {"A": 2, "B": 2}
+    one_line(recuse("sketch", "t.csv", "a.npz", "--out", "x.npz"), "a.npz: expected sketches")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--score", "msp"), "t.csv: expected logits for --score"),
+        (("--rejector", "r.json"), "t.csv: expected logits for --rejector"),
+        (("--probs",), "t.csv: expected logits for --probs"),
+        (("--ignore-index", "9"), "t.csv: expected logits for --ignore-index"),
+        (("--per", "class"), "t.csv: expected logits for --per class"),
+        (("--scale", "guess"), "expected `scale` among"),
+        (("--scale", "float16"), "t.csv: expected `confidence` that are float16"),
+    ],
+)
+def test_what_needs_logits_is_refused_for_a_table(given, words, recuse, table, tmp_path):
+    fit(sample(400, seed=1), sample(400, seed=2), target_risk=0.2).save("r.json")
+    one_line(recuse("sketch", "t.csv", "--out", "x.npz", *given), words)
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_the_scale_of_logits_can_be_chosen(recuse, shards):
+    assert recuse("sketch", "a.npz", "--out", "s.npz", "--scale", "float")[0] == 0
+    assert CurveSketch.load("s.npz").scale == "float"
+
+
+def test_bounds_from_binning_are_not_called_a_confidence_interval(recuse, shards):
+    header, *_ = recuse("sketch", "a.npz", "--out", "s.npz")[1].split("a.npz")
+    assert "AURC at least" in header
+    assert "AURC at most" in header
+    assert "not a confidence interval" in header

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import recuse as rc
 import reference
-from recuse import CurveSketch, InputError
+from recuse import CurveSketch, InputError, shards
 from recuse.sketch import Certified, GroupedSketch, _scales, _sums, _tally, load
 from recuse.sketch._scales import SCALES, edges
 from strategies import GENERAL, ZERO_ONE
@@ -620,3 +620,20 @@ def test_no_number_warns():
             for l in (np.zeros(c.size), np.ones(c.size), np.full(c.size, 0.5)):
                 sketch = CurveSketch(scale).update(c, l)
                 sketch.to_dict(risks=(0, 0.5, 1), coverages=(0.5, 1))
+
+
+@pytest.mark.parametrize("kind", [CurveSketch, GroupedSketch])
+def test_only_sketches_of_its_kind_merge(kind):
+    other = GroupedSketch() if kind is CurveSketch else CurveSketch()
+    for x in (3, None, other):
+        with pytest.raises(InputError, match=f"expected a {kind.__name__}, got {type(x).__name__}"):
+            kind().merge(x)
+        with pytest.raises(InputError, match=f"expected a {kind.__name__}, got {type(x).__name__}"):
+            kind.merged([x])
+    with pytest.raises(InputError, match="expected a CurveSketch, got int"):
+        shards.merge([3])
+
+
+def test_the_accuracy_is_of_0_1_losses_alone():
+    assert CurveSketch().update([2.0, 1.0], [0, 1]).accuracy() == 0.5
+    assert np.isnan(CurveSketch().update([2.0, 1.0], [0.5, 0.5]).accuracy())

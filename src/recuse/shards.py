@@ -1,6 +1,6 @@
 """Logits shards -> sketches: scored on the decision path, chunk by chunk, and counted.
 
-A shard is a logits file, or what a reader makes of it.
+A shard is a logits file, or what a reader makes of it, or a table of confidences.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recuse._check import InputError
-from recuse.io import LogitsFile, open_logits
+from recuse.io import Confidences, LogitsFile, holds_confidences, open_logits, read_confidences
 from recuse.rejector import Rejector
 from recuse.scores import SOFTMAX_FAMILY, Score, predict
 from recuse.sketch import CurveSketch, GroupedSketch
@@ -22,6 +23,7 @@ from recuse.tune import MSP
 Shard = str | os.PathLike
 Sketch = CurveSketch | GroupedSketch
 PER = ("group", "class")
+TABLE = {"score": "confidences of a table", "kind": "confidences"}
 STEPS = ("msp", "margin")  # scores in the unit of logits, for which the scale is log-odds
 
 
@@ -39,11 +41,14 @@ class Plan:
     ignore_index: int | None = None
     per: str | None = None  # one sketch for each "group" of the file or predicted "class"
     rejector: str | None = None  # digest of the rejector that the score is of
+    scale: str | None = None  # by default that of the score, "float" for a table
     read: Callable[..., Iterable[LogitsFile]] = chunks
 
     def __post_init__(self):
         if self.per not in (None, *PER):
             raise InputError(f"expected `per` among {', '.join(PER)}, got {self.per!r}")
+        if self.scale is not None:
+            CurveSketch(self.scale)  # refuses an unknown one
         if self.kind == "probs" and self.score.name not in SOFTMAX_FAMILY:
             raise InputError(
                 f"expected a score of {', '.join(SOFTMAX_FAMILY)} for probabilities, "
@@ -62,6 +67,8 @@ class Plan:
         Raises:
             InputError: One line that names the shard and what is wrong with it.
         """
+        if self.read is chunks and holds_confidences(Path(shard)):
+            return self._of_table(read_confidences(shard))
         parts = self.read(shard, kind=self.kind, ignore_index=self.ignore_index)
         total = None
         for chunk in parts:
@@ -71,6 +78,21 @@ class Plan:
         if total is None:
             raise InputError(f"{shard}: every label is the ignored {self.ignore_index}")
         return total
+
+    def _of_table(self, table: Confidences) -> Sketch:
+        """The confidences of a table as they are; what needs logits is refused."""
+        needs = {
+            f"--{self.kind}": self.kind != "logits",
+            "--rejector": self.rejector is not None,
+            "--ignore-index": self.ignore_index is not None,
+            "--per class": self.per == "class",
+        }
+        for option, given in needs.items():
+            if given:
+                raise InputError(needs_logits(table.name, option))
+        scale, about = self.scale or "float", TABLE | ({"per": self.per} if self.per else {})
+        keys = self._groups(table)
+        return self._counted(table.name, scale, about, keys, table.confidence, table.loss)
 
     def _ignored(self, chunk: LogitsFile) -> bool:
         """Whether no prediction of this part counts."""
@@ -84,15 +106,21 @@ class Plan:
         flat = replace(chunk, groups=self._groups(chunk)).predictions()
         z, labels = flat.labelled()
         label, confidence = predict(z), self.score(z)
-        scale = "log_odds" if self.score.name in STEPS else "float"
-        about = self._about(z.shape[1])
-        loss = label != labels
-        if self.per is None:
-            return CurveSketch(scale, about=about).update(confidence, loss)
+        scale = self.scale or ("log_odds" if self.score.name in STEPS else "float")
         keys: Any = label if self.per == "class" else flat.groups
-        return GroupedSketch(scale, about=about).update(keys, confidence, loss)
+        about = self._about(z.shape[1])
+        return self._counted(chunk.name, scale, about, keys, confidence, label != labels)
 
-    def _groups(self, chunk: LogitsFile):
+    def _counted(self, name: str, scale: str, about: dict[str, str], keys: Any, *rows: Any) -> Any:
+        """A sketch of confidences and losses, or one for each of the keys."""
+        try:
+            if self.per is None:
+                return CurveSketch(scale, about=about).update(*rows)
+            return GroupedSketch(scale, about=about).update(keys, *rows)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+
+    def _groups(self, chunk: LogitsFile | Confidences):
         """Those of the file where they are asked for; else any, so that none are made up."""
         if self.per != "group":
             return np.zeros(len(chunk), np.int64)
@@ -106,6 +134,11 @@ class Plan:
         return about | per | ({"rejector": self.rejector} if self.rejector else {})
 
 
+def needs_logits(name: str, option: str) -> str:
+    """What to say of a table of confidences where an option needs logits."""
+    return f"{name}: expected logits for {option}, got a table of confidences"
+
+
 def merge(sketches: Iterable[Sketch]) -> Sketch:
     """A new sketch of what all of these have seen; the order does not matter.
 
@@ -115,5 +148,6 @@ def merge(sketches: Iterable[Sketch]) -> Sketch:
     sketches = list(sketches)
     if len({type(sketch) for sketch in sketches}) > 1:
         raise InputError("expected sketches all of them by group or none, got both")
-    kind: Any = type(sketches[0]) if sketches else CurveSketch
+    grouped = bool(sketches) and isinstance(sketches[0], GroupedSketch)
+    kind: Any = GroupedSketch if grouped else CurveSketch
     return kind.merged(sketches)

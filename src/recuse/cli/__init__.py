@@ -1,11 +1,13 @@
 """The command line: parse, call, print, exit code.
 
 Results go to stdout, progress and warnings to stderr. Exit codes: 0 success, 1 the answer
-is "no" (infeasible), 2 bad input, 70 a bug in recuse.
+is "no" (infeasible), 2 bad input, 70 a bug in recuse; 130 and 141 as for any program that is
+interrupted, or whose reader goes away.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -17,6 +19,7 @@ from recuse._check import InputError, MissingExtra
 from recuse.cli import compare, data, decide, demo, measure, page, sketch
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE
+BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 app = typer.Typer(
     name="recuse",
@@ -59,16 +62,44 @@ def common(
 def main() -> None:
     """Run the command line; malformed input is one line on stderr and exit code 2."""
     try:
-        app()
+        _run()
+    except (BrokenPipeError, SystemExit) as end:
+        # typer and rich exit with 1, which is the answer "no"
+        if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
+            raise
+        _drop_unwritten()
+        sys.exit(BROKEN_PIPE)
+
+
+def _run() -> None:
+    try:
+        try:
+            app()
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:
+        raise
     except (InputError, MissingExtra) as error:
         print("recuse:", *str(error).splitlines(), file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"recuse: {where}{error.strerror or error}", file=sys.stderr)
+        _drop_unwritten()
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception:  # a bug of ours must not read as the answer "no"
         traceback.print_exc()
         sys.exit(INTERNAL_ERROR)
+
+
+def _drop_unwritten() -> None:
+    """What cannot be written is not tried again as the interpreter ends, which would exit 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

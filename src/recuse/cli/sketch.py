@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,9 +25,9 @@ from recuse.cli.options import (
     warn_of_probabilities,
 )
 from recuse.evaluation import COVERAGES, RISKS
-from recuse.io import LogitsFile
+from recuse.io import LogitsFile, holds_confidences, shards
 from recuse.scores import Score
-from recuse.shards import Plan, Shard, Sketch, chunks, merge
+from recuse.shards import Plan, Shard, Sketch, chunks, merge, needs_logits
 from recuse.sketch import Certified, CurveSketch, check_path, load
 
 Out = Annotated[Path, typer.Option("--out", help="The sketch to write: .npz.")]
@@ -40,7 +40,10 @@ Coverage = Annotated[
 
 
 def sketch(
-    files: Annotated[list[Path], typer.Argument(help="Labelled logits files, the shards.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="The shards: labelled logits files, or tables of confidences."),
+    ],
     out: Out,
     score: Annotated[
         str | None, typer.Option("--score", help="msp (default), margin, logit_norm(p=3), ...")
@@ -50,6 +53,10 @@ def sketch(
     ] = None,
     per: Annotated[
         str | None, typer.Option("--per", help="A sketch for each group or (predicted) class.")
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", help="log_odds, probability, float, float16 or bfloat16."),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", help="Address of a Dask scheduler.")
@@ -69,17 +76,18 @@ def sketch(
     by `recuse merge`.
     """
     levels = _levels(risk, coverage)
-    _once(files)
+    _once(files, _shards)
+    _refuse_tables(files, score)
     refuse_overwrite(check_path(out), force, *files, *([rejector] if rejector else []))
-    plan = _plan(score, rejector, kind_of(binary, probs), ignore_index=ignore_index, per=per)
+    options = {"ignore_index": ignore_index, "per": per, "scale": scale}
+    plan = _plan(score, rejector, kind_of(binary, probs), **options)
     bar = not quiet and show.console(stderr=True).is_terminal
     if scheduler:
         from recuse.integrations import dask
 
         total = dask.sketch([f.resolve() for f in files], plan, client=scheduler, progress=bar)
     else:
-        plan = replace(plan, read=_warned)
-        total = _merged((file, plan.sketch(file)) for file in _tracked(files, bar))
+        total = _merged((file, _sketched(plan, file)) for file in _tracked(files, bar))
     total.save(out)
     _print(out, total, levels, as_json, quiet)
 
@@ -98,6 +106,9 @@ def merge_(
     _once(sketches)
     refuse_overwrite(check_path(out), force, *sketches)
     total = _merged((path, load(path)) for path in sketches)
+    if not sum(sketch.n for _, _, sketch in _named(str(out), total)):
+        names = ", ".join(map(str, sketches))
+        raise InputError(f"{names}: expected a sketch of at least one prediction, got an empty one")
     total.save(out)
     _print(out, total, levels, as_json, quiet)
 
@@ -113,6 +124,17 @@ def _plan(score: str | None, rejector: Path | None, kind: str, **options: Any) -
     return plan
 
 
+def _refuse_tables(files: list[Path], score: str | None) -> None:
+    """A table has no score to choose; the plan refuses the rest."""
+    for file in files:
+        if score is not None and holds_confidences(file):
+            raise InputError(needs_logits(str(file), "--score"))
+
+
+def _sketched(plan: Plan, file: Path) -> Sketch:
+    return (plan if holds_confidences(file) else replace(plan, read=_warned)).sketch(file)
+
+
 def _warned(shard: Shard, **options: Any) -> Iterator[LogitsFile]:
     """`chunks`, with a warning of logits that look like probabilities."""
     for i, chunk in enumerate(chunks(shard, **options)):
@@ -121,12 +143,20 @@ def _warned(shard: Shard, **options: Any) -> Iterator[LogitsFile]:
         yield chunk
 
 
-def _once(files: list[Path]) -> None:
+def _once(files: list[Path], expand: Callable[[Path], list[Path]] = lambda file: [file]) -> None:
     seen: set[Path] = set()
-    for file in files:
+    for file in (part for given in files for part in expand(given)):
         if file.resolve() in seen:
             raise InputError(f"{file} is given twice, and would count twice")
         seen.add(file.resolve())
+
+
+def _shards(file: Path) -> list[Path]:
+    """The files of a folder or a glob; what is wrong with it is said by its reader."""
+    try:
+        return shards(file)
+    except InputError:
+        return [file]
 
 
 def _levels(risk: list[str], coverage: list[str]) -> dict[str, tuple[float, ...]]:
@@ -182,31 +212,39 @@ def _print(
 
 def _entry(named: dict[str, Any], s: CurveSketch, levels: dict[str, Any]) -> dict[str, Any]:
     """As `recuse evaluate --json` prints a file."""
-    classes = s.about.get("classes")
+    classes, accuracy = s.about.get("classes"), s.accuracy()
+    undefined = accuracy != accuracy
+    reason = {} if classes is not None else {"classes": "the sketch does not say"}
+    reason |= {"accuracy": "losses other than 0 and 1"} if undefined else {}
     return {
         **named,
         "n": s.n,
         "classes": None if classes is None else int(classes),
-        "accuracy": 1 - s.mean_loss().value,
+        "accuracy": None if undefined else accuracy,
         "scores": {s.about.get("score", "confidence"): s.to_dict(**levels)},
+        **({"reason": reason} if reason else {}),
     }
 
 
 def _table(out: Path, total: Sketch, levels: dict[str, tuple[float, ...]]) -> None:
     header = (
-        *("n", "accuracy", "AURC", "from", "to", "AUGRC"),
+        *("n", "accuracy", "AURC", "AURC at least", "AURC at most", "AUGRC"),
         *(f"cov@{100 * r:g}%" for r in levels["risks"]),
         *(f"risk@{100 * c:g}%" for c in levels["coverages"]),
     )
     rows = [(title, *_cells(s, levels)) for title, _, s in _named(str(out), total)]
     show.table(("sketch", *header), rows)
-    show.say("AURC and AUGRC x 1000, AURC within the interval; cov@ and risk@ in percent.")
+    show.say("AURC and AUGRC x 1000; cov@ and risk@ in percent.")
+    show.say(
+        "At least, at most: bounds from binning, not a confidence interval: "
+        "they say nothing about sampling error, which needs rows."
+    )
 
 
 def _cells(s: CurveSketch, levels: dict[str, tuple[float, ...]]) -> Iterator[str]:
     area: Certified = s.aurc()
     yield f"{s.n:,}"
-    yield show.percent(1 - s.mean_loss().value, 2)
+    yield show.percent(s.accuracy(), 2)
     yield from (show.milli(x, 4) for x in (area.value, area.low, area.high))
     yield show.milli(s.augrc().value, 4)
     yield from (f"{100 * s.coverage_at_risk(r).value:.1f}" for r in levels["risks"])

@@ -102,6 +102,11 @@ def open_npz(path: Path) -> Streams:
     with reading(path), zipfile.ZipFile(path) as archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist()}
         unknown = sorted(set(members) - set(FIELDS))
+        if {"bin", "meta"} <= set(members):
+            raise InputError(
+                f"{path}: expected logits, got a sketch: use `recuse evaluate` or `recuse merge`, "
+                "which take sketches one by one"
+            )
         if unknown:
             raise InputError(f"{path}: {not_fields(unknown)}")
         return Streams(path, {key: _member(archive, name) for key, name in members.items()})
@@ -123,7 +128,8 @@ def open_safetensors(path: Path) -> Streams:
 
 def not_fields(names: list[str]) -> str:
     """What to say of arrays that a logits file does not have."""
-    return f"expected arrays {', '.join(FIELDS)}, got {', '.join(names)}"
+    expected = "expected arrays `logits`, `labels` and optionally `groups`, `ids`"
+    return f"{expected}, got {', '.join(names)}"
 
 
 def _parts(array: Stored, rows: int, stack: ExitStack) -> Iterator[Array]:

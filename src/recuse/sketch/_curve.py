@@ -92,8 +92,9 @@ class CurveSketch:
         """Add what `other` has seen, and return self; `other` stays as it is.
 
         Raises:
-            InputError: Another scale, or confidences that are something else.
+            InputError: No `CurveSketch`, another scale, or other confidences.
         """
+        check_kind(other, CurveSketch)
         if self.about != other.about:
             raise InputError(
                 f"expected sketches of the same confidences, got {_difference(self, other)}"
@@ -115,6 +116,7 @@ class CurveSketch:
         sketches = list(sketches)
         if not sketches:
             raise InputError("expected at least one sketch to merge, got none")
+        check_kind(sketches[0], CurveSketch)
         total = cls(sketches[0].scale, about=sketches[0].about)
         for sketch in sketches:
             total.merge(sketch)
@@ -136,6 +138,10 @@ class CurveSketch:
     def mean_loss(self) -> Certified:
         """The risk of accepting all; for 0-1 losses one minus the accuracy."""
         return _certify.mean_loss(self._tally(), self._rounding())
+
+    def accuracy(self) -> float:
+        """1 minus the mean 0-1 loss; NaN for other losses."""
+        return 1 - self.mean_loss().value if self._part is None else float("nan")
 
     def aurc(self) -> Certified:
         """`recuse.aurc` of all predictions seen; the value takes each bin as a tie."""
@@ -262,6 +268,12 @@ class CurveSketch:
         if self._part is not None:
             raise InputError(f"expected 0-1 losses for {name}, got others")
         return self._tally()
+
+
+def check_kind(sketch: Any, kind: type) -> None:
+    """Only sketches of one kind merge."""
+    if not isinstance(sketch, kind):
+        raise InputError(f"expected a {kind.__name__}, got {type(sketch).__name__}")
 
 
 def _difference(a: CurveSketch, b: CurveSketch) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from recuse._check import InputError, to_numpy
 from recuse.sketch import _file
-from recuse.sketch._curve import CurveSketch
+from recuse.sketch._curve import CurveSketch, check_kind
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -77,6 +77,7 @@ class GroupedSketch(Mapping[str | int, CurveSketch]):
 
     def merge(self, other: GroupedSketch) -> GroupedSketch:
         """Add what `other` has seen, and return self. Errors as in `CurveSketch.merge`."""
+        check_kind(other, GroupedSketch)
         CurveSketch.merged([self._empty, other._empty])
         for name, sketch in other._sketches.items():
             self._sketch(name).merge(sketch)
@@ -88,6 +89,7 @@ class GroupedSketch(Mapping[str | int, CurveSketch]):
         sketches = list(sketches)
         if not sketches:
             raise InputError("expected at least one sketch to merge, got none")
+        check_kind(sketches[0], GroupedSketch)
         total = cls(sketches[0].scale, about=sketches[0].about)
         for sketch in sketches:
             total.merge(sketch)
