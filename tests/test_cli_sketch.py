@@ -310,3 +310,13 @@ def test_bounds_from_binning_are_not_called_a_confidence_interval(recuse, shards
     assert "AURC at least" in header
     assert "AURC at most" in header
     assert "not a confidence interval" in header
+
+
+def test_evaluate_says_what_a_sketch_of_other_losses_or_of_nothing_lacks(recuse, tmp_path):
+    CurveSketch().update([2.0, 1.0], [0.25, 0.5]).save(tmp_path / "f.npz")
+    (entry,) = plain(recuse("evaluate", "f.npz", "--json")[1])["files"]
+    assert entry["accuracy"] is None
+    assert entry["reason"]["accuracy"] == "losses other than 0 and 1"
+    assert "accuracy -" in recuse("evaluate", "f.npz")[1]
+    CurveSketch().save(tmp_path / "empty.npz")
+    one_line(recuse("evaluate", "empty.npz"), "empty.npz: ", "got an empty one")

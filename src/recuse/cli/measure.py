@@ -168,10 +168,13 @@ def _of_sketch(path: Path, scores: list[str], levels: Levels) -> Iterator[Entry]
     name = found.about.get("score", "confidence")
     if scores and scores != [name]:
         raise InputError(f"{path}: expected logits for --score, got a sketch of {name}")
+    total = found if isinstance(found, CurveSketch) else found.total()
+    if not total.n:
+        raise InputError(f"{path}: expected a sketch of at least one prediction, got an empty one")
     if isinstance(found, CurveSketch):
-        yield _of_curve(str(path), {"file": str(path)}, found, levels)
+        yield _of_curve(str(path), {"file": str(path)}, total, levels)
         return
-    yield _of_curve(str(path), {"file": str(path), "group": None}, found.total(), levels)
+    yield _of_curve(str(path), {"file": str(path), "group": None}, total, levels)
     for group, sketch in found.items():
         named = {"file": str(path), "group": group}
         yield _of_curve(f"{path}, {group}", named, sketch, levels)
@@ -179,16 +182,18 @@ def _of_sketch(path: Path, scores: list[str], levels: Levels) -> Iterator[Entry]
 
 def _of_curve(of: str, named: dict[str, Any], s: CurveSketch, levels: Levels) -> Entry:
     classes, name = s.about.get("classes"), s.about.get("score", "confidence")
-    measures, accuracy = s.to_dict(**levels), 1 - s.mean_loss().value
+    measures, accuracy = s.to_dict(**levels), s.accuracy()
+    reason = {} if classes is not None else {"classes": "the sketch does not say"}
+    reason |= {"accuracy": "losses other than 0 and 1"} if accuracy != accuracy else {}
     known = "" if classes is None else f", {classes} classes"
     title = f"{of}: a sketch of {s.n:,} predictions{known}, accuracy {show.percent(accuracy)}"
     plain = {
         **named,
         "n": s.n,
         "classes": None if classes is None else int(classes),
-        "accuracy": accuracy,
+        "accuracy": None if "accuracy" in reason else accuracy,
         "scores": {name: measures},
-        **({"reason": {"classes": "the sketch does not say"}} if classes is None else {}),
+        **({"reason": reason} if reason else {}),
     }
     low, high = (show.milli(measures[k], 4) for k in ("aurc_low", "aurc_high"))
     note = f"{of} is a sketch: its exact AURC lies between {low} and {high}."
