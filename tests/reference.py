@@ -154,6 +154,12 @@ def gini(z: Numbers) -> float:
     return math.fsum(p * p for p in softmax(z)) - 1
 
 
+def gen(z: Numbers, gamma: float, top: int) -> float:
+    """Generalised entropy of the largest probabilities, negative."""
+    largest = sorted(softmax(z), reverse=True)[:top]
+    return -math.fsum((p * (1 - p)) ** gamma for p in largest)
+
+
 def energy(z: Numbers, temperature: float) -> float:
     return temperature * logsumexp([x / temperature for x in z])
 

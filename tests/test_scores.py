@@ -23,6 +23,21 @@ def test_scores_equal_their_definition(name, z):
     assert SCORES[name](z) == pytest.approx(expected, rel=FLOAT32, abs=FLOAT32)
 
 
+@given(
+    z=logits(values=st.floats(-3, 3, width=32)),
+    gamma=st.sampled_from([0.1, 0.5, 1.0]),
+    top=st.integers(1, 7),
+)
+def test_gen_equals_its_definition(z, gamma, top):
+    expected = [reference.gen(row, gamma, top) for row in z.tolist()]
+    assert scores.gen(z, gamma=gamma, top=top) == pytest.approx(expected, rel=1e-6)
+
+
+def test_gen_of_all_classes_with_gamma_one_is_gini():
+    z = np.random.default_rng(0).normal(size=(20, 6)) * 3
+    assert scores.gen(z, gamma=1) == pytest.approx(scores.gini(z), rel=1e-6)
+
+
 @given(z=logits(), temperature=st.sampled_from([0.5, 1.0, 3.0]))
 def test_energy_equals_its_definition(z, temperature):
     expected = [reference.energy(row, temperature) for row in z.tolist()]

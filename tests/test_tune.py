@@ -1,9 +1,11 @@
+import sys
+
 import numpy as np
 import pytest
 
 import recuse as rc
 from recuse.scores import Score
-from recuse.tune import MSP, default_candidates, tune
+from recuse.tune import MSP, confidences, default_candidates, tune
 
 
 def flattened(n, seed, classes=5, damage=0.8):
@@ -38,6 +40,21 @@ def test_a_repair_that_really_helps_is_adopted_with_its_reason():
     assert tuned.gain > 1.6 * tuned.gain_se > 0
     before, after = (rc.aurc(s(z), z.argmax(1) != y) for s in (MSP, tuned.score))
     assert after < before
+
+
+@pytest.mark.parametrize("shape", [(300, 7), (5, 7, 6, 10)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_sweep_of_many_logits_finds_what_the_decision_path_finds(shape, dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    z = (3 * rng.normal(size=shape)).astype(dtype)
+    others = (Score("entropy"), Score("logit_norm", {"p": 2.5, "center": True}))
+    scores = (MSP, *default_candidates(7), *others)
+    exact = confidences(z, scores)
+    monkeypatch.setattr(sys.modules["recuse.tune"], "SMALLEST_SWEPT", 0)
+    swept = confidences(z, scores)
+    assert np.allclose(swept, exact, rtol=1e-5, atol=1e-5)
+    assert not np.array_equal(swept, exact)  # it was swept
+    assert np.array_equal(swept[-2:], exact[-2:])  # what the sweep does not know
 
 
 def test_the_table_holds_the_aurc_of_every_candidate_on_the_decision_path():

@@ -17,62 +17,14 @@ Imported lazily: numba costs 0.4 s.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from recuse._jit import njit
+from recuse._vector import FAST, exp32, larger
 
 GROUP = 512  # classes a float32 sum runs over in a row
 DEEP = 8  # the same in a block of pixels, where the sums of a group cost little
 BLOCK_BYTES = 96_000  # a block of pixels with all its classes: in the L2 cache
-
-# No "nnan" and "ninf": masked classes are -inf, and a NaN must come out as one.
-FAST = {"reassoc", "contract", "arcp", "nsz"}
-
-
-@intrinsic
-def _power_of_two(typing_context, exponent):
-    """2^i as float32 for an int32 i in -126..127, by writing the exponent bits."""
-
-    def build(context, builder, signature, arguments):
-        i32 = ir.IntType(32)
-        biased = builder.add(arguments[0], ir.Constant(i32, 127))
-        return builder.bitcast(builder.shl(biased, ir.Constant(i32, 23)), ir.FloatType())
-
-    return types.float32(types.int32), build
-
-
-@intrinsic
-def _larger(typing_context, a, b):
-    """The larger of two float32, in the form that LLVM turns into a vector reduction."""
-
-    def build(context, builder, signature, arguments):
-        f32 = ir.FloatType()
-        maximum = builder.module.declare_intrinsic(
-            "llvm.maxnum", [f32], ir.FunctionType(f32, [f32, f32])
-        )
-        return builder.call(maximum, arguments, fastmath=("nnan", "nsz"))
-
-    return types.float32(types.float32, types.float32), build
-
-
-@numba.njit(inline="always")
-def _exp(x):
-    """exp of a float32 x <= 0, within 1.2e-7 relative; 0 below the normal numbers."""
-    exponent = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
-    r = x - exponent * np.float32(0.693359375) + exponent * np.float32(2.12194440e-4)
-    p = np.float32(1.9875691500e-4)
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(5.0000001201e-1)
-    p = p * r * r + r + np.float32(1)
-    y = p * _power_of_two(np.int32(exponent))  # ty: ignore[missing-argument]
-    return np.float32(0) if x < np.float32(-87) else y
 
 
 @njit(nogil=True)
@@ -94,7 +46,7 @@ def survey(labels, ignore_index, weight):
 def _maximum(z):
     top = np.float32(-np.inf)
     for j in range(z.size):
-        top = _larger(top, z[j])  # ty: ignore[missing-argument]
+        top = larger(top, z[j])
     return top
 
 
@@ -107,7 +59,7 @@ def _exp_and_sums(z, top):
         e_sum, x_sum = np.float32(0), np.float32(0)
         for j in range(part.size):
             x = part[j] - top
-            e = _exp(x)
+            e = exp32(x)
             part[j] = e
             e_sum += e
             x_sum += x
@@ -125,7 +77,7 @@ def _exp_from(z, top, out):
         e_sum, x_sum = np.float32(0), np.float32(0)
         for j in range(part.size):
             x = part[j] - top
-            e = _exp(x)
+            e = exp32(x)
             written[j] = e
             e_sum += e
             x_sum += x
@@ -206,14 +158,14 @@ def rows(logits, labels, ignore_index, coefficients, background, gradient, losse
 def _load(z, buffer, top):
     for j in range(z.size):
         buffer[j] = z[j]
-        top[j] = _larger(top[j], z[j])  # ty: ignore[missing-argument]
+        top[j] = larger(top[j], z[j])
 
 
 @njit(nogil=True, fastmath=FAST)
 def _exp_and_add(z, top, e_sum, x_sum, b):
     for j in range(z.size):
         x = z[j] - top[j]
-        e = _exp(x)
+        e = exp32(x)
         z[j] = e
         e_sum[j] += e
         x_sum[j] += b * x
@@ -222,7 +174,7 @@ def _exp_and_add(z, top, e_sum, x_sum, b):
 @njit(nogil=True, fastmath=FAST)
 def _exp_and_add_only(z, top, e_sum):
     for j in range(z.size):
-        e = _exp(z[j] - top[j])
+        e = exp32(z[j] - top[j])
         z[j] = e
         e_sum[j] += e
 

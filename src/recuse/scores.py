@@ -118,6 +118,33 @@ def energy(logits: ArrayLike, *, temperature: float = 1.0) -> Float32[Array, "n 
     return _score_rows(logits, lambda z: temperature * _logsumexp(z / temperature))
 
 
+def gen(logits: ArrayLike, *, gamma: float = 0.1, top: int = 100) -> Float32[Array, "n ..."]:
+    r"""Negative generalised entropy of the largest probabilities, 0 when certain.
+
+    $-\sum_k (\pi_k (1 - \pi_k))^\gamma$ over the `top` largest $\pi_k$, all if there are fewer. A
+    small $\gamma$ weighs small probabilities more than the entropy does.
+
+    Args:
+        logits: Shape (n, K, ...).
+        gamma: In (0, 1]; 1 gives `gini` if all classes count.
+        top: How many classes count, at least 1.
+
+    Raises:
+        InputError: `gamma` or `top` out of range.
+
+    References:
+        Liu, Lochman & Zach, CVPR 2023 (gamma = 0.1, the 100 largest of 1,000 classes).
+
+    >>> gen(np.array([[0.0, 0.0], [50.0, 0.0]]), gamma=1).round(4)
+    array([-0.5, -0. ], dtype=float32)
+    """
+    if not 0 < gamma <= 1:
+        raise InputError(f"expected `gamma` in (0, 1], got {gamma}")
+    if not top >= 1 or top != int(top):
+        raise InputError(f"expected `top` to be an integer of at least 1, got {top}")
+    return _score_rows(logits, lambda z: _gen(z, gamma, int(top)))
+
+
 def logit_norm(logits: ArrayLike, *, p: float = 4, center: bool = True) -> Float32[Array, "n ..."]:
     r"""Maximum logit over the p-norm of the logits, in a form that never saturates.
 
@@ -205,9 +232,9 @@ def from_binary(logit: ArrayLike) -> Float[Array, "n 2 ..."]:
 
 
 SCORES: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (msp, max_logit, margin, entropy, gini, energy, logit_norm)
+    f.__name__: f for f in (msp, max_logit, margin, entropy, gini, gen, energy, logit_norm)
 }
-SOFTMAX_FAMILY = ("msp", "margin", "entropy", "gini")
+SOFTMAX_FAMILY = ("msp", "margin", "entropy", "gini", "gen")
 
 
 @dataclass(frozen=True)
@@ -346,6 +373,15 @@ def _entropy(z: Array) -> Array:
 def _gini(z: Array) -> Array:
     _, odds, total = _others(z)
     return ((odds**2).sum(axis=1) - total * (2 + total)) / (1 + total) ** 2
+
+
+def _gen(z: Array, gamma: float, top: int) -> Array:
+    _, odds, total = _others(z)
+    total = total[:, None]
+    spread = odds * (1 + total - odds) / (1 + total) ** 2  # p (1 - p), ascending in p
+    maximum = total / (1 + total) ** 2
+    others = spread[:, spread.shape[1] - min(top - 1, spread.shape[1]) :]
+    return -(maximum[:, 0] ** gamma + (others**gamma).sum(axis=1))
 
 
 def _check_order(p: float) -> float:

@@ -5,7 +5,6 @@ n = examples, K = classes, m = candidate scores.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from recuse._check import InputError, check_groups, check_labels, check_logits
 from recuse._files import digest
+from recuse._sweep import ORDERS, sweep
 from recuse.curves import aurc
 from recuse.intervals import influence, variance_of_mean
 from recuse.scores import Score, logit_norms, predict
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 MSP = Score("msp")
-ORDERS = (*range(1, 11), math.inf)
+SMALLEST_SWEPT = 1 << 20  # logits; fewer are not worth compiling for
 FOLDS = 5
 Z_SWITCH = 1.645  # one-sided 5 % of a normal
 T_SWITCH = 2.132  # one-sided 5 % of Student's t on FOLDS - 1 degrees of freedom
@@ -137,19 +137,44 @@ def tune(
 
 
 def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]:
-    """Confidence of every prediction under each score; norms share one pass over the logits."""
+    """Confidence of every prediction under each score.
+
+    Few logits go the float64 path that decides; many are swept in float32, which differs by a
+    few roundings, to choose among the scores.
+    """
     out = np.empty((len(scores), logits.size // logits.shape[1]), np.float32)
-    norms: dict[bool, list[int]] = {True: [], False: []}
+    found = _swept(logits, scores)
     for i, score in enumerate(scores):
-        if score.name == "logit_norm":
-            norms[bool(score.params.get("center", True))].append(i)
-        else:
+        if score in found:
+            out[i] = found[score].ravel()
+    for center in (True, False):
+        rest = {i: p for i, s in enumerate(scores) if (p := _order(s, center)) and s not in found}
+        if rest:
+            norms = logit_norms(logits, ps=rest.values(), center=center)
+            out[list(rest)] = norms.reshape(len(rest), -1)
+    for i, score in enumerate(scores):
+        if score not in found and score.name != "logit_norm":
             out[i] = score(logits).ravel()
-    for center, rows in norms.items():
-        if rows:
-            ps = [scores[i].params.get("p", 4) for i in rows]
-            out[rows] = logit_norms(logits, ps=ps, center=center).reshape(len(rows), -1)
     return out
+
+
+def _swept(logits: Array, scores: Sequence[Score]) -> dict[Score, Array]:
+    """The scores that one float32 pass computes; none for few logits."""
+    if logits.size < SMALLEST_SWEPT or np.isneginf(np.float32(logits.min())):
+        return {}
+    wanted = {c: any(_order(s, c) in ORDERS for s in scores) for c in (True, False)}
+    found = sweep(logits, softmax=("msp",), centered=wanted[True], uncentered=wanted[False])
+    table = {MSP: found.softmax["msp"]}
+    for center, norms in ((True, found.centered), (False, found.uncentered)):
+        table |= {Score("logit_norm", {"p": p, "center": center}): v for p, v in norms.items()}
+    return {score: table[score] for score in scores if score in table}
+
+
+def _order(score: Score, center: bool) -> float | None:
+    """p, if this is a logit norm that is so centred."""
+    if score.name != "logit_norm" or bool(score.params.get("center", True)) != center:
+        return None
+    return score.params.get("p", 4)
 
 
 def _reason_not_to_try(z: Array, y: Array, candidates: Sequence[Score]) -> str | None:

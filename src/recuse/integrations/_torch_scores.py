@@ -57,6 +57,15 @@ def _gini(z: Tensor) -> Tensor:
     return (odds.square().sum(1) - total * (2 + total)) / (1 + total).square()
 
 
+def _gen(z: Tensor, gamma: float = 0.1, top: int = 100) -> Tensor:
+    _, odds, total = _others(z)
+    total = total[:, None]
+    spread = odds * (1 + total - odds) / (1 + total).square()
+    others = spread[:, spread.shape[1] - min(int(top) - 1, spread.shape[1]) :]
+    maximum = total / (1 + total).square()
+    return -(maximum[:, 0].pow(gamma) + others.pow(gamma).sum(1))
+
+
 def _energy(z: Tensor, temperature: float = 1.0) -> Tensor:
     scaled = z / temperature
     return temperature * (scaled[:, -1] + _others(scaled)[2].log1p())
@@ -89,6 +98,7 @@ SCORES: dict[str, Callable[..., Tensor]] = {
     "margin": _margin,
     "entropy": _entropy,
     "gini": _gini,
+    "gen": _gen,
     "energy": _energy,
     "logit_norm": _logit_norm,
 }
