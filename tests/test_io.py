@@ -109,7 +109,7 @@ BAD = {
     "no rows": ({"logits": np.ones((0, 3))}, r"at least one row of `logits`, got shape \(0, 3\)"),
     "no pixels": ({"logits": np.ones((2, 3, 0, 4))}, "at least one row"),
     "no logits": ({"labels": np.arange(3)}, "expected an array `logits`, got labels"),
-    "unknown array": (with_value(0, extra=np.ones(3)), "`logits`, `labels` and optionally `groups`, `ids`, got extra"),
+    "unknown array": (with_value(0, extra=np.ones(3)), "and optionally `groups`, `ids`, got extra"),
     "short groups": (with_value(0, groups=np.ones(3, int)), r"`groups` of shape \(20,\), got \(3"),
     "NaN groups": (with_value(0, groups=np.full(20, np.nan)), "`groups` of an integer or string"),
     "long ids": (with_value(0, ids=np.arange(21)), r"`ids` of shape \(20,\), got \(21,\)"),
