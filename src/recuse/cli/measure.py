@@ -150,7 +150,8 @@ def _few_errors(m: FileMeasures) -> str:
     errors = round(m.n * (1 - m.accuracy)) if m.accuracy == m.accuracy else FEW_ERRORS
     if not 0 < errors < FEW_ERRORS:
         return ""
-    return f"{m.name} has {errors} errors: with fewer than {FEW_ERRORS}, s.e. are too small."
+    some = "1 error" if errors == 1 else f"{errors} errors"
+    return f"{m.name} has {some}: with fewer than {FEW_ERRORS}, s.e. are too small."
 
 
 def _cells(s: Measures) -> list[str]:
