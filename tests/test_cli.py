@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from answers import one_line, plain
 from recuse import Rejector, __version__, cli, read_logits, write_logits
 from recuse.evaluation import measure_file
 from recuse.scores import Score
@@ -14,20 +15,6 @@ from samples import one_column, pixels, sample
 
 SCORES = ["aurc", "aurc_se", "e_aurc", "n_aurc", "augrc", "e_aurc_se", "augrc_se"]
 SCORES += ["coverage_at_risk", "risk_at_coverage"]
-
-
-@pytest.fixture
-def recuse(tmp_path, monkeypatch, capsys):
-    """Run the command line in tmp_path: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["recuse", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return (end.value.code or 0, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -44,21 +31,6 @@ FIT = ("fit", "--tune", "tune.npz", "--calibrate", "calibrate.npz", "--target-ri
 def arrays(path):
     with np.load(path, allow_pickle=False) as archive:
         return dict(archive)
-
-
-def plain(text):
-    return json.loads(text, parse_constant=pytest.fail)
-
-
-def one_line(answer, *words, code=2):
-    """Exit code, nothing on stdout, one line on stderr that holds every word."""
-    rc, out, err = answer
-    assert (rc, out) == (code, "")
-    assert err.startswith("recuse: ")
-    assert err.count("\n") == 1
-    assert err.endswith("\n")
-    for word in words:
-        assert word in err
 
 
 def process(*arguments, cwd):

@@ -1,10 +1,9 @@
-import json
-import sys
-
 import numpy as np
 import pytest
 
-from recuse import cli, intervals, read_logits, write_logits
+import answers
+from answers import one_line
+from recuse import intervals, read_logits, write_logits
 from recuse.evaluation import matched, score_file
 from recuse.io import LogitsFile
 from recuse.scores import logit_norm, msp
@@ -14,33 +13,10 @@ Z, Y = sample(400)
 W = Z + np.random.default_rng(1).normal(size=Z.shape).astype(np.float32)  # a worse model
 
 
-@pytest.fixture
-def recuse(tmp_path, monkeypatch, capsys):
-    """Run the command line in tmp_path: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["recuse", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return (end.value.code or 0, *capsys.readouterr())
-
-    return run
-
-
 def plain(answer):
     rc, out, err = answer
     assert (rc, err) == (0, "")
-    return json.loads(out, parse_constant=pytest.fail)
-
-
-def one_line(answer, *words):
-    rc, out, err = answer
-    assert (rc, out) == (2, "")
-    assert err.startswith("recuse: ")
-    assert err.count("\n") == 1
-    for word in words:
-        assert word in err
+    return answers.plain(out)
 
 
 def pair(tmp_path, **more):

@@ -1,30 +1,15 @@
-import json
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from recuse import CurveSketch, InputError, cli, fit, read_logits, write_logits
+from answers import one_line, plain
+from recuse import CurveSketch, InputError, fit, read_logits, write_logits
 from recuse.evaluation import measure_file
 from recuse.scores import Score
 from recuse.shards import Plan
 from recuse.sketch import GroupedSketch
 from samples import one_column, pixels, sample
-
-
-@pytest.fixture
-def recuse(tmp_path, monkeypatch, capsys):
-    """Run the command line in tmp_path: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["recuse", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return (end.value.code or 0, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -38,19 +23,6 @@ def shards(tmp_path):
         rows = slice(200 * i, 200 * (i + 1))
         write_logits(tmp_path / name, z[rows], y[rows], groups=groups[rows])
     return names
-
-
-def plain(text):
-    return json.loads(text, parse_constant=pytest.fail)
-
-
-def one_line(answer, *words):
-    rc, out, err = answer
-    assert (rc, out) == (2, "")
-    assert err.startswith("recuse: ")
-    assert err.count("\n") == 1
-    for word in words:
-        assert word in err
 
 
 def test_shards_in_any_order_and_merged_sketches_are_the_sketch_of_all(recuse, shards):
@@ -320,3 +292,47 @@ def test_evaluate_says_what_a_sketch_of_other_losses_or_of_nothing_lacks(recuse,
     assert "accuracy -" in recuse("evaluate", "f.npz")[1]
     CurveSketch().save(tmp_path / "empty.npz")
     one_line(recuse("evaluate", "empty.npz"), "empty.npz: ", "got an empty one")
+
+
+@pytest.fixture
+def bucket(tmp_path):
+    """Two shards and a table in fsspec's memory, and the sketch of the shards."""
+    fsspec = pytest.importorskip("fsspec")
+    files = fsspec.filesystem("memory")
+    total = []
+    for i in range(2):
+        z, y = sample(200, seed=i)
+        write_logits(tmp_path / f"part{i}.npz", z, y)
+        files.put(str(tmp_path / f"part{i}.npz"), f"/bucket/part{i}.npz")
+        total.append(Plan().sketch(tmp_path / f"part{i}.npz"))
+    (tmp_path / "t.csv").write_text("confidence,correct\n0.5,1\n0.25,0\n")
+    files.put(str(tmp_path / "t.csv"), "/tables/t.csv")
+    yield CurveSketch.merged(total)
+    files.store.clear()
+
+
+def test_shards_behind_a_url_are_sketched_like_those_on_disk(bucket, recuse):
+    urls = ["memory://bucket/part0.npz", "memory://bucket/part1.npz"]
+    for given in (urls, ["memory://bucket/*.npz"], ["memory://bucket"]):
+        assert recuse("sketch", *given, "--out", "u.npz", "--force")[0] == 0
+        assert CurveSketch.load("u.npz").to_dict() == bucket.to_dict()
+    assert recuse("sketch", "memory://tables/t.csv", "--out", "t.npz")[0] == 0
+    assert CurveSketch.load("t.npz").n == 2
+
+
+def test_a_url_that_cannot_be_read_is_one_line_with_its_name(bucket, recuse, tmp_path):
+    (tmp_path / "bad.npz").write_bytes(b"no archive")
+    import fsspec
+
+    fsspec.filesystem("memory").put(str(tmp_path / "bad.npz"), "/bucket/bad.npz")
+    cases = {
+        "memory://bucket/none.npz": "memory://bucket/none.npz: cannot be fetched",
+        "memory://none/*.npz": "memory://none/*.npz: no such file",
+        "nowhere://x/a.npz": "nowhere://x/a.npz: cannot be fetched",
+        "memory://bucket/bad.npz": "memory://bucket/bad.npz: cannot be read as npz",
+    }
+    for url, words in cases.items():
+        one_line(recuse("sketch", url, "--out", "u.npz"), words)
+    part = "memory://bucket/part0.npz"
+    one_line(recuse("sketch", part, part, "--out", "u.npz"), "given twice")
+    assert not (tmp_path / "u.npz").exists()

@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from recuse._check import InputError
-from recuse.io import Confidences, LogitsFile, holds_confidences, open_logits, read_confidences
+from recuse.io import (
+    Confidences,
+    LogitsFile,
+    fetched,
+    holds_confidences,
+    open_logits,
+    read_confidences,
+)
 from recuse.rejector import Rejector
 from recuse.scores import SOFTMAX_FAMILY, Score, predict
 from recuse.sketch import CurveSketch, GroupedSketch
@@ -62,12 +69,16 @@ class Plan:
         return cls(found.score, found.kind, rejector=found.to_dict()["checksum"], **options)
 
     def sketch(self, shard: Shard) -> Sketch:
-        """The sketch of one shard.
+        """The sketch of one shard, which may lie behind a URL that fsspec knows.
 
         Raises:
             InputError: One line that names the shard and what is wrong with it.
         """
-        if self.read is chunks and holds_confidences(Path(shard)):
+        with fetched(shard) as local:
+            return self._sketch(local)
+
+    def _sketch(self, shard: Path) -> Sketch:
+        if self.read is chunks and holds_confidences(shard):
             return self._of_table(read_confidences(shard))
         parts = self.read(shard, kind=self.kind, ignore_index=self.ignore_index)
         total = None

@@ -69,6 +69,12 @@ def test_a_cluster_counts_what_one_process_counts(client, shards):
     assert dask.sketch(shards[:1], client=client.scheduler.address) == local(shards[:1], Plan())
 
 
+def test_workers_fetch_what_a_url_names(client, shards):
+    urls = [f"file://{shard}" for shard in shards]
+    found = dask.sketch(urls, client=client)
+    assert found.to_dict() == local(shards, Plan()).to_dict()
+
+
 def test_a_worker_that_dies_costs_only_time(client, shards, tmp_path):
     alive = {info["pid"] for info in client.run(lambda: {"pid": os.getpid()}).values()}
     assert len(alive) == 3

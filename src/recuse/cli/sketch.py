@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from recuse._check import InputError, check_fraction
+from recuse._check import InputError
 from recuse._files import to_json
 from recuse.cli import show
 from recuse.cli.options import (
     Binary,
+    Coverage,
     Force,
     IgnoreIndex,
     Json,
     Probs,
     Quiet,
+    Risk,
     kind_of,
-    numbers,
+    levels_of,
     refuse_overwrite,
     warn_of_probabilities,
 )
-from recuse.evaluation import COVERAGES, RISKS
-from recuse.io import LogitsFile, holds_confidences, shards
+from recuse.io import LogitsFile, holds_confidences, is_url, shards
 from recuse.scores import Score
 from recuse.shards import Plan, Shard, Sketch, chunks, merge, needs_logits
 from recuse.sketch import Certified, CurveSketch, check_path, load
 
 Out = Annotated[Path, typer.Option("--out", help="The sketch to write: .npz.")]
-Risk = Annotated[
-    list[str], typer.Option("--risk", help="Levels of coverage at risk, such as 0.01,0.05.")
-]
-Coverage = Annotated[
-    list[str], typer.Option("--coverage", help="Levels of risk at coverage, such as 0.2,0.8.")
-]
 
 
 def sketch(
     files: Annotated[
-        list[Path],
-        typer.Argument(help="The shards: labelled logits files, or tables of confidences."),
+        list[str],
+        typer.Argument(
+            help="The shards: labelled logits files, or tables of confidences; paths, or URLs "
+            "that fsspec knows."
+        ),
     ],
     out: Out,
     score: Annotated[
@@ -75,19 +73,21 @@ def sketch(
     Its measures are intervals that hold the exact value. Sketches of other shards can be added
     by `recuse merge`.
     """
-    levels = _levels(risk, coverage)
-    _once(files, _shards)
-    _refuse_tables(files, score)
-    refuse_overwrite(check_path(out), force, *files, *([rejector] if rejector else []))
+    levels = levels_of(risk, coverage)
+    sources = [file if is_url(file) else Path(file) for file in files]
+    local = [file for file in sources if isinstance(file, Path)]
+    _once(sources, _shards)
+    _refuse_tables(local, score)
+    refuse_overwrite(check_path(out), force, *local, *([rejector] if rejector else []))
     options = {"ignore_index": ignore_index, "per": per, "scale": scale}
     plan = _plan(score, rejector, kind_of(binary, probs), **options)
     bar = not quiet and show.console(stderr=True).is_terminal
     if scheduler:
         from recuse.integrations import dask
 
-        total = dask.sketch([f.resolve() for f in files], plan, client=scheduler, progress=bar)
+        total = dask.sketch(list(map(_resolved, sources)), plan, client=scheduler, progress=bar)
     else:
-        total = _merged((file, _sketched(plan, file)) for file in _tracked(files, bar))
+        total = _merged((file, _sketched(plan, file)) for file in _tracked(sources, bar))
     total.save(out)
     _print(out, total, levels, as_json, quiet)
 
@@ -102,7 +102,7 @@ def merge_(
     quiet: Quiet = False,
 ) -> None:
     """Add sketches of different shards: the sketch of all of them, to the last bit."""
-    levels = _levels(risk, coverage)
+    levels = levels_of(risk, coverage)
     _once(sketches)
     refuse_overwrite(check_path(out), force, *sketches)
     total = _merged((path, load(path)) for path in sketches)
@@ -131,8 +131,9 @@ def _refuse_tables(files: list[Path], score: str | None) -> None:
             raise InputError(needs_logits(str(file), "--score"))
 
 
-def _sketched(plan: Plan, file: Path) -> Sketch:
-    return (plan if holds_confidences(file) else replace(plan, read=_warned)).sketch(file)
+def _sketched(plan: Plan, file: Shard) -> Sketch:
+    warned = isinstance(file, Path) and not holds_confidences(file)
+    return (replace(plan, read=_warned) if warned else plan).sketch(file)
 
 
 def _warned(shard: Shard, **options: Any) -> Iterator[LogitsFile]:
@@ -143,33 +144,32 @@ def _warned(shard: Shard, **options: Any) -> Iterator[LogitsFile]:
         yield chunk
 
 
-def _once(files: list[Path], expand: Callable[[Path], list[Path]] = lambda file: [file]) -> None:
-    seen: set[Path] = set()
+def _once(
+    files: Sequence[Shard], expand: Callable[[Shard], Sequence[Shard]] = lambda file: [file]
+) -> None:
+    seen: set[Shard] = set()
     for file in (part for given in files for part in expand(given)):
-        if file.resolve() in seen:
+        if _resolved(file) in seen:
             raise InputError(f"{file} is given twice, and would count twice")
-        seen.add(file.resolve())
+        seen.add(_resolved(file))
 
 
-def _shards(file: Path) -> list[Path]:
+def _shards(file: Shard) -> Sequence[Shard]:
     """The files of a folder or a glob; what is wrong with it is said by its reader."""
+    if not isinstance(file, Path):
+        return [file]
     try:
         return shards(file)
     except InputError:
         return [file]
 
 
-def _levels(risk: list[str], coverage: list[str]) -> dict[str, tuple[float, ...]]:
-    risks = numbers(risk, RISKS, "risk")
-    coverages = numbers(coverage, COVERAGES, "coverage")
-    for level in risks:
-        check_fraction(level, "risk", zero=True, one=True)
-    for level in coverages:
-        check_fraction(level, "coverage", one=True)
-    return {"risks": risks, "coverages": coverages}
+def _resolved(file: Shard) -> Shard:
+    """One name for one file; a URL as it is."""
+    return file.resolve() if isinstance(file, Path) else file
 
 
-def _merged(parts: Iterable[tuple[Path, Sketch]]) -> Sketch:
+def _merged(parts: Iterable[tuple[Shard, Sketch]]) -> Sketch:
     """The sketch of all; an error names the first file that does not belong."""
     total = None
     for path, part in parts:
@@ -181,7 +181,7 @@ def _merged(parts: Iterable[tuple[Path, Sketch]]) -> Sketch:
     return total
 
 
-def _tracked(files: list[Path], bar: bool) -> Iterable[Path]:
+def _tracked(files: Sequence[Shard], bar: bool) -> Iterable[Shard]:
     """The files, with their progress on a terminal."""
     if not bar:
         return files

@@ -28,7 +28,7 @@ def sketch(
     """The sketch of all shards, made on the workers of a cluster.
 
     Args:
-        shards: Paths that every worker can read.
+        shards: Paths that every worker can read, or URLs that fsspec knows.
         score: A score, or a `shards.Plan` with the options of `recuse sketch`.
         client: A `distributed.Client`, or the address of a scheduler.
         progress: Show a bar on stderr.

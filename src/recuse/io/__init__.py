@@ -11,6 +11,7 @@ n = rows of the file, K = classes, N = predictions: n, or n * H * W.
 from recuse.io._checked import KINDS, MULTILABEL, check_names
 from recuse.io._confidences import Confidences, holds_confidences, read_confidences
 from recuse.io._reader import LogitsReader, open_logits, read_logits, shards
+from recuse.io._remote import fetched, is_url
 from recuse.io._rows import FIELDS, LogitsFile, split_rows
 from recuse.io._stores import FORMATS
 from recuse.io._write import check_suffix, write_logits
@@ -25,7 +26,9 @@ __all__ = [
     "LogitsReader",
     "check_names",
     "check_suffix",
+    "fetched",
     "holds_confidences",
+    "is_url",
     "open_logits",
     "read_confidences",
     "read_logits",
