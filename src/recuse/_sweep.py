@@ -62,7 +62,7 @@ def sweep(
     >>> found.label, found.centered[1], found.softmax["margin"]
     (array([0]), array([1.], dtype=float32), array([3.], dtype=float32))
     """
-    from recuse import _score_kernels as kernels
+    from recuse import _score_kernels, _score_pixel_kernels
 
     z = to_numpy(logits)
     if z.ndim < 2 or not z.size or z.dtype != np.float32:
@@ -70,11 +70,14 @@ def sweep(
     shape, k = z.shape[:1] + z.shape[2:], z.shape[1]
     z = np.ascontiguousarray(z, np.float32)
     if z.ndim == 2:
-        loop, steps, tail = kernels.rows, len(z), (len(z),)
+        loop, steps, tail = _score_kernels.rows, len(z), (len(z),)
     else:
         z = z.reshape(len(z), k, -1)
         tail = (len(z), z.shape[2])
-        loop, steps = kernels.planes, len(z) * -(-z.shape[2] // kernels.BLOCK)
+        loop, steps = (
+            _score_pixel_kernels.planes,
+            len(z) * -(-z.shape[2] // _score_pixel_kernels.BLOCK),
+        )
     label = np.empty(tail, np.int64)
     tables = [
         np.empty((rows, *(tail if wanted else (*tail[:-1], 0))), np.float32)
