@@ -116,12 +116,14 @@ def noisy(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     return x + s * torch.randn(x.shape, generator=rng)
 
 
-def initial(models: int, rng: torch.Generator) -> list[torch.Tensor]:
+def initial(
+    models: int, rng: torch.Generator, widths: Sequence[int] = WIDTHS
+) -> list[torch.Tensor]:
     """w and bias of each layer ~ U(-1, 1) / sqrt(in), as in nn.Linear, the same in every model."""
     import torch
 
     params = []
-    for fan_in, fan_out in pairwise(WIDTHS):
+    for fan_in, fan_out in pairwise(widths):
         for shape in ((1, fan_in, fan_out), (1, 1, fan_out)):
             u = 2 * torch.rand(shape, generator=rng) - 1
             params.append((u / fan_in**0.5).repeat(models, 1, 1).requires_grad_())

@@ -1,0 +1,160 @@
+"""The learned score: its definition, its fit, and how it is kept from doing harm."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import recuse as rc
+import reference
+from recuse import InputError, scores
+from recuse.scores import FEATURES, Score
+from recuse.tune import _candidates, features_of, learn
+from recuse.tune._learn import fit_path, log_loss, newton
+from samples import learned_score, sample
+
+ROUNDINGS = 1e-9  # of sums and logarithms in float64, in another order
+DISTINCT = hnp.arrays(
+    np.float64, (4, 5), elements=st.integers(-800, 800).map(lambda i: i / 64), unique=True
+)
+
+
+def with_information(n, seed, classes=5):
+    """MSP is right about nothing but its order; the spread of the other logits tells the rest."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, classes)) * rng.uniform(0.5, 3, (n, 1))
+    spread = np.sort(z, axis=1)[:, :-1].std(axis=1)
+    right = rng.uniform(size=n) < 1 / (1 + np.exp(4 * (spread - 1.2)))
+    y = np.where(right, z.argmax(axis=1), (z.argmax(axis=1) + 1) % classes)
+    return z.astype(np.float32), y
+
+
+@given(z=DISTINCT)
+def test_features_equal_their_definition(z):
+    expected = [reference.features(row) for row in z.tolist()]
+    assert scores.features(z) == pytest.approx(np.array(expected), rel=ROUNDINGS, abs=ROUNDINGS)
+    assert len(FEATURES) == len(expected[0])
+
+
+@given(z=DISTINCT, seed=st.integers(0, 9))
+def test_the_score_equals_its_definition(z, seed):
+    score = learned_score(seed)
+    expected = [reference.learned(row, score.params) for row in z.tolist()]
+    assert score(z) == pytest.approx(expected, rel=2e-7, abs=1e-6)  # one rounding to float32
+
+
+def test_rows_that_are_permutations_tie_and_pixels_are_rows():
+    z = np.random.default_rng(0).normal(size=(6, 4, 2, 3)).astype(np.float32)
+    score = learned_score()
+    assert np.array_equal(score(z), score(z[:, [2, 0, 3, 1]]))
+    assert score(z)[1, 0, 2] == score(z[1, :, 0, 2][None])[0]
+
+
+def test_equal_logits_and_certain_rows_have_a_finite_score():
+    z = np.array([[1.0, 1.0, 1.0], [900.0, 0.0, 0.0], [0.0, 0.0, -900.0]])
+    assert np.isfinite(learned_score()(z)).all()
+
+
+def test_beyond_the_range_of_the_fit_the_score_rises_with_msp():
+    """From a gap of 10^4 on every feature is clipped: the logarithms as well."""
+    z = np.zeros((30, 4))
+    z[:, 0] = np.arange(30) * 1e4 + 1e4
+    score = learned_score()
+    rise = np.diff(score(z).astype(float)) / np.diff(scores.msp(z).astype(float))
+    assert rise == pytest.approx(score.params["slope"], rel=1e-5)
+
+
+def test_what_is_no_fit_is_refused():
+    good = dict(learned_score().params)
+    for name, value, message in (
+        ("weights", (1.0,) * 3, "11 finite numbers"),
+        ("scale", (0.0,) * len(FEATURES), "`scale` > 0"),
+        ("slope", -1.0, "`slope` >= 0"),
+        ("low", (np.nan,) * len(FEATURES), "11 finite numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Score("learned", good | {name: value})(np.zeros((1, 3)))
+    with pytest.raises(InputError, match="`weights` of score `learned` numbers, got 3"):
+        Score("learned", good | {"weights": 3})
+    with pytest.raises(InputError, match="needs slope"):
+        Score.parse("learned")
+    with pytest.raises(InputError, match="finite logits for `learned`"):
+        learned_score()(np.array([[0.0, -np.inf]]))
+
+
+def test_it_goes_through_json_unchanged():
+    score = learned_score()
+    again = Score.from_dict(json.loads(json.dumps(score.to_dict())))
+    z = np.random.default_rng(0).normal(size=(50, 6))
+    assert again == score
+    assert np.array_equal(again(z), score(z))
+    assert str(score) == "learned"
+
+
+def test_the_optimum_is_where_the_gradient_vanishes():
+    rng = np.random.default_rng(0)
+    x, offset = rng.normal(size=(200, 3)), rng.normal(size=200)
+    right = rng.uniform(size=200) < 0.7
+    penalties = np.array([0, 0.1, 1.0])
+    w = newton(x, right, offset, penalties, np.zeros(3))
+
+    def value(w):
+        return log_loss(offset + x @ w, right).mean() + 0.5 * (penalties * w**2).sum()
+
+    for j in range(3):
+        step = np.eye(3)[j] * 1e-4
+        assert abs(value(w + step) - value(w - step)) < 1e-7
+
+
+def test_a_strong_penalty_leaves_msp_recalibrated():
+    z, y = sample(500)
+    features, right = scores.features(z), z.argmax(axis=1) == y
+    path = fit_path(features, right)
+    alone = path.log_odds(features)[:, 0]
+    assert (np.argsort(alone) == np.argsort(features[:, 0])).all()
+    assert scores.as_probability(alone).mean() == pytest.approx(right.mean(), abs=0.01)
+    assert np.abs(path.weights[1, 1:]).sum() < np.abs(path.weights[-1, 1:]).sum()
+
+
+def test_it_finds_what_msp_does_not_know():
+    (z, y), (z_test, y_test) = with_information(2000, 0), with_information(20000, 1)
+    score = learn(scores.features(z), z.argmax(1) == y, np.arange(2000))
+    wrong = z_test.argmax(axis=1) != y_test
+    assert rc.aurc(score(z_test), wrong) < 0.9 * rc.aurc(scores.msp(z_test), wrong)
+
+
+def test_without_information_the_order_is_almost_that_of_msp():
+    """Labels drawn from the softmax: MSP is the best order, and a fit to 300 rows does little."""
+    rng = np.random.default_rng(0)
+    z = (2.5 * rng.normal(size=(20300, 5))).astype(np.float32)
+    y = (z + rng.gumbel(size=z.shape)).argmax(axis=1)
+    wrong = z.argmax(axis=1) != y
+    worst = 0.0
+    for seed in range(5):
+        rows = rng.permutation(300)
+        score = learn(scores.features(z[rows]), ~wrong[rows], np.arange(300), seed)
+        worst = max(worst, rc.aurc(score(z[300:]), wrong[300:]))
+    assert worst < 1.03 * rc.aurc(scores.msp(z[300:]), wrong[300:])
+
+
+def test_many_rows_are_thinned_and_one_class_of_outcome_does_not_break_a_fit():
+    z, y = sample(9000)
+    features = scores.features(z)
+    assert learn(features, z.argmax(1) == y, np.arange(9000)).name == "learned"
+    almost = np.ones(100, bool)
+    almost[0] = False
+    assert np.isfinite(learn(features[:100], almost, np.arange(100))(z[:100])).all()
+
+
+@pytest.mark.parametrize("shape", [(300, 7), (5, 7, 6, 10), (300, 2)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_swept_features_are_those_of_the_decision_path(shape, dtype, monkeypatch):
+    z = (3 * np.random.default_rng(0).normal(size=shape)).astype(dtype)
+    exact = features_of(z)
+    monkeypatch.setattr(_candidates, "SMALLEST_SWEPT", 0)
+    swept = features_of(z)
+    assert np.allclose(swept, exact, rtol=1e-4, atol=1e-4)
+    assert not np.array_equal(swept, exact)  # it was swept
