@@ -160,6 +160,35 @@ def gen(z: Numbers, gamma: float, top: int) -> float:
     return -math.fsum((p * (1 - p)) ** gamma for p in largest)
 
 
+def prob_margin(z: Numbers) -> float:
+    """-log(1 - difference of the two largest probabilities)."""
+    _, second, *rest = sorted(softmax(z), reverse=True)
+    return -math.log(math.fsum([*rest, 2 * second]))
+
+
+def renyi(z: Numbers, alpha: float) -> float:
+    """Renyi entropy, negative."""
+    return math.log(math.fsum(p**alpha for p in softmax(z))) / (alpha - 1)
+
+
+def features(z: Numbers) -> list[float]:
+    """What a learned score sees of a row whose maximum is unique."""
+    mean = math.fsum(z) / len(z)
+    *others, top = sorted(x - mean for x in z)
+    norms = [math.fsum(abs(v) ** p for v in others) ** (1 / p) for p in (1, 2, 4)]
+    logs = [math.log(x) for x in (top, margin(z), -entropy(z), *(top / n for n in norms))]
+    return [msp(z), msp(z) ** 2, msp([x / 4 for x in z]), *logs, mean, mean**2]
+
+
+def learned(z: Numbers, p: dict) -> float:
+    """The learned score with parameters p."""
+    total = p["slope"] * msp(z) + p["intercept"]
+    for j, feature in enumerate(features(z)):
+        clipped = min(max(feature, p["low"][j]), p["high"][j])
+        total += p["weights"][j] * (clipped - p["center"][j]) / p["scale"][j]
+    return total
+
+
 def energy(z: Numbers, temperature: float) -> float:
     return temperature * logsumexp([x / temperature for x in z])
 

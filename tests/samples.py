@@ -29,3 +29,17 @@ def one_column(n=400, seed=0, dtype=np.float32):
     z = 3 * rng.normal(size=n)
     labels = (rng.uniform(size=n) < 1 / (1 + np.exp(-z))).astype(np.int64)
     return z.astype(dtype)[:, None], labels
+
+
+def learned_score(seed=0):
+    """A learned score with parameters as a fit could leave them."""
+    from recuse.scores import FEATURES, Score
+
+    rng = np.random.default_rng(seed)
+    columns = rng.uniform(-1, 1, (3, len(FEATURES)))
+    named = dict(zip(("weights", "center", "low"), columns.tolist()))
+    named["high"] = [low + 4 for low in named["low"]]
+    named["scale"] = rng.uniform(0.5, 2, len(FEATURES)).tolist()
+    return Score(
+        "learned", {"slope": 0.5, "intercept": 1.0} | {k: tuple(v) for k, v in named.items()}
+    )

@@ -13,14 +13,39 @@ from strategies import logits
 
 FLOAT32 = 2e-7  # one rounding to float32 (6e-8 relative) and the reference's own in float64
 DEFAULTS = {name: Score(name) for name in SCORES}
-SHIFT_INVARIANT = ("msp", "margin", "entropy", "gini", "logit_norm")
+SHIFT_INVARIANT = ("msp", "margin", "prob_margin", "entropy", "gini", "renyi", "logit_norm")
 
 
-@pytest.mark.parametrize("name", ["msp", "max_logit", "margin", "entropy", "gini"])
+@pytest.mark.parametrize("name", ["msp", "max_logit", "margin", "prob_margin", "entropy", "gini"])
 @given(z=logits())
 def test_scores_equal_their_definition(name, z):
     expected = [getattr(reference, name)(row) for row in z.tolist()]
     assert SCORES[name](z) == pytest.approx(expected, rel=FLOAT32, abs=FLOAT32)
+
+
+@given(z=logits(values=st.floats(-3, 3, width=32)), alpha=st.sampled_from([0.5, 2.0, 3.5]))
+def test_renyi_equals_its_definition(z, alpha):
+    expected = [reference.renyi(row, alpha) for row in z.tolist()]
+    assert scores.renyi(z, alpha=alpha) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0, 1, -2, math.inf])
+def test_an_order_that_renyi_does_not_have_is_named(alpha):
+    with pytest.raises(InputError, match="`alpha` > 0, finite and not 1"):
+        scores.renyi(np.zeros((1, 2)), alpha=alpha)
+
+
+@given(z=logits(), temperature=st.sampled_from([0.5, 1, 4.0]))
+def test_a_temperature_divides_the_logits(z, temperature):
+    expected = scores.msp(z.astype(np.float64) / temperature)
+    assert np.array_equal(scores.msp(z, temperature=temperature), expected)
+
+
+@pytest.mark.parametrize("score", [scores.msp, scores.energy])
+@pytest.mark.parametrize("temperature", [0, -1, math.nan, math.inf])
+def test_a_temperature_is_positive(score, temperature):
+    with pytest.raises(InputError, match="`temperature` > 0"):
+        score(np.zeros((1, 2)), temperature=temperature)
 
 
 @given(
@@ -237,7 +262,9 @@ def test_a_score_survives_text_and_json(score):
     ("text", "message"),
     [
         ("nope", "a score among msp"),
-        ("msp(p=3)", "takes no parameters, got 'p'"),
+        ("msp(p=3)", "takes temperature, got 'p'"),
+        ("margin(p=3)", "takes no parameters, got 'p'"),
+        ("learned", "needs slope, intercept, .*`tune` fits it"),
         ("logit_norm(q=3)", "takes p, center, got 'q'"),
         ("logit_norm(p=true)", "`p` .* a number, got True"),
         ("logit_norm(center=3)", "`center` .* true or false, got 3"),

@@ -229,3 +229,13 @@ def check_bins(x: Any) -> int:
     if isinstance(x, (int, np.integer)) and not isinstance(x, bool) and x >= 1:
         return int(x)
     raise InputError(f"expected `bins` as an integer >= 1, got {x!r}")
+
+
+def per_row(groups: ArrayLike, labels: Array) -> Array:
+    """Groups of rows (n,) spread over the trailing axes of the labels."""
+    g = np.asarray(groups)
+    if g.shape == labels.shape:
+        return g.ravel()
+    if g.shape != labels.shape[:1]:
+        raise InputError(f"expected `groups` of shape {labels.shape[:1]}, got {g.shape}")
+    return np.broadcast_to(g.reshape(-1, *(1,) * (labels.ndim - 1)), labels.shape).ravel()

@@ -143,7 +143,7 @@ def test_what_cannot_be_scored_is_one_line():
     pairs = make_pipeline(SVC(decision_function_shape="ovo")).fit(X[few], y[few])
     with pytest.raises(InputError, match="predict_proba or decision_function, got StandardScaler"):
         neg_aurc(StandardScaler().fit(X), X, y)
-    with pytest.raises(InputError, match="msp, margin, entropy, gini, gen for predict_proba"):
+    with pytest.raises(InputError, match="gini, gen, renyi for predict_proba"):
         SelectiveScorer(recuse.aurc, score="logit_norm")(fitted, X, y)
     with pytest.raises(InputError, match="labels among"):
         neg_aurc(fitted, X, np.zeros(len(y), int))

@@ -18,7 +18,7 @@ import recuse
 from recuse import CurveSketch, InputError, MissingExtra
 from recuse.integrations import _torch_scores
 from recuse.scores import SCORES, Score, msp, predict
-from samples import pixels, sample
+from samples import learned_score, pixels, sample
 from strategies import logits as logits_of
 from strategies import predictions
 
@@ -114,19 +114,18 @@ def test_trap_the_curve_pairs_each_risk_with_its_coverage(sketch):
 
 
 def test_every_score_has_its_twin():
-    assert set(_torch_scores.SCORES) == set(SCORES)
+    assert set(_torch_scores.SCORES) == {*SCORES, "learned"}
 
 
 SPELLED = [
-    *SCORES, "max_logit(center=true)", "energy(temperature=2)", "logit_norm(p=3, center=false)",
-    "logit_norm(p=inf)", "logit_norm(p=2.5)",
+    *SCORES, "max_logit(center=true)", "energy(temperature=2)", "msp(temperature=3)",
+    "logit_norm(p=3, center=false)", "logit_norm(p=inf)", "logit_norm(p=2.5)",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("spelled", SPELLED)
+@pytest.mark.parametrize("score", [*map(Score.parse, SPELLED), learned_score()], ids=str)
 @given(logits_of())
-def test_scores_are_those_of_numpy(spelled, z):
-    score = Score.parse(spelled)
+def test_scores_are_those_of_numpy(score, z):
     ours = _torch_scores.confidence(score, torch.from_numpy(z)).numpy()
     np.testing.assert_allclose(ours, score(z), rtol=2 * ULP, atol=1e-12)
 
@@ -134,8 +133,8 @@ def test_scores_are_those_of_numpy(spelled, z):
 def test_rows_that_are_permutations_of_each_other_tie():
     row = torch.tensor([2.0, 0.3, -1.7, 0.9])
     rows = torch.stack([row[torch.randperm(4)] for _ in range(20)])
-    for spelled in SPELLED:
-        assert len(_torch_scores.confidence(Score.parse(spelled), rows).unique()) == 1, spelled
+    for score in (*map(Score.parse, SPELLED), learned_score()):
+        assert len(_torch_scores.confidence(score, rows).unique()) == 1, score
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -10,11 +10,12 @@ rounding hides from all but about one confidence in 1e8.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from recuse._check import extra
 from recuse.scores import Score
+from recuse.scores._learned import ORDERS, SOFTER, TINY
 
 torch = extra("torch", "torch", "recuse.integrations")
 
@@ -32,7 +33,8 @@ def confidence(score: Score, rows: Tensor) -> Tensor:
     return torch.cat(found).masked_fill(~rows.amax(dim=1).isfinite(), math.nan)
 
 
-def _msp(z: Tensor) -> Tensor:
+def _msp(z: Tensor, temperature: float = 1.0) -> Tensor:
+    z = z / temperature
     rest, second = z[:, :-1], z[:, -2:-1]
     gap = torch.where(second.isneginf(), 0.0, rest - second)
     return z[:, -1] - second[:, 0] - gap.exp().sum(1).log()
@@ -44,6 +46,11 @@ def _max_logit(z: Tensor, center: bool = False) -> Tensor:
 
 def _margin(z: Tensor) -> Tensor:
     return z[:, -1] - z[:, -2]
+
+
+def _prob_margin(z: Tensor) -> Tensor:
+    _, odds, total = _others(z)
+    return total.log1p() - (total + odds[:, -1]).log()
 
 
 def _entropy(z: Tensor) -> Tensor:
@@ -66,6 +73,11 @@ def _gen(z: Tensor, gamma: float = 0.1, top: int = 100) -> Tensor:
     return -(maximum[:, 0].pow(gamma) + others.pow(gamma).sum(1))
 
 
+def _renyi(z: Tensor, alpha: float = 2.0) -> Tensor:
+    gap, _, total = _others(z)
+    return ((alpha * gap).exp().sum(1).log1p() - alpha * total.log1p()) / (alpha - 1)
+
+
 def _energy(z: Tensor, temperature: float = 1.0) -> Tensor:
     scaled = z / temperature
     return temperature * (scaled[:, -1] + _others(scaled)[2].log1p())
@@ -79,6 +91,23 @@ def _logit_norm(z: Tensor, p: float = 4, center: bool = True) -> Tensor:
     norm = 1.0 if p == math.inf else others.pow(p).sum(1).pow(1 / p)
     infimum = -1.0 if p == math.inf else -((z.shape[1] - 1.0) ** (-1 / p))
     return torch.where(z[:, 0] == z[:, -1], infimum, v[:, -1] / scale / norm)
+
+
+def _learned(z: Tensor, slope: float, intercept: float, **columns: Sequence[float]) -> Tensor:
+    named = {name: z.new_tensor(column) for name, column in columns.items()}
+    features = _features(z)
+    clipped = features.clamp(named["low"], named["high"])
+    corrections = named["weights"] * (clipped - named["center"]) / named["scale"]
+    return slope * features[:, 0] + intercept + corrections.sum(1)
+
+
+def _features(z: Tensor) -> Tensor:
+    """`scores.FEATURES` of every row."""
+    msp, top = _msp(z), _centered(z)[:, -1]
+    norms = [_logit_norm(z, p) for p in ORDERS]
+    logs = [x.clamp(min=TINY).log() for x in (top, _margin(z), -_entropy(z), *norms)]
+    mean = z[:, -1] - top
+    return torch.stack([msp, msp**2, _msp(z, SOFTER), *logs, mean, mean**2], dim=1)
 
 
 def _centered(z: Tensor) -> Tensor:
@@ -96,9 +125,12 @@ SCORES: dict[str, Callable[..., Tensor]] = {
     "msp": _msp,
     "max_logit": _max_logit,
     "margin": _margin,
+    "prob_margin": _prob_margin,
     "entropy": _entropy,
     "gini": _gini,
     "gen": _gen,
+    "renyi": _renyi,
     "energy": _energy,
     "logit_norm": _logit_norm,
+    "learned": _learned,
 }

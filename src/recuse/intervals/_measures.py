@@ -41,6 +41,11 @@ class Measure:
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def larger_is_better(self) -> bool:
+        """True of coverages, False of risks and areas."""
+        return self.kernel == "coverage_at_risk"
+
     def terms(self, sign: int, confidence: Array, loss: Array) -> list[Term]:
         """The sum of kernels that it is: E-AURC is AURC minus AURC of the best order."""
         own = (sign, confidence, loss)

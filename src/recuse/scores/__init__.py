@@ -1,0 +1,53 @@
+"""Confidence scores: logits in, one number for each prediction out, larger is more certain.
+
+n = examples, K = classes, ... = any trailing axes (pixels).
+
+Every score takes logits (n, K, ...) of float16, bfloat16, float32 or float64 and
+returns float32 (n, ...). There is one arithmetic path for every decision: the
+logits are upcast to float64, the score is computed, and rounded once to float32.
+Probabilities and one-column heads come in by `from_probs` and `from_binary`.
+"""
+
+from recuse.scores._functions import (
+    SCORES,
+    SOFTMAX_FAMILY,
+    energy,
+    entropy,
+    gen,
+    gini,
+    logit_norm,
+    logit_norms,
+    margin,
+    max_logit,
+    msp,
+    predict,
+    prob_margin,
+    renyi,
+)
+from recuse.scores._inputs import as_probability, from_binary, from_probs
+from recuse.scores._learned import FEATURES, features, learned
+from recuse.scores._score import Score
+
+__all__ = [
+    "FEATURES",
+    "SCORES",
+    "SOFTMAX_FAMILY",
+    "Score",
+    "as_probability",
+    "energy",
+    "entropy",
+    "features",
+    "from_binary",
+    "from_probs",
+    "gen",
+    "gini",
+    "learned",
+    "logit_norm",
+    "logit_norms",
+    "margin",
+    "max_logit",
+    "msp",
+    "predict",
+    "prob_margin",
+    "renyi",
+]

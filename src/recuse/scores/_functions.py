@@ -1,0 +1,230 @@
+"""Scores by name: logits in, one number for each prediction out, larger is more certain.
+
+n = examples, K = classes, ... = any trailing axes (pixels).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recuse._check import InputError, check_logits
+from recuse.scores._rows import (
+    centered,
+    check_order,
+    check_temperature,
+    entropy_rows,
+    gen_rows,
+    gini_rows,
+    logsumexp_rows,
+    msp_rows,
+    norm_rows,
+    prob_margin_rows,
+    renyi_rows,
+    score_rows,
+    score_rows_many,
+)
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Int
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+
+def predict(logits: ArrayLike) -> Int[Array, "n ..."]:
+    """The predicted class: the lowest index among the maxima.
+
+    >>> predict(np.array([[1.0, 3.0, 3.0]]))
+    array([1])
+    """
+    z = check_logits(logits)
+    return np.argmax(z.astype(np.float32) if z.dtype.name == "bfloat16" else z, axis=1)
+
+
+def msp(logits: ArrayLike, *, temperature: float = 1.0) -> Float32[Array, "n ..."]:
+    r"""Maximum softmax probability of the logits over `temperature`, as its log-odds.
+
+    $\log \frac{\pi_1}{1 - \pi_1} = z_1 - \log \sum_{j \ne 1} e^{z_j}$ with $z_1$ the
+    maximum: the order of the probability, without its saturation (in float32 the
+    probability is exactly 1 from a gap of about 17). `as_probability` shows it.
+
+    References:
+        Hendrycks & Gimpel, ICLR 2017.
+
+    >>> msp(np.array([[2.0, 2.0, 0.0], [60.0, 0.0, 0.0]])).round(4)
+    array([-0.1269, 59.3069], dtype=float32)
+    """
+    check_temperature(temperature)
+    return score_rows(logits, lambda z: msp_rows(z / temperature))
+
+
+def max_logit(logits: ArrayLike, *, center: bool = False) -> Float32[Array, "n ..."]:
+    """The maximum logit, from the row's mean if `center`.
+
+    The softmax ignores a constant added to all logits of a row; this score does not,
+    unless centred.
+
+    References:
+        Hendrycks et al., ICML 2022.
+
+    >>> max_logit(np.array([[3.0, 1.0, 2.0]]), center=True)
+    array([1.], dtype=float32)
+    """
+    return score_rows(logits, lambda z: (centered(z) if center else z)[:, -1])
+
+
+def margin(logits: ArrayLike) -> Float32[Array, "n ..."]:
+    """Largest minus second largest logit: the log-ratio of their probabilities.
+
+    >>> margin(np.array([[3.0, 1.0, 2.0]]))
+    array([1.], dtype=float32)
+    """
+    return score_rows(logits, lambda z: z[:, -1] - z[:, -2])
+
+
+def prob_margin(logits: ArrayLike) -> Float32[Array, "n ..."]:
+    r"""Largest minus second largest probability $d$, as $-\log(1 - d)$: 0 where they tie.
+
+    The order of the difference, without its saturation at 1.
+
+    >>> prob_margin(np.array([[0.0, 0.0, 0.0], [40.0, 0.0, 0.0]])).round(4)
+    array([ 0.    , 38.9014], dtype=float32)
+    """
+    return score_rows(logits, prob_margin_rows)
+
+
+def entropy(logits: ArrayLike) -> Float32[Array, "n ..."]:
+    r"""Negative entropy of the softmax, in nats: $\sum_k \pi_k \log \pi_k$, 0 when certain.
+
+    >>> entropy(np.array([[0.0, 0.0], [50.0, 0.0]])).round(4)
+    array([-0.6931, -0.    ], dtype=float32)
+    """
+    return score_rows(logits, entropy_rows)
+
+
+def gini(logits: ArrayLike) -> Float32[Array, "n ..."]:
+    r"""$\sum_k \pi_k^2 - 1$: the negative Gini impurity, 0 when certain.
+
+    References:
+        Granese et al., DOCTOR, NeurIPS 2021 ($D_\alpha$ ranks by it).
+
+    >>> gini(np.array([[0.0, 0.0]]))
+    array([-0.5], dtype=float32)
+    """
+    return score_rows(logits, gini_rows)
+
+
+def energy(logits: ArrayLike, *, temperature: float = 1.0) -> Float32[Array, "n ..."]:
+    r"""Negative free energy, $T \log \sum_k e^{z_k / T}$.
+
+    References:
+        Liu et al., NeurIPS 2020.
+
+    >>> energy(np.array([[0.0, 0.0]])).round(4)
+    array([0.6931], dtype=float32)
+    """
+    check_temperature(temperature)
+    return score_rows(logits, lambda z: temperature * logsumexp_rows(z / temperature))
+
+
+def gen(logits: ArrayLike, *, gamma: float = 0.1, top: int = 100) -> Float32[Array, "n ..."]:
+    r"""Negative generalised entropy of the largest probabilities, 0 when certain.
+
+    $-\sum_k (\pi_k (1 - \pi_k))^\gamma$ over the `top` largest $\pi_k$, all if there are fewer. A
+    small $\gamma$ weighs small probabilities more than the entropy does.
+
+    Args:
+        logits: Shape (n, K, ...).
+        gamma: In (0, 1]; 1 gives `gini` if all classes count.
+        top: How many classes count, at least 1.
+
+    Raises:
+        InputError: `gamma` or `top` out of range.
+
+    References:
+        Liu, Lochman & Zach, CVPR 2023 (gamma = 0.1, the 100 largest of 1,000 classes).
+
+    >>> gen(np.array([[0.0, 0.0], [50.0, 0.0]]), gamma=1).round(4)
+    array([-0.5, -0. ], dtype=float32)
+    """
+    if not 0 < gamma <= 1:
+        raise InputError(f"expected `gamma` in (0, 1], got {gamma}")
+    if not top >= 1 or top != int(top):
+        raise InputError(f"expected `top` to be an integer of at least 1, got {top}")
+    return score_rows(logits, lambda z: gen_rows(z, gamma, int(top)))
+
+
+def renyi(logits: ArrayLike, *, alpha: float = 2.0) -> Float32[Array, "n ..."]:
+    r"""Negative Renyi entropy, $\frac{1}{\alpha - 1} \log \sum_k \pi_k^\alpha$, 0 when certain.
+
+    Between the entropy ($\alpha \to 1$) and the logarithm of the MSP ($\alpha \to \infty$);
+    $\alpha = 2$ ranks as `gini` does.
+
+    Raises:
+        InputError: `alpha` is not positive, or is 1: that is `entropy`.
+
+    References:
+        Renyi, 1961.
+
+    >>> renyi(np.array([[0.0, 0.0], [50.0, 0.0]])).round(4)
+    array([-0.6931, -0.    ], dtype=float32)
+    """
+    if not 0 < alpha < math.inf or alpha == 1:
+        raise InputError(f"expected `alpha` > 0, finite and not 1, got {alpha}")
+    return score_rows(logits, lambda z: renyi_rows(z, alpha))
+
+
+def logit_norm(logits: ArrayLike, *, p: float = 4, center: bool = True) -> Float32[Array, "n ..."]:
+    r"""Maximum logit over the p-norm of the logits, in a form that never saturates.
+
+    Ranks as $\max(v) / \lVert v \rVert_p$ with $v = z - \bar z$ (or $v = z$): the value
+    is $t = v_1 / \lVert v_{\ne 1} \rVert_p$, a strictly increasing function of it that
+    keeps its resolution where the ratio rounds to 1. A row of equal logits says nothing
+    and gets the infimum, $-(K-1)^{-1/p}$. For two classes and `center` it is constant.
+
+    Args:
+        logits: Shape (n, K, ...), finite.
+        p: Order of the norm, >= 1; `math.inf` for the second largest magnitude.
+        center: Subtract the row's mean first; then, like the softmax, the score
+            ignores a constant added to the row.
+
+    Raises:
+        InputError: `p` < 1, or a logit is not finite.
+
+    References:
+        Cattelan & Silva, UAI 2024 (centred); Xia et al., ICLR 2025, equation 17, which
+        omits the absolute value in the norm (it matters for odd p and negative logits).
+
+    >>> logit_norm(np.array([[3.0, 0.0, 0.0], [1.0, 1.0, 1.0]]), p=1)
+    array([ 1. , -0.5], dtype=float32)
+    """
+    return logit_norms(logits, ps=(p,), center=center)[0]
+
+
+def logit_norms(
+    logits: ArrayLike, *, ps: Iterable[float], center: bool = True
+) -> Float32[Array, "P n ..."]:
+    """`logit_norm` for every order in `ps`, in one pass over the logits."""
+    ps = [check_order(p) for p in ps]
+    return np.stack(score_rows_many(logits, lambda z: norm_rows(z, ps, center), len(ps)))
+
+
+SCORES: dict[str, Callable[..., Any]] = {
+    f.__name__: f
+    for f in (
+        msp,
+        max_logit,
+        margin,
+        prob_margin,
+        entropy,
+        gini,
+        gen,
+        renyi,
+        energy,
+        logit_norm,
+    )
+}
+SOFTMAX_FAMILY = ("msp", "margin", "prob_margin", "entropy", "gini", "gen", "renyi")

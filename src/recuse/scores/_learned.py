@@ -1,0 +1,134 @@
+"""The learned score: the log-odds of being right, from a handful of features of the logits.
+
+r = rows of one chunk, each sorted so that column -1 is the maximum; K = classes; f = features.
+
+MSP, the maximum logit and the shape of the other logits each know something of the error that
+the others do not: after label smoothing most of all, but not only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recuse._check import InputError
+from recuse.scores._rows import (
+    centered,
+    entropy_rows,
+    msp_rows,
+    norm_rows,
+    score_rows,
+    score_rows_many,
+)
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+SOFTER = 4.0  # the temperature of the third feature
+ORDERS = (1, 2, 4)  # of the norms
+FEATURES = (
+    "msp",
+    "msp squared",
+    f"msp at temperature {SOFTER:g}",
+    "log of the centred maximum",
+    "log of the margin",
+    "log of the entropy",
+    *(f"log of logit_norm(p={p})" for p in ORDERS),
+    "mean logit",
+    "mean logit squared",
+)
+TINY = 1e-12  # in place of a logarithm of 0
+
+
+def learned(
+    logits: ArrayLike,
+    *,
+    slope: float,
+    intercept: float,
+    weights: Sequence[float],
+    center: Sequence[float],
+    scale: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+) -> Float32[Array, "n ..."]:
+    r"""Log-odds of being right: those of MSP, recalibrated, and a correction by `FEATURES`.
+
+    $g = a\,m + b + \sum_j w_j\,(\mathrm{clip}(\varphi_j, l_j, h_j) - c_j) / s_j$ with $m$ the
+    log-odds of the MSP. Beyond the range seen in the fit the corrections are constant, so that
+    $g$ rises with $m$. `tune` fits the parameters; the features need logits as the model gives
+    them, with their mean, which the softmax ignores.
+
+    Args:
+        logits: Shape (n, K, ...), finite.
+        slope: a, not negative.
+        intercept: b.
+        weights: w, one a feature, as the following.
+        center: c.
+        scale: s, positive.
+        low: l.
+        high: h.
+
+    Raises:
+        InputError: A logit is not finite, or the parameters are not those of a fit.
+
+    >>> plain = dict.fromkeys(("weights", "center", "low", "high"), (0.0,) * len(FEATURES))
+    >>> parameters = {"slope": 0.5, "intercept": 1.0, "scale": (1.0,) * len(FEATURES), **plain}
+    >>> learned(np.array([[2.0, 0.0], [0.0, 0.0]]), **parameters)
+    array([2., 1.], dtype=float32)
+    """
+    columns = (weights, center, scale, low, high)
+    if any(len(c) != len(FEATURES) or not np.isfinite(c).all() for c in columns):
+        raise InputError(f"expected a learned score of {len(FEATURES)} finite numbers a parameter")
+    if not (0 <= slope < np.inf and np.isfinite(intercept)) or min(scale) <= 0:
+        raise InputError("expected a learned score with `slope` >= 0 and `scale` > 0")
+    table = np.array(columns, dtype=np.float64)
+    return score_rows(logits, lambda z: combined(feature_rows(z), slope, intercept, table))
+
+
+def combined(
+    features: Float[Array, "r f"], slope: float, intercept: float, table: Float[Array, "5 f"]
+) -> Float[Array, " r"]:
+    """The score of each row of features; `table` holds weights, center, scale, low and high."""
+    weights, center, scale, low, high = table
+    corrections = weights * (np.clip(features, low, high) - center) / scale
+    return slope * features[:, 0] + intercept + corrections.sum(axis=1)
+
+
+def features(logits: ArrayLike) -> Float[Array, "N f"]:
+    """`FEATURES` of every prediction, in float64."""
+    columns = score_rows_many(logits, lambda z: feature_rows(z).T, len(FEATURES), np.float64)
+    return np.stack([column.ravel() for column in columns], axis=1)
+
+
+def feature_rows(z: Float[Array, "r K"]) -> Float[Array, "r f"]:
+    """`FEATURES` of rows sorted in ascending order."""
+    if np.isneginf(z[:, 0]).any():
+        raise InputError("expected finite logits for `learned`, got -inf")
+    v = centered(z)
+    return assembled(
+        msp_rows(z),
+        msp_rows(z / SOFTER),
+        v[:, -1],
+        z[:, -1] - z[:, -2],
+        entropy_rows(z),
+        norm_rows(z, list(ORDERS), True),
+        z[:, -1] - v[:, -1],
+    )
+
+
+def assembled(
+    msp: Array,
+    softer: Array,
+    top: Array,
+    margin: Array,
+    entropy: Array,
+    norms: Sequence[Array],
+    mean: Array,
+) -> Float[Array, "r f"]:
+    """`FEATURES` from the scores that they are made of."""
+    logs = [np.log(np.maximum(x, TINY)) for x in (top, margin, -entropy, *norms)]
+    return np.stack([msp, msp**2, softer, *logs, mean, mean**2], axis=1)

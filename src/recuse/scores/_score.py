@@ -1,0 +1,128 @@
+"""A score as a value: its name and its parameters.
+
+n = examples, K = classes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from recuse._check import InputError
+from recuse.scores._functions import SCORES
+from recuse.scores._learned import learned
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+
+FUNCTIONS = {**SCORES, "learned": learned}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score by name, with its parameters: callable, hashable, JSON-able.
+
+    >>> import numpy as np
+    >>> score = Score("logit_norm", {"p": 3, "center": True})
+    >>> str(score), Score.parse("logit_norm(p=3, center=true)") == score
+    ('logit_norm(p=3, center=true)', True)
+    >>> score(np.array([[2.0, 0.0, 1.0]])).shape
+    (1,)
+    """
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self):
+        if self.name not in FUNCTIONS:
+            raise InputError(f"expected a score among {', '.join(SCORES)}, got {self.name!r}")
+        known = {k: v for k, v in self._signature().items() if k != "logits"}
+        for key, value in self.params.items():
+            if key not in known:
+                takes = ", ".join(known) or "no parameters"
+                raise InputError(f"score `{self.name}` takes {takes}, got {key!r}")
+            _check_value(self.name, known[key], value)
+        missing = [k for k, v in known.items() if v.default is v.empty and k not in self.params]
+        if missing:
+            raise InputError(f"score `{self.name}` needs {', '.join(missing)}; `tune` fits it")
+
+    def _signature(self) -> Mapping[str, inspect.Parameter]:
+        return inspect.signature(FUNCTIONS[self.name]).parameters
+
+    def __call__(self, logits: ArrayLike) -> Float32[Array, "n ..."]:
+        """The confidence of every prediction."""
+        return FUNCTIONS[self.name](logits, **self.params)
+
+    def __str__(self) -> str:
+        named = {k: v for k, v in self.params.items() if not self.fitted}
+        shown = ", ".join(f"{k}={_show(v)}" for k, v in named.items())
+        return f"{self.name}({shown})" if shown else self.name
+
+    @property
+    def fitted(self) -> bool:
+        """Whether its parameters were learned from data: a name does not say them."""
+        return self.name not in SCORES
+
+    @classmethod
+    def parse(cls, text: str) -> Score:
+        """Read what `str` writes: `msp`, `logit_norm(p=3, center=true)`, `logit_norm(p=inf)`."""
+        match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
+        if not match:
+            raise InputError(f"expected a score like msp or logit_norm(p=3), got {text!r}")
+        params = {}
+        for part in filter(None, (match[2] or "").split(",")):
+            key, _, value = part.partition("=")
+            params[key.strip()] = _read(value.strip(), text)
+        return cls(match[1], params)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; an infinite `p` is the string "inf"."""
+        params = {k: "inf" if v == math.inf else v for k, v in self.params.items()}
+        return {"name": self.name, "params": params}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Score:
+        """The inverse of `to_dict`."""
+        params = {k: _plain(v) for k, v in data["params"].items()}
+        return cls(data["name"], params)
+
+
+def _show(value: float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+
+
+def _read(value: str, text: str) -> float | bool:
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    try:
+        number = float(value)
+    except ValueError:
+        raise InputError(f"expected a number or true/false, got {value!r} in {text!r}") from None
+    return int(number) if number.is_integer() else number
+
+
+def _plain(value: Any) -> Any:
+    """A parameter from JSON."""
+    if isinstance(value, list):
+        return tuple(value)
+    return math.inf if value == "inf" else value
+
+
+def _check_value(name: str, parameter: inspect.Parameter, value: Any) -> None:
+    """Refuse a value of another kind than its parameter."""
+    flag = isinstance(parameter.default, bool)
+    several = str(parameter.annotation).startswith("Sequence")
+    if several:
+        right = isinstance(value, tuple) and all(type(v) in (int, float) for v in value)
+    else:
+        right = isinstance(value, bool) == flag and isinstance(value, (bool, int, float))
+    if not right:
+        kind = "numbers" if several else "true or false" if flag else "a number"
+        raise InputError(f"expected `{parameter.name}` of score `{name}` {kind}, got {value!r}")

@@ -1,0 +1,35 @@
+"""Repair: choose the confidence score on the tune split, or keep MSP and say why.
+
+n = examples, K = classes, m = candidate scores, f = features of the learned score.
+"""
+
+from recuse.tune._candidates import (
+    SMALLEST_SWEPT,
+    TEMPERATURES,
+    confidences,
+    default_candidates,
+    features_of,
+)
+from recuse.tune._judge import FOLDS, T_SWITCH, Z_SECOND, Z_SWITCH, Trial
+from recuse.tune._learn import learn
+from recuse.tune._tune import FEWEST_OF_EACH, FEWEST_UNITS, tune
+from recuse.tune._tuned import MSP, Tuned
+
+__all__ = [
+    "FEWEST_OF_EACH",
+    "FEWEST_UNITS",
+    "FOLDS",
+    "MSP",
+    "SMALLEST_SWEPT",
+    "TEMPERATURES",
+    "T_SWITCH",
+    "Z_SECOND",
+    "Z_SWITCH",
+    "Trial",
+    "Tuned",
+    "confidences",
+    "default_candidates",
+    "features_of",
+    "learn",
+    "tune",
+]
