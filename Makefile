@@ -3,7 +3,8 @@
 # make test-integrations    test with trainers and schedulers of others, in its own environment
 # make test-large    read a file of 2 GB in 0.25 GB of memory
 # make bench    measure the curves beside their real peers, in an environment of its own
-# make picture draw the pictures of the README and of docs/which-smoothing.md
+# make picture draw the pictures of the README and of docs/which-smoothing.md; with the logits of
+#              benchmarks/zoo.py in ZOO also those of docs/appendix.md
 #
 # Where packages come from is the installer's (uv's) to know, by its own variables:
 #   UV_TORCH_BACKEND=cpu make demo      a PyTorch without CUDA on Linux (saves gigabytes)
@@ -20,6 +21,9 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
 # As many predictions as fit into 24 GB; SIZES=50000,1000000 make bench is quicker.
 SIZES ?= 50000,1000000,10000000,100000000
+
+# What python -m benchmarks.zoo --data DATA --out $(ZOO) writes.
+ZOO ?= zoo
 
 .PHONY: demo test test-integrations test-large bench picture lint format clean
 
@@ -41,9 +45,11 @@ bench: $(PEERS)/.ready
 	$(PEERS)/bin/python -m benchmarks.sketch
 	$(PEERS)/bin/python -m benchmarks.intervals
 
-picture: demo
+picture: demo $(VENV)/.dev
 	$(BIN)/python docs/picture.py demo
 	$(BIN)/python docs/picture_smoothing.py
+	$(BIN)/python docs/picture_templates.py
+	if test -d $(ZOO); then $(BIN)/python docs/picture_appendix.py $(ZOO); fi
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

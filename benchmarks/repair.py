@@ -17,6 +17,7 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import wilcoxon
 
 import recuse as rc
 from recuse.intervals import influence, variance_of_mean
@@ -129,16 +130,18 @@ def summary(cases: list[Case]) -> list[str]:
     return lines
 
 
-def paired(cases: list[Case], rows: int) -> str:
-    """The gain of `chosen` over `published`, models of one task and seed being dependent."""
+def paired(cases: list[Case], rows: int, before: str, after: str) -> str:
+    """The gain of one way over another; models of one task depend on each other."""
     some = [c for c in cases if c.rows == rows]
-    gain = np.array([c.relative["published"] - c.relative["chosen"] for c in some])
-    task = np.unique([c.task for c in some], return_inverse=True)[1]
-    se = np.sqrt(variance_of_mean(gain - gain.mean(), task))
+    gain = np.array([c.relative[before] - c.relative[after] for c in some])
+    tasks = np.array([c.task for c in some])
+    mean = np.array([gain[tasks == task].mean() for task in np.unique(tasks)])
+    p = wilcoxon(mean[mean != 0], alternative="greater").pvalue
     better, worse = int((gain > 0).sum()), int((gain < 0).sum())
     return (
-        f"- {rows:,} rows: {gain.mean():.4f} ± {se:.4f} (z = {gain.mean() / se:.1f}); better for "
-        f"{better}, worse for {worse}, the same for {len(some) - better - worse}."
+        f"| {before} | {after} | {rows:,} | {gain.mean():.4f} | {better} | "
+        f"{len(some) - better - worse} | {worse} | {int((mean > 0).sum())} of {mean.size} "
+        f"| {p:.4f} |"
     )
 
 
@@ -180,9 +183,16 @@ def page(cases: list[Case]) -> str:
         *summary(cases),
         "\nA score is *behind* where it is worse than the better of MSP and best p on the test "
         "file, by more than two paired standard errors.\n",
-        "Published minus chosen, mean over the models ± its standard error with tasks as "
-        "clusters:\n",
-        *(paired(cases, rows) for rows in ROWS),
+        "Gain of one way over another: mean over the models, how many models are better, the "
+        "same, worse; tasks whose mean is better, and the one-sided p-value of Wilcoxon's test "
+        "over the means of the tasks.\n",
+        "| from | to | tune rows | mean gain | better | same | worse | tasks better | p |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(
+            paired(cases, rows, *pair)
+            for pair in (("best p", "learned"), ("published", "chosen"))
+            for rows in ROWS
+        ),
         f"\n## Where nothing helps\n\nWith {SHOWN:,} tune rows: {where}\n",
         f"## Every model, with {SHOWN:,} tune rows\n",
         "Relative AURC ± one paired standard error of its difference from MSP (groups of rows "

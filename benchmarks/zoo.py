@@ -265,28 +265,6 @@ def pixels(z: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndar
     return z.reshape(*z.shape[:3], -1)[:, n, :, i].swapaxes(0, 1), y.reshape(len(y), -1)[n, i], n
 
 
-def cifar_network() -> torch.nn.Module:
-    """Four convolutions, 240,000 parameters."""
-    pool = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    return torch.nn.Sequential(
-        conv(3, 32),
-        conv(32, 64, 2),
-        conv(64, 128, 2),
-        conv(128, 128),
-        pool,
-        torch.nn.Linear(128, 10),
-    )
-
-
-def cifar_parts(data: Path, seed: int) -> tuple[Rows, Rows, Rows]:
-    """Images of CIFAR-10: 20,000 to train."""
-    images, y = cifar_images(data)
-    order = np.random.default_rng(seed).permutation(len(y))
-    cuts = (20000, 20000 + TUNE, 20000 + TUNE + TEST)
-    a, b, c, _ = (rows(images[i] - 0.5, y[i]) for i in np.split(order, cuts))
-    return a, b, c
-
-
 def camvid_network() -> torch.nn.Module:
     """Six convolutions at a quarter of the resolution, then bilinear interpolation."""
     return torch.nn.Sequential(
@@ -336,9 +314,6 @@ def tasks(data: Path) -> dict[str, Callable[[int, str, Path], None]]:
         name: lambda seed, name, out, make=make: save_mlps(make(seed), seed, name, out)
         for name, make in makers.items()
     }
-    found["cifar10-cnn"] = lambda seed, name, out: save_networks(
-        cifar_network, cifar_parts(data, seed), seed, name, out, epochs=12, batch=128
-    )
     found["camvid"] = lambda seed, name, out: save_networks(
         camvid_network, camvid_parts(data, seed), seed, name, out, epochs=30, batch=8
     )

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from answers import one_line, plain
-from recuse import Rejector, __version__, cli, read_logits, write_logits
+from learnable import learnable
+from recuse import Rejector, __version__, cli, fit, read_logits, write_logits
 from recuse.evaluation import measure_file
+from recuse.rejector import _checksum
 from recuse.scores import Score
 from samples import one_column, pixels, sample
 
@@ -158,6 +160,8 @@ def test_a_file_that_is_none_is_one_line(name, recuse, files, tmp_path):
         ((*FIT[:-1], 1.5), ["`target_risk` in (0, 1), got 1.5"]),
         ((*FIT, "--delta", "0"), ["`delta`"]),
         ((*FIT, "--method", "guess"), ["`method`", "'guess'"]),
+        ((*FIT, "--objective", "guess"), ["`objective` among aurc, augrc, coverage", "'guess'"]),
+        ((*FIT[:-1], 5, "--objective", "coverage"), ["`target_risk` in (0, 1), got 5.0"]),
         ((*FIT[:4], "tune.npz", *FIT[5:]), ["disjoint", "the same data twice"]),
         ((*FIT, "--out", "tune.npz/x/r.json"), ["tune.npz"]),
         (("predict", "tune.npz", "test.npz"), ["tune.npz: expected a rejector"]),
@@ -511,12 +515,91 @@ def test_a_binary_head_goes_the_whole_way_and_its_kind_is_remembered(recuse, tmp
         np.savez(tmp_path / f"{name}.npz", **dict(zip(("logits", "labels"), one_column(400, seed))))
     rc, out, err = recuse(*FIT[:-1], 0.15, "--binary")
     assert (rc, err) == (0, "")
-    assert "two classes" in out
+    assert "Score: MSP: a gain is not shown; the learned score" in out
+    said = recuse(*FIT[:-1], 0.15, "--binary", "--no-learned", "--force")[1]
+    assert "with two classes no norm is tried" in said
     rc, out, err = recuse("predict", "rejector.json", "test.npz", "--json", "--out", "p.csv")
     assert (rc, err) == (0, "")
     z, labels = one_column(400, 2)
     assert [int(r["label"]) for r in read_csv(tmp_path / "p.csv")] == (z[:, 0] > 0).tolist()
     assert plain(out)["error_without_rejector"] == ((z[:, 0] > 0) != labels).mean()
+
+
+def write_learnable(tmp_path, kind):
+    """Three splits of which the learned score knows more, and the command that fits them."""
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        z, y = learnable(1000, seed, kind)
+        np.savez(tmp_path / f"{name}.npz", logits=z, labels=y)
+    declared = ["--binary"] if kind == "binary" else []
+    return (*FIT[:-1], 0.3 if kind == "many" else 0.15, *declared)
+
+
+@pytest.mark.parametrize("kind", ["many", "two", "binary"])
+def test_a_learned_score_goes_the_whole_way_in_real_processes(kind, tmp_path):
+    rc, out, err = process(*write_learnable(tmp_path, kind), cwd=tmp_path)
+    assert (rc, err) == (0, "")
+    assert out.startswith("Score: learned: lowers AURC by ")
+    assert Rejector.load(tmp_path / "rejector.json").score.name == "learned"
+    rc, out, err = process(
+        "predict", "rejector.json", "test.npz", "--out", "p.csv", "--json", cwd=tmp_path
+    )
+    assert (rc, err) == (0, "")
+    rows = read_csv(tmp_path / "p.csv")
+    expected = decided(tmp_path, **({"kind": "binary"} if kind == "binary" else {}))
+    assert [np.float32(r["confidence"]) for r in rows] == expected.confidence.tolist()
+    assert [r["accept"] == "true" for r in rows] == expected.accept.tolist()
+    summary = plain(out)
+    assert summary["accepted"] == expected.accept.sum() > 0
+    assert summary["risk"] < summary["target_risk"] < summary["error_without_rejector"]
+    said = process("predict", "rejector.json", "test.npz", cwd=tmp_path)[1]
+    assert "Accept when learned >= " in said
+
+
+def test_a_damaged_learned_score_is_one_line(recuse, tmp_path):
+    assert recuse(*write_learnable(tmp_path, "many"))[0] == 0
+    whole = json.loads((tmp_path / "rejector.json").read_text())
+    before = {p.name for p in tmp_path.iterdir()}
+    for name, weights, words in (
+        ("weights", whole["score"]["params"]["weights"][1:], ["11 finite numbers"]),
+        ("high", [float("nan")] * 11, ["11 finite numbers"]),
+        ("low", None, ["score `learned` needs low"]),
+    ):
+        data = json.loads(json.dumps({k: v for k, v in whole.items() if k != "checksum"}))
+        data["score"]["params"][name] = weights
+        if weights is None:
+            del data["score"]["params"][name]
+        damaged = json.dumps({**data, "checksum": _checksum(data)})
+        (tmp_path / "rejector.json").write_text(damaged)
+        one_line(
+            recuse("predict", "rejector.json", "test.npz", "--out", "p.csv"),
+            "rejector.json: ",
+            *words,
+        )
+        assert {p.name for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [("aurc", "lowers AURC"), ("augrc", "lowers AUGRC"), ("coverage", "coverage at 30 % risk")],
+)
+def test_the_objective_decides_what_a_repair_improves(objective, said, recuse, tmp_path):
+    command = (*write_learnable(tmp_path, "many"), "--objective", objective)
+    rc, out, err = recuse(*command)
+    assert (rc, err) == (0, "")
+    assert said in out.splitlines()[0]
+    splits = [learnable(1000, seed) for seed in range(2)]
+    expected = fit(*splits, target_risk=0.3, objective=objective)
+    assert Rejector.load(tmp_path / "rejector.json") == expected
+    answer = plain(recuse(*command, "--force", "--json")[1])
+    named = {"coverage": "coverage_at_risk(0.3)"}
+    assert answer["objective"] == named.get(objective, objective)
+
+
+def test_without_the_learned_score_a_fixed_one_or_msp_is_chosen(recuse, tmp_path):
+    command = write_learnable(tmp_path, "many")
+    assert plain(recuse(*command, "--json")[1])["score"] == "learned"
+    without = plain(recuse(*command, "--json", "--no-learned", "--force")[1])["score"]
+    assert without.startswith(("logit_norm", "msp"))
 
 
 def test_probabilities_go_the_whole_way_with_scores_of_their_family(recuse, tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, norm
 
 import reference
+import reference_sources
 from recuse import InputError, intervals
 from recuse import _bootstrap_kernels as kernels
 from recuse.curves import aurc, aurc_of_weights
@@ -121,6 +122,52 @@ def test_a_difference_without_a_standard_error_claims_no_certainty():
 def test_influences_are_their_definition(data):
     expected = reference.influence(*data)
     np.testing.assert_allclose(intervals.influence(*data), expected, atol=1e-12)
+
+
+WEIGHTS = st.sampled_from([0.25, 1.0, 1.5, 40.0])
+
+
+@given(
+    data=predictions(loss=st.one_of(ZERO_ONE, GENERAL), max_size=12),
+    weights=st.lists(WEIGHTS, min_size=12, max_size=12),
+    seed=st.integers(0, 9),
+)
+def test_weighted_influences_are_their_definition_in_any_order(data, weights, seed):
+    (c, l), w = data, np.array(weights)[: len(data[0])]
+    found = intervals.influence(c, l, w)
+    expected = reference_sources.influence(c.tolist(), l.tolist(), w.tolist())
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert np.average(found, weights=w) == pytest.approx(0, abs=1e-12)
+    order = np.random.default_rng(seed).permutation(len(w))
+    again = intervals.influence(c[order], l[order], w[order])
+    np.testing.assert_allclose(again, found[order], atol=1e-14)
+
+
+@given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL)))
+def test_equal_weights_are_none(data):
+    found = intervals.influence(*data, np.full(len(data[0]), 3.0))
+    np.testing.assert_allclose(found, intervals.influence(*data), atol=1e-12)
+
+
+def test_a_weighted_influence_is_the_derivative_of_the_area():
+    rng = np.random.default_rng(0)
+    c, l = np.round(rng.normal(size=4000), 2), rng.random(4000)  # tied
+    w = rng.uniform(0.2, 3, 4000)
+    found, before = intervals.influence(c, l, w), aurc_of_weights(c, l, w)
+    for i in (0, 7, 100):
+        more = w.copy()
+        more[i] += 1e-3 * w.sum()
+        slope = (aurc_of_weights(c, l, more) - before) / 1e-3
+        assert found[i] == pytest.approx(slope, rel=0.02, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("weights", "word"),
+    [([1.0], r"`weights` of shape \(2,\), got \(1,\)"), ([1, 0], "> 0"), ([1, np.inf], "finite")],
+)
+def test_influences_of_weights_that_are_none_are_refused(weights, word):
+    with pytest.raises(InputError, match=word):
+        intervals.influence([0.9, 0.8], [0, 1], weights)
 
 
 def derivative(of_weights, confidence, loss, step=1e-5):

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 import recuse as rc
 import reference
+from learnable import with_information
 from recuse import InputError, scores
 from recuse.scores import FEATURES, Score
 from recuse.tune import _candidates, features_of, learn
@@ -20,16 +21,6 @@ ROUNDINGS = 1e-9  # of sums and logarithms in float64, in another order
 DISTINCT = hnp.arrays(
     np.float64, (4, 5), elements=st.integers(-800, 800).map(lambda i: i / 64), unique=True
 )
-
-
-def with_information(n, seed, classes=5):
-    """MSP is right about nothing but its order; the spread of the other logits tells the rest."""
-    rng = np.random.default_rng(seed)
-    z = rng.normal(size=(n, classes)) * rng.uniform(0.5, 3, (n, 1))
-    spread = np.sort(z, axis=1)[:, :-1].std(axis=1)
-    right = rng.uniform(size=n) < 1 / (1 + np.exp(4 * (spread - 1.2)))
-    y = np.where(right, z.argmax(axis=1), (z.argmax(axis=1) + 1) % classes)
-    return z.astype(np.float32), y
 
 
 @given(z=DISTINCT)
@@ -74,6 +65,7 @@ def test_what_is_no_fit_is_refused():
         ("scale", (0.0,) * len(FEATURES), "`scale` > 0"),
         ("slope", -1.0, "`slope` >= 0"),
         ("low", (np.nan,) * len(FEATURES), "11 finite numbers"),
+        ("low", (9.0,) * len(FEATURES), "`low` <= `high`"),
     ):
         with pytest.raises(InputError, match=message):
             Score("learned", good | {name: value})(np.zeros((1, 3)))

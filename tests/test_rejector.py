@@ -10,18 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recuse
+from learnable import learnable
 from recuse import Infeasible, InputError, Rejector
+from recuse.intervals import AUGRC, AURC, coverage_at
 from recuse.io import LogitsFile
 from recuse.rejector import _checksum, _one_of_each, choose
-from recuse.scores import Score, from_binary
-from samples import one_column, pixels, sample
+from recuse.scores import FEATURES, Score, from_binary
+from recuse.tune import tune
+from samples import learned_score, one_column, pixels, sample
 
 TUNE, CALIBRATE, TEST = (sample(400, seed=s) for s in range(3))
 FITTED = recuse.fit(TUNE, CALIBRATE, target_risk=0.2)
 REPAIRED = replace(FITTED, score=Score("logit_norm", {"p": math.inf, "center": True}))
+LEARNED = recuse.fit(learnable(600, 0), learnable(600, 1), target_risk=0.3)
 
 
-@pytest.mark.parametrize("rejector", [FITTED, REPAIRED])
+@pytest.mark.parametrize("rejector", [FITTED, REPAIRED, LEARNED])
 def test_a_rejector_reads_back_equal_and_decides_the_same(tmp_path, rejector):
     rejector.save(tmp_path / "r.json")
     again = Rejector.load(tmp_path / "r.json")
@@ -39,9 +43,9 @@ def test_the_file_is_json_without_nan_and_names_the_data_it_saw(tmp_path):
     assert data["splits"]["calibrate"]["digest"] == LogitsFile(*CALIBRATE).digest
 
 
-def changed(path, value):
+def changed(path, value, rejector=FITTED):
     """The file with one field set (or dropped, by ...) and a checksum that fits."""
-    data = copy.deepcopy(json.loads(json.dumps(FITTED.to_dict())))
+    data = copy.deepcopy(json.loads(json.dumps(rejector.to_dict())))
     *parents, last = path.split(".")
     place = data
     for key in parents:
@@ -113,7 +117,7 @@ def test_an_unknown_field_is_refused_by_name(tmp_path, place):
         ("classes", 1, "`classes` >= 2"),
         ("kind", "guess", "a known `kind`"),
         ("score.name", "guess", "expected a score among"),
-        ("score.params", {"p": 3}, "score `msp` takes no parameters"),
+        ("score.params", {"p": 3}, "score `msp` takes temperature, got 'p'"),
         ("guarantee.target_risk", 1.5, "fractions"),
         ("guarantee.errors", 10_000, "errors <= accepted <= n"),
         ("p_correct.confidence", [1.0], "increasing `p_correct`"),
@@ -140,6 +144,62 @@ def test_a_threshold_that_is_no_float32_is_refused(tmp_path, both):
 def test_norms_of_an_impossible_order_are_refused(tmp_path):
     for p in (0.5, "nan", "1"):
         refused(tmp_path, changed("score", {"name": "logit_norm", "params": {"p": p}}))
+
+
+COLUMNS = ("weights", "center", "scale", "low", "high")
+HALF = [0.5] * len(FEATURES)
+
+
+@pytest.mark.parametrize("name", ["slope", "intercept", *COLUMNS])
+def test_a_learned_score_without_one_of_its_parameters_is_refused(tmp_path, name):
+    data = changed(f"score.params.{name}", ..., LEARNED)
+    assert f"score `learned` needs {name}" in refused(tmp_path, data)
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (HALF[1:], "11 finite numbers"),
+        ([*HALF, 0.5], "11 finite numbers"),
+        ([], "11 finite numbers"),
+        ([*HALF[1:], math.nan], "11 finite numbers"),
+        ([*HALF[1:], math.inf], "11 finite numbers"),
+        ([*HALF[1:], 10**400], "malformed"),
+        ([*HALF[1:], "0.5"], "numbers, got"),
+        ([*HALF[1:], None], "numbers, got"),
+        ([*HALF[1:], True], "numbers, got"),
+        ([*HALF[1:], [0.5]], "numbers, got"),
+        (0.5, "numbers, got 0.5"),
+        ("inf", "numbers, got inf"),
+        (None, "numbers, got None"),
+    ],
+)
+def test_weights_that_no_fit_leaves_are_refused(tmp_path, name, value, message):
+    assert message in refused(tmp_path, changed(f"score.params.{name}", value, LEARNED))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("slope", -1.0),
+        ("slope", math.nan),
+        ("slope", "inf"),
+        ("intercept", math.inf),
+        ("intercept", [0.0]),
+        ("scale", [0.0, *HALF[1:]]),
+        ("scale", [-0.5, *HALF[1:]]),
+        ("surprise", 1.0),
+    ],
+)
+def test_a_learned_score_of_impossible_parameters_is_refused(tmp_path, name, value):
+    refused(tmp_path, changed(f"score.params.{name}", value, LEARNED))
+
+
+def test_a_weight_changed_by_hand_is_refused(tmp_path):
+    data = json.loads(json.dumps(LEARNED.to_dict()))
+    data["score"]["params"]["weights"][3] += 1e-9
+    assert "changed after it was saved" in refused(tmp_path, data)
 
 
 def test_a_threshold_changed_by_hand_is_refused(tmp_path):
@@ -189,7 +249,12 @@ def test_rows_at_and_one_float32_step_around_the_threshold_are_told_apart(thresh
 @given(
     dtype=st.sampled_from([np.float16, ml_dtypes.bfloat16, np.float32, np.float64]),
     score=st.sampled_from(
-        [Score("msp"), Score("margin"), Score("logit_norm", {"p": 3, "center": True})]
+        [
+            Score("msp"),
+            Score("margin"),
+            Score("logit_norm", {"p": 3, "center": True}),
+            learned_score(),
+        ]
     ),
     seed=st.integers(0, 5),
 )
@@ -253,6 +318,55 @@ def test_fit_equals_its_own_count_of_the_calibrate_split():
     g = FITTED.guarantee
     errors = (predictions.label != CALIBRATE[1])[predictions.accept].sum()
     assert (g.n, g.accepted, g.errors) == (400, predictions.accept.sum(), errors)
+
+
+def test_a_learned_score_goes_with_a_promise_that_counts_what_it_accepts():
+    assert LEARNED.score.name == "learned"
+    z, labels = learnable(600, 1)
+    predictions, g = LEARNED.predict(z), LEARNED.guarantee
+    errors = (predictions.label != labels)[predictions.accept].sum()
+    assert (g.n, g.accepted, g.errors) == (600, predictions.accept.sum(), errors)
+    z, labels = learnable(4000, 2)
+    predictions = LEARNED.predict(z)
+    assert (predictions.label != labels)[predictions.accept].mean() < 0.3
+    assert (predictions.label != labels).mean() > 0.4
+
+
+def test_a_learned_score_of_two_classes_fits_and_reads_back(tmp_path):
+    rejector = recuse.fit(learnable(800, 0, "two"), learnable(800, 1, "two"), target_risk=0.15)
+    assert rejector.score.name == "learned"
+    rejector.save(tmp_path / "r.json")
+    z, labels = learnable(4000, 2, "two")
+    found = Rejector.load(tmp_path / "r.json").predict(z)
+    for one, other in zip(found, rejector.predict(z)):
+        np.testing.assert_array_equal(one, other)
+    assert (found.label != labels)[found.accept].mean() < 0.15 < (found.label != labels).mean()
+
+
+@pytest.mark.parametrize(
+    ("objective", "measure"), [("aurc", AURC), ("augrc", AUGRC), ("coverage", coverage_at(0.3))]
+)
+def test_the_score_is_chosen_by_the_objective(objective, measure):
+    rows = learnable(600, 0), learnable(600, 1)
+    choice = choose(*rows, target_risk=0.3, objective=objective)
+    assert choice.tuned == tune(*rows[0], objective=objective, target_risk=0.3)
+    assert choice.tuned.objective == measure.name
+    fitted = recuse.fit(*rows, target_risk=0.3, objective=objective)
+    assert fitted == choice.rejector
+
+
+def test_without_the_learned_score_none_is_fitted():
+    rows = learnable(600, 0), learnable(600, 1)
+    tuned = choose(*rows, target_risk=0.3, learned=False).tuned
+    assert tuned == tune(*rows[0], learned=False)
+    assert "learned" not in {score.name for score, _ in tuned.table}
+    assert {trial.family for trial in tuned.trials} == {"candidates"}
+
+
+def test_probabilities_never_get_a_learned_score():
+    z, labels = learnable(600, 0)
+    tuned = choose((z, labels), learnable(600, 1), target_risk=0.6, kind="probs").tuned
+    assert [str(score) for score, _ in tuned.table] == ["msp"]
 
 
 def test_shuffled_rows_give_the_same_rejector():
@@ -375,6 +489,11 @@ def test_an_impossible_target_is_an_answer_that_says_what_would_do():
         ({"target_risk": float("nan")}, "`target_risk`"),
         ({"delta": 1}, "`delta`"),
         ({"method": "guess"}, "`method`"),
+        ({"objective": "guess"}, "`objective` among aurc, augrc, coverage, got 'guess'"),
+        (
+            {"objective": "coverage", "target_risk": 5},
+            "`target_risk` in .0, 1., got 5 .5 % is 0.05",
+        ),
         ({"tune": (TUNE[0], TUNE[1] * 1.0)}, "tune labels"),
         ({"calibrate": (CALIBRATE[0] * np.nan, CALIBRATE[1])}, "calibrate logits"),
         ({"calibrate": sample(50, 4)}, "same number of classes, got 5 and 4"),

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 import recuse
-from recuse import curves
-from recuse.report import Table, notation, prepare, report, words
+from learnable import learnable
+from recuse import curves, intervals
+from recuse.report import Table, notation, prepare, repair, report, words
 from recuse.report import page as page_module
+from recuse.scores import FEATURES, Score
+from recuse.tune import Trial
 
 HOSTILE = "<script>alert(1)</script>"
 # Means of the same float64 numbers, summed in another order.
@@ -211,12 +214,157 @@ def test_an_infeasible_model_reads_right(tmp_path):
 def test_a_repair_that_the_test_split_does_not_confirm_is_not_praised(evaluation):
     model = prepare.prepare(evaluation)[1]
     assert "lets more errors through" in words.naive(model)
-    weak = replace(model.result.repair, p_value=0.4)
-    said = words.naive(model._replace(result=replace(model.result, repair=weak)))
+    weak = replace(model.result.gain, p_value=0.4)
+    said = words.naive(model._replace(result=replace(model.result, gain=weak)))
     assert "does not confirm the gain" in said
-    worse = replace(model.result.repair, difference=0.01, p_value=0.001)
-    said = words.naive(model._replace(result=replace(model.result, repair=worse)))
+    worse = replace(model.result.gain, difference=0.01, p_value=0.001)
+    said = words.naive(model._replace(result=replace(model.result, gain=worse)))
     assert "contradicts the gain" in said
+
+
+# The learned score
+
+
+@pytest.fixture(scope="module")
+def informed():
+    """A model for which the learned score is chosen, under a name that would run."""
+    rows = {name: learnable(1500, s) for s, name in enumerate(("tune", "calibrate", "test"))}
+    return recuse.evaluate({HOSTILE: rows}, target_risk=0.2)
+
+
+@pytest.fixture(scope="module")
+def informed_page(informed, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "learned.html"
+    report(informed, path)
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_a_learned_score_is_explained_with_what_every_family_gained(informed, informed_page):
+    m = informed.models[0]
+    assert m.tuned.score.name == "learned"
+    said = repair.explained(m)
+    assert said in informed_page.text
+    assert [trial.family for trial in m.tuned.trials] == ["candidates", "learned"]
+    for name, trial in zip(("the best of the norms", "the learned score"), m.tuned.trials):
+        verb = "lowers" if trial.gain > 0 else "raises"
+        size = f"{notation.area(abs(trial.gain))} ± {notation.area(trial.se)}"
+        assert re.search(f"{name}[^;]* {verb} AURC ×1000 by {size}", said)
+    for number in (m.tuned.score.params["slope"], abs(m.tuned.score.params["intercept"])):
+        assert notation.logit(number) in said
+
+
+def test_the_weights_of_a_learned_score_stand_in_a_table_the_largest_first(informed, informed_page):
+    m = informed.models[0]
+    left = dict(zip(FEATURES, m.tuned.score.params["weights"]))
+    for name, shown in repair.weight_table(m).rows:
+        assert abs(left[name]) == max(map(abs, left.values()))
+        assert shown == notation.logit(left.pop(name))
+        assert f"{name}{shown}" in informed_page.text  # neighbouring cells
+    assert not left
+    spread = m.tuned.score.params["slope"] * m.tuned.score.params["scale"][0]
+    assert f"standard deviation of MSP adds {notation.logit(spread)}." in informed_page.text
+
+
+def test_the_threshold_of_a_learned_score_is_shown_as_a_probability(informed, informed_page):
+    m = informed.models[0]
+    probability = 1 / (1 + np.exp(-m.selection.threshold))
+    rule = (
+        f"the learned probability of being right ≥ {notation.number(probability)} "
+        f"(log-odds {notation.number(m.selection.threshold)})"
+    )
+    assert informed_page.text.count(rule) == 2  # in the lead and on the card
+    accept = m.confidence >= np.float32(m.selection.threshold)
+    assert (m.accepted, m.errors) == (accept.sum(), m.loss[accept].sum())
+
+
+def test_a_page_with_a_learned_score_is_as_closed_as_any(informed_page):
+    test_nothing_on_the_page_loads_anything(informed_page)
+    test_only_the_two_scripts_of_the_page_may_run(informed_page)
+    assert len(informed_page.attributes("script")) == 3
+    assert informed_page.text.count(HOSTILE) > 3
+
+
+def test_where_no_learned_score_was_chosen_none_is_explained(evaluation, tmp_path):
+    plain = replace(evaluation, models=evaluation.models[:1])
+    report(plain, tmp_path / "r.html")
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "learned" in {trial.family for trial in plain.models[0].tuned.trials}
+    assert "learned" not in {a.get("aria-labelledby") for a in page.attributes("section")}
+    assert "learned probability" not in page.text
+
+
+def test_a_norm_keeps_its_threshold_in_its_own_unit(evaluation):
+    m = evaluation.models[1]
+    norm = replace(m, tuned=replace(m.tuned, score=Score("logit_norm", {"p": 3, "center": True})))
+    threshold = notation.number(m.selection.threshold)
+    assert words.rule(norm) == f"logit_norm(p=3, center=true) ≥ {threshold}"
+
+
+def test_gains_are_told_as_they_are(informed):
+    m = informed.models[0]
+
+    def said(*trials, objective="aurc"):
+        tuned = replace(m.tuned, trials=trials, objective=objective)
+        return repair.explained(replace(m, tuned=tuned))
+
+    learned = Trial("learned", 0.01, 0.001, 0.001)
+    assert "norms" not in said(learned)
+    unsure = said(learned, Trial("candidates", 0.002, 0.005, 0.001))
+    assert "lowers AURC ×1000 by 2.0 ± 5.0, which is not shown to be a gain" in unsure
+    worse = said(learned, Trial("candidates", -0.002, 0.005, 0.001))
+    assert "temperatures raises AURC ×1000 by 2.0 ± 5.0." in worse
+    points = said(Trial("learned", 0.034, np.nan, 0.01), objective="coverage_at_risk(0.2)")
+    assert "raises coverage at risk ≤ 20\u00a0% by 3.4 ± 1.0 points." in points
+
+
+# Other objectives
+
+
+@pytest.mark.parametrize("objective", ["augrc", "coverage"])
+def test_the_gain_is_of_the_objective_and_of_the_test_split(objective):
+    rows = {name: learnable(1500, s) for s, name in enumerate(("tune", "calibrate", "test"))}
+    found = recuse.evaluate({"a": rows, "b": rows}, target_risk=0.2, objective=objective)
+    m, model = found.models[0], prepare.prepare(found)[0]
+    measure = intervals.AUGRC if objective == "augrc" else intervals.coverage_at(0.2)
+    assert m.tuned.objective == measure.name
+    assert m.gain == intervals.compare(m.confidence, m.loss, m.msp, m.loss, measure)
+    assert m.repair == intervals.compare(m.confidence, m.loss, m.msp, m.loss)
+    lead, _, naive, *_ = words.lead(prepare.prepare(found))
+    if objective == "augrc":
+        assert "the smallest AUGRC on the tune split" in lead
+        before, after = map(notation.area, (m.before.augrc, m.after.augrc))
+        assert f"AUGRC ×1000 is {before} with MSP and {after} with the learned" in naive
+    else:
+        assert "the largest coverage at risk ≤ 20\u00a0% on the tune split" in lead
+        before, after = (curves.coverage_at_risk(c, m.loss, 0.2) for c in (m.msp, m.confidence))
+        assert f"is {notation.percent(before)} with MSP and {notation.percent(after)}" in naive
+        assert f"difference {notation.points(m.gain.difference)} points [" in naive
+    sign = 1 if objective == "coverage" else -1
+    for difference, verdict in ((sign, "by MSP"), (-sign, "contradicts the gain")):
+        gain = replace(m.gain, difference=difference * 0.1, p_value=0.001)
+        assert verdict in words.naive(model._replace(result=replace(m, gain=gain)))
+
+
+def test_a_gain_without_a_standard_error_is_neither_confirmed_nor_contradicted(informed):
+    m = informed.models[0]
+    gain = intervals.Comparison(0.5, np.nan, np.nan, np.nan, np.nan)
+    tuned = replace(m.tuned, objective="coverage_at_risk(0.2)")
+    model = prepare.prepare(informed)[0]._replace(result=replace(m, gain=gain, tuned=tuned))
+    said = words.naive(model)
+    assert "the gain has no standard error: coverage at risk" in said
+    assert said.endswith("(difference 50.0 points).")
+
+
+def test_the_model_with_the_best_objective_leads_whichever_way_it_points(informed):
+    m = informed.models[0]
+
+    def named(name, value, objective):
+        tuned = replace(m.tuned, table=((m.tuned.score, value),), objective=objective)
+        return prepare.prepare(informed)[0]._replace(result=replace(m, name=name, tuned=tuned))
+
+    for objective, first in (("aurc", "small"), ("augrc", "small"), ("coverage", "large")):
+        models = (named("large", 0.7, objective), named("small", 0.3, objective))
+        assert words.lead(models)[0].startswith(f"Deploy {first} ")
 
 
 def test_a_kept_msp_needs_no_repair_and_has_no_fingerprint(evaluation):

@@ -22,6 +22,7 @@ from recuse.curves import (
     risk_at_coverage,
     risk_coverage,
 )
+from recuse.diagnose import diagnose
 from recuse.evaluation import evaluate
 from recuse.io import read_logits, write_logits
 from recuse.rejector import Infeasible, Rejector, fit
@@ -46,6 +47,7 @@ __all__ = [
     "collect_logits",
     "coverage_at_risk",
     "curves",
+    "diagnose",
     "e_aurc",
     "evaluate",
     "evaluation",

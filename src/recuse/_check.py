@@ -231,7 +231,7 @@ def check_bins(x: Any) -> int:
     raise InputError(f"expected `bins` as an integer >= 1, got {x!r}")
 
 
-def per_row(groups: ArrayLike, labels: Array) -> Array:
+def per_row(groups: Any, labels: np.ndarray) -> np.ndarray:
     """Groups of rows (n,) spread over the trailing axes of the labels."""
     g = np.asarray(groups)
     if g.shape == labels.shape:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_labels, check_logits
+from recuse._check import InputError, check_fraction, check_labels, check_logits
 from recuse._files import digest, to_json, write_text
 from recuse.curves import TieGroups, tie_groups
 from recuse.io import KINDS, LogitsFile
@@ -224,6 +224,8 @@ def fit(
     target_risk: float,
     delta: float = 0.05,
     method: str = "auto",
+    objective: str = "aurc",
+    learned: bool = True,
     seed: int = 0,
     kind: str = "logits",
     allow_overlap: bool = False,
@@ -239,6 +241,9 @@ def fit(
         target_risk: The largest error rate of accepted predictions, in (0, 1).
         delta: The probability that the promise fails, in (0, 1).
         method: As in `select`.
+        objective: What a repair is to improve on `tune`: "aurc", "augrc", or "coverage", the
+            largest at `target_risk`.
+        learned: Whether to try the learned score, as in `tune`.
         seed: Of the folds in `tune` and of the rows taken from groups.
         kind: What the files hold, recorded for `predict`: "logits", "binary" or "probs".
         allow_overlap: Fit although tune and calibrate share examples; the guarantee is void.
@@ -256,6 +261,8 @@ def fit(
         target_risk=target_risk,
         delta=delta,
         method=method,
+        objective=objective,
+        learned=learned,
         seed=seed,
         kind=kind,
         allow_overlap=allow_overlap,
@@ -272,11 +279,14 @@ def choose(
     target_risk: float,
     delta: float = 0.05,
     method: str = "auto",
+    objective: str = "aurc",
+    learned: bool = True,
     seed: int = 0,
     kind: str = "logits",
     allow_overlap: bool = False,
 ) -> Choice:
     """`fit` with everything it found out on the way; infeasible is an answer, not an error."""
+    check_fraction(target_risk, "target_risk")
     t, c = as_file(tune, "tune"), as_file(calibrate, "calibrate")
     if t.logits.shape[1] != c.logits.shape[1]:
         raise InputError(
@@ -286,7 +296,7 @@ def choose(
     shared = overlap(t, c)
     if shared and not allow_overlap:
         raise InputError(f"expected disjoint tune and calibrate splits, got {shared}")
-    tuned = _tune(t, () if kind == "probs" else None, seed)  # norms need logits
+    tuned = _tune(t, kind, objective=objective, target_risk=target_risk, learned=learned, seed=seed)
     tune_confidence, tune_loss = tuned.score(t.logits), predict(t.logits) != t.labels
     one = _one_of_each(c, seed)
     selection = select(
@@ -332,9 +342,11 @@ def _by_group(selection: Selection) -> Selection:
     return replace(selection, guarantee=guarantee, reason=reason)
 
 
-def _tune(file: LogitsFile, candidates: tuple[Score, ...] | None, seed: int) -> Tuned:
+def _tune(file: LogitsFile, kind: str, **options: Any) -> Tuned:
     logits, labels = file.labelled()
-    return tune(logits, labels, candidates=candidates, groups=file.groups, seed=seed)
+    if kind == "probs":  # norms and features need logits
+        options |= {"candidates": (), "learned": False}
+    return tune(logits, labels, groups=file.groups, **options)
 
 
 def as_file(data: Data, name: str) -> LogitsFile:

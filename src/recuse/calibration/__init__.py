@@ -16,7 +16,8 @@ What takes logits takes only logits: `scores.from_probs` turns probabilities int
 `scores.as_probability(scores.msp(logits))`, whatever it was computed from.
 
 Each measure is the mean of one term for each example, whose spread is its `standard_error`.
-`reliability` has the data of the diagram; `fit_temperature` repairs.
+`reliability` has the data of the diagram; `fit_temperature` repairs. `flat` and `chunks` are how
+logits are read here, for a measure of your own.
 """
 
 from recuse.calibration._binned import (
@@ -29,6 +30,7 @@ from recuse.calibration._binned import (
 )
 from recuse.calibration._errors import standard_error, terms
 from recuse.calibration._proper import brier, nll, top_label_brier
+from recuse.calibration._rows import chunks, flat
 from recuse.calibration._smooth import smooth_ece
 from recuse.calibration._temperature import Temperature, fit_temperature
 
@@ -36,11 +38,13 @@ __all__ = [
     "Reliability",
     "Temperature",
     "brier",
+    "chunks",
     "classwise_ece",
     "ece",
     "equal_mass_ece",
     "equal_mass_reliability",
     "fit_temperature",
+    "flat",
     "nll",
     "reliability",
     "smooth_ece",

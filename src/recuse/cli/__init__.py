@@ -16,7 +16,7 @@ import typer
 
 from recuse import __version__
 from recuse._check import InputError, MissingExtra
-from recuse.cli import compare, data, decide, demo, measure, page, sketch
+from recuse.cli import compare, data, decide, demo, diagnose, measure, mixture, page, pick, sketch
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -35,6 +35,8 @@ for command in (
     data.split,
     measure.evaluate,
     compare.compare,
+    mixture.mixture,
+    pick.pick,
     decide.fit,
     decide.predict,
     page.report,
@@ -42,6 +44,7 @@ for command in (
 ):
     app.command()(command)
 app.command("merge")(sketch.merge_)
+app.command("diagnose")(diagnose.diagnose_)
 
 
 def _version(show: bool) -> None:

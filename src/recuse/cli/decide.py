@@ -47,6 +47,18 @@ def fit(
     method: Annotated[
         str, typer.Option("--method", help="auto, fixed_sequence or random_walk.")
     ] = "auto",
+    objective: Annotated[
+        str,
+        typer.Option(
+            "--objective",
+            help="What a repair is to improve on the tune file: aurc, augrc, or coverage, the "
+            "largest at the target risk.",
+        ),
+    ] = "aurc",
+    learned: Annotated[
+        bool,
+        typer.Option("--learned/--no-learned", help="Also try a score learned on the tune file."),
+    ] = True,
     out: Annotated[Path, typer.Option("--out", help="The rejector to write.")] = Path(
         "rejector.json"
     ),
@@ -79,6 +91,8 @@ def fit(
         target_risk=target_risk,
         delta=delta,
         method=method,
+        objective=objective,
+        learned=learned,
         seed=seed,
         kind=kind,
         allow_overlap=allow_overlap,
@@ -91,6 +105,7 @@ def fit(
             "feasible": selection.feasible,
             "reason": selection.reason,
             "score": str(choice.tuned.score),
+            "objective": choice.tuned.objective,
             "threshold": selection.threshold,
             "guarantee": selection.guarantee.to_dict(),
             "smallest_target": selection.smallest_target,

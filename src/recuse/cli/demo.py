@@ -217,7 +217,7 @@ def _story(runs: Sequence[Run]) -> list[str]:
         adopted = [run for run in runs if run[name].repaired]
         if not adopted:
             sentences.append(
-                f"{name}: MSP was kept in {n} of {n} runs, since no gain from logit normalisation "
+                f"{name}: MSP was kept in {n} of {n} runs, since no gain from another score "
                 "was shown on the tune split."
             )
             continue
@@ -228,7 +228,7 @@ def _story(runs: Sequence[Run]) -> list[str]:
             for k in ("before", "after")
         )
         sentences.append(
-            f"{name}: logit normalisation was adopted in {len(adopted)} of {n} runs; on the test "
+            f"{name}: a repair was adopted in {len(adopted)} of {n} runs; on the test "
             f"split it {'lowered' if gain > 0 else 'raised'} AURC by {show.percent(abs(gain))} "
             f"(better in {better} of {len(adopted)}) and took the risk at "
             f"{show.percent(LOW_COVERAGE, 0)} coverage from {show.percent(before, 2)} to "

@@ -14,7 +14,7 @@ import typer
 
 from recuse._check import InputError, check_fraction
 from recuse.cli import show
-from recuse.evaluation import COVERAGES, RISKS
+from recuse.evaluation import COVERAGES, RISKS, without_labels
 from recuse.io import (
     MULTILABEL,
     LogitsFile,
@@ -107,14 +107,18 @@ def scan(
     kind: str = "logits",
     ignore_index: int | None = None,
     groups: Path | None = None,
+    labels: bool = True,
     quiet: bool = False,
 ) -> tuple[LogitsReader, Iterator[LogitsFile]]:
     """A logits file of any size and its chunks, with the groups of a separate file if it has none.
 
-    The chunks show progress on a terminal, and warn of probabilities declared as logits.
+    The chunks show progress on a terminal, and warn of probabilities declared as logits. Without
+    `labels` none are needed, and those that are there are not looked at.
     """
     reader = open_logits(path, kind=kind, ignore_index=ignore_index)
-    if "labels" not in reader.fields:
+    if not labels:
+        reader = without_labels(reader)
+    elif "labels" not in reader.fields:
         raise InputError(f"{path}: expected `labels`, got logits alone")
     chunks = show.progress(reader.chunks(), reader.n, reader.nbytes, str(path), quiet=quiet)
     if groups is not None and "groups" not in reader.fields:
@@ -141,12 +145,19 @@ def _watched(chunks: Iterator[LogitsFile], reader: LogitsReader) -> Iterator[Log
 def read(
     path: Path, *, kind: str = "logits", ignore_index: int | None = None, groups: Path | None = None
 ) -> LogitsFile:
-    """A logits file as rows of predictions, with the groups of a separate file if it has none."""
+    """`read_whole` as rows of predictions."""
+    return read_whole(path, kind=kind, ignore_index=ignore_index, groups=groups).predictions()
+
+
+def read_whole(
+    path: Path, *, kind: str = "logits", ignore_index: int | None = None, groups: Path | None = None
+) -> LogitsFile:
+    """A logits file as it is, with the groups of a separate file if it has none."""
     file = read_logits(path, kind=kind, ignore_index=ignore_index)
     warn_of_probabilities(file, kind)
     if groups is not None and file.groups is None:
         file = replace(file, groups=read_groups(groups, len(file)))
-    return file.predictions()
+    return file
 
 
 def warn_of_probabilities(file: LogitsFile, kind: str) -> None:
@@ -199,6 +210,19 @@ def _files_of(path: Path) -> list[Path]:
         return [path, *shards(path)]
     except InputError:
         return [path]
+
+
+def named(pairs: list[str], form: str) -> dict[str, str]:
+    """NAME=VALUE pairs in the order given; `form` says in errors what was expected."""
+    out: dict[str, str] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if not (name and value):
+            raise InputError(f"expected {form}, got {pair!r}")
+        if name in out:
+            raise InputError(f"expected {form} with names that differ, got {name!r} twice")
+        out[name] = value
+    return out
 
 
 def numbers(values: list[str], default: tuple[float, ...], name: str) -> tuple[float, ...]:

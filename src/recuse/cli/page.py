@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,11 +16,12 @@ from recuse.cli.options import (
     Quiet,
     Seed,
     kind_of,
+    named,
     read,
     refuse_overwrite,
 )
 from recuse.evaluation import evaluate
-from recuse.io import FORMATS, LogitsFile
+from recuse.io import FORMATS
 from recuse.report import report as write_report
 
 SPLITS = ("tune", "calibrate", "test")
@@ -51,19 +52,11 @@ def report(
 ) -> None:
     """One HTML page that opens offline: curves, damage, repair, threshold and guarantee."""
     refuse_overwrite(out, force)
-    models: dict[str, dict[str, LogitsFile]] = {}
-    for spec in model:
-        name, _, place = spec.partition("=")
-        if not name or not place:
-            raise InputError(f"expected --model NAME=DIR, got {spec!r}")
-        if name in models:
-            raise InputError(f"expected --model names that differ, got {name!r} twice")
-        models[name] = {
-            split: read(
-                find(Path(place), split), kind=kind_of(binary, False), ignore_index=ignore_index
-            )
-            for split in SPLITS
-        }
+    options: dict[str, Any] = {"kind": kind_of(binary, False), "ignore_index": ignore_index}
+    models = {
+        name: {split: read(find(Path(place), split), **options) for split in SPLITS}
+        for name, place in named(model, "--model NAME=DIR").items()
+    }
     evaluation = evaluate(models, target_risk=target_risk, delta=delta, seed=seed)
     write_report(evaluation, out)
     if not quiet:

@@ -14,11 +14,11 @@ import numpy as np
 from recuse import calibration
 from recuse._check import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
-from recuse.intervals import Comparison, compare
+from recuse.intervals import AURC, Comparison, compare
 from recuse.rejector import Data, Rejector, as_file, choose, overlap
 from recuse.scores import as_probability, max_logit, predict
 from recuse.selectors import Selection
-from recuse.tune import MSP, Tuned
+from recuse.tune import MSP, Tuned, measure_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32
@@ -38,6 +38,7 @@ class ModelEvaluation:
     before: Measures  # MSP
     after: Measures  # the chosen score
     repair: Comparison  # AURC of the chosen score minus that of MSP
+    gain: Comparison  # the same of `tuned.objective`; of a coverage, positive is better
     accepted: int  # test predictions that the rejector accepts
     errors: int  # of the accepted
     loss: Float[Array, " n"]  # 0-1, of the test split, as everything below
@@ -83,6 +84,7 @@ def evaluate(
     *,
     target_risk: float = 0.05,
     delta: float = 0.05,
+    objective: str = "aurc",
     risks: Sequence[float] = RISKS,
     coverages: Sequence[float] = COVERAGES,
     seed: int = 0,
@@ -97,6 +99,7 @@ def evaluate(
             or a `LogitsFile`.
         target_risk: Of the threshold.
         delta: The probability that the promise fails.
+        objective: What a repair is to improve on `tune`, as in `fit`.
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.
         seed: Of the folds of the fallback test.
@@ -107,22 +110,18 @@ def evaluate(
     if not models:
         raise InputError("expected at least one model, got none")
     levels = {"risks": tuple(risks), "coverages": tuple(coverages)}
+    chosen_by = {"target_risk": target_risk, "delta": delta, "objective": objective, "seed": seed}
     done = []
     for name, splits in models.items():
         missing = {"tune", "calibrate", "test"} - set(splits)
         if missing:
             raise InputError(f"model {name!r}: expected a {sorted(missing)[0]} split, got none")
-        done.append(_evaluate_model(name, splits, target_risk, delta, levels, seed))
+        done.append(_evaluate_model(name, splits, levels, chosen_by))
     return Evaluation(tuple(done), target_risk, delta, **levels)
 
 
 def _evaluate_model(
-    name: str,
-    splits: Mapping[str, Data],
-    target_risk: float,
-    delta: float,
-    levels: dict[str, Any],
-    seed: int,
+    name: str, splits: Mapping[str, Data], levels: dict[str, Any], chosen_by: dict[str, Any]
 ) -> ModelEvaluation:
     tune, calibrate, test = (as_file(splits[s], s) for s in ("tune", "calibrate", "test"))
     for split, other in (("tune", tune), ("calibrate", calibrate)):
@@ -134,14 +133,15 @@ def _evaluate_model(
             )
         if shared := overlap(other, test):
             raise InputError(f"model {name!r}: expected disjoint {split} and test, got {shared}")
-    tuned, selection, rejector = choose(
-        tune, calibrate, target_risk=target_risk, delta=delta, seed=seed
-    )
+    tuned, selection, rejector = choose(tune, calibrate, **chosen_by)
     z, labels = test.labelled()
     loss = (predict(z) != labels).astype(np.float64)
     msp, confidence = MSP(z), tuned.score(z)
     accept = confidence >= np.float32(selection.threshold)
     probability = as_probability(msp)
+    objective = measure_of(chosen_by["objective"], chosen_by["target_risk"])
+    of = {AURC, objective}
+    change = {m: compare(confidence, loss, msp, loss, m, groups=test.groups) for m in of}
     return ModelEvaluation(
         name=name,
         classes=z.shape[1],
@@ -151,7 +151,8 @@ def _evaluate_model(
         rejector=rejector,
         before=measure(msp, loss, groups=test.groups, **levels),
         after=measure(confidence, loss, groups=test.groups, **levels),
-        repair=compare(confidence, loss, msp, loss, groups=test.groups),
+        repair=change[AURC],
+        gain=change[objective],
         accepted=int(accept.sum()),
         errors=int(loss[accept].sum()),
         loss=loss,

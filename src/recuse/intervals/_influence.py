@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import check_confidence, check_fraction, check_loss
-from recuse.curves import harmonic
+from recuse._check import InputError, check_confidence, check_fraction, check_loss, to_numpy
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -31,9 +30,14 @@ class Sorted(NamedTuple):
     start: Int[Array, " k"]  # of each tie
     count: Int[Array, " k"]
 
-    def tied(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+    def tied(
+        self, x: Float[Array, " n"], weights: Float[Array, " n"] | None = None
+    ) -> Float[Array, " n"]:
         """The mean of each tie, at each of its rows."""
-        return np.repeat(np.add.reduceat(x, self.start) / self.count, self.count)
+        if weights is None:
+            return np.repeat(np.add.reduceat(x, self.start) / self.count, self.count)
+        sums = (np.add.reduceat(v, self.start) for v in (weights * x, weights))
+        return np.repeat(np.divide(*sums), self.count)
 
     def unsort(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """In the order of the input."""
@@ -42,34 +46,63 @@ class Sorted(NamedTuple):
         return out
 
 
-def by_confidence(confidence: ArrayLike, loss: ArrayLike) -> Sorted:
+def by_confidence(
+    confidence: ArrayLike, loss: ArrayLike, weights: Float[Array, " n"] | None = None
+) -> Sorted:
     """Sort and find the ties; no result depends on the order of the input, to the last bit."""
     c = check_confidence(confidence)
     l = check_loss(loss, c.size)
     order = np.argsort(c)[::-1]
     new = np.r_[True, c[order][1:] != c[order][:-1]]
     if not new.all():
-        order = order[np.lexsort((l[order], np.cumsum(new)))]
+        least = () if weights is None else (weights[order],)
+        order = order[np.lexsort((*least, l[order], np.cumsum(new)))]
     start = np.flatnonzero(new)
     return Sorted(order, l[order], start, np.diff(np.r_[start, c.size]))
 
 
-def influence(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
+def influence(
+    confidence: ArrayLike, loss: ArrayLike, weights: ArrayLike | None = None
+) -> Float[Array, " n"]:
     r"""Influence of every example on AURC.
 
     With examples sorted by descending confidence and $w_i = \sum_{j \ge i} 1/j$:
     $\ell_i w_i - \sum_{j \ge i} \ell_j / j + \bar\ell - \overline{\ell w}$, where tied
     examples share the mean of $w$ and of the sum over their group.
 
+    With importance weights it is the derivative of `curves.aurc_of_weights` as the example gains a
+    share of all weight: 1/j becomes the weight of example j over that of the first j, and means
+    are weighted. The unit of the weights does not matter.
+
+    Args:
+        confidence: Shape (n,).
+        loss: Shape (n,).
+        weights: Shape (n,), finite, > 0; all equal if None.
+
+    Raises:
+        InputError: Malformed input.
+
     >>> influence([0.9, 0.8, 0.7], [0, 1, 0]).round(3)
     array([-0.444,  0.389,  0.056])
     """
-    s = by_confidence(confidence, loss)
-    l, n = s.loss, s.loss.size
-    h = harmonic(n)
-    weight = s.tied(h[n] - h[:n])
-    tail = s.tied(np.cumsum((s.tied(l) / np.arange(1, n + 1))[::-1])[::-1])
-    return s.unsort(l * weight - tail + l.mean() - (l * weight).mean())
+    m = None if weights is None else _check_weights(weights, to_numpy(confidence).size)
+    s = by_confidence(confidence, loss, m)
+    m = None if m is None else m[s.order]
+    step = 1 / np.arange(1, s.loss.size + 1) if m is None else m / np.cumsum(m)
+    weight = s.tied(np.cumsum(step[::-1])[::-1], m)
+    tail = s.tied(np.cumsum((s.tied(s.loss, m) * step)[::-1])[::-1], m)
+    own = s.loss * weight - tail
+    return s.unsort(own - np.average(own, weights=m))
+
+
+def _check_weights(weights: ArrayLike, n: int) -> Float[Array, " n"]:
+    m = to_numpy(weights)
+    if m.shape != (n,):
+        raise InputError(f"expected `weights` of shape ({n},), got {m.shape}")
+    m = m.astype(np.float64)
+    if not (np.isfinite(m) & (m > 0)).all():
+        raise InputError(f"expected `weights` finite and > 0, got {m.min():g} to {m.max():g}")
+    return m
 
 
 def influence_e_aurc(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:

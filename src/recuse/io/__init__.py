@@ -13,7 +13,7 @@ from recuse.io._confidences import Confidences, holds_confidences, read_confiden
 from recuse.io._reader import LogitsReader, open_logits, read_logits, shards
 from recuse.io._remote import fetched, is_url
 from recuse.io._rows import FIELDS, LogitsFile, split_rows
-from recuse.io._stores import FORMATS
+from recuse.io._stores import FORMATS, Store, reading
 from recuse.io._write import check_suffix, write_logits
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Confidences",
     "LogitsFile",
     "LogitsReader",
+    "Store",
     "check_names",
     "check_suffix",
     "fetched",
@@ -32,6 +33,7 @@ __all__ = [
     "open_logits",
     "read_confidences",
     "read_logits",
+    "reading",
     "shards",
     "split_rows",
     "write_logits",

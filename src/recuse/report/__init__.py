@@ -4,6 +4,7 @@ prepare    Evaluation -> the plain data of every picture
 datasets   plain data -> the columns that the page holds
 charts     Vega-Lite specifications; bin_charts those over bins of MSP
 words      what the data says, in sentences
+repair     what the score was chosen for, and the learned score, in words and figures
 tables     what stands behind the pictures, in figures
 notation   how a number is written
 runtime    the JavaScript that draws the charts, inlined once

@@ -6,7 +6,7 @@ Rates come as fractions and leave as percent; areas leave as AURC x1000.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from recuse.intervals import Comparison
@@ -48,11 +48,16 @@ def area_with_error(x: float, standard_error: float) -> str:
     return area(x) if math.isnan(standard_error) else f"{area(x)} ± {area(standard_error)}"
 
 
-def interval(comparison: Comparison) -> str:
-    """The 95 % interval of a paired difference of areas, x1000."""
+def points(x: float) -> str:
+    """A difference of two rates, in percentage points."""
+    return f"{100 * x:.1f}".replace("-", "−")
+
+
+def interval(comparison: Comparison, write: Callable[[float], str] = area) -> str:
+    """The 95 % interval of a paired difference, of areas unless it is written otherwise."""
     if math.isnan(comparison.low):
         return UNDEFINED
-    return f"[{area(comparison.low)},{SPACE}{area(comparison.high)}]"
+    return f"[{write(comparison.low)},{SPACE}{write(comparison.high)}]"
 
 
 def p_value(p: float) -> str:
@@ -78,7 +83,7 @@ def number(x: float) -> str:
 
 
 def logit(x: float) -> str:
-    """A mean logit, or a difference of two."""
+    """A logit or log-odds: a mean, a difference, a weight."""
     return f"{x:.3f}".replace("-", "−")
 
 

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from recuse._files import to_json
 from recuse._version import __version__
 from recuse.evaluation import Evaluation
-from recuse.report import notation, words
+from recuse.report import notation, repair, words
 from recuse.report.charts import charts
 from recuse.report.datasets import colour, dash, datasets
 from recuse.report.notation import Table
@@ -43,6 +43,8 @@ def render(
         .get_template("page.html.j2")
         .render(
             words=words,
+            repair=repair,
+            learned=[m.result for m in models if m.result.tuned.score.fitted],
             swatch=swatch,
             bin_table=bin_table,
             fingerprint_table=fingerprint_table,

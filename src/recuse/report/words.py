@@ -5,18 +5,8 @@ from __future__ import annotations
 import math
 
 from recuse.evaluation import ModelEvaluation
-from recuse.report.notation import (
-    area,
-    count,
-    interval,
-    level,
-    logit,
-    number,
-    p_value,
-    percent,
-    plural,
-    prose,
-)
+from recuse.report import repair
+from recuse.report.notation import count, level, logit, number, percent, plural, prose
 from recuse.report.prepare import LOW_COVERAGE, Fingerprint, ModelData
 from recuse.scores import as_probability
 from recuse.tune import MSP
@@ -26,7 +16,7 @@ SHOWN = 0.05  # two-sided p-value under which a difference is called shown
 
 def lead(models: tuple[ModelData, ...]) -> list[str]:
     """What to deploy, what it promises, and what was wrong with the naive choice."""
-    best = min(models, key=lambda m: _tune_aurc(m.result))
+    best = min(models, key=lambda m: _on_tune(m.result))
     others = [m.result for m in models if m is not best]
     feasible = [m.name for m in others if m.selection.feasible]
     repaired = [m.name for m in others if m.repaired]
@@ -41,12 +31,15 @@ def lead(models: tuple[ModelData, ...]) -> list[str]:
     return sentences
 
 
-def _tune_aurc(m: ModelEvaluation) -> float:
-    return next(value for score, value in m.tuned.table if score == m.tuned.score)
+def _on_tune(m: ModelEvaluation) -> float:
+    """The objective on the tune split, with the sign that makes the smallest the best."""
+    value = next(value for score, value in m.tuned.table if score == m.tuned.score)
+    return -value if repair.of_coverage(m) else value
 
 
 def _deploy(m: ModelEvaluation, models: int) -> str:
-    among = f" (of {models} models the one with the smallest AURC on the tune split)"
+    most = "largest" if repair.of_coverage(m) else "smallest"
+    among = f" (of {models} models the one with the {most} {repair.objective(m)} on the tune split)"
     model = m.name + among * (models > 1)
     if not m.selection.feasible:
         target = level(m.selection.guarantee.target_risk)
@@ -68,11 +61,12 @@ def _promise(m: ModelEvaluation) -> str:
 
 def rule(m: ModelEvaluation) -> str:
     """When a prediction is accepted."""
-    threshold = m.selection.threshold
-    if m.tuned.score != MSP:
-        return f"{m.tuned.score} ≥ {number(threshold)}"
+    threshold, score = m.selection.threshold, m.tuned.score
+    if score != MSP and not score.fitted:
+        return f"{score} ≥ {number(threshold)}"
+    name = "the learned probability of being right" if score.fitted else "MSP"
     probability = float(as_probability(threshold))
-    return f"MSP ≥ {number(probability)} (log-odds {number(threshold)})"
+    return f"{name} ≥ {number(probability)} (log-odds {number(threshold)})"
 
 
 def outcome(m: ModelEvaluation) -> str:
@@ -95,27 +89,26 @@ def naive(model: ModelData) -> str:
     m = model.result
     if not m.repaired:
         return f"Ranking by MSP needs no repair for {m.name}: {_clause(m.tuned.reason)}."
-    before, after = model.low_risk
-    areas = (
-        f"AURC ×1000 is {area(m.before.aurc)} with MSP and {area(m.after.aurc)} "
-        f"with {m.tuned.score}"
-    )
-    gap = f"{area(m.repair.difference)} {interval(m.repair)}"
-    paired = f"difference {gap}, {p_value(m.repair.p_value)}"
-    if m.repair.p_value < SHOWN and m.repair.difference < 0:
-        return (
-            f"Ranking {m.name} by MSP lets more errors through: on the test split {areas} "
-            f"({paired}), and at {level(LOW_COVERAGE)} coverage {percent(before)} of accepted "
-            f"predictions are wrong against {percent(after)}."
-        )
-    verdict = (
-        "contradicts"
-        if m.repair.difference > 0 and m.repair.p_value < SHOWN
-        else "does not confirm"
-    )
+    better = m.gain.difference if repair.of_coverage(m) else -m.gain.difference
+    seen, adopted = repair.on_test(model), f"The tune split replaced MSP for {m.name}"
+    if math.isnan(m.gain.p_value):
+        return f"{adopted}; on the test split the gain has no standard error: {seen}."
+    shown = m.gain.p_value < SHOWN
+    if shown and better > 0:
+        return _cost(model, seen)
+    verdict = "contradicts" if shown and better < 0 else "does not confirm"
+    return f"{adopted}, but the test split {verdict} the gain: {seen}."
+
+
+def _cost(model: ModelData, seen: str) -> str:
+    """What MSP costs, where the test split shows it."""
+    m, (before, after) = model.result, model.low_risk
+    if repair.of_coverage(m):
+        return f"Ranking {m.name} by MSP accepts fewer predictions: on the test split {seen}."
     return (
-        f"The tune split replaced MSP for {m.name}, but the test split {verdict} the gain: "
-        f"{areas} ({paired})."
+        f"Ranking {m.name} by MSP lets more errors through: on the test split {seen}, and at "
+        f"{level(LOW_COVERAGE)} coverage {percent(before)} of accepted predictions are wrong "
+        f"against {percent(after)}."
     )
 
 
@@ -144,7 +137,7 @@ def _verdict(larger: bool, repaired: bool) -> str:
     if larger and repaired:
         return "This is the fingerprint of label smoothing, and what the repair uses."
     if larger:
-        return "Yet no normalised score is shown to rank better: no damage is claimed."
+        return "Yet no other score is shown to rank better: no damage is claimed."
     if repaired:
         return (
             "This is not the fingerprint of label smoothing; the repair helps for another reason."

@@ -25,7 +25,7 @@ from recuse.scores._functions import (
     renyi,
 )
 from recuse.scores._inputs import as_probability, from_binary, from_probs
-from recuse.scores._learned import FEATURES, features, learned
+from recuse.scores._learned import FEATURES, features, learned, score_features
 from recuse.scores._score import Score
 
 __all__ = [
@@ -50,4 +50,5 @@ __all__ = [
     "predict",
     "prob_margin",
     "renyi",
+    "score_features",
 ]

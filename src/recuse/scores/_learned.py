@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+    from recuse.scores._score import Score
+
 SOFTER = 4.0  # the temperature of the third feature
 ORDERS = (1, 2, 4)  # of the norms
 FEATURES = (
@@ -85,17 +87,26 @@ def learned(
         raise InputError(f"expected a learned score of {len(FEATURES)} finite numbers a parameter")
     if not (0 <= slope < np.inf and np.isfinite(intercept)) or min(scale) <= 0:
         raise InputError("expected a learned score with `slope` >= 0 and `scale` > 0")
-    table = np.array(columns, dtype=np.float64)
-    return score_rows(logits, lambda z: combined(feature_rows(z), slope, intercept, table))
+    if any(a > b for a, b in zip(low, high)):
+        raise InputError("expected a learned score with `low` <= `high`")
+    line, table = (slope, intercept), np.array(columns, dtype=np.float64)
+    return score_rows(logits, lambda z: combined(feature_rows(z), line, table))
+
+
+def score_features(features: Float[Array, "N f"], score: Score) -> Float[Array, " N"]:
+    """A learned score of features that are known already, in float64."""
+    p = score.params
+    table = np.array([p[name] for name in ("weights", "center", "scale", "low", "high")])
+    return combined(features, (p["slope"], p["intercept"]), table)
 
 
 def combined(
-    features: Float[Array, "r f"], slope: float, intercept: float, table: Float[Array, "5 f"]
+    features: Float[Array, "r f"], line: tuple[float, float], table: Float[Array, "5 f"]
 ) -> Float[Array, " r"]:
     """The score of each row of features; `table` holds weights, center, scale, low and high."""
     weights, center, scale, low, high = table
     corrections = weights * (np.clip(features, low, high) - center) / scale
-    return slope * features[:, 0] + intercept + corrections.sum(axis=1)
+    return line[0] * features[:, 0] + line[1] + corrections.sum(axis=1)
 
 
 def features(logits: ArrayLike) -> Float[Array, "N f"]:

@@ -10,9 +10,9 @@ from recuse.tune._candidates import (
     default_candidates,
     features_of,
 )
-from recuse.tune._judge import FOLDS, T_SWITCH, Z_SECOND, Z_SWITCH, Trial
+from recuse.tune._judge import FOLDS, T_SWITCH, Z_SECOND, Z_SWITCH, Trial, shown
 from recuse.tune._learn import learn
-from recuse.tune._tune import FEWEST_OF_EACH, FEWEST_UNITS, tune
+from recuse.tune._tune import FEWEST_OF_EACH, FEWEST_UNITS, measure_of, tune
 from recuse.tune._tuned import MSP, Tuned
 
 __all__ = [
@@ -31,5 +31,7 @@ __all__ = [
     "default_candidates",
     "features_of",
     "learn",
+    "measure_of",
+    "shown",
     "tune",
 ]

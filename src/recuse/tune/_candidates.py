@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recuse._sweep import ORDERS, sweep
-from recuse.scores import FEATURES, Score, features, logit_norms
+from recuse.scores import Score, features, logit_norms
 from recuse.scores._learned import ORDERS as LEARNED_ORDERS
 from recuse.scores._learned import SOFTER, assembled
 
@@ -82,9 +82,7 @@ def features_of(logits: Array) -> Float[Array, "N f"]:
         mean,
     )
     msp, soft, top, margin, entropy, *norms, mean = (c.ravel().astype(np.float64) for c in columns)
-    table = assembled(msp, soft, top, margin, entropy, norms, mean)
-    assert table.shape[1] == len(FEATURES)
-    return table
+    return assembled(msp, soft, top, margin, entropy, norms, mean)
 
 
 def _swept(logits: Array, scores: Sequence[Score]) -> dict[Score, Array]:

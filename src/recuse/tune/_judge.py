@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse.intervals import Measure, variance_of_mean
+from recuse.scores import score_features
 from recuse.tune._learn import learn
 
 if TYPE_CHECKING:
@@ -31,10 +32,14 @@ class Trial(NamedTuple):
     se: float  # of the gain, by influence functions
     spread: float  # of the gain, by its spread over the folds
 
+    @property
+    def error(self) -> float:
+        """The standard error, by the spread where there are no influences."""
+        return self.spread if np.isnan(self.se) else self.se
+
     def beats_msp(self, z: float = Z_SWITCH) -> bool:
         """Whether the gain exceeds z standard errors, and T_SWITCH by its spread."""
-        se = self.spread if np.isnan(self.se) else self.se
-        return bool(se > 0 and self.gain > max(z * se, T_SWITCH * self.spread))
+        return bool(self.error > 0 and self.gain > max(z * self.error, T_SWITCH * self.spread))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -59,12 +64,13 @@ class Rows(NamedTuple):
     confidence: Float32[Array, "m n"]  # of MSP, then of each candidate
     features: Float[Array, "n f"] | None  # None where no score is learned
     loss: Float[Array, " n"]
-    code: Int[Array, " n"]  # rows of one code are dependent
+    code: Int[Array, " n"]  # 0, 1, ...: rows of one code are dependent
 
     def take(self, rows: Array) -> Rows:
         """Some of the rows."""
         features = None if self.features is None else self.features[rows]
-        return Rows(self.confidence[:, rows], features, self.loss[rows], self.code[rows])
+        code = np.unique(self.code[rows], return_inverse=True)[1].reshape(-1)
+        return Rows(self.confidence[:, rows], features, self.loss[rows], code)
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -102,7 +108,8 @@ def _chosen(rest: Rows, held: Rows, objective: Measure, seed: int) -> dict[str, 
     if "candidates" in rest.families:
         out["candidates"] = held.confidence[best(rest, objective)]
     if rest.features is not None and held.features is not None:
-        out["learned"] = learned_confidence(rest, held.features, seed)
+        score = learn(rest.features, rest.loss == 0, rest.code, seed)
+        out["learned"] = score_features(held.features, score).astype(np.float32)
     return out
 
 
@@ -110,16 +117,6 @@ def best(rows: Rows, objective: Measure) -> int:
     """The row of the candidate with the best objective; at least 1."""
     values = [objective.value(c, rows.loss) for c in rows.confidence[1:]]
     return 1 + int(np.argmax(values) if objective.larger_is_better else np.argmin(values))
-
-
-def learned_confidence(rows: Rows, features: Float[Array, "k f"], seed: int) -> Array:
-    """Learn on the rows, score others."""
-    from recuse.scores._learned import combined
-
-    code = np.unique(rows.code, return_inverse=True)[1].reshape(-1)
-    p = learn(rows.features, rows.loss == 0, code, seed).params
-    table = np.array([p[name] for name in ("weights", "center", "scale", "low", "high")])
-    return combined(features, p["slope"], p["intercept"], table).astype(np.float32)
 
 
 def _difference(

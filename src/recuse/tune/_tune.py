@@ -187,18 +187,22 @@ def _verdict(score: Score, trial: Trial, adopted: bool, msp: float, measure: Mea
     """The outcome in words; of areas relative to that of MSP."""
     larger = measure.larger_is_better
     unit = 1.0 if larger else msp
-    se = trial.spread if np.isnan(trial.se) else trial.se
     points = "points" if larger else "%"
     size = (
         f"{_name(measure)} by {100 * abs(trial.gain) / unit:.1f} {points} "
-        f"+- {100 * se / unit:.1f}{'' if larger else ' %'}, cross-fitted on the tune split"
+        f"+- {100 * trial.error / unit:.1f}{'' if larger else ' %'}, cross-fitted on the tune split"
     )
     better, worse = ("raises", "lowers") if larger else ("lowers", "raises")
     if adopted:
         return f"{score}: {better} {size}"
     if trial.gain > 0:
-        return f"MSP: a gain is not shown; the best candidate, {score}, {better} {size}"
-    return f"MSP: no candidate helps; the best, {score}, {worse} {size}"
+        return f"MSP: a gain is not shown; {_called(score)} {better} {size}"
+    return f"MSP: no candidate helps; {_called(score)} {worse} {size}"
+
+
+def _called(score: Score) -> str:
+    """The best of what was tried, in a sentence."""
+    return "the learned score" if score.fitted else f"the best candidate, {score},"
 
 
 def _name(measure: Measure) -> str:

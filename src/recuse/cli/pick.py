@@ -1,0 +1,120 @@
+"""`recuse pick`."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recuse._check import InputError, extra
+from recuse._files import atomic, to_json
+from recuse.cli import show
+from recuse.cli.options import (
+    Binary,
+    Force,
+    Groups,
+    IgnoreIndex,
+    Json,
+    Quiet,
+    Risk,
+    Seed,
+    kind_of,
+    levels_of,
+    named,
+    read_whole,
+    refuse_overwrite,
+)
+from recuse.evaluation import Pick
+from recuse.evaluation import pick as pick_model
+
+FORMATS = (".svg", ".png", ".pdf")
+COLUMNS, SIDE = 3, 3.2  # of the chart: panels in a row, inches of one
+
+
+def pick(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME=FILE...",
+            help="A name, such as the smoothing 0.1, and labelled logits of held-out examples, the "
+            "same for all.",
+        ),
+    ],
+    train: Annotated[
+        list[str],
+        typer.Option(
+            "--train", metavar="NAME=FILE", help="Logits of the training examples. Repeatable."
+        ),
+    ] = [],  # noqa: B006  typer reads it once
+    by: Annotated[
+        str, typer.Option("--by", help="aurc, accuracy, or coverage@0.05 (at 5 % risk).")
+    ] = "aurc",
+    risk: Risk = [],  # noqa: B006
+    chart: Annotated[
+        Path | None,
+        typer.Option("--chart", help="Draw everything against the names: .svg, .png or .pdf."),
+    ] = None,
+    binary: Binary = False,
+    ignore_index: IgnoreIndex = None,
+    groups: Groups = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Which of several trained models? Accuracy, calibration and ranking on the same examples.
+
+    How to choose the smoothing: train with several, save held-out logits of each, and compare.
+    Rows are matched by `ids` where both files have them; else their labels must be equal row by
+    row.
+    """
+    risks = levels_of(risk, [])["risks"]
+    given, seen = named(models, "NAME=FILE"), named(train, "--train NAME=FILE")
+    read = partial(read_whole, kind=kind_of(binary, False), ignore_index=ignore_index)
+    if chart is not None:
+        _check_chart(chart, force, [Path(file) for file in (*given.values(), *seen.values())])
+    found = pick_model(
+        {name: partial(read, Path(file), groups=groups) for name, file in given.items()},
+        train={name: partial(read, Path(file)) for name, file in seen.items()},
+        by=by,
+        risks=risks,
+        seed=seed,
+    )
+    if chart is not None:
+        _draw(found, chart)
+    if as_json:
+        print(to_json(found.to_dict()))
+    elif not quiet:
+        show.say(str(found))
+        if chart is not None:
+            show.say(f"Written to {chart}.")
+
+
+def _check_chart(chart: Path, force: bool, inputs: list[Path]) -> None:
+    """Before any file is read."""
+    if chart.suffix not in FORMATS:
+        raise InputError(f"expected --chart with {', '.join(FORMATS)}, got {chart}")
+    refuse_overwrite(chart, force, *inputs)
+    extra("matplotlib.figure", "plots", "--chart")
+
+
+def _draw(found: Pick, path: Path) -> None:
+    """Every panel; the same bytes for the same numbers."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from recuse.plots import over_alpha
+
+    data = over_alpha.prepare(found)
+    rows = -(-len(data.panels) // COLUMNS)
+    figure = Figure(figsize=(1.3 * SIDE * COLUMNS, SIDE * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for panel, ax in zip(data.panels, axes):
+        over_alpha.draw(data, panel, ax)
+    for ax in axes[len(data.panels) :]:
+        ax.remove()
+    kind, undated = path.suffix[1:], {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with mpl.rc_context({"svg.hashsalt": "recuse"}), atomic(path) as temporary:
+        figure.savefig(temporary, format=kind, metadata=undated.get(kind))

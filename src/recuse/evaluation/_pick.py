@@ -1,0 +1,243 @@
+"""Choosing among trained models: accuracy, calibration, ranking, and what chance explains.
+
+n = rows, N = predictions, K = classes, M = models.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from recuse import calibration
+from recuse._check import InputError, check_confidence, check_fraction
+from recuse.evaluation._measures import RISKS
+from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking, criterion
+from recuse.evaluation._scored import Scored, matched
+from recuse.intervals import (
+    AURC,
+    compare_all,
+    coverage_at,
+    standard_error,
+    variance_of_mean,
+)
+from recuse.io import LogitsFile, read_logits, split_rows
+from recuse.overlap import fingerprints, overlap
+from recuse.rejector import Data, as_file
+from recuse.scores import Score, as_probability, predict
+from recuse.tune import MSP, tune
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32, Int
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+Given = Data | str | os.PathLike | Callable[[], LogitsFile]
+
+
+def pick(
+    models: Mapping[str, Given],
+    *,
+    train: Mapping[str, Given] | None = None,
+    by: str = "aurc",
+    risks: Sequence[float] = RISKS,
+    seed: int = 0,
+) -> Pick:
+    """Compare trained models on the same held-out examples, and pick one.
+
+    For models that differ in their smoothing this answers how to choose it. Every number is of
+    the examples given, which no model was trained on. The repaired ranking is cross-fitted: the
+    examples are cut into two halves, groups whole, and each half is ranked by the score that
+    `tune` chose on the other, MSP where it shows no gain there. Where both halves chose the same
+    score, it ranks them together; else each counts by its rank within its half. Half of the
+    examples show less than all, so `tune` on all of them repairs at least as often.
+
+    The AURC of every model is compared with the smallest, on the same examples, by `compare_all`.
+    Standard errors are over examples, not over trainings: another seed of the training moves a
+    model too.
+
+    Args:
+        models: Name -> path, (logits, labels), `LogitsFile`, or a function that reads one, for
+            models that do not fit into memory together.
+        train: Name -> the same of the training examples, for some or all of the models.
+        by: "aurc", "accuracy" or "coverage@0.05": what `best` maximises or minimises.
+        risks: Levels of coverage at risk.
+        seed: Of the halves and of the folds of `tune`.
+
+    Raises:
+        InputError: Fewer than two models, examples that are not the same, training examples
+            among them, or malformed input.
+
+    >>> y = np.tile([0, 1, 2], 60)
+    >>> noise = np.random.default_rng(0).normal(size=(2, 180, 3))
+    >>> found = pick({"0": (2 * np.eye(3)[y] + noise[0], y), "0.1": (np.eye(3)[y] + noise[1], y)})
+    >>> found.best.name, found.not_told_apart, found.front
+    ('0', (), ('0',))
+    """
+    by, risks = _checked(by, risks)
+    if len(models) < 2:
+        raise InputError(f"expected at least two models to pick from, got {len(models)}")
+    train = dict(train or {})
+    if unknown := set(train) - set(models):
+        raise InputError(f"expected training logits of {', '.join(models)}, got {min(unknown)!r}")
+    all_of = _measure_all(models, train, risks, seed)
+    best = max(all_of.models, key=criterion("aurc")).name
+    return Pick(
+        models=tuple(all_of.models),
+        by=by,
+        n=len(all_of.pairs[best][1]),
+        groups=None if all_of.groups is None else len(np.unique(all_of.groups)),
+        risks=risks,
+        matched_by="ids" if all_of.matches == {"ids"} else "rows",
+        comparisons=compare_all(all_of.pairs, baseline=best, groups=all_of.groups),
+    )
+
+
+def mid_ranks(x: ArrayLike) -> Float[Array, " n"]:
+    """The fraction of values below each, plus half of those equal to it, itself among them.
+
+    >>> mid_ranks([3.0, 1.0, 3.0, 9.0])
+    array([0.5  , 0.125, 0.5  , 0.875])
+    """
+    _, code, count = np.unique(check_confidence(x), return_inverse=True, return_counts=True)
+    return ((np.cumsum(count) - count / 2) / len(code))[code]
+
+
+class _Measured(NamedTuple):
+    """All models, one row a prediction, in one order."""
+
+    models: list[PickedModel]
+    pairs: dict[str, tuple[Array, Array]]  # repaired confidence, loss
+    groups: Array | None
+    matches: set[str]  # what matched the rows of the others with those of the first
+
+
+def _measure_all(
+    models: Mapping[str, Given], train: Mapping[str, Given], risks: tuple[float, ...], seed: int
+) -> _Measured:
+    """One file in memory at a time."""
+    first, done, pairs, groups, matches = None, [], {}, None, set()
+    for name, source in models.items():
+        file = _opened(source, name)
+        if first is None:
+            first = _First(file)
+        file, match = first.aligned(file)
+        matches |= {match} if done else set()
+        model, confidence, loss = _measured(name, file, train.get(name), risks, seed)
+        done.append(model)
+        pairs[name] = confidence, loss
+        groups = file.groups if groups is None else groups
+    return _Measured(done, pairs, groups, matches)
+
+
+class _First:
+    """The first model's rows, which the others are matched with."""
+
+    def __init__(self, file: LogitsFile):
+        self.rows = _numbered(file)
+        flat = file.predictions()
+        self.order = np.argsort(fingerprints(flat), kind="stable")  # no number depends on theirs
+
+    def aligned(self, file: LogitsFile) -> tuple[LogitsFile, str]:
+        """One row a prediction, in one order for all models; and what matched them."""
+        rows, by = matched(self.rows, _numbered(file))
+        return file.rows(rows.confidence["row"]).predictions().rows(self.order), by
+
+
+def _numbered(file: LogitsFile) -> Scored:
+    """The rows of a file as `matched` takes them, each with its number."""
+    z, labels = file.labelled()
+    number: Mapping[str, Int[Array, " n"]] = {"row": np.arange(len(file))}
+    return Scored(file.name, z.shape[1], number, labels, None, False, labels, file.ids)
+
+
+def _opened(source: Given, name: str) -> LogitsFile:
+    if isinstance(source, tuple):
+        return as_file(source, name)
+    if isinstance(source, (str, os.PathLike)):
+        source = read_logits(source)
+    file = source if isinstance(source, LogitsFile) else source()
+    file.labelled()
+    return file
+
+
+def _checked(by: str, risks: Sequence[float]) -> tuple[str, tuple[float, ...]]:
+    """The criterion, and the risks with its own."""
+    found = dict.fromkeys(check_fraction(r, "risk", zero=True, one=True) for r in risks)
+    name, at, level = by.partition("@")
+    if by in ("aurc", "accuracy"):
+        return by, tuple(found)
+    if name != "coverage" or not at:
+        raise InputError(f"expected `by` as aurc, accuracy or coverage@0.05, got {by!r}")
+    risk = check_fraction(level, "by coverage@risk", zero=True, one=True)
+    return f"coverage@{risk:.12g}", (*found, *([risk] if risk not in found else []))
+
+
+def _measured(
+    name: str, file: LogitsFile, train: Given | None, risks: tuple[float, ...], seed: int
+) -> tuple[PickedModel, Float[Array, " N"], Float[Array, " N"]]:
+    z, labels = file.labelled()
+    loss = (predict(z) != labels).astype(np.float64)
+    msp = MSP(z)
+    confidence, chosen = _repaired(file, msp, seed)
+    stated = as_probability(msp)
+    error = calibration.standard_error(calibration.ece, stated, loss, groups=file.groups)
+    accuracy = _accuracy(loss, file.groups)
+    model = PickedModel(
+        name=name,
+        classes=z.shape[1],
+        errors=int(loss.sum()),
+        accuracy=accuracy,
+        gap=None if train is None else _gap(train, name, file, accuracy),
+        ece=Estimate(calibration.ece(stated, loss), error),
+        msp=_ranking(msp, loss, risks, file.groups),
+        repaired=_ranking(confidence, loss, risks, file.groups),
+        scores=chosen,
+    )
+    return model, confidence, loss
+
+
+def _repaired(
+    file: LogitsFile, msp: Float32[Array, " N"], seed: int
+) -> tuple[Float[Array, " N"], tuple[Score, ...]]:
+    """Each half by the score chosen on the other, on one scale."""
+    numbered = replace(file, ids=np.arange(len(file)))
+    halves = list(split_rows(numbered, {"one": 0.5, "other": 0.5}, seed=seed).values())
+    chosen = tuple(
+        tune(*half.labelled(), groups=half.groups, seed=seed).score for half in halves[::-1]
+    )
+    if len(set(chosen)) == 1:
+        return (msp if chosen[0] == MSP else chosen[0](file.logits)), chosen
+    out = np.empty(len(file))
+    for half, score in zip(halves, chosen):
+        out[half.ids] = mid_ranks(score(half.logits))
+    return out, chosen
+
+
+def _ranking(
+    confidence: Array, loss: Array, risks: tuple[float, ...], groups: Array | None
+) -> Ranking:
+    def estimate(measure) -> Estimate:
+        error = standard_error(confidence, loss, measure, groups=groups)
+        return Estimate(measure.value(confidence, loss), error)
+
+    return Ranking(estimate(AURC), {risk: estimate(coverage_at(risk)) for risk in risks})
+
+
+def _accuracy(loss: Float[Array, " N"], groups: Array | None) -> Estimate:
+    error = np.sqrt(variance_of_mean(loss - loss.mean(), groups))
+    return Estimate(float(1 - loss.mean()), float(error))
+
+
+def _gap(train: Given, name: str, file: LogitsFile, accuracy: Estimate) -> Estimate:
+    """Training accuracy minus this one; the two are of different examples."""
+    seen = _opened(train, f"{name} (training)").predictions()
+    if seen.logits.shape[1] == file.logits.shape[1] and (shared := overlap(seen, file)):
+        raise InputError(f"{name}: expected training logits of other examples, got {shared}")
+    z, labels = seen.labelled()
+    trained = _accuracy((predict(z) != labels).astype(np.float64), seen.groups)
+    error = np.hypot(trained.error, accuracy.error)
+    return Estimate(trained.value - accuracy.value, float(error))

@@ -1,0 +1,160 @@
+"""What `pick` returns.
+
+M = models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from recuse.evaluation import _pick_words as words
+from recuse.evaluation._sources import explained
+from recuse.intervals import Comparisons, NamedComparison
+from recuse.scores import Score
+
+LEVEL = 0.05  # of the test that tells a model from the best
+NO_ERROR = "nothing varies, or the risk does not cross the level"
+NO_TRAINING = "no training logits"
+
+
+class Estimate(NamedTuple):
+    """A number and its standard error over the examples, NaN where there is none."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well one confidence tells right from wrong."""
+
+    aurc: Estimate
+    coverage: Mapping[float, Estimate]  # by risk
+
+
+@dataclass(frozen=True)
+class PickedModel:
+    """One model on the examples that all share; rates are fractions."""
+
+    name: str
+    classes: int
+    errors: int
+    accuracy: Estimate
+    gap: Estimate | None  # training accuracy minus this one; None without training logits
+    ece: Estimate  # of MSP
+    msp: Ranking
+    repaired: Ranking  # cross-fitted
+    scores: tuple[Score, ...]  # that rank the two halves, each chosen on the other half
+
+    def ranking(self, name: str) -> Ranking:
+        """That of "MSP" or "repaired"."""
+        return self.msp if name == "MSP" else self.repaired
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; an undefined number is None with a reason."""
+        return {
+            "name": self.name,
+            "classes": self.classes,
+            "accuracy": _plain(self.accuracy),
+            "gap": _plain(self.gap) if self.gap else explained({"value": math.nan}, NO_TRAINING),
+            "ece": _plain(self.ece),
+            "repaired_by": [str(score) for score in self.scores],
+            **{
+                name: {
+                    "aurc": _plain(ranking.aurc),
+                    "coverage_at_risk": {
+                        f"{r:.12g}": _plain(c) for r, c in ranking.coverage.items()
+                    },
+                }
+                for name, ranking in (("msp", self.msp), ("repaired", self.repaired))
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Models side by side, and what can be said of which is best."""
+
+    models: tuple[PickedModel, ...]
+    by: str
+    n: int  # predictions
+    groups: int | None  # of dependent predictions
+    risks: tuple[float, ...]
+    matched_by: str  # "ids" or "rows"
+    comparisons: Comparisons = field(repr=False)  # repaired AURC, with that of the best
+
+    def __getitem__(self, name: str) -> PickedModel:
+        return next(m for m in self.models if m.name == name)
+
+    @property
+    def best(self) -> PickedModel:
+        """The one picked."""
+        return self.best_by(self.by)
+
+    def best_by(self, by: str) -> PickedModel:
+        """The best by "aurc" (repaired), "accuracy" or "coverage@0.05" (repaired)."""
+        return max(self.models, key=criterion(by))
+
+    @property
+    def not_told_apart(self) -> tuple[str, ...]:
+        """Those whose AURC chance alone may have made larger than the smallest."""
+        return tuple(r.name for r in self.comparisons.rows if not r.p_adjusted < LEVEL)
+
+    @property
+    def front(self) -> tuple[str, ...]:
+        """Those that no other beats in accuracy or AURC without losing in the other."""
+        return tuple(m.name for m in self.models if not any(_beats(o, m) for o in self.models))
+
+    @property
+    def answer(self) -> str:
+        """What to choose, in sentences."""
+        return words.answer(self)
+
+    def __str__(self) -> str:
+        return "\n".join([*words.table(self), *words.notes(self), "", self.answer])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "n": self.n,
+            "groups": self.groups,
+            "matched_by": self.matched_by,
+            "models": [m.to_dict() for m in self.models],
+            "by": self.by,
+            "pick": self.best.name,
+            "by_accuracy": self.best_by("accuracy").name,
+            "by_aurc": self.best_by("aurc").name,
+            "not_told_apart": list(self.not_told_apart),
+            "front": list(self.front),
+            "compared_with_the_best": {r.name: _compared(r) for r in self.comparisons.rows},
+            "answer": self.answer,
+        }
+
+
+def criterion(by: str) -> Callable[[PickedModel], tuple[float, float]]:
+    """Larger is better; what is equal is told apart by AURC, or by accuracy."""
+    name, _, level = by.partition("@")
+    if name == "coverage":
+        return lambda m: (m.repaired.coverage[float(level)].value, -m.repaired.aurc.value)
+    if name == "accuracy":
+        return lambda m: (m.accuracy.value, -m.repaired.aurc.value)
+    return lambda m: (-m.repaired.aurc.value, m.accuracy.value)
+
+
+def _beats(a: PickedModel, b: PickedModel) -> bool:
+    """As good in both, better in one."""
+    x, y = ((m.accuracy.value, -m.repaired.aurc.value) for m in (a, b))
+    return x != y and all(p >= q for p, q in zip(x, y))
+
+
+def _plain(x: Estimate) -> dict[str, Any]:
+    return explained({"value": x.value, "standard_error": x.error}, NO_ERROR)
+
+
+def _compared(row: NamedComparison) -> dict[str, Any]:
+    d = row.comparison
+    out = {"value": d.difference, "standard_error": d.standard_error, "p_holm": row.p_adjusted}
+    return explained(out, NO_ERROR)

@@ -1,0 +1,44 @@
+"""Figures of a ranking: each module has `prepare`, which returns plain data, and `draw`.
+
+| module | figure | in Xia et al. (2024) |
+|---|---|---|
+| `risk_coverage` | risk against coverage, with thresholds | figures 1, 4, 9 left |
+| `errors` | how certain each model is of the same errors | figure 5 |
+| `max_logit` | maximum logit given MSP, of right and of wrong predictions | figure 9 right |
+| `sorted_logits` | v, v^p and exp v by rank | figure 18 |
+| `normalized_max` | maximum logit over the norm, given the former, at similar MSP | figure 19 |
+| `templates` | features and templates of three classes | Müller et al. (2019), figure 1 |
+| `over_alpha` | accuracy, calibration and ranking against the smoothing | - |
+
+`draw(data, ax)` draws on the matplotlib axes that it is given, labels them, and touches nothing
+else; text and neutral lines take the colour of the axes' own labels, so that dark styles work.
+Matplotlib comes with the extra `plots`: pip install 'recuse[plots]'.
+
+    import matplotlib.pyplot as plt
+    from recuse import plots
+
+    fig, ax = plt.subplots()
+    plots.risk_coverage.draw(plots.risk_coverage.prepare({"MSP": (confidence, loss)}), ax)
+
+n = predictions, K = classes.
+"""
+
+from recuse.plots import (
+    errors,
+    max_logit,
+    normalized_max,
+    over_alpha,
+    risk_coverage,
+    sorted_logits,
+    templates,
+)
+
+__all__ = [
+    "errors",
+    "max_logit",
+    "normalized_max",
+    "over_alpha",
+    "risk_coverage",
+    "sorted_logits",
+    "templates",
+]

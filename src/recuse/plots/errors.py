@@ -1,0 +1,109 @@
+"""The most confident errors of one model, and how certain the others are of the same examples.
+
+n = examples, M = models, k = errors shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from recuse._check import InputError, check_confidence, check_loss, to_numpy
+from recuse.evaluation import mid_ranks
+from recuse.plots._draw import ink, percent
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+    from matplotlib.axes import Axes
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+Predictions = tuple["ArrayLike", "ArrayLike"]  # confidence (n,), 0-1 loss (n,)
+
+
+class Errors(NamedTuple):
+    """A table: a row for each error, the most confident first, a column for each model."""
+
+    ids: Array  # (k,)
+    models: tuple[str, ...]
+    uncertainty: Float[Array, "k M"]  # percentile as a fraction: 0 = the most certain of all
+    wrong: Bool[Array, "k M"]
+    of: str  # the model whose errors these are
+
+
+def prepare(
+    models: Mapping[str, Predictions],
+    *,
+    of: str,
+    count: int = 20,
+    ids: ArrayLike | None = None,
+    shared: bool = True,
+) -> Errors:
+    """Percentiles of uncertainty among all examples, for the errors that one model is surest of.
+
+    The percentile is the fraction of all examples that the model is more certain of, plus half of
+    those that it is as certain of (mid-rank). Examples that `of` is as certain of keep the order
+    of the input.
+
+    Whoever is chosen for being sure looks surest: under any other model, also a copy trained
+    anew, the same errors come out less certain on average. Compare both choices of `of`.
+
+    Args:
+        models: Name -> (confidence, loss), of the same examples in the same order.
+        of: The model whose errors are taken.
+        count: How many, at most.
+        ids: Shape (n,): names of the examples; else their positions.
+        shared: Only examples that all models get wrong.
+
+    Raises:
+        InputError: Malformed input, or `of` is not a model.
+
+    References:
+        Xia et al., 2024, figure 5.
+
+    >>> loss = [0, 1, 0, 1]
+    >>> found = prepare({"a": ([4, 3, 2, 1], loss), "b": ([3, 1, 2, 4], loss)}, of="a", count=1)
+    >>> found.ids, found.uncertainty
+    (array([1]), array([[0.375, 0.875]]))
+    """
+    if of not in models:
+        raise InputError(f"expected `of` among {', '.join(models)}, got {of!r}")
+    if not count >= 1:
+        raise InputError(f"expected `count` >= 1, got {count}")
+    n = len(to_numpy(models[of][1]))
+    certain = {name: _checked(name, pair, n) for name, pair in models.items()}
+    losses = np.stack([l > 0 for _, l in certain.values()], axis=1)
+    mine, loss = certain[of]
+    rows = np.flatnonzero(losses.all(axis=1) if shared else loss > 0)
+    rows = rows[np.argsort(-mine[rows], kind="stable")][:count]
+    names = np.arange(n) if ids is None else to_numpy(ids)
+    if names.shape != (n,):
+        raise InputError(f"expected `ids` of shape ({n},), got {names.shape}")
+    ranks = [1 - mid_ranks(c)[rows] for c, _ in certain.values()]
+    return Errors(names[rows], tuple(models), np.stack(ranks, axis=1), losses[rows], of)
+
+
+def draw(data: Errors, ax: Axes) -> None:
+    """A line for each error, from model to model; full dots are wrong, empty ones right."""
+    place = np.arange(len(data.models))
+    ax.plot(place, data.uncertainty.T, color="gray", linewidth=0.8, alpha=0.6)
+    for i, dots in zip(place, data.uncertainty.T):
+        wrong = data.wrong[:, i]
+        (drawn,) = ax.plot(np.full(wrong.sum(), i), dots[wrong], "o", markersize=4)
+        right = np.full((~wrong).sum(), i), dots[~wrong]
+        ax.plot(*right, "o", markersize=4, fillstyle="none", color=drawn.get_color())
+    if len(data.ids):
+        ax.plot(place, np.median(data.uncertainty, axis=0), "_", markersize=24, color=ink(ax))
+    ax.set_xticks(place, data.models)
+    ax.set(ylabel="percentile of uncertainty", xlim=(-0.4, len(place) - 0.6))
+    ax.set_title(f"the {len(data.ids)} most confident errors of {data.of}", fontsize="medium")
+    percent(ax, "y")
+
+
+def _checked(name: str, pair: Predictions, n: int) -> tuple[Array, Array]:
+    c = check_confidence(pair[0], where=f"confidence of {name!r}")
+    if c.size != n:
+        raise InputError(f"expected the same examples of all models, got {c.size} of {name!r}")
+    return c, check_loss(pair[1], n, where=f"loss of {name!r}")

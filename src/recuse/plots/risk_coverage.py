@@ -1,0 +1,99 @@
+"""Risk against coverage of several rankings, and what their thresholds reach.
+
+n = predictions, k = points of a drawn curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from recuse import curves
+from recuse._check import InputError, check_confidence, check_loss
+from recuse.curves import RiskCoverage
+from recuse.plots._draw import STYLES, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+POINTS = 400
+
+
+class Point(NamedTuple):
+    """What a threshold reaches."""
+
+    coverage: float
+    risk: float
+
+
+class Curve(NamedTuple):
+    """One ranking; `points` is thinned for drawing, `aurc` is of all predictions."""
+
+    name: str
+    aurc: float
+    points: RiskCoverage
+    at_threshold: Point | None  # None without a threshold, or if it accepts nothing
+
+
+def prepare(
+    models: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    points: int = POINTS,
+) -> tuple[Curve, ...]:
+    """A curve for each model, both ends exact.
+
+    Args:
+        models: Name -> (confidence, loss), each (n,).
+        thresholds: Name -> threshold, where a point is to be drawn: confidence >= threshold is
+            accepted.
+        points: Of a curve, at most; the steps are dense at low coverage.
+
+    Raises:
+        InputError: Malformed input, or a threshold of no model.
+
+    >>> (curve,) = prepare({"MSP": ([0.9, 0.8, 0.7], [0, 1, 0])}, thresholds={"MSP": 0.8})
+    >>> curve.at_threshold
+    Point(coverage=0.6666666666666666, risk=0.5)
+    """
+    thresholds = thresholds or {}
+    if unknown := set(thresholds) - set(models):
+        raise InputError(f"expected thresholds of {', '.join(models)}, got one of {min(unknown)!r}")
+    return tuple(
+        Curve(
+            name,
+            curves.aurc(c, l),
+            curves.thin(curves.risk_coverage(c, l), points),
+            _reached(c, l, thresholds.get(name, np.inf)),
+        )
+        for name, (c, l) in models.items()
+    )
+
+
+def draw(data: tuple[Curve, ...], ax: Axes, *, log: bool = False) -> None:
+    """A line for each ranking; with a logarithmic risk it starts at the first error."""
+    for i, curve in enumerate(data):
+        coverage, risk = curve.points.coverage, curve.points.risk
+        risk = np.where(risk > 0, risk, np.nan) if log else risk
+        label = f"{curve.name} (AURC {1000 * curve.aurc:.1f} / 1000)"
+        (line,) = ax.plot(coverage, risk, linestyle=STYLES[i % len(STYLES)], label=label)
+        if (point := curve.at_threshold) and (point.risk > 0 or not log):
+            ax.plot(*point, "o", color=line.get_color())
+    ax.set(xlabel="coverage", ylabel="risk", xlim=(0, 1))
+    percent(ax, "x", "y")
+    if log:
+        ax.set_yscale("log")
+    else:
+        ax.set_ylim(bottom=0)
+    ax.legend()
+
+
+def _reached(confidence: ArrayLike, loss: ArrayLike, threshold: float) -> Point | None:
+    c = check_confidence(confidence)
+    accept = c >= float(threshold)
+    if not accept.any() or threshold == np.inf:
+        return None
+    return Point(float(accept.mean()), float(check_loss(loss, c.size)[accept].mean()))

@@ -1,0 +1,36 @@
+"""Penultimate features of three classes on the plane through the templates of these classes.
+
+n = predictions. `recuse.diagnose.project` prepares the points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from recuse.diagnose import Projection, project
+from recuse.plots._draw import ink
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw", "prepare"]
+
+prepare = project
+
+
+def draw(data: Projection, ax: Axes, *, names: Sequence[str] = ("0", "1", "2")) -> None:
+    """A dot for each prediction, coloured by its class, and a cross at each template.
+
+    References:
+        Müller, Kornblith & Hinton, NeurIPS 2019, figure 1.
+    """
+    for i, name in enumerate(names):
+        x, y = data.points[data.labels == i].T
+        (drawn,) = ax.plot(x, y, ".", markersize=2, alpha=0.5, label=name)
+        ax.plot(*data.templates[i], "X", color=drawn.get_color(), markeredgecolor=ink(ax))
+    ax.set(xlabel="along the first two templates", ylabel="across")
+    ax.set_aspect("equal", "datalim")
+    legend = ax.legend(markerscale=4, frameon=False, labelcolor=ink(ax))
+    for line in legend.get_lines():
+        line.set_alpha(1.0)

@@ -1,0 +1,420 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import recuse as rc
+import reference
+import reference_diagnose as slow
+from learnable import with_information
+from recuse import InputError
+from recuse._files import to_json
+from recuse.diagnose import (
+    CANNOT_TELL,
+    NO_SMOOTHING,
+    SMOOTHING,
+    Shape,
+    Smoothing,
+    ceiling,
+    ceiling_log_odds,
+    verdict,
+    windows,
+)
+from recuse.diagnose._max_logit import STRATA, adjusted, max_logit_given_msp, places, slope
+from recuse.diagnose._rows import low_spread, rows
+from recuse.diagnose._shape import normal_spread, shape
+from recuse.diagnose._smoothing import fit_smoothing
+from recuse.recipes import digits
+from recuse.scores import as_probability
+from strategies import logits
+
+SETTINGS = settings(deadline=None, derandomize=True, max_examples=60)
+EXACT = {"rel": 1e-9, "abs": 1e-9}
+FLOAT32 = {"rel": 1e-5, "abs": 1e-5}  # scores are rounded once to float32
+
+
+def optimum(a, classes=6, n=3000, seed=0, noise=0.0, freq=None):
+    """Logits that minimise the smoothed loss for known conditionals, and labels drawn from these.
+
+    Inputs are easy or hard; `noise` moves every logit.
+    """
+    rng = np.random.default_rng(seed)
+    first = rng.choice(classes, n, p=freq)
+    second = (first + rng.integers(1, classes, n)) % classes
+    share = rng.choice([1.0, 0.95, 0.8, 0.6], n)
+    pi = np.zeros((n, classes))
+    np.add.at(pi, (np.arange(n), first), share)
+    np.add.at(pi, (np.arange(n), second), 1 - share)
+    y = np.array([rng.choice(classes, p=row) for row in pi])
+    target = (1 - a) * pi + a / classes
+    return np.log(target) + noise * rng.normal(size=target.shape), y
+
+
+def sharp(classes=6, n=3000, seed=0):
+    """Logits of a calibrated model whose wrong logits are spread; labels drawn from its softmax."""
+    rng = np.random.default_rng(seed)
+    z = 3 * rng.normal(size=(n, classes))
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    y = np.array([rng.choice(classes, p=row) for row in p])
+    return z, y
+
+
+def fitted(z, y, groups=None):
+    return fit_smoothing(rows(z, y), z.shape[1], groups)
+
+
+# The level
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("a", [0.05, 0.1, 0.3])
+def test_the_ceiling_is_the_probability_and_the_log_odds_of_a_pure_target(a, classes):
+    target = [(1 - a) * (k == 0) + a / classes for k in range(classes)]
+    assert ceiling(a, classes) == pytest.approx(target[0])
+    assert ceiling_log_odds(a, classes) == pytest.approx(
+        reference.msp([math.log(t) for t in target])
+    )
+
+
+@SETTINGS
+@given(data=st.data())
+def test_the_smoothing_by_scale_makes_the_smoothed_loss_stationary(data):
+    z = data.draw(logits(classes=st.integers(2, 5), rows=st.integers(3, 8)))
+    y = np.array(
+        data.draw(st.lists(st.integers(0, z.shape[1] - 1), min_size=len(z), max_size=len(z)))
+    )
+    found = fitted(z, y)
+    distance = np.mean([row[k] - row.mean() for row, k in zip(z, y)])
+    if distance <= 1e-6:
+        assert math.isnan(found.by_scale) or distance > 0
+        return
+    h = 1e-5
+    slope = (
+        slow.smoothed_loss(z, y, found.by_scale, 1 + h)
+        - slow.smoothed_loss(z, y, found.by_scale, 1 - h)
+    ) / (2 * h)
+    assert slope == pytest.approx(0, abs=1e-4 * (1 + np.abs(z).max()))
+
+
+@pytest.mark.parametrize("a", [0.0001, 0.1, 0.3])
+@pytest.mark.parametrize("classes", [2, 6])
+def test_both_estimates_find_the_smoothing_of_a_model_at_its_optimum(a, classes):
+    freq = np.r_[0.95, np.full(classes - 1, 0.05 / (classes - 1))]
+    found = fitted(*optimum(a, classes, n=6000, freq=freq))
+    assert found.by_scale == pytest.approx(a, abs=4 * found.by_scale_error)
+    assert found.by_class == pytest.approx(a, abs=4 * found.by_class_error)
+    assert found.ceiling == pytest.approx(min(1, 1 - found.value * (1 - 1 / classes)))
+
+
+def test_the_smoothing_by_class_solves_for_the_mean_probabilities():
+    z, y = optimum(0.2, 2, freq=[0.95, 0.05])
+    mean = np.array([slow.mean_probability(z, k) for k in range(2)])
+    frequency = np.bincount(y) / len(y)
+    expected = 1 - (mean - 0.5) @ (frequency - 0.5) / ((frequency - 0.5) @ (frequency - 0.5))
+    assert fitted(z, y).by_class == pytest.approx(expected)
+    assert fitted(*optimum(0.2, 2, freq=[0.5, 0.5])).by_class is None
+
+
+@SETTINGS
+@given(seed=st.integers(0, 50), clusters=st.integers(2, 9))
+def test_the_standard_error_is_that_of_a_ratio_with_sums_in_groups(seed, clusters):
+    z, y = optimum(0.1, 4, n=40, seed=seed, noise=0.3)
+    groups = np.random.default_rng(seed).permutation(np.arange(40) % clusters)
+    r = rows(z, y)
+    expected = slow.ratio_error(r.residual.tolist(), r.distance.tolist(), groups.tolist())
+    assert fitted(z, y, groups).by_scale_error == pytest.approx(expected, **EXACT)
+
+
+def test_the_interval_of_the_smoothing_holds_the_truth():
+    held = 0
+    for seed in range(200):
+        found = fitted(*optimum(0.2, 3, n=300, seed=seed))
+        held += found.low <= 0.2 <= found.high
+    assert held >= 180  # 190 expected, minus three binomial standard deviations
+
+
+def test_dependent_rows_widen_the_interval():
+    z, y = optimum(0.2, 5, n=200)
+    z, y, groups = np.repeat(z, 5, axis=0), np.repeat(y, 5), np.repeat(np.arange(200), 5)
+    alone, together = fitted(z, y), fitted(z, y, groups)
+    assert together.standard_error == pytest.approx(5**0.5 * alone.standard_error, rel=0.01)
+
+
+def test_overfitting_lowers_the_smoothing_by_scale_below_zero():
+    z, y = sharp()
+    assert fitted(2 * z, y).by_scale < 0
+    assert fitted(2 * z, y).ceiling == 1
+    assert fitted(2 * z, y).above == 0
+
+
+# The shape
+
+
+@SETTINGS
+@given(z=logits(classes=st.integers(3, 12)))
+def test_the_spread_of_the_low_logits_is_its_definition(z):
+    z = z + 0.1 * np.arange(z.shape[1])  # not all equal
+    assert low_spread(z) == pytest.approx([slow.low_spread(row) for row in z], **EXACT)
+
+
+def test_the_shape_does_not_depend_on_scale_shift_or_order():
+    z, y = optimum(0.2, noise=0.2)
+    value = shape(rows(z, y), 6).value
+    order = np.random.default_rng(0).permutation(len(z))
+    assert shape(rows(3 * z + 5, y), 6).value == pytest.approx(value)
+    assert shape(rows(z[order], y[order]), 6).value == pytest.approx(value)
+    z, y = optimum(0.2, 2, noise=0.2)
+    assert shape(rows(z, y), 2).value == pytest.approx(shape(rows(0.1 * z, y), 2).value)
+
+
+def test_normal_wrong_logits_far_below_the_maximum_have_their_spread_over_the_distance():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(4000, 20))
+    z[:, 0] += 40
+    assert shape(rows(z, np.zeros(4000, int)), 20).value == pytest.approx(1 / 40, rel=0.1)
+    assert normal_spread(20) == pytest.approx(
+        np.mean([slow.low_spread(r) for r in z]) * 40, rel=0.1
+    )
+
+
+# The maximum logit
+
+
+@SETTINGS
+@given(seed=st.integers(0, 100), distinct=st.integers(1, 30))
+def test_adjusting_removes_a_line_in_each_stratum(seed, distinct):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, distinct, 60).astype(float)
+    v = rng.normal(size=60) + x
+    expected = slow.adjusted(v.tolist(), x.tolist(), min(STRATA, 6))
+    assert adjusted(v, x) == pytest.approx(expected, **EXACT)
+
+
+def test_the_difference_given_msp_is_found_and_its_interval_holds_it():
+    """v = x^2 / 10 + 0.3 wrong + noise: wrong is rarer where x is large."""
+    held = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        x = rng.uniform(-2, 6, 800)
+        w = (rng.random(800) < 1 / (1 + np.exp(x))).astype(float)
+        v = x**2 / 10 + 0.3 * w + rng.normal(size=800)
+        value, error = slope(adjusted(w, x), adjusted(v, x), None)
+        held += abs(value - 0.3) <= 1.96 * error
+    assert held >= 134  # 142.5 expected, minus three binomial standard deviations
+
+
+def test_equal_maxima_are_called_different_in_about_one_of_twenty_runs():
+    found = []
+    for seed in range(200):
+        z, y = sharp(5, n=400, seed=seed)
+        found.append(max_logit_given_msp(rows(z, y), 5, None).p_value < 0.05)
+    assert np.mean(found) <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
+
+
+def test_the_slope_of_p_error_is_found_where_the_maximum_carries_it():
+    """Given x, P_error rises by 0.1 for each unit of v."""
+    rng = np.random.default_rng(0)
+    x, v = rng.uniform(size=(2, 20_000))
+    w = (rng.random(20_000) < 0.2 + 0.3 * x + 0.1 * v).astype(float)
+    value, error = slope(adjusted(v, x), adjusted(w, x), None)
+    assert value == pytest.approx(0.1, abs=3 * error)
+
+
+def test_the_windows_of_the_maximum_logit_hold_it_over_msp_and_over_its_log_odds():
+    z, y = sharp(4, n=500)
+    r, found = rows(z, y), rc.diagnose(z, y).max_logit
+    for got, x, width, step in (
+        (found.msp, as_probability(r.log_odds), 0.05, 0.01),
+        (found.log_odds, r.log_odds, 0.5, 0.1),
+    ):
+        expected = windows(x, r.top, r.wrong, width=width, at=places(x, step))
+        for one, other in zip((*got.right, *got.wrong), (*expected.right, *expected.wrong)):
+            np.testing.assert_array_equal(one, other)
+        assert got.right.at == pytest.approx(np.round(got.right.at / step) * step)
+        low, high = np.quantile(x, [0.005, 0.995])
+        assert low <= got.right.at.min() < got.right.at.max() <= high
+
+
+def test_windows_of_enormous_logits_are_few():
+    z, y = sharp(4, n=500)
+    found = rc.diagnose(1e30 * z, y)
+    assert len(found.max_logit.log_odds.right.at) <= 502
+
+
+def test_the_prediction_is_equation_16():
+    z, y = optimum(0.2, noise=0.1)
+    found = rc.diagnose(z, y)
+    g, a = found.gradient, found.smoothing.value
+    for p_error, pressed in zip(g.p_error, g.pressed):
+        assert pressed == pytest.approx(a * (1 - p_error) - a / 6)
+    assert np.mean(g.p_error) == pytest.approx(found.errors / found.n, abs=0.05)
+
+
+# The verdict
+
+
+def test_a_model_at_the_smoothed_optimum_and_a_sharp_one_are_told_apart():
+    assert rc.diagnose(*optimum(0.1, noise=0.2)).verdict == SMOOTHING
+    assert rc.diagnose(*sharp()).verdict == NO_SMOOTHING
+
+
+def test_two_classes_are_told_by_the_level_and_by_the_gaps():
+    found = rc.diagnose(*optimum(0.2, 2, noise=0.1))
+    assert found.verdict == SMOOTHING
+    rng = np.random.default_rng(0)
+    z = np.c_[np.zeros(3000), 4 * rng.normal(size=3000)]
+    y = (rng.random(3000) < 1 / (1 + np.exp(-z[:, 1]))).astype(int)
+    assert rc.diagnose(z, y).verdict == NO_SMOOTHING
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_rescaled_logits_are_no_confident_nonsense(scale):
+    z, y = optimum(0.2, noise=0.2)
+    assert rc.diagnose(scale * z, y).verdict == CANNOT_TELL
+    z, y = sharp()
+    assert rc.diagnose(scale * z, y).verdict in (CANNOT_TELL, NO_SMOOTHING)
+
+
+def test_the_verdict_follows_level_and_shape():
+    def of(a, error, value, classes=10, units=1000, by_class=(None, None)):
+        s = Smoothing(
+            by_class[0] or a, error, a - error, a + error, a, error, *by_class, 0.9, 2.0, 0.1
+        )
+        return verdict(s, Shape("", value, 0.3, 0.24), classes, units)
+
+    assert of(0.1, 0.01, 0.2)[0] == SMOOTHING
+    assert of(0.1, 0.01, 0.35)[0] == CANNOT_TELL
+    assert of(0.5, 0.01, 0.2)[0] == CANNOT_TELL
+    assert of(-0.01, 0.01, 0.28)[0] == NO_SMOOTHING
+    assert of(-0.01, 0.01, 0.2)[0] == CANNOT_TELL
+    assert of(-0.4, 0.01, 0.4)[0] == CANNOT_TELL
+    assert of(0.0, 0.04, 0.4)[0] == CANNOT_TELL
+    assert of(0.1, 0.01, 0.2, units=49)[0] == CANNOT_TELL
+    assert "50 needed" in of(0.1, 0.01, 0.2, units=49)[1]
+    assert of(float("nan"), math.inf, math.inf) == (CANNOT_TELL, of(float("nan"), 1, 1)[1])
+    assert of(0.0, 0.01, 0.2, classes=2, by_class=(0.1, 0.01))[0] == SMOOTHING
+    assert of(0.0, 0.01, 0.35, classes=2, by_class=(0.1, 0.01))[0] == NO_SMOOTHING
+
+
+def test_the_demo_s_models_are_told_apart_and_only_the_smoothed_one_is_repaired():
+    pytest.importorskip("torch")
+    runs = digits.train(0, (0.0, 0.2))
+    found = {}
+    for a, run in runs.items():
+        s = run["tune"]
+        found[a] = rc.diagnose(s.logits, s.labels, groups=s.groups)
+    assert [found[a].verdict for a in (0.0, 0.2)] == [NO_SMOOTHING, SMOOTHING]
+    assert found[0.2].smoothing.value == pytest.approx(0.2, abs=0.03)
+    assert found[0.2].max_logit.low > 0
+    assert found[0.2].gradient.agrees
+    assert "nothing to repair" in found[0.0].recommendation
+    assert found[0.2].recommendation.startswith("Rank by logit_norm")
+    assert found[0.2].gain > 2 * found[0.2].gain_se
+
+
+# What is returned
+
+
+def test_the_repair_is_that_of_tune():
+    z, y = optimum(0.1, noise=0.2)
+    found, tuned = rc.diagnose(z, y, seed=3), rc.tune(z, y, seed=3)
+    assert found.repair == tuned
+    assert found.digest == tuned.digest
+    assert found.gain == pytest.approx(tuned.gain / tuned.table[0][1])
+
+
+def shifted_pairs(n=3000, seed=0):
+    """Two classes; what both logits have in common, which MSP ignores, tells right from wrong."""
+    rng = np.random.default_rng(seed)
+    gap, shift = 3 * rng.normal(size=n), rng.normal(size=n)
+    right = rng.random(n) < 1 / (1 + np.exp(-1 - 2 * shift))
+    return np.c_[shift, shift + gap], np.where(right, gap > 0, gap <= 0).astype(int)
+
+
+@pytest.mark.parametrize("data", [with_information(3000, 0), shifted_pairs()])
+def test_a_learned_repair_is_recommended_by_name_with_the_way_to_get_it(data):
+    found = rc.diagnose(*data)
+    assert found.repair.score.name == "learned"
+    told = found.recommendation
+    assert told.startswith("Rank by the learned score, not by MSP: it lowers AURC by ")
+    assert told.endswith("on the tune split. `recuse fit` fits it and stores it.")
+    assert found.gain > 2 * found.gain_se > 0
+    assert found.to_dict()["repair"]["trials"][-1]["family"] == "learned"
+
+
+def test_a_diagnosis_prints_itself_and_is_plain_data():
+    found = rc.diagnose(*optimum(0.1, noise=0.2))
+    assert str(found).startswith("Label smoothing: ")
+    data = json.loads(to_json(found.to_dict()), parse_constant=pytest.fail)
+    assert data["verdict"] == SMOOTHING
+    assert data["smoothing"]["value"] == found.smoothing.value
+    assert len(data["max_logit"]["msp"]["wrong"]["at"]) == len(found.max_logit.msp.wrong.at)
+    assert data["geometry"] is None
+    assert "features" in data["undefined"]["geometry"]
+
+
+def test_the_order_of_the_rows_and_a_shift_do_not_matter():
+    z, y = optimum(0.2, 4, noise=0.3)
+    groups = np.arange(len(y)) // 3
+    order = np.random.default_rng(0).permutation(len(y))
+    a = rc.diagnose(z, y, groups=groups)
+    b = rc.diagnose((z + 7)[order], y[order], groups=groups[order])
+    assert (a.verdict, a.reason) == (b.verdict, b.reason)
+    assert a.smoothing.value == pytest.approx(b.smoothing.value)
+    assert a.max_logit.difference == pytest.approx(b.max_logit.difference, **FLOAT32)
+    assert a.max_logit.standard_error == pytest.approx(b.max_logit.standard_error, rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_dtypes_pixels_and_tensors_give_the_same_diagnosis(dtype):
+    z, y = optimum(0.2, 4, n=2400, noise=0.2)
+    z = z.astype(np.float16).astype(dtype)
+    flat = rc.diagnose(z, y)
+    shaped = np.moveaxis(z.reshape(400, 2, 3, 4), -1, 1)
+    found = rc.diagnose(shaped, y.reshape(400, 2, 3))
+    assert found.smoothing == flat.smoothing
+    grouped = rc.diagnose(shaped, y.reshape(400, 2, 3), groups=np.arange(400))
+    assert grouped.smoothing.value == flat.smoothing.value
+    assert grouped.smoothing.standard_error != flat.smoothing.standard_error
+
+
+def test_too_few_errors_leave_a_verdict_without_the_evidence_of_the_maximum():
+    z, _ = optimum(0.2, noise=0.1)
+    found = rc.diagnose(z, z.argmax(axis=1))
+    assert (found.errors, found.max_logit, found.gradient) == (0, None, None)
+    assert "0 of 3000" in found.to_dict()["undefined"]["max_logit"]
+    assert math.isnan(found.gain)
+
+
+def test_equal_logits_and_few_rows_cannot_be_told():
+    y = np.arange(200) % 4
+    assert rc.diagnose(np.zeros((200, 4)), y).verdict == CANNOT_TELL
+    z, y = optimum(0.2, n=49)
+    assert "too few" in rc.diagnose(z, y).reason
+    z, y = optimum(0.2, n=400)
+    assert "too few" in rc.diagnose(z, y, groups=np.arange(400) // 10).reason
+
+
+def test_for_two_classes_the_maximum_is_not_centred_and_none_is_left_if_logits_are_opposite():
+    z, y = optimum(0.2, 2, noise=0.5)
+    assert not rc.diagnose(z, y).max_logit.centered
+    half = (z[:, 1:] - z[:, :1]) / 2
+    assert rc.diagnose(np.c_[-half, half], y).max_logit is None
+
+
+@pytest.mark.parametrize(
+    ("z", "y", "words"),
+    [
+        (np.full((4, 3), -np.inf), np.zeros(4, int), "finite `logits`"),
+        (np.full((4, 3), np.nan), np.zeros(4, int), "without NaN"),
+        (np.zeros((4, 3)), np.full(4, 3), "in 0..2, got 3"),
+        (np.zeros((4, 1)), np.zeros(4, int), "K >= 2"),
+        (np.zeros((1, 3)), np.zeros(1, int), "at least 2 independent"),
+    ],
+)
+def test_malformed_input_is_an_error(z, y, words):
+    with pytest.raises(InputError, match=words):
+        rc.diagnose(z, y)
