@@ -3,6 +3,7 @@
 # make test-integrations    test with trainers and schedulers of others, in its own environment
 # make test-large    read a file of 2 GB in 0.25 GB of memory
 # make bench    measure the curves beside their real peers, in an environment of its own
+# make bench-selectors    thresholds beside MAPIE's and Geifman's, in an environment of its own
 # make picture draw the pictures of the README and of docs/which-smoothing.md; with the logits of
 #              benchmarks/zoo.py in ZOO also those of docs/appendix.md
 #
@@ -17,6 +18,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
 INTEGRATIONS := .venv-integrations
 PEERS := .venv-peers
+MAPIE := .venv-mapie
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
 # As many predictions as fit into 24 GB; SIZES=50000,1000000 make bench is quicker.
@@ -25,7 +27,7 @@ SIZES ?= 50000,1000000,10000000,100000000
 # What python -m benchmarks.zoo --data DATA --out $(ZOO) writes.
 ZOO ?= zoo
 
-.PHONY: demo test test-integrations test-large bench picture lint format clean
+.PHONY: demo test test-integrations test-large bench bench-selectors picture lint format clean
 
 demo: $(VENV)/.train
 	$(BIN)/recuse demo --out demo
@@ -44,6 +46,10 @@ bench: $(PEERS)/.ready
 	$(PEERS)/bin/python -m benchmarks.curves --sizes $(SIZES)
 	$(PEERS)/bin/python -m benchmarks.sketch
 	$(PEERS)/bin/python -m benchmarks.intervals
+
+bench-selectors: $(MAPIE)/.ready
+	$(MAPIE)/bin/python -m benchmarks.selectors --draws 300 --sizes 1000 \
+	    $(if $(wildcard $(ZOO)),--zoo $(ZOO))
 
 picture: demo $(VENV)/.dev
 	$(BIN)/python docs/picture.py demo
@@ -88,5 +94,11 @@ $(PEERS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
 	    --editable '.[dev]' torch-uncertainty timm torchvision
 	@touch $@
 
+$(MAPIE)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(MAPIE)
+	$(BIN)/uv pip install --quiet --python $(MAPIE)/bin/python --constraints constraints.txt \
+	    --editable . mapie scikit-learn
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(INTEGRATIONS) $(PEERS) demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(INTEGRATIONS) $(PEERS) $(MAPIE) demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

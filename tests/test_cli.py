@@ -10,8 +10,8 @@ import pytest
 from answers import one_line, plain
 from learnable import learnable
 from recuse import Rejector, __version__, cli, fit, read_logits, write_logits
+from recuse._json import checksum
 from recuse.evaluation import measure_file
-from recuse.rejector import _checksum
 from recuse.scores import Score
 from samples import one_column, pixels, sample
 
@@ -172,6 +172,11 @@ def test_a_file_that_is_none_is_one_line(name, recuse, files, tmp_path):
         (("predict", "r.json", "test.npz", "--classes", "none.txt"), ["none.txt: No such file"]),
         (("predict", "r.json", "pixels.npz", "--out", "p.csv"), ["p.csv: expected .npz"]),
         (("predict", "r.json", "void.npz", "--ignore-index", "9", "--out", "p.csv"), ["void.npz"]),
+        (("predict", "r.json", "test.npz", "--why", "400"), ["test.npz: ", "0..399", "'400'"]),
+        (("predict", "r.json", "test.npz", "--why", "x", "--out", "p.csv"), ["got 'x'"]),
+        (("predict", "r.json", "pixels.npz", "--why", "0"), ["rows of one prediction each"]),
+        (("report", "--model", "a=.", "--objective", "guess"), ["`objective`", "'guess'"]),
+        (("report", "--model", "a=.", "--probs"), ["tune.npz: ", "sum to 1"]),
         (("report", "--model", "a"), ["--model NAME=DIR"]),
         (("report", "--model", "a=splits"), ["splits: expected a tune file"]),
     ],
@@ -468,6 +473,56 @@ def test_ids_names_and_further_classes_stand_in_every_table(suffix, ids, recuse,
     assert np.array(table["confidence"], np.float32).tolist() == expected.confidence.tolist()
 
 
+def test_a_process_says_why_in_words_and_in_json(files, tmp_path):
+    assert process(*FIT, cwd=tmp_path)[0] == 0
+    expected = decided(tmp_path)
+    yes, no = (int(np.flatnonzero(expected.accept == a)[0]) for a in (True, False))
+    command = ("predict", "rejector.json", "test.npz", "--why", yes, "--why", no)
+    rc, out, err = process(*command, cwd=tmp_path)
+    assert (rc, err) == (0, "")
+    out = " ".join(out.split())
+    assert f"{yes}: accepted. Class {expected.label[yes]}, softmax " in out
+    assert f"{no}: abstained. Class {expected.label[no]}, softmax " in out
+    assert "is below the threshold" in out
+    assert "of the file are less certain" in out
+    rc, out, err = process(*command, "--json", cwd=tmp_path)
+    assert (rc, err) == (0, "")
+    for row, why in zip((yes, no), plain(out)["why"]):
+        assert (why["id"], why["accept"]) == (row, bool(expected.accept[row]))
+        assert np.float32(why["confidence"]) == expected.confidence[row]
+        assert why["margin"] == why["confidence"] - why["threshold"]
+        smaller = sum(c < expected.confidence[row] for c in expected.confidence)
+        assert why["less_certain"] == smaller / 400
+    assert "why" not in plain(process(*command[:3], "--json", cwd=tmp_path)[1])
+
+
+def test_why_names_rows_by_id_and_classes_by_name(recuse, tmp_path, files):
+    assert recuse(*FIT)[0] == 0
+    z, y = sample(40, seed=5)
+    write_logits(tmp_path / "a.npz", z, y, ids=np.array([f"[b]{i}" for i in range(40)]))
+    (tmp_path / "names.txt").write_text("cat\ndog\n[red]\ngnu\nelk\n")
+    command = ("predict", "rejector.json", "a.npz", "--classes", "names.txt", "--why", "[b]7")
+    rc, out, err = recuse(*command)
+    assert (rc, err) == (0, "")
+    names = ["cat", "dog", "[red]", "gnu", "elk"]
+    order = [names[k] for k in np.argsort(-z[7])]
+    assert f"[b]7: {'accepted' if decided(tmp_path, 'a.npz').accept[7] else 'abstained'}" in out
+    assert f"Class {order[0]}, softmax" in out
+    assert f"Next: {order[1]} (" in out
+    why = plain(recuse(*command, "--json", "--top", 5)[1])["why"][0]
+    assert [why["label"], *(other["label"] for other in why["runners_up"])] == order
+
+
+def test_why_tells_what_lowers_a_learned_confidence(recuse, tmp_path):
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        write_logits(tmp_path / f"{name}.npz", *learnable(600, seed))
+    assert recuse(*FIT[:-1], 0.3)[0] == 0
+    rc, out, err = recuse("predict", "rejector.json", "test.npz", "--why", 3)
+    assert (rc, err) == (0, "")
+    assert "An average tune prediction has" in out
+    assert "what lowers this one most:" in out
+
+
 @pytest.mark.parametrize("top", [1, 3])
 def test_pixels_come_out_as_npz_and_void_ones_do_not_count(top, recuse, tmp_path):
     for seed, name in enumerate(("tune", "calibrate", "test")):
@@ -568,7 +623,7 @@ def test_a_damaged_learned_score_is_one_line(recuse, tmp_path):
         data["score"]["params"][name] = weights
         if weights is None:
             del data["score"]["params"][name]
-        damaged = json.dumps({**data, "checksum": _checksum(data)})
+        damaged = json.dumps({**data, "checksum": checksum(data)})
         (tmp_path / "rejector.json").write_text(damaged)
         one_line(
             recuse("predict", "rejector.json", "test.npz", "--out", "p.csv"),
@@ -1055,3 +1110,38 @@ def test_a_full_disk_behind_stdout_is_one_line(files, tmp_path):
         command = [sys.executable, "-m", "recuse", "evaluate", "test.npz", "--json"]
         done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+# report
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "lowers AURC by"),
+        (("--objective", "augrc"), "lowers AUGRC by"),
+        (("--objective", "coverage", "--target-risk", 0.3), "raises coverage at"),
+        (("--no-learned",), "lowers AURC by"),
+    ],
+)
+def test_the_report_is_of_the_asked_objective(options, said, recuse, tmp_path):
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        write_logits(tmp_path / f"{name}.npz", *learnable(600, seed))
+    target = () if "--target-risk" in options else ("--target-risk", 0.3)
+    rc, _, err = recuse("report", "--model", "net=.", *options, *target)
+    assert (rc, err) == (0, "")
+    page = (tmp_path / "report.html").read_text()
+    assert said in page
+    assert ("The learned score" in page) == ("--no-learned" not in options)
+
+
+def test_the_report_of_probabilities_keeps_msp(recuse, tmp_path):
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        z, y = learnable(600, seed)
+        probs = np.exp(z.astype(float)) / np.exp(z.astype(float)).sum(axis=1, keepdims=True)
+        probs[:9] = np.eye(5)[probs[:9].argmax(axis=1)]  # certain: their logarithms are infinite
+        write_logits(tmp_path / f"{name}.npz", probs, y, kind="probs")
+    rc, out, err = recuse("report", "--model", "net=.", "--probs", "--target-risk", 0.5)
+    assert (rc, err) == (0, "")
+    assert "Written to report.html" in out
+    assert "no candidate to compare with" in (tmp_path / "report.html").read_text()

@@ -6,16 +6,21 @@ from dataclasses import replace
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import recuse
+import reference_rejector as reference
 from learnable import learnable
 from recuse import Infeasible, InputError, Rejector
+from recuse._json import checksum
+from recuse.bounds import binomial_p_value
 from recuse.intervals import AUGRC, AURC, coverage_at
 from recuse.io import LogitsFile
-from recuse.rejector import _checksum, _one_of_each, choose
-from recuse.scores import FEATURES, Score, from_binary
+from recuse.rejector import choose, explain
+from recuse.rejector._splits import one_of_each
+from recuse.scores import FEATURES, Score, features, from_binary
+from recuse.selectors import walk_level
 from recuse.tune import tune
 from samples import learned_score, one_column, pixels, sample
 
@@ -54,7 +59,7 @@ def changed(path, value, rejector=FITTED):
         del place[last]
     else:
         place[last] = value
-    data["checksum"] = _checksum({k: v for k, v in data.items() if k != "checksum"})
+    data["checksum"] = checksum({k: v for k, v in data.items() if k != "checksum"})
     return data
 
 
@@ -94,8 +99,6 @@ def test_a_field_of_another_type_is_refused(tmp_path, field):
 
 @pytest.mark.parametrize("field", EVERY)
 def test_a_missing_field_is_refused(tmp_path, field):
-    if field == "splits.tune":
-        return  # which splits there are is not fixed
     refused(tmp_path, changed(field, ...))
 
 
@@ -134,11 +137,8 @@ def test_a_value_that_fit_never_writes_is_refused(tmp_path, field, value, messag
 def test_a_threshold_that_is_no_float32_is_refused(tmp_path, both):
     data = changed("threshold", both)
     data["threshold_hex"] = float(both).hex()
-    data["checksum"] = _checksum({k: v for k, v in data.items() if k != "checksum"})
-    if both == "inf":  # accepts only what is certain: one-hot probabilities
-        assert Rejector.from_dict(data).threshold == math.inf
-    else:
-        assert "a float32" in refused(tmp_path, data)
+    data["checksum"] = checksum({k: v for k, v in data.items() if k != "checksum"})
+    assert "a finite float32" in refused(tmp_path, data)
 
 
 def test_norms_of_an_impossible_order_are_refused(tmp_path):
@@ -221,6 +221,132 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path):
     for name in ("none.json", "binary.json", "."):
         with pytest.raises(InputError, match="expected a rejector, got no"):
             Rejector.load(tmp_path / name)
+
+
+SAVED = (json.dumps(FITTED.to_dict(), indent=2) + "\n").encode()
+
+
+@given(place=st.integers(0, len(SAVED) - 1), byte=st.integers(0, 255))
+def test_a_changed_byte_is_refused_or_changes_nothing(place, byte, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "fuzzed.json"
+    path.write_bytes(SAVED[:place] + bytes([byte]) + SAVED[place + 1 :])
+    try:
+        again = Rejector.load(path)
+    except InputError:
+        return
+    assert again == FITTED
+
+
+@given(place=st.integers(0, len(SAVED) - 2), length=st.integers(1, 40))
+def test_a_missing_piece_is_refused_or_changes_nothing(place, length, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "cut.json"
+    path.write_bytes(SAVED[:place] + SAVED[place + length :])
+    try:
+        again = Rejector.load(path)
+    except InputError:
+        return
+    assert again == FITTED
+
+
+def test_a_field_that_stands_twice_is_refused(tmp_path):
+    text = json.dumps(FITTED.to_dict())
+    for old in ('"classes": 5', '"n": 400'):
+        refused(tmp_path, text.replace(old, f"{old}, {old}", 1))
+
+
+def promised(**changes):
+    """A file whose guarantee is another, and whose splits and checksum agree with it."""
+    data = copy.deepcopy(json.loads(json.dumps(FITTED.to_dict())))
+    data["guarantee"] |= changes
+    n = data["guarantee"]["n"]
+    data["splits"]["calibrate"] |= {"n": n, "used": n}
+    data["checksum"] = checksum({k: v for k, v in data.items() if k != "checksum"})
+    return data
+
+
+LEVEL = {  # of a single test, by n and delta
+    "fixed_sequence": lambda n, risk, delta: delta,
+    "bonferroni": lambda n, risk, delta: delta / 20,
+    "sgr": lambda n, risk, delta: delta / max(1, math.ceil(math.log2(n))),
+    "random_walk": walk_level,
+}
+
+
+@given(
+    method=st.sampled_from(sorted(LEVEL)),
+    n=st.integers(1, 400),
+    share=st.floats(0, 1),
+    errors=st.integers(0, 60),
+    risk=st.sampled_from([0.01, 0.05, 0.2, 0.5]),
+    delta=st.sampled_from([0.01, 0.05, 0.25]),
+)
+def test_a_promise_is_read_only_if_its_counts_pass_its_test(method, n, share, errors, risk, delta):
+    accepted = round(share * n)
+    assume(errors <= accepted)
+    g = {"method": method, "n": n, "accepted": accepted, "errors": errors}
+    level = LEVEL[method](n, risk, delta)
+    p = float(reference.binomial_tail(errors, accepted, risk))
+    assume(abs(p / level - 1) > 1e-6)  # rounding
+    data = promised(**g, target_risk=risk, delta=delta)
+    if p < level and accepted:
+        assert Rejector.from_dict(data).guarantee.errors == errors
+    else:
+        with pytest.raises(InputError, match="counts do not support its promise"):
+            Rejector.from_dict(data)
+
+
+@pytest.mark.parametrize("method", ["auto", "random_walk", "bonferroni", "betting", "sgr"])
+@pytest.mark.parametrize("void", [False, True])
+def test_what_any_method_promises_is_read_back(tmp_path, method, void):
+    splits = (TUNE, TUNE) if void else (TUNE, CALIBRATE)
+    fitted = recuse.fit(*splits, target_risk=0.3, method=method, allow_overlap=void)
+    fitted.save(tmp_path / "r.json")
+    assert Rejector.load(tmp_path / "r.json") == fitted
+
+
+@pytest.mark.parametrize("n", [5001, 20_000])
+def test_a_long_walk_is_read_by_the_level_of_a_shorter_one(n):
+    level = walk_level(n, 0.2, 0.05)
+    accepted = n // 2
+    errors = max(
+        e
+        for e in range(accepted // 8, accepted // 4)
+        if float(binomial_p_value(e, accepted, 0.2)) <= level
+    )
+    g = {"method": "random_walk", "n": n, "accepted": accepted, "target_risk": 0.2, "delta": 0.05}
+    assert Rejector.from_dict(promised(**g, errors=errors))
+    with pytest.raises(InputError, match="counts do not support"):
+        Rejector.from_dict(promised(**g, errors=errors + accepted // 100))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("guarantee.errors", FITTED.guarantee.accepted // 4, "counts do not support its promise"),
+        ("guarantee.accepted", 10, "errors <= accepted <= n"),
+        ("guarantee.target_risk", 0.01, "counts do not support its promise"),
+        ("guarantee.delta", 1e-9, "counts do not support its promise"),
+        ("guarantee.delta", 0.7, "fractions"),
+        ("guarantee.method", "guess", "a known method and unit, got 'guess'"),
+        ("guarantee.method", "bonferroni", "counts do not support its promise"),
+        ("guarantee.unit", "rows", "a known method and unit"),
+        ("guarantee.n", 399, "the 399 examples of the guarantee, got 400 of 400 rows"),
+        ("splits.calibrate.used", 399, "the 400 examples of the guarantee, got 399 of 400 rows"),
+        ("splits.calibrate.n", 500, "the 400 examples of the guarantee, got 400 of 500 rows"),
+        ("splits.calibrate", ..., "missing field 'calibrate'"),
+        ("splits.tune.n", 0, "`n` >= 1"),
+        ("splits.tune.digest", "sha256:0", "a `digest` of sha256"),
+        ("splits.tune.digest", FITTED.splits["calibrate"]["digest"], "the same data"),
+        ("kind", "binary", "a known `kind`, got 5 and 'binary'"),
+    ],
+)
+def test_parts_that_disagree_are_refused_whatever_the_checksum(tmp_path, field, value, message):
+    assert message in refused(tmp_path, changed(field, value))
+
+
+def test_probabilities_with_a_score_of_logits_are_refused(tmp_path):
+    data = changed("kind", "probs", REPAIRED)
+    assert "a score that probabilities can give" in refused(tmp_path, data)
 
 
 def test_formatting_and_the_order_of_fields_do_not_matter(tmp_path):
@@ -388,11 +514,11 @@ def test_one_row_of_each_group_is_used_whatever_the_order_of_the_rows(names):
     )
     file = LogitsFile(z, labels, groups, ids)
     order = np.random.default_rng(0).permutation(600)
-    one, other = _one_of_each(file, 0), _one_of_each(file.rows(order), 0)
+    one, other = one_of_each(file, 0), one_of_each(file.rows(order), 0)
     assert one.groups.tolist() == list(range(120)) == other.groups.tolist()
     np.testing.assert_array_equal(one.logits, other.logits)
     np.testing.assert_array_equal(one.labels, other.labels)
-    assert not np.array_equal(one.logits, _one_of_each(file, 1).logits)
+    assert not np.array_equal(one.logits, one_of_each(file, 1).logits)
 
     first, again = (recuse.fit(TUNE, f, target_risk=0.25) for f in (file, file.rows(order)))
     assert first.guarantee.n == first.splits["calibrate"]["used"] == 120
@@ -503,3 +629,59 @@ def test_an_impossible_target_is_an_answer_that_says_what_would_do():
 def test_malformed_arguments_of_fit_are_named(change, message):
     with pytest.raises(InputError, match=message):
         recuse.fit(**{"tune": TUNE, "calibrate": CALIBRATE, "target_risk": 0.2, **change})
+
+
+# Reasons
+
+
+@pytest.mark.parametrize("rejector", [FITTED, REPAIRED, LEARNED])
+def test_a_reason_repeats_the_decision_and_counts_by_hand(rejector):
+    z = learnable(300, 2)[0] if rejector is LEARNED else TEST[0]
+    expected = rejector.predict(z)
+    for why in explain(rejector, LogitsFile(z), [0, 7, "19"], top=4):
+        i = why.row
+        assert (why.id, why.accept, why.label) == (i, expected.accept[i], expected.label[i])
+        assert (why.confidence, why.p_correct) == (expected.confidence[i], expected.p_correct[i])
+        assert why.margin == expected.confidence[i] - rejector.threshold
+        assert (why.margin >= 0) == why.accept
+        assert why.less_certain == reference.less_certain(expected.confidence.tolist(), i)
+        row = [float(v) for v in z[i]]
+        assert why.probability == pytest.approx(max(reference.softmax(row)), rel=1e-12)
+        for (label, p), (other, q) in zip(why.runners_up, reference.next_classes(row, 4)):
+            assert (label, p) == (other, pytest.approx(q, rel=1e-12))
+        assert len(why.runners_up) == 4
+
+
+@pytest.mark.parametrize("rejector", [LEARNED, replace(FITTED, score=learned_score())])
+def test_what_the_features_add_sums_to_a_learned_confidence(rejector):
+    z = learnable(300, 2)[0]
+    parameters = rejector.score.params
+    for why in explain(rejector, LogitsFile(z), range(20)):
+        shares = [share for _, share in why.contributions]
+        expected = reference.contributions(parameters, features(z)[why.row].tolist())
+        np.testing.assert_allclose(shares, expected, atol=1e-12)
+        assert why.average + math.fsum(shares) == pytest.approx(why.confidence, rel=1e-6)  # float32
+        assert list(why.lowering) == sorted(
+            (c for c in why.contributions if c[1] < 0), key=lambda c: c[1]
+        )
+    assert explain(FITTED, LogitsFile(TEST[0]), [0])[0].average is None
+
+
+def test_ids_are_found_as_text_and_one_of_several_rows_stands_for_all():
+    ids = np.array([7, 8, 8, *range(100, 497)])
+    file = LogitsFile(TEST[0], ids=ids)
+    assert [(w.id, w.row) for w in explain(FITTED, file, ["8", 7])] == [(8, 1), (8, 2), (7, 0)]
+    assert json.loads(json.dumps(explain(FITTED, file, [7])[0].to_dict()))["id"] == 7
+
+
+@pytest.mark.parametrize("name", ["400", "-1", "1.0", "", "x", "²"])
+def test_an_id_that_no_row_has_is_refused(name):
+    with pytest.raises(InputError, match=r"expected a row in 0\.\.399"):
+        explain(FITTED, LogitsFile(TEST[0]), [name])
+    with pytest.raises(InputError, match="expected one of its `ids`, such as 1000"):
+        explain(FITTED, LogitsFile(TEST[0], ids=np.arange(1000, 1400)), [name])
+
+
+def test_pixels_have_no_single_reason():
+    with pytest.raises(InputError, match="rows of one prediction each"):
+        explain(FITTED, LogitsFile(pixels(4, 5)[0]), [0])

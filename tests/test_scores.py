@@ -29,6 +29,14 @@ def test_renyi_equals_its_definition(z, alpha):
     assert scores.renyi(z, alpha=alpha) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
+def test_the_margin_of_probabilities_is_exactly_0_in_a_tie_and_never_saturates():
+    z = np.random.default_rng(0).normal(size=(500, 6))
+    z[:, 0] = z[:, 1] = z.max(axis=1)
+    assert (scores.prob_margin(z) == 0).all()
+    gaps = np.array([[100.0, 0, 0], [1000, 0, 0], [5000, 0, -np.inf], [0, -np.inf, -np.inf]])
+    assert (np.diff(scores.prob_margin(gaps)) > 0).all()
+
+
 @pytest.mark.parametrize("alpha", [0, 1, -2, math.inf])
 def test_an_order_that_renyi_does_not_have_is_named(alpha):
     with pytest.raises(InputError, match="`alpha` > 0, finite and not 1"):

@@ -6,9 +6,25 @@ from hypothesis.extra import numpy as hnp
 
 import recuse as rc
 import reference
-from recuse import InputError, _kernels
-from recuse.bounds import binomial_p_value
-from recuse.selectors import select, thresholds_between, walk_level
+import reference_bounds
+import strategies
+from recuse import InputError, _kernels, selectors
+from recuse._files import to_json
+from recuse.bounds import binomial_p_value, clopper_pearson_upper, hoeffding_bentkus_upper
+from recuse.selectors import (
+    METHODS,
+    band,
+    select,
+    select_by_group,
+    select_cost,
+    select_coverage,
+    select_several,
+    thresholds_above_ranks,
+    thresholds_between,
+    walk_level,
+    who_is_accepted,
+)
+from recuse.selectors._grid import counts
 
 
 def sample(n, seed, slope=0.3):
@@ -175,8 +191,9 @@ def test_rows_of_one_cluster_are_refused():
         ({"target_risk": 0.0}, "`target_risk` in .0, 1., got 0.0"),
         ({"target_risk": 1.5}, "`target_risk`"),
         ({"target_risk": 0.1, "delta": 1}, "`delta` in"),
-        ({"target_risk": 0.1, "method": "sgr"}, "`method` auto, fixed_sequence"),
+        ({"target_risk": 0.1, "method": "best"}, "`method` auto, fixed_sequence"),
         ({"target_risk": 0.1, "method": "fixed_sequence"}, "expected `tune` data"),
+        ({"target_risk": 0.1, "method": "betting"}, "expected `tune` data"),
     ],
 )
 def test_malformed_options_are_named(kwargs, message):
@@ -184,9 +201,10 @@ def test_malformed_options_are_named(kwargs, message):
         select([0.5, 0.1], [0, 1], **kwargs)
 
 
-def test_losses_between_zero_and_one_are_refused_by_the_exact_methods():
+@pytest.mark.parametrize("method", ["random_walk", "sgr"])
+def test_losses_between_zero_and_one_are_refused_by_methods_that_count_errors(method):
     with pytest.raises(InputError, match=r"0 and 1 \(errors\) for an exact binomial"):
-        select([0.5, 0.1], [0, 0.5], target_risk=0.1)
+        select([0.5, 0.1], [0, 0.5], target_risk=0.1, method=method)
 
 
 def test_the_guarantee_reads_as_one_sentence():
@@ -213,3 +231,321 @@ def test_no_errors_and_few_rows_do_not_speak_of_hopelessness():
     s = select(np.random.default_rng(0).uniform(size=20), np.zeros(20), target_risk=0.01)
     assert "299 must be accepted" in s.reason
     assert "will not help" not in s.reason
+
+
+EASY = st.sampled_from([0.3, 0.5, 0.7])  # targets that few rows can pass
+SMALL = strategies.predictions(max_size=40)
+
+
+@given(data=SMALL, target=EASY)
+def test_bonferroni_is_its_definition(data, target):
+    s = select(*data, target_risk=target, delta=0.45, method="bonferroni")
+    expected = reference_bounds.above_rank(*_float32(data), 20, target, 0.45)
+    assert (s.guarantee.accepted if s.feasible else None) == expected
+
+
+@given(data=SMALL, target=EASY)
+def test_sgr_is_the_published_search(data, target):
+    s = select(*data, target_risk=target, delta=0.45, method="sgr")
+    expected = reference_bounds.sgr(*_float32(data), target, 0.45)
+    assert (s.threshold if s.feasible else None) == expected
+
+
+@given(tune=SMALL, data=SMALL, target=EASY)
+def test_the_fixed_sequence_is_its_definition_from_its_start_on(tune, data, target):
+    s = select(*data, target_risk=target, delta=0.45, tune=tune)
+    grid = thresholds_between(_float32(tune)[0], 100).tolist()
+    runs = [
+        reference_bounds.first_failure(grid[start:], *_float32(data), target, 0.45)
+        for start in range(len(grid))
+    ]
+    assert (s.threshold if s.feasible else None) in runs
+
+
+def _float32(data):
+    return np.float32(data[0]).tolist(), data[1].tolist()
+
+
+@given(data=strategies.predictions(loss=strategies.GENERAL))
+def test_counts_are_those_of_a_loop_over_rows(data):
+    c, l = np.float32(data[0]), data[1]
+    held = counts(c, l, thresholds_between(c))
+    for t, accepted, total in zip(thresholds_between(c), *held):
+        assert accepted == sum(x >= t for x in c)
+        assert total == pytest.approx(sum(b for a, b in zip(c, l) if a >= t), abs=1e-8)
+
+
+@given(data=strategies.predictions())
+def test_a_rank_never_accepts_its_own_boundary_point(data):
+    """What lies at the rank is not an independent draw; only what lies strictly above is."""
+    c = np.float32(data[0])
+    ordered = np.sort(c)[::-1]
+    for points in (1, 3, 20):
+        boundary = {ordered[j * c.size // points] for j in range(1, points)}
+        above = [set(c[c > v]) for v in boundary]
+        for t in thresholds_above_ranks(c, points):
+            assert set(c[c >= t]) in [*above, set(c)]
+
+
+def test_nothing_is_deployed_above_infinity():
+    confidence = np.r_[np.full(90, np.inf), np.zeros(10)]
+    assert not np.isinf(thresholds_above_ranks(np.float32(confidence), 20)).any()
+    infeasible = select(confidence, np.ones(100), target_risk=0.1)
+    assert not infeasible.accept(confidence).any()
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "betting"])
+def test_no_method_but_betting_depends_on_the_order_of_rows(method):
+    tune, (c, l) = sample(800, 0), sample(500, 1)
+    order = np.random.default_rng(0).permutation(500)
+    kwargs = {"target_risk": 0.15, "method": method, "tune": tune}
+    assert select(c[order], l[order], **kwargs) == select(c, l, **kwargs)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_accepts_something_of_a_good_model_and_says_what(method):
+    tune, calibrate = sample(2000, 0, slope=0.05), sample(2000, 1, slope=0.05)
+    s = select(*calibrate, target_risk=0.05, method=method, tune=tune)
+    assert s.feasible
+    assert s.guarantee.method == method
+    assert s.guarantee.accepted == s.accept(calibrate[0]).sum()
+    assert s.guarantee.errors == calibrate[1][s.accept(calibrate[0])].sum()
+    assert type(s.guarantee.errors) is int
+    assert "at most 5 % of accepted predictions are wrong" in str(s)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_knows_that_it_cannot(method):
+    tune = sample(300, 0)
+    s = select(*sample(100, 1), target_risk=0.01, method=method, tune=tune)
+    assert (s.feasible, s.threshold) == (False, np.inf)
+    assert s.smallest_target > 0.01
+    again = {"target_risk": s.smallest_target, "method": method, "tune": tune}
+    assert select(*sample(100, 1), **again).feasible
+    assert '"threshold": null' in to_json(s.to_dict())
+
+
+def test_sgr_says_that_it_has_no_proof():
+    s = select(*sample(2000, 1), target_risk=0.2, method="sgr")
+    assert "no proof by a union bound" in str(s)
+
+
+def test_losses_between_zero_and_one_are_bet_on_and_their_mean_is_promised():
+    rng = np.random.default_rng(0)
+
+    def partial(seed):
+        c, wrong = sample(2000, seed, slope=0.2)
+        return c, wrong * rng.uniform(size=2000)
+
+    calibrate, tune = partial(1), partial(0)
+    s = select(*calibrate, target_risk=0.08, tune=tune)
+    assert (s.feasible, s.guarantee.method) == (True, "betting")
+    assert "the mean loss of accepted predictions is at most 0.08" in str(s)
+    total = calibrate[1][s.accept(calibrate[0])].sum()
+    assert s.guarantee.errors == pytest.approx(total)
+    assert select(*calibrate, target_risk=0.1).guarantee.method == "bonferroni"
+    wider = select(*calibrate, target_risk=0.08, tune=tune, method="fixed_sequence")
+    assert wider.guarantee.accepted <= s.guarantee.accepted
+
+
+def test_a_loss_above_one_is_refused():
+    with pytest.raises(InputError, match=r"`loss` in \[0, 1\], got 1.5 at row 1"):
+        select([0.5, 0.1], [0, 1.5], target_risk=0.1)
+
+
+def test_clusters_are_bet_on_by_their_means():
+    rng = np.random.default_rng(0)
+    code = np.repeat(np.arange(300), 4)
+    c = rng.uniform(size=300)[code]
+    wrong = (rng.uniform(size=300) < 0.1 * (1 - c[::4]))[code]
+    tune = sample(1000, 0, slope=0.1)
+    s = select(c, wrong, target_risk=0.1, tune=tune, clusters=code)
+    assert (s.feasible, s.guarantee.method) == (True, "betting")
+    assert "a random row of a random cluster" in str(s)
+    rows = select(c, wrong, target_risk=0.1, tune=tune, method="betting")
+    assert s.guarantee.accepted <= rows.guarantee.accepted
+    single = select(c[::4], wrong[::4], target_risk=0.1, tune=tune, clusters=code[::4])
+    assert single.guarantee.method == "fixed_sequence"
+
+
+def test_a_seed_changes_the_order_of_bets_alone():
+    tune, calibrate = sample(1000, 0), sample(1000, 1)
+    kwargs = {"target_risk": 0.15, "tune": tune, "method": "betting"}
+    first, second = (select(*calibrate, seed=s, **kwargs) for s in (1, 1))
+    assert first == second
+
+
+@given(data=strategies.predictions(), points=st.sampled_from([1, 4, 50]))
+def test_a_band_is_clopper_pearson_at_its_share_of_delta(data, points):
+    drawn = band(*data, delta=0.1, points=points)
+    c, l = _float32(data)
+    for t, accepted, errors, upper in zip(
+        drawn.threshold, drawn.accepted, drawn.errors, drawn.upper
+    ):
+        inside = [b for a, b in zip(c, l) if a >= t]
+        assert (accepted, errors) == (len(inside), sum(inside))
+        assert upper == clopper_pearson_upper(errors, accepted, 0.1 / points)
+
+
+def test_a_band_answers_any_wish_with_one_of_its_own_thresholds():
+    tune, calibrate = sample(2000, 0), sample(2000, 1)
+    for drawn in (band(*calibrate), band(*calibrate, tune=tune), band(*calibrate, tune=tune[0])):
+        at = drawn.at(0.5)
+        assert at.threshold in drawn.threshold
+        assert at.threshold >= 0.5
+        assert at.accepted == (calibrate[0] >= np.float32(at.threshold)).sum()
+        assert drawn.at(np.inf) == (np.inf, 0, 0, 1.0)
+        assert drawn.at(-np.inf).accepted == drawn.accepted[-1]
+        t = drawn.threshold_for(0.12)
+        chosen = drawn.selection(0.12)
+        assert drawn.at(t).upper <= 0.12
+        assert (chosen.threshold, chosen.guarantee.accepted) == (t, drawn.at(t).accepted)
+        assert all(drawn.upper[drawn.threshold < t] > 0.12)
+    assert drawn.source == "tune"
+
+
+def test_a_band_that_cannot_says_its_smallest_limit_which_may_be_relied_on():
+    drawn = band(*sample(300, 1))
+    s = drawn.selection(0.001)
+    assert (s.feasible, s.threshold, drawn.threshold_for(0.001)) == (False, np.inf, np.inf)
+    assert s.smallest_target == drawn.upper.min()
+    assert drawn.selection(s.smallest_target).feasible
+
+
+def test_a_band_is_plain_data_and_takes_losses_between_zero_and_one():
+    c, wrong = sample(300, 1)
+    drawn = band(c, 0.5 * wrong, points=5)
+    assert len(to_json(drawn.to_dict())) > 100
+    expected = hoeffding_bentkus_upper(drawn.errors, drawn.accepted, 0.05 / 5)
+    assert drawn.upper.tolist() == expected.tolist()
+    assert drawn.risk[-1] == pytest.approx(0.5 * wrong.mean())
+    assert np.isnan(band([1.0], [0]).risk).sum() == len(band([1.0], [0]).risk) - 1
+
+
+def test_malformed_bands_are_named():
+    with pytest.raises(InputError, match="`points` as an integer >= 1, got 0"):
+        band([1.0], [0], points=0)
+    with pytest.raises(InputError, match="`threshold` to be a number"):
+        band([1.0], [0]).at(np.nan)
+    with pytest.raises(InputError, match="2 rows of 1 clusters"):
+        band([1.0, 2.0], [0, 0], clusters=[1, 1])
+
+
+@pytest.mark.parametrize("n", [1, 5, 20, 57])
+@pytest.mark.parametrize("coverage", [0.2, 0.8])
+def test_a_coverage_takes_the_smallest_safe_rank(n, coverage):
+    confidence = np.random.default_rng(0).permutation(n).astype(float)
+    s = select_coverage(confidence, coverage=coverage, delta=0.1)
+    assert s.rank == reference_bounds.coverage_rank(n, coverage, 0.1)
+    assert s.accepted == (s.rank or n)
+    assert s.accept(confidence).sum() == s.accepted
+    assert f"at least {100 * coverage:g} % of predictions are accepted" in str(s)
+
+
+@given(data=strategies.predictions(max_size=12), costs=st.sampled_from([(5, 1), (1, 1), (1, 9)]))
+def test_the_cheapest_threshold_is_the_cheapest(data, costs):
+    error, abstain = costs
+    s = select_cost(*data, cost_error=error, cost_abstain=abstain)
+    c, l = _float32(data)
+    tried = [np.inf, *thresholds_between(np.float32(c)).tolist()]
+    every = [reference_bounds.mean_cost(c, l, t, error, abstain) for t in tried]
+    assert s.cost == pytest.approx(min(every))
+    assert s.upper is None
+    assert str(s).startswith("No promise")
+
+
+def test_costs_fixed_by_tune_are_promised_on_calibrate():
+    tune, calibrate = sample(2000, 0), sample(1000, 1)
+    s = select_cost(*calibrate, cost_error=10, cost_abstain=1, tune=tune)
+    assert s.cost < s.upper < 1.1
+    assert s.cost == pytest.approx(
+        reference_bounds.mean_cost(*_float32(calibrate), s.threshold, 10, 1)
+    )
+    assert s.threshold == pytest.approx(1 - 1 / 3, abs=0.15)  # risk 0.3 (1 - c) costs 1 there
+    assert "Not promised: that no other threshold is cheaper" in str(s)
+    never = select_cost(*calibrate, cost_error=1e9, cost_abstain=1, tune=(tune[0], np.ones(2000)))
+    assert (never.threshold, never.accepted) == (np.inf, 0)
+    assert '"threshold": null' in to_json(never.to_dict())
+
+
+def test_chow_needs_a_probability_of_one_less_the_ratio_of_costs():
+    assert selectors.chow_threshold(20, 1) == pytest.approx(0.95)
+    assert selectors.chow_threshold(1, 3) == 0
+    with pytest.raises(InputError, match="`cost_error` as a positive number, got 0"):
+        selectors.chow_threshold(0, 1)
+    with pytest.raises(InputError, match="`cost_abstain` as a positive number, got inf"):
+        select_cost([1.0], [0], cost_error=1, cost_abstain=np.inf)
+
+
+def test_several_targets_share_delta():
+    tune, calibrate = sample(2000, 0), sample(2000, 1)
+    found = select_several(*calibrate, target_risks=(0.1, 0.2), delta=0.1, tune=tune)
+    for s, target in zip(found, (0.1, 0.2)):
+        alone = select(*calibrate, target_risk=target, delta=0.05, tune=tune)
+        assert (s.threshold, s.guarantee.delta) == (alone.threshold, 0.05)
+        assert "2 such promises hold at once with 90 % confidence" in str(s)
+    assert found[0].threshold > found[1].threshold
+    only = select_several(*calibrate, target_risks=[0.1], tune=tune)[0]
+    assert only == select(*calibrate, target_risk=0.1, tune=tune)
+    for bad in ((), (0.1, 0.1)):
+        with pytest.raises(InputError, match="distinct `target_risks`"):
+            select_several(*calibrate, target_risks=bad)
+
+
+def three_groups(seed, n=3000):
+    rng = np.random.default_rng(seed)
+    group = rng.choice(["a", "b", "c"], size=n)
+    c = rng.uniform(size=n)
+    wrong = rng.uniform(size=n) < np.select([group == "a", group == "b"], [0.1, 0.3], 1) * (1 - c)
+    return c, np.where(group == "c", True, wrong), group
+
+
+def test_each_group_gets_its_own_threshold_at_its_share_of_delta():
+    c, l, g = three_groups(1)
+    tune = three_groups(0)
+    found = select_by_group(c, l, g, target_risk=0.1, delta=0.06, tune=tune)
+    for name, s in found.selections.items():
+        of, seen = g == name, tune[2] == name
+        alone = select(
+            c[of], l[of], target_risk=0.1, delta=0.02, tune=(tune[0][seen], tune[1][seen])
+        )
+        assert s.threshold == alone.threshold
+        assert s.guarantee.delta == 0.02
+    assert found.feasible
+    assert "in each group that has a threshold (2 of 3). Always abstained on: c." in found.reason
+    accepted = found.accept(c, g)
+    assert accepted.sum() == sum(s.guarantee.accepted for s in found.selections.values())
+    assert not accepted[g == "c"].any()
+    assert not found.accept([1.0], ["unseen"]).any()
+    assert "all" in str(found)
+    assert len(to_json(found.to_dict())) > 100
+
+
+def test_no_feasible_group_is_an_answer():
+    found = select_by_group([0.5] * 4, [1, 1, 0, 0], [1, 1, 2, 2], target_risk=0.1)
+    assert not found.feasible
+    assert found.reason.startswith("Infeasible for every one of 2 groups, each at delta = 0.05 / 2")
+
+
+def test_who_is_accepted_counts_every_group_and_all():
+    c, l, g = three_groups(1)
+    accepted = c >= 0.5
+    rows = who_is_accepted(accepted, l, g)
+    assert [r.group for r in rows] == [None, "a", "b", "c"]
+    for r in rows:
+        of = np.ones(c.size, bool) if r.group is None else g == r.group
+        assert (r.n, r.accepted) == (of.sum(), (of & accepted).sum())
+        assert r.errors == l[of & accepted].sum()
+        assert r.coverage_interval[0] < r.coverage < r.coverage_interval[1]
+        assert r.error_rate == pytest.approx(l[of].mean())
+    assert who_is_accepted([False], [1], [0])[0].risk is None
+    with pytest.raises(InputError, match="`accepted` as booleans"):
+        who_is_accepted([1, 0], [1, 0], [0, 0])
+
+
+def test_groups_of_another_length_are_refused():
+    with pytest.raises(InputError, match="`groups` of shape"):
+        select_by_group([0.5, 0.2], [0, 0], [1], target_risk=0.1)
+    found = select_by_group([0.5, 0.2], [0, 0], [1, 1], target_risk=0.1)
+    with pytest.raises(InputError, match=r"`groups` of shape \(3,\), got \(2,\)"):
+        found.accept([0.1, 0.2, 0.3], [1, 1])

@@ -1,7 +1,8 @@
 """recuse: know when your classifier should step aside.
 
 Importing it loads NumPy and nothing heavier: torch, numba, scipy and the plotting library
-are imported by the functions that need them, `recuse.losses` and `recuse.targets` on first use.
+are imported by the functions that need them; `recuse.losses`, `recuse.targets` and
+`recuse.export` on first use.
 """
 
 from __future__ import annotations
@@ -9,7 +10,17 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from recuse import bounds, calibration, curves, evaluation, intervals, io, scores, selectors
+from recuse import (
+    bounds,
+    calibration,
+    curves,
+    ensemble,
+    evaluation,
+    intervals,
+    io,
+    scores,
+    selectors,
+)
 from recuse._check import InputError, MissingExtra
 from recuse._version import __version__
 from recuse.collect import collect_logits
@@ -25,19 +36,21 @@ from recuse.curves import (
 from recuse.diagnose import diagnose
 from recuse.evaluation import evaluate
 from recuse.io import read_logits, write_logits
+from recuse.monitor import Monitor
 from recuse.rejector import Infeasible, Rejector, fit
 from recuse.report import report
 from recuse.selectors import select
 from recuse.sketch import CurveSketch
 from recuse.tune import tune
 
-_NEED_TORCH = ("losses", "targets")
+_NEED_TORCH = ("export", "losses", "targets")
 
 __all__ = [
     "CurveSketch",
     "Infeasible",
     "InputError",
     "MissingExtra",
+    "Monitor",
     "Rejector",
     "__version__",
     "augrc",
@@ -49,8 +62,10 @@ __all__ = [
     "curves",
     "diagnose",
     "e_aurc",
+    "ensemble",
     "evaluate",
     "evaluation",
+    "export",
     "fit",
     "intervals",
     "io",

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 import recuse
 from recuse import CurveSketch, InputError, MissingExtra
-from recuse.integrations import _torch_scores
+from recuse.export import _scores
 from recuse.scores import SCORES, Score, msp, predict
 from samples import learned_score, pixels, sample
 from strategies import logits as logits_of
@@ -114,7 +114,7 @@ def test_trap_the_curve_pairs_each_risk_with_its_coverage(sketch):
 
 
 def test_every_score_has_its_twin():
-    assert set(_torch_scores.SCORES) == {*SCORES, "learned"}
+    assert set(_scores.SCORES) == {*SCORES, "learned"}
 
 
 SPELLED = [
@@ -126,7 +126,7 @@ SPELLED = [
 @pytest.mark.parametrize("score", [*map(Score.parse, SPELLED), learned_score()], ids=str)
 @given(logits_of())
 def test_scores_are_those_of_numpy(score, z):
-    ours = _torch_scores.confidence(score, torch.from_numpy(z)).numpy()
+    ours = _scores.confidence(score, torch.from_numpy(z)).numpy()
     np.testing.assert_allclose(ours, score(z), rtol=2 * ULP, atol=1e-12)
 
 
@@ -134,7 +134,7 @@ def test_rows_that_are_permutations_of_each_other_tie():
     row = torch.tensor([2.0, 0.3, -1.7, 0.9])
     rows = torch.stack([row[torch.randperm(4)] for _ in range(20)])
     for score in (*map(Score.parse, SPELLED), learned_score()):
-        assert len(_torch_scores.confidence(score, rows).unique()) == 1, score
+        assert len(_scores.confidence(score, rows).unique()) == 1, score
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -16,7 +16,21 @@ import typer
 
 from recuse import __version__
 from recuse._check import InputError, MissingExtra
-from recuse.cli import compare, data, decide, demo, diagnose, measure, mixture, page, pick, sketch
+from recuse.cli import (
+    average,
+    compare,
+    data,
+    decide,
+    demo,
+    diagnose,
+    export,
+    measure,
+    mixture,
+    monitor,
+    page,
+    pick,
+    sketch,
+)
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -33,18 +47,21 @@ app = typer.Typer(
 for command in (
     demo.demo,
     data.split,
+    average.average,
     measure.evaluate,
     compare.compare,
     mixture.mixture,
     pick.pick,
     decide.fit,
     decide.predict,
+    export.export,
     page.report,
     sketch.sketch,
 ):
     app.command()(command)
 app.command("merge")(sketch.merge_)
 app.command("diagnose")(diagnose.diagnose_)
+app.command("monitor")(monitor.monitor_)
 
 
 def _version(show: bool) -> None:

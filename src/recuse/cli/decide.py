@@ -13,7 +13,7 @@ import typer
 from recuse._check import InputError, extra
 from recuse._files import atomic, to_json
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
-from recuse.cli import show
+from recuse.cli import show, why
 from recuse.cli.options import (
     Binary,
     Force,
@@ -28,8 +28,20 @@ from recuse.cli.options import (
     warn_of_probabilities,
 )
 from recuse.io import LogitsFile, read_logits
-from recuse.rejector import Predictions, Rejector, choose
+from recuse.rejector import RUNNERS_UP, Predictions, Rejector, Why, choose, explain, ranked
 
+Objective = Annotated[
+    str,
+    typer.Option(
+        "--objective",
+        help="What a repair is to improve on the tune file: aurc, augrc, or coverage, the "
+        "largest at the target risk.",
+    ),
+]
+Learned = Annotated[
+    bool,
+    typer.Option("--learned/--no-learned", help="Also try a score learned on the tune file."),
+]
 TABLES = (".csv", ".parquet", ".npz")
 
 
@@ -45,20 +57,13 @@ def fit(
         float, typer.Option("--delta", help="Probability that the promise fails.")
     ] = 0.05,
     method: Annotated[
-        str, typer.Option("--method", help="auto, fixed_sequence or random_walk.")
-    ] = "auto",
-    objective: Annotated[
         str,
         typer.Option(
-            "--objective",
-            help="What a repair is to improve on the tune file: aurc, augrc, or coverage, the "
-            "largest at the target risk.",
+            "--method", help="auto, fixed_sequence, random_walk, bonferroni, betting or sgr."
         ),
-    ] = "aurc",
-    learned: Annotated[
-        bool,
-        typer.Option("--learned/--no-learned", help="Also try a score learned on the tune file."),
-    ] = True,
+    ] = "auto",
+    objective: Objective = "aurc",
+    learned: Learned = True,
     out: Annotated[Path, typer.Option("--out", help="The rejector to write.")] = Path(
         "rejector.json"
     ),
@@ -143,6 +148,15 @@ def predict(
     classes: Annotated[
         Path | None, typer.Option("--classes", help="Class names, one a line.")
     ] = None,
+    ids: Annotated[
+        list[str],
+        typer.Option(
+            "--why",
+            metavar="ID",
+            help="Why this row was accepted or abstained on; the number of a row from 0 where "
+            "the file has no ids. Repeatable.",
+        ),
+    ] = [],  # noqa: B006 - typer reads it
     ignore_index: IgnoreIndex = None,
     force: Force = False,
     as_json: Json = False,
@@ -166,14 +180,27 @@ def predict(
     if not 1 <= top <= data.logits.shape[1]:
         raise InputError(f"expected --top in 1..{data.logits.shape[1]}, got {top}")
     names = _class_names(classes, rejector.classes)
+    reasons = explain(rejector, data, ids, top=max(top - 1, RUNNERS_UP)) if ids else []
     predictions = rejector.predict(data.logits)
     summary = _summary(data, predictions, rejector)
     if out is not None:
         _write(out, _columns(data, predictions, top, names))
     if as_json:
-        print(to_json(summary))
+        print(to_json(summary | ({"why": [_plain(w, names) for w in reasons]} if ids else {})))
     elif not quiet:
         _show(summary, rejector, out)
+        for reason in reasons:
+            why.tell(reason, rejector, names, float(predictions.accept.mean()))
+
+
+def _plain(reason: Why, names: np.ndarray | None) -> dict[str, Any]:
+    """The reason for JSON, with the names of classes where there are any."""
+    plain = reason.to_dict()
+    if names is not None:
+        plain["label"] = str(names[reason.label])
+        for other in plain["runners_up"]:
+            other["label"] = str(names[other["label"]])
+    return plain
 
 
 def _class_names(path: Path | None, count: int) -> np.ndarray | None:
@@ -205,15 +232,10 @@ def _columns(
         "accept": p.accept,
     }
     if top > 1:
-        z = data.logits.astype(np.float64)
-        order = np.argsort(-z, axis=1, kind="stable")
-        odds = np.exp(z - z.max(axis=1, keepdims=True))
-        probs = odds / odds.sum(axis=1, keepdims=True)
+        order, probs = ranked(data.logits)
         for rank in range(1, top):
-            label = order[:, rank]
-            prob = np.take_along_axis(probs, label[:, None], axis=1)[:, 0]
-            columns[f"label_{rank + 1}"] = named(label)
-            columns[f"prob_{rank + 1}"] = prob.astype(np.float32)
+            columns[f"label_{rank + 1}"] = named(order[:, rank])
+            columns[f"prob_{rank + 1}"] = probs[:, rank].astype(np.float32)
     return columns
 
 

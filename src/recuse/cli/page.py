@@ -9,10 +9,12 @@ import typer
 
 from recuse._check import InputError
 from recuse.cli import show
+from recuse.cli.decide import Learned, Objective
 from recuse.cli.options import (
     Binary,
     Force,
     IgnoreIndex,
+    Probs,
     Quiet,
     Seed,
     kind_of,
@@ -44,7 +46,10 @@ def report(
     delta: Annotated[
         float, typer.Option("--delta", help="Probability that the promise fails.")
     ] = 0.05,
+    objective: Objective = "aurc",
+    learned: Learned = True,
     binary: Binary = False,
+    probs: Probs = False,
     ignore_index: IgnoreIndex = None,
     seed: Seed = 0,
     force: Force = False,
@@ -52,12 +57,20 @@ def report(
 ) -> None:
     """One HTML page that opens offline: curves, damage, repair, threshold and guarantee."""
     refuse_overwrite(out, force)
-    options: dict[str, Any] = {"kind": kind_of(binary, False), "ignore_index": ignore_index}
+    options: dict[str, Any] = {"kind": kind_of(binary, probs), "ignore_index": ignore_index}
     models = {
         name: {split: read(find(Path(place), split), **options) for split in SPLITS}
         for name, place in named(model, "--model NAME=DIR").items()
     }
-    evaluation = evaluate(models, target_risk=target_risk, delta=delta, seed=seed)
+    evaluation = evaluate(
+        models,
+        target_risk=target_risk,
+        delta=delta,
+        objective=objective,
+        learned=learned,
+        kind=options["kind"],
+        seed=seed,
+    )
     write_report(evaluation, out)
     if not quiet:
         show.say(f"Written to {out}.")

@@ -85,6 +85,8 @@ def evaluate(
     target_risk: float = 0.05,
     delta: float = 0.05,
     objective: str = "aurc",
+    learned: bool = True,
+    kind: str = "logits",
     risks: Sequence[float] = RISKS,
     coverages: Sequence[float] = COVERAGES,
     seed: int = 0,
@@ -100,6 +102,8 @@ def evaluate(
         target_risk: Of the threshold.
         delta: The probability that the promise fails.
         objective: What a repair is to improve on `tune`, as in `fit`.
+        learned: Whether to try the learned score, as in `fit`.
+        kind: What the files held, as in `fit`: "probs" leaves MSP as the only score.
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.
         seed: Of the folds of the fallback test.
@@ -110,7 +114,14 @@ def evaluate(
     if not models:
         raise InputError("expected at least one model, got none")
     levels = {"risks": tuple(risks), "coverages": tuple(coverages)}
-    chosen_by = {"target_risk": target_risk, "delta": delta, "objective": objective, "seed": seed}
+    chosen_by = {
+        "target_risk": target_risk,
+        "delta": delta,
+        "objective": objective,
+        "learned": learned,
+        "kind": kind,
+        "seed": seed,
+    }
     done = []
     for name, splits in models.items():
         missing = {"tune", "calibrate", "test"} - set(splits)
@@ -158,8 +169,14 @@ def _evaluate_model(
         loss=loss,
         msp=msp,
         confidence=confidence,
-        max_logit=max_logit(z, center=True),
+        max_logit=_max_logit(z),
         ece=calibration.ece(probability, loss),
         digests={"tune": tune.digest, "calibrate": calibrate.digest, "test": test.digest},
         sizes={"tune": len(tune), "calibrate": len(calibrate), "test": len(test)},
     )
+
+
+def _max_logit(z: Float[Array, "n K"]) -> Float32[Array, " n"]:
+    """Centred; of logarithms of probabilities it is the same, infinite where one of them is 0."""
+    with np.errstate(invalid="ignore"):
+        return max_logit(z, center=True)

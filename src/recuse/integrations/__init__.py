@@ -7,7 +7,7 @@
 | `composer` | MosaicML Composer | `LabelSmoothing`, an algorithm |
 | `fastai` | fastai | a loss with its activation, and callbacks |
 | `torchmetrics` | torchmetrics, Lightning | areas and points of the curve, over processes |
-| `sklearn` | scikit-learn | scorers for cross-validation and grid search |
+| `sklearn` | scikit-learn | `SelectiveClassifier`; scorers for cross-validation and grid search |
 | `dask` | Dask | sketches of shards, made where they lie |
 
 skorch needs none: `criterion=recuse.losses.SmoothedCrossEntropy` (`docs/how-to/train-skorch.md`).

@@ -1,6 +1,9 @@
-"""scikit-learn: scorers for `cross_val_score`, `cross_validate` and `GridSearchCV`.
+"""scikit-learn: a classifier that abstains, and scorers for cross-validation.
 
 n = examples, K = classes.
+
+`SelectiveClassifier` makes any classifier abstain where it is likely wrong, with a promise about
+the error of the rest. The scorers are for `cross_val_score`, `cross_validate` and `GridSearchCV`:
 
 | scorer | greater is better |
 |---|---|
@@ -23,14 +26,25 @@ import numpy as np
 
 from recuse import curves
 from recuse._check import InputError, check_fraction
-from recuse.scores import SOFTMAX_FAMILY, Score, from_binary, from_probs, predict
+from recuse.integrations._responses import METHODS, logits_of, response_of
+from recuse.integrations._selective import InfeasibleWarning, SelectiveClassifier
+from recuse.scores import SOFTMAX_FAMILY, Score, predict
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-METHODS = ("predict_proba", "decision_function")
+__all__ = [
+    "SCORERS",
+    "InfeasibleWarning",
+    "SelectiveClassifier",
+    "SelectiveScorer",
+    "coverage_at_risk",
+    "neg_augrc",
+    "neg_aurc",
+    "neg_risk_at_coverage",
+]
 
 
 @dataclass(frozen=True)
@@ -75,41 +89,20 @@ class SelectiveScorer:
         """Confidence and 0-1 loss of each example."""
         logits = self._logits(estimator, X)
         classes, y = np.asarray(estimator.classes_), np.asarray(y)
-        if logits.shape != (len(y), len(classes)):
-            raise InputError(
-                f"expected one column for each of {len(classes)} classes, got {logits.shape}"
-            )
+        if len(logits) != len(y):
+            raise InputError(f"expected one row for each of {len(y)} labels, got {logits.shape}")
         if not np.isin(y, classes).any():
             raise InputError(f"expected labels among {classes.tolist()}, got {y[:3].tolist()}")
         return self.score(logits), (classes[predict(logits)] != y).astype(np.float64)
 
     def _logits(self, estimator: Any, X: Any) -> Float[Array, "n K"]:
-        method = next((m for m in self.methods if hasattr(estimator, m)), None)
-        if method is None:
-            raise InputError(
-                f"expected a classifier with {' or '.join(self.methods)}, "
-                f"got {type(estimator).__name__}"
-            )
+        method = response_of(estimator, self.methods)
         if method != "decision_function" and self.score.name not in SOFTMAX_FAMILY:
             raise InputError(
                 f"expected a score among {', '.join(SOFTMAX_FAMILY)} for {method}, "
                 f'got {self.score}: give `methods=("decision_function",)` where there are logits'
             )
-        response = getattr(estimator, method)(X)
-        if method == "predict_proba":
-            return from_probs(response)
-        if method == "decision_function":
-            _refuse_one_vs_one(estimator)
-        return from_binary(response) if np.ndim(response) == 1 else np.asarray(response)
-
-
-def _refuse_one_vs_one(estimator: Any) -> None:
-    """The columns of pairs of classes, which for three classes are three too."""
-    params = estimator.get_params() if hasattr(estimator, "get_params") else {}
-    for name, value in params.items():
-        shape = name.endswith("decision_function_shape")
-        if shape and value == "ovo" and len(estimator.classes_) > 2:
-            raise InputError(f"expected decision values of classes, got those of pairs: {name}=ovo")
+        return logits_of(estimator, method, X)
 
 
 neg_aurc = SelectiveScorer(curves.aurc)

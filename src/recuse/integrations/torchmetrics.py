@@ -35,7 +35,7 @@ import numpy as np
 
 from recuse import curves
 from recuse._check import InputError, check_fraction, extra
-from recuse.integrations import _torch_scores
+from recuse.export import _scores
 from recuse.integrations._base import base_class
 from recuse.scores import Score
 from recuse.sketch import CurveSketch
@@ -356,7 +356,7 @@ class UnpaddedSampler(torch.utils.data.Sampler):
 def _scored(score: Score | Scorer, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Confidence, 0-1 loss and wrong labels of rows (m, K)."""
     if isinstance(score, Score):
-        confidence = _torch_scores.confidence(score, logits)
+        confidence = _scores.confidence(score, logits)
     else:
         confidence = score(logits).float()
         if confidence.shape != labels.shape:

@@ -70,10 +70,14 @@ def logsumexp_rows(z: Array) -> Array:
 
 def msp_rows(z: Array) -> Array:
     """The log-odds of the maximum softmax probability."""
-    rest, second = z[:, :-1], z[:, -2]
-    alone = np.isneginf(second)  # every other class is impossible
-    gap = np.subtract(rest, second[:, None], where=~alone[:, None], out=np.zeros_like(rest))
-    return z[:, -1] - second - np.log(np.exp(gap).sum(axis=1))
+    return z[:, -1] - z[:, -2] - np.log(_odds_to_second(z))
+
+
+def _odds_to_second(z: Array) -> Array:
+    """The sum of exp(z_j - z_2) over all classes but the first; K - 1 if these are impossible."""
+    rest, second = z[:, :-1], z[:, -2:-1]
+    gap = np.subtract(rest, second, where=~np.isneginf(second), out=np.zeros_like(rest))
+    return np.exp(gap).sum(axis=1)
 
 
 def odds_of_others(z: Array) -> tuple[Array, Array, Array]:
@@ -107,9 +111,9 @@ def gen_rows(z: Array, gamma: float, top: int) -> Array:
 
 
 def prob_margin_rows(z: Array) -> Array:
-    """The logarithm of 1 / (1 - margin), from the odds of all classes but the first."""
-    _, odds, total = odds_of_others(z)
-    return np.log1p(total) - np.log(total + odds[:, -1])
+    """The logarithm of 1 / (1 - margin): 0 where the two largest tie."""
+    total = odds_of_others(z)[2]
+    return z[:, -1] - z[:, -2] + np.log1p(total) - np.log1p(_odds_to_second(z))
 
 
 def renyi_rows(z: Array, alpha: float) -> Array:

@@ -4,7 +4,9 @@ r = rows of one chunk, each sorted so that column -1 is the maximum; K = classes
 
 The same arithmetic path: logits in float64, each row in ascending order, the score rounded once
 to float32. Exponentials of another library may differ in the last bit of float64, which that
-rounding hides from all but about one confidence in 1e8.
+rounding hides from nearly all confidences (`docs/how-to/export.md` counts them).
+
+Only operations are used that ONNX has, too, in float64.
 """
 
 from __future__ import annotations
@@ -17,27 +19,46 @@ from recuse._check import extra
 from recuse.scores import Score
 from recuse.scores._learned import ORDERS, SOFTER, TINY
 
-torch = extra("torch", "torch", "recuse.integrations")
+torch = extra("torch", "torch", "recuse.export")
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CHUNK = 1 << 22  # logits: bounds the memory of the float64 copy
+LARGEST = torch.finfo(torch.float32).max
+FINITE = ("logit_norm", "learned")  # scores that refuse a logit of -inf
 
 
 def confidence(score: Score, rows: Tensor) -> Tensor:
     """Confidence of every row (n, K) of logits; NaN where they are malformed."""
     parts = rows.split(max(1, CHUNK // rows.shape[1]))
-    score_rows = SCORES[score.name]
-    found = [score_rows(z.double().sort(dim=1).values, **score.params).float() for z in parts]
-    return torch.cat(found).masked_fill(~rows.amax(dim=1).isfinite(), math.nan)
+    return torch.cat([of_rows(score, part.double()) for part in parts])
+
+
+def of_rows(score: Score, z: Tensor) -> Tensor:
+    """Confidence of every row (r, K) of float64 logits, in one piece."""
+    bad = malformed(score, z)
+    rows = z.masked_fill(bad[:, None], 0.0).sort(dim=1).values  # no sorting is defined on NaN
+    return SCORES[score.name](rows, **score.params).float().masked_fill(bad, math.nan)
+
+
+def malformed(score: Score, z: Tensor) -> Tensor:
+    """Rows that `recuse.scores` refuses: NaN, +inf, beyond float32, no finite logit."""
+    impossible = z == -math.inf
+    bad = ~(z.abs() <= LARGEST)
+    if score.name not in FINITE:
+        bad = bad & ~impossible
+    return bad.any(dim=1) | impossible.all(dim=1)
 
 
 def _msp(z: Tensor, temperature: float = 1.0) -> Tensor:
-    z = z / temperature
+    z = z / _exact(temperature, z)
+    return z[:, -1] - z[:, -2] - _odds_to_second(z).log()
+
+
+def _odds_to_second(z: Tensor) -> Tensor:
     rest, second = z[:, :-1], z[:, -2:-1]
-    gap = torch.where(second.isneginf(), 0.0, rest - second)
-    return z[:, -1] - second[:, 0] - gap.exp().sum(1).log()
+    return torch.where(second == -math.inf, 0.0, rest - second).exp().sum(1)
 
 
 def _max_logit(z: Tensor, center: bool = False) -> Tensor:
@@ -49,14 +70,14 @@ def _margin(z: Tensor) -> Tensor:
 
 
 def _prob_margin(z: Tensor) -> Tensor:
-    _, odds, total = _others(z)
-    return total.log1p() - (total + odds[:, -1]).log()
+    total = _others(z)[2]
+    return z[:, -1] - z[:, -2] + _log1p(total) - _log1p(_odds_to_second(z))
 
 
 def _entropy(z: Tensor) -> Tensor:
     gap, odds, total = _others(z)
     weighted = torch.where(odds > 0, odds * gap, 0.0).sum(1)
-    return weighted / (1 + total) - total.log1p()
+    return weighted / (1 + total) - _log1p(total)
 
 
 def _gini(z: Tensor) -> Tensor:
@@ -75,12 +96,15 @@ def _gen(z: Tensor, gamma: float = 0.1, top: int = 100) -> Tensor:
 
 def _renyi(z: Tensor, alpha: float = 2.0) -> Tensor:
     gap, _, total = _others(z)
-    return ((alpha * gap).exp().sum(1).log1p() - alpha * total.log1p()) / (alpha - 1)
+    order, excess = _exact(alpha, z), _exact(alpha - 1, z)
+    powers = (order * gap).exp().sum(1)
+    return (_log1p(powers) - order * _log1p(total)) / excess
 
 
 def _energy(z: Tensor, temperature: float = 1.0) -> Tensor:
-    scaled = z / temperature
-    return temperature * (scaled[:, -1] + _others(scaled)[2].log1p())
+    exact = _exact(temperature, z)
+    scaled = z / exact
+    return exact * (scaled[:, -1] + _log1p(_others(scaled)[2]))
 
 
 def _logit_norm(z: Tensor, p: float = 4, center: bool = True) -> Tensor:
@@ -98,16 +122,33 @@ def _learned(z: Tensor, slope: float, intercept: float, **columns: Sequence[floa
     features = _features(z)
     clipped = features.clamp(named["low"], named["high"])
     corrections = named["weights"] * (clipped - named["center"]) / named["scale"]
-    return slope * features[:, 0] + intercept + corrections.sum(1)
+    calibrated = _exact(slope, z) * features[:, 0] + _exact(intercept, z)
+    return calibrated + corrections.sum(1)
 
 
 def _features(z: Tensor) -> Tensor:
     """`scores.FEATURES` of every row."""
     msp, top = _msp(z), _centered(z)[:, -1]
     norms = [_logit_norm(z, p) for p in ORDERS]
-    logs = [x.clamp(min=TINY).log() for x in (top, _margin(z), -_entropy(z), *norms)]
+    logs = [x.clamp(min=_exact(TINY, z)).log() for x in (top, _margin(z), -_entropy(z), *norms)]
     mean = z[:, -1] - top
     return torch.stack([msp, msp**2, _msp(z, SOFTER), *logs, mean, mean**2], dim=1)
+
+
+def _log1p(x: Tensor) -> Tensor:
+    """log(1 + x) to the last bits, for x >= 0; ONNX has no operator for it.
+
+    References:
+        Goldberg, ACM Computing Surveys 1991, theorem 4.
+    """
+    u = 1 + x
+    lost = u == 1  # all of x
+    return torch.where(lost, x, u.log() * (x / torch.where(lost, 1.0, u - 1)))
+
+
+def _exact(x: float, z: Tensor) -> Tensor:
+    """x in float64: a bare number becomes a float32 on its way to ONNX, except as an exponent."""
+    return z.new_tensor(x)
 
 
 def _centered(z: Tensor) -> Tensor:

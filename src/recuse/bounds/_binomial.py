@@ -1,4 +1,4 @@
-"""Bounds on a mean loss from a sample, one a function. Exact, no approximation by a normal.
+"""Errors that are counted: exact binomial tails.
 
 n = independent examples, k = errors among them.
 """
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-def binomial_p_value(k: ArrayLike, n: ArrayLike, risk: float) -> Float[Array, ...]:
+def binomial_p_value(
+    k: ArrayLike, n: ArrayLike, risk: Float[Array, ...] | float
+) -> Float[Array, ...]:
     r"""P(Bin(n, risk) <= k): small when so few errors speak against a risk above `risk`.
 
     Valid for the null "the risk is at least `risk`". 1 where n is 0.

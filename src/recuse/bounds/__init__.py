@@ -1,0 +1,37 @@
+"""Bounds on a mean loss from a sample, one a function. Exact, no approximation by a normal.
+
+n = independent examples, k = errors among them, total = their summed loss, in [0, n].
+
+A p-value is for the null "the mean is at least `risk`": at most `delta` with probability at
+most `delta` if that is so. An upper limit lies below the mean with probability at most
+`delta`. Errors are counted (`binomial_p_value`, `clopper_pearson_upper`), losses in [0, 1] are
+summed (`hoeffding_bentkus_*`) or read one by one (`betting_*`, `empirical_bernstein_*`).
+"""
+
+from recuse.bounds._bernstein import empirical_bernstein_p_value, empirical_bernstein_upper
+from recuse.bounds._betting import betting_p_value, betting_upper
+from recuse.bounds._binomial import (
+    binomial_p_value,
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    smallest_error_free_sample,
+)
+from recuse.bounds._hoeffding_bentkus import (
+    hoeffding_bentkus_p_value,
+    hoeffding_bentkus_upper,
+    kl_hoeffding_p_value,
+)
+
+__all__ = [
+    "betting_p_value",
+    "betting_upper",
+    "binomial_p_value",
+    "clopper_pearson_lower",
+    "clopper_pearson_upper",
+    "empirical_bernstein_p_value",
+    "empirical_bernstein_upper",
+    "hoeffding_bentkus_p_value",
+    "hoeffding_bentkus_upper",
+    "kl_hoeffding_p_value",
+    "smallest_error_free_sample",
+]

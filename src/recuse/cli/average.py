@@ -1,0 +1,117 @@
+"""`recuse average`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from recuse._check import InputError
+from recuse._files import to_json
+from recuse.cli import show
+from recuse.cli.options import (
+    Binary,
+    Force,
+    IgnoreIndex,
+    Json,
+    Probs,
+    Quiet,
+    kind_of,
+    read_whole,
+    refuse_overwrite,
+)
+from recuse.ensemble import Ensemble, average_logits, average_probs
+from recuse.io import LogitsFile, check_suffix, write_logits
+
+MEANS = {"logits": average_logits, "probs": average_probs}
+DECLARED = {"logits": "", "binary": "--binary", "probs": "--probs"}  # how other commands read it
+
+
+def average(
+    files: Annotated[
+        list[Path], typer.Argument(help="Logits of each model, of the same examples.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The logits file to write.")],
+    of: Annotated[
+        str,
+        typer.Option("--of", help="What to average: logits, or probs, as deep ensembles do."),
+    ] = "logits",
+    binary: Binary = False,
+    probs: Probs = False,
+    ignore_index: IgnoreIndex = None,
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Several models as one: the mean of their logits, or of their probabilities, as a file.
+
+    Rows are matched by `ids` where all files have them; else their labels must be equal row by
+    row. Every other command reads the file; what holds probabilities is declared by --probs.
+    """
+    if of not in MEANS:
+        raise InputError(f"expected --of logits or probs, got {of!r}")
+    kind = kind_of(binary, probs)
+    if kind == "probs" and of == "logits":
+        raise InputError(
+            "expected --of probs with --probs: probabilities have no logits to average"
+        )
+    refuse_overwrite(check_suffix(out), force, *files)
+    found = MEANS[of](_read(files, kind, ignore_index))
+    written = "probs" if of == "probs" else kind
+    digest = _write(out, found.file, written).digest
+    if as_json:
+        print(to_json(_plain(found, of, written, out) | {"digest": digest}))
+    elif not quiet:
+        _say(found, of, written, out)
+
+
+def _read(files: list[Path], kind: str, ignore_index: int | None) -> Iterator[LogitsFile]:
+    """One file after another, so that few are in memory."""
+    for file in files:
+        yield read_whole(file, kind=kind, ignore_index=ignore_index)
+
+
+def _write(out: Path, file: LogitsFile, kind: str) -> LogitsFile:
+    """The file in its declared form; probabilities stay float64, which keeps the smallest apart."""
+    z = file.logits
+    stored = {
+        "logits": lambda: z,
+        "binary": lambda: z[:, 1:] - z[:, :1],
+        "probs": lambda: np.exp(z),
+    }
+    return write_logits(
+        out,
+        stored[kind](),
+        file.labels,
+        groups=file.groups,
+        ids=file.ids,
+        kind=kind,
+        ignore_index=file.ignore_index,
+    )
+
+
+def _plain(found: Ensemble, of: str, kind: str, out: Path) -> dict[str, Any]:
+    return {
+        "of": of,
+        "members": found.members,
+        "n": len(found.file),
+        "classes": found.file.logits.shape[1],
+        "matched_by": found.matched_by,
+        "kind": kind,
+        "out": str(out),
+    }
+
+
+def _say(found: Ensemble, of: str, kind: str, out: Path) -> None:
+    what = {"logits": "logits", "probs": "probabilities"}[of]
+    show.say(f"The mean {what} of {found.members} models, {len(found.file):,} rows.")
+    if found.matched_by == "rows":
+        show.say(
+            "Rows were matched by their position: their labels are equal, which says little where "
+            "these are sorted. `ids` in all files would say it."
+        )
+    declared = f"; read it with {DECLARED[kind]}" if DECLARED[kind] else ""
+    show.say(f"Written to {out}{declared}.")

@@ -1,0 +1,65 @@
+"""The words of `recuse predict --why`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recuse.cli import show
+from recuse.rejector import Rejector, Why
+
+LOWERING = 3  # contributions that are named
+
+
+def tell(why: Why, rejector: Rejector, names: np.ndarray | None, accepted: float) -> None:
+    """One decision in words; `accepted` is the fraction of the file that is."""
+    verdict = "accepted" if why.accept else "abstained"
+    show.say(
+        f"{why.id}: {verdict}. Class {_named(why.label, names)}, softmax {_p(why.probability)}."
+    )
+    for sentence in (
+        _against_the_threshold(why, rejector),
+        _chance(why),
+        f"{show.percent(why.less_certain)} of the file are less certain; "
+        f"{show.percent(accepted)} are accepted.",
+        _runners_up(why, names),
+        _lowering(why),
+    ):
+        if sentence:
+            show.say(f"  {sentence}")
+
+
+def _against_the_threshold(why: Why, rejector: Rejector) -> str:
+    side = "above" if why.margin > 0 else "below" if why.margin < 0 else "exactly at"
+    gap = f" by {abs(why.margin):.3g}" if why.margin else ""
+    return (
+        f"Confidence {why.confidence:.6g} ({rejector.score}) is {side} the threshold "
+        f"{why.threshold:.6g}{gap}."
+    )
+
+
+def _chance(why: Why) -> str:
+    return (
+        f"Right with a probability of about {_p(why.p_correct)}, by the tune split; of about "
+        f"{_p(why.p_at_threshold)} at the threshold."
+    )
+
+
+def _runners_up(why: Why, names: np.ndarray | None) -> str:
+    others = ", ".join(f"{_named(k, names)} ({_p(p)})" for k, p in why.runners_up)
+    return f"Next: {others}." if others else ""
+
+
+def _lowering(why: Why) -> str:
+    if why.average is None:
+        return ""
+    average = f"An average tune prediction has {why.average:.3g}"
+    parts = ", ".join(f"{name} {share:+.3g}" for name, share in why.lowering[:LOWERING])
+    return f"{average}; what lowers this one most: {parts}." if parts else f"{average}."
+
+
+def _named(label: int, names: np.ndarray | None) -> str:
+    return str(label) if names is None else str(names[label])
+
+
+def _p(x: float) -> str:
+    return show.percent(x)

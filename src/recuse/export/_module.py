@@ -1,0 +1,161 @@
+"""A model and its rejector as one torch module.
+
+n = examples, K = classes (axis 1), ... = any trailing axes (pixels); r = n times these;
+b = knots of the map to p_correct.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from torch.utils import _pytree
+
+from recuse._check import InputError, extra
+from recuse.export._scores import of_rows
+from recuse.rejector import Knots, Rejector
+
+torch = extra("torch", "torch", "recuse.export")
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MALFORMED = -1  # the label where the logits are no logits
+
+
+class Decisions(NamedTuple):
+    """What the module returns: a decision for each example (or pixel)."""
+
+    logits: Tensor  # as the model gave them
+    label: Tensor  # int64 (n, ...): the lowest index among the maxima
+    confidence: Tensor  # float32 (n, ...): the ranking score, in its own unit
+    accept: Tensor  # bool (n, ...): confidence >= threshold
+    p_correct: Tensor  # float32 (n, ...): estimated probability of being right
+
+
+# so that torch.export.save knows it
+_pytree._register_namedtuple(Decisions, serialized_type_name="recuse.export.Decisions")
+
+
+class SelectiveModule(torch.nn.Module):
+    """A model whose output says which of its predictions to accept; made by `to_module`.
+
+    Threshold and parameters of the score are constants of the code, not weights: `half()` or a
+    training step changes the model, never the decision on its logits. Where logits are
+    malformed (NaN, +inf), the label is -1, confidence is NaN, and nothing is accepted.
+    """
+
+    def __init__(self, model: torch.nn.Module, rejector: Rejector):
+        super().__init__()
+        self.model = model
+        self.rejector = rejector
+
+    def forward(self, *inputs: Tensor) -> Decisions:
+        """The model's logits, and the rejector's decision on them."""
+        output = self.model(*inputs)
+        z = as_logits(output, self.rejector)
+        rows = z.movedim(1, -1).flatten(0, -2)
+        confidence = of_rows(self.rejector.score, rows)
+        columns = (
+            rows.argmax(dim=1).masked_fill(confidence.isnan(), MALFORMED),
+            confidence,
+            confidence >= self.rejector.threshold,  # a float32 value
+            interpolated(self.rejector.knots, confidence).float(),
+        )
+        shape = z.shape[:1] + z.shape[2:]
+        return Decisions(output, *(column.reshape(shape) for column in columns))
+
+    def extra_repr(self) -> str:
+        """What it decides, and what that promises."""
+        return str(self.rejector)
+
+
+def to_module(model: torch.nn.Module, rejector: Rejector) -> SelectiveModule:
+    """The model and the rejector as one module, in evaluation mode.
+
+    Args:
+        model: inputs -> logits (n, K, ...) of any floating dtype. For a rejector that was
+            fitted with `kind="binary"`, one column, (n,) or (n, 1, ...); with "probs",
+            probabilities (n, K, ...).
+        rejector: Fitted on logits of this model.
+
+    Returns:
+        A module that takes the model's inputs and returns `Decisions`. The model in it is the
+        one given, which is put in evaluation mode too.
+
+    Raises:
+        InputError: The model is no module, or its output, when it runs, does not fit the
+            rejector.
+
+    >>> import numpy as np
+    >>> import recuse
+    >>> rng = np.random.default_rng(0)
+    >>> logits = 6 * rng.normal(size=(400, 3))
+    >>> labels = logits.argmax(axis=1)
+    >>> splits = (logits[:200], labels[:200]), (logits[200:], labels[200:])
+    >>> rejector = recuse.fit(*splits, target_risk=0.1)
+    >>> module = to_module(torch.nn.Identity(), rejector)
+    >>> decided = module(torch.tensor([[9.0, 0.0, 0.0], [0.0, torch.nan, 0.0]]))
+    >>> decided.label, decided.accept
+    (tensor([ 0, -1]), tensor([ True, False]))
+    """
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(f"expected a torch.nn.Module, got {type(model).__name__}")
+    if not isinstance(rejector, Rejector):
+        raise InputError(f"expected a Rejector, got {type(rejector).__name__}")
+    return SelectiveModule(model, rejector).eval()
+
+
+def as_logits(output: Any, rejector: Rejector) -> Tensor:
+    """Logits (n, K, ...) in float64, of whatever kind the output is said to be."""
+    if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+        kind = output.dtype if isinstance(output, torch.Tensor) else type(output).__name__
+        raise InputError(f"expected a model that returns one floating tensor, got {kind}")
+    given = output.detach()
+    if rejector.kind == "binary" and given.ndim == 1:
+        given = given[:, None]
+    columns = 1 if rejector.kind == "binary" else rejector.classes
+    if given.ndim < 2 or given.shape[1] != columns:
+        raise InputError(
+            f"expected a model that returns {rejector.kind} of shape (n, {columns}, ...), as the "
+            f"rejector was fitted for, got {tuple(output.shape)}"
+        )
+    convert = {"binary": _from_binary, "probs": _from_probs}.get(rejector.kind, torch.Tensor.double)
+    return convert(given)
+
+
+def _from_binary(z: Tensor) -> Tensor:
+    """As `scores.from_binary`."""
+    return torch.cat([torch.zeros_like(z), z], dim=1).double()
+
+
+def _from_probs(q: Tensor) -> Tensor:
+    """As `scores.from_probs`; NaN where a row is no distribution."""
+    q = q.double()
+    far = ~((q.sum(dim=1) - 1).abs() <= q.new_tensor(0.01))
+    bad = far | ~((q >= 0) & (q <= 1)).all(dim=1)
+    return q.log().masked_fill(bad[:, None], math.nan)
+
+
+def interpolated(knots: Knots, x: Tensor) -> Tensor:
+    """`knots` of every confidence (r,): float64, constant beyond the ends, NaN for NaN.
+
+    The last knot at or below x is found by halving, in log b steps that every runtime has.
+    """
+    c, p = np.array(knots.confidence), np.array(knots.probability)
+    rise = np.diff(c, append=np.inf)
+    slope = np.diff(p, append=p[-1]) / np.where(rise == 0, 1, rise)
+    at, height, tilt = (torch.tensor(column, device=x.device) for column in (c, p, slope))
+    x = x.double()
+    left = torch.zeros_like(x, dtype=torch.int64)
+    for step in _halving(len(c)):
+        further = (left + step).clamp(max=len(c) - 1)
+        left = torch.where(at[further] <= x, further, left)
+    inside = torch.where((x < at[0]) | (x >= at[-1]), at[left], x)
+    return height[left] + tilt[left] * (inside - at[left])
+
+
+def _halving(size: int) -> list[int]:
+    """Steps that reach every index below `size`."""
+    return [1 << i for i in reversed(range((size - 1).bit_length()))]

@@ -1,0 +1,372 @@
+"""`SelectiveClassifier`: a scikit-learn classifier that abstains, with a promise.
+
+n = examples, K = classes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from recuse._check import InputError, check_fraction, check_groups
+from recuse.integrations._base import base_class
+from recuse.integrations._responses import METHODS, logits_of, response_of
+from recuse.io import LogitsFile
+from recuse.rejector import choose
+from recuse.scores import predict
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Float32, Int, Shaped
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+BaseEstimator, ClassifierMixin, MetaEstimatorMixin = (
+    base_class("sklearn.base", name, "train")
+    for name in ("BaseEstimator", "ClassifierMixin", "MetaEstimatorMixin")
+)
+ALIKE = {"i": "iu", "u": "iu", "f": "iuf", "U": "U"}  # kinds of an abstain label, by classes
+FEWEST = 3  # rows or groups: one for each part
+
+
+class InfeasibleWarning(UserWarning):
+    """No threshold can make the promise, so that everything is abstained on; it says why."""
+
+
+class Parts(NamedTuple):
+    """Disjoint rows: to fit the estimator, to choose the score, to choose the threshold."""
+
+    fit: Int[Array, " f"]
+    tune: Int[Array, " t"]
+    calibrate: Int[Array, " c"]
+
+
+def _has(name: str) -> Any:
+    """For `available_if`: whether the estimator has this method."""
+    return lambda self: hasattr(getattr(self, "estimator_", self.estimator), name)
+
+
+def _delegated(name: str) -> Any:
+    """A method of the estimator, where it has one."""
+
+    def method(self: Any, X: Any) -> Float[Array, "n ..."]:
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        return getattr(self.estimator_, name)(X)
+
+    method.__name__ = name
+    method.__doc__ = f"`{name}` of the estimator, as it is."
+    try:
+        from sklearn.utils.metaestimators import available_if
+    except ImportError:  # the class says so when it is made
+        return method
+    return available_if(_has(name))(method)
+
+
+class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """A classifier that abstains where it is likely wrong; the error of the rest is promised.
+
+    `fit` sets two parts of the rows aside, fits the estimator to the others, chooses the
+    confidence score on the first part and the threshold on the second, as `recuse.fit` does. The
+    promise: with probability 1 - `delta` over that second part, at most `target_risk` of the
+    accepted predictions are wrong, on rows from the same population. So it is a plain random
+    draw, of rows or of whole `groups`; the other parts hold each class in proportion.
+
+    The class is that of the largest probability or decision value: `predict` of an estimator that
+    moves its threshold, as `TunedThresholdClassifierCV` does, may differ.
+
+    Where no threshold can make the promise, an `InfeasibleWarning` says why and what would be
+    feasible, `feasible_` is False, and nothing is accepted.
+
+    Args:
+        estimator: Any classifier with `predict_proba` or `decision_function`.
+        target_risk: The largest error rate of accepted predictions, in (0, 1).
+        delta: The probability that the promise fails, in (0, 0.5).
+        response_method: "predict_proba", "decision_function", or "auto": the first of them that
+            there is. Probabilities are ranked by their maximum. Decision values are logits, on
+            which the repairs of `recuse.tune` are tried too.
+        objective: What a repair is to improve, as in `recuse.fit`.
+        learned: Whether to try the learned score, as in `recuse.fit`.
+        tune_size: Fraction of the rows, or of the groups, to choose the score on.
+        calibrate_size: Likewise, to choose the threshold on. A risk of 5 % needs 59 accepted
+            rows if none of them is wrong, and several hundred if some are.
+        prefit: The estimator is fitted already, on other rows; all rows that `fit` gets are tuned
+            and calibrated on, in the proportion of the two sizes. Wrap it in
+            `sklearn.frozen.FrozenEstimator`, which implies this, where it will be cloned.
+        abstain_label: What `predict` returns in place of a class where it abstains: -1 for
+            integers, "abstain" for strings. None: always a class, `predict_accept` tells the rest.
+        random_state: Of the parts.
+
+    Attributes:
+        rejector_: The `recuse.Rejector`, which can be saved; None if infeasible.
+        selection_: The threshold with its guarantee, or why there is none.
+        feasible_: Whether there is a rejector.
+        score_: The `recuse.scores.Score` that `score_samples` returns.
+        estimator_: Fitted.
+        classes_: Of the estimator.
+        response_method_: The method in use.
+        n_features_in_: Of the estimator; `feature_names_in_` likewise.
+
+    Raises:
+        InputError: Malformed input, a fraction out of range, or an abstain label that is a class
+            or of another kind than the classes.
+
+    References:
+        El-Yaniv & Wiener, JMLR 2010; `recuse.fit`.
+
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X, y = load_digits(return_X_y=True)
+    >>> careful = SelectiveClassifier(LogisticRegression(max_iter=2000), target_risk=0.03)
+    >>> careful = careful.fit(X[:1400], y[:1400])
+    >>> label, accept = careful.predict_accept(X[1400:])
+    >>> bool(careful.feasible_), bool((label != y[1400:])[accept].mean() < (label != y[1400:]).mean())
+    (True, True)
+    """  # noqa: E501
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        target_risk: float = 0.05,
+        delta: float = 0.05,
+        response_method: str = "auto",
+        objective: str = "aurc",
+        learned: bool = True,
+        tune_size: float = 0.2,
+        calibrate_size: float = 0.2,
+        prefit: bool = False,
+        abstain_label: Any = None,
+        random_state: Any = 0,
+    ):
+        self.estimator = estimator
+        self.target_risk = target_risk
+        self.delta = delta
+        self.response_method = response_method
+        self.objective = objective
+        self.learned = learned
+        self.tune_size = tune_size
+        self.calibrate_size = calibrate_size
+        self.prefit = prefit
+        self.abstain_label = abstain_label
+        self.random_state = random_state
+
+    def fit(
+        self, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None, **params: Any
+    ) -> SelectiveClassifier:
+        """Fit the estimator, the score and the threshold, each on rows of its own.
+
+        Args:
+            X: Shape (n, ...), as the estimator takes it.
+            y: Shape (n,), classes.
+            groups: Shape (n,): rows of one group (of a patient, of a film) are not independent.
+                A group stays in one part, and of each calibrated group one random row counts.
+            params: For `fit` of the estimator, such as `sample_weight`; what has n entries is cut
+                to its rows. The promise counts each row once, whatever its weight.
+        """
+        from sklearn.utils import check_random_state
+
+        X, y, groups = _checked(X, y, groups)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        parts = self._parts(y, groups, seed)
+        self.estimator_ = self._fitted(X, y, parts.fit, params)
+        self.classes_ = np.asarray(self.estimator_.classes_)
+        self._check_abstain_label()
+        methods = METHODS if self.response_method == "auto" else (self.response_method,)
+        self.response_method_ = response_of(self.estimator_, methods)
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+        self._choose(*(self._file(X, y, groups, rows) for rows in parts[1:]), seed)
+        return self
+
+    def predict(self, X: Any) -> Shaped[Array, " n"]:
+        """The class of each row, or `abstain_label` where it is given and abstains."""
+        label, accept = self.predict_accept(X)
+        return label if self.abstain_label is None else np.where(accept, label, self.abstain_label)
+
+    def predict_accept(self, X: Any) -> tuple[Shaped[Array, " n"], Bool[Array, " n"]]:
+        """The class of each row, and whether to accept it."""
+        logits = self._logits(X)
+        if self.rejector_ is None:
+            return self.classes_[predict(logits)], np.zeros(len(logits), bool)
+        found = self.rejector_.predict(logits)
+        return self.classes_[found.label], found.accept
+
+    def score_samples(self, X: Any) -> Float32[Array, " n"]:
+        """The confidence of each row, in the unit of `score_`; larger is more certain."""
+        return self.score_(self._logits(X))
+
+    predict_proba = _delegated("predict_proba")
+    predict_log_proba = _delegated("predict_log_proba")
+    decision_function = _delegated("decision_function")
+
+    def get_metadata_routing(self) -> Any:
+        """`groups` is for this class, the rest for `fit` of the estimator, where it asks for it."""
+        from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+
+        router = MetadataRouter(owner=self).add_self_request(self)
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        return router.add(estimator=self.estimator, method_mapping=mapping)
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import get_tags
+
+        tags = super().__sklearn_tags__()
+        of = get_tags(self.estimator)
+        tags.input_tags = of.input_tags
+        if of.classifier_tags is not None:
+            tags.classifier_tags = replace(of.classifier_tags, multi_label=False)
+        return tags
+
+    def _parts(self, y: Array, groups: Array | None, seed: int) -> Parts:
+        """Disjoint rows for the three steps; none to fit where the estimator is."""
+        tune = check_fraction(self.tune_size, "tune_size")
+        calibrate = check_fraction(self.calibrate_size, "calibrate_size")
+        if self._is_prefit():
+            return split(y, groups, 1.0, calibrate / (tune + calibrate), seed)
+        if tune + calibrate >= 1:
+            raise InputError(
+                f"expected `tune_size` + `calibrate_size` < 1, got {tune:g} + {calibrate:g}"
+            )
+        return split(y, groups, tune / (1 - calibrate), calibrate, seed)
+
+    def _is_prefit(self) -> bool:
+        return self.prefit or type(self.estimator).__name__ == "FrozenEstimator"
+
+    def _fitted(self, X: Any, y: Array, rows: Array, params: Mapping[str, Any]) -> Any:
+        from sklearn import clone
+        from sklearn.utils import _safe_indexing
+        from sklearn.utils.validation import check_is_fitted
+
+        if self._is_prefit():
+            check_is_fitted(self.estimator)
+            if params:
+                raise InputError(f"expected no {sorted(params)[0]} for a fitted estimator")
+            return self.estimator
+        params = _cut(self._routed(params), len(y), rows)
+        return clone(self.estimator).fit(_safe_indexing(X, rows), y[rows], **params)
+
+    def _routed(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the estimator is to get: all, or what it asked for where routing is enabled."""
+        from sklearn import get_config
+        from sklearn.utils.metadata_routing import process_routing
+
+        if not (params and get_config()["enable_metadata_routing"]):
+            return params
+        return process_routing(self, "fit", **params).estimator.fit
+
+    def _check_abstain_label(self) -> None:
+        if self.abstain_label is None:
+            return
+        kind = self.classes_.dtype.kind
+        alike = kind == "O" or np.asarray(self.abstain_label).dtype.kind in ALIKE.get(kind, "")
+        if np.ndim(self.abstain_label) or not alike or self.abstain_label in self.classes_.tolist():
+            raise InputError(
+                "expected an `abstain_label` of the kind of the classes and not among them, "
+                f"got {self.abstain_label!r} for {self.classes_.tolist()}"
+            )
+
+    def _file(self, X: Any, y: Array, groups: Array | None, rows: Array) -> LogitsFile:
+        """Logits and labels of some rows; the ids say that no row is in two parts."""
+        from sklearn.utils import _safe_indexing
+
+        logits = logits_of(self.estimator_, self.response_method_, _safe_indexing(X, rows))
+        labels = _labels(y[rows], self.classes_, predict(logits))
+        return LogitsFile(logits, labels, None if groups is None else groups[rows], rows)
+
+    def _choose(self, tune: LogitsFile, calibrate: LogitsFile, seed: int) -> None:
+        """The score, the threshold, and a warning if there is none."""
+        choice = choose(
+            tune,
+            calibrate,
+            target_risk=self.target_risk,
+            delta=self.delta,
+            objective=self.objective,
+            learned=self.learned,
+            seed=seed,
+            kind="probs" if self.response_method_ == "predict_proba" else "logits",
+        )
+        self.score_, self.selection_, self.rejector_ = choice.tuned.score, *choice[1:]
+        self.feasible_ = choice.rejector is not None
+        if not self.feasible_:
+            warnings.warn(choice.selection.reason, InfeasibleWarning, stacklevel=3)
+
+    def _logits(self, X: Any) -> Float[Array, "n K"]:
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        return logits_of(self.estimator_, self.response_method_, X)
+
+
+def split(y: Array, groups: Array | None, tune: float, calibrate: float, seed: int) -> Parts:
+    """A random share to calibrate on; of the rest a share to tune on, each class in proportion.
+
+    Whole groups where there are groups, and then classes as they come. The calibrate rows are
+    never stratified: the promise is about rows as they come, too.
+
+    Args:
+        y: Shape (n,).
+        groups: Shape (n,), codes 0, 1, ...; None if rows are independent.
+        tune: Share of the rows (or groups) that are not calibrated on; 1 leaves none to fit.
+        calibrate: Share of all.
+        seed: Of the draw.
+    """
+    code = np.arange(len(y)) if groups is None else groups
+    units = int(code.max()) + 1
+    if units < FEWEST:
+        raise InputError(f"expected at least {FEWEST} rows or groups, got n_samples = {units}")
+    place = np.random.default_rng(seed).permutation(units)
+    part = np.full(units, 2)
+    rest = np.flatnonzero(place >= np.clip(round(calibrate * units), 1, units - 2))
+    kind = np.unique(y, return_inverse=True)[1] if groups is None else np.zeros(units)
+    order = rest[np.lexsort((place[rest], _rank_within(kind[rest], place[rest])))]
+    cut = np.clip(round(tune * rest.size), 1, rest.size - (tune < 1))
+    part[order[:cut]], part[order[cut:]] = 1, 0
+    return Parts(*(np.flatnonzero(part[code] == p) for p in range(3)))
+
+
+def _rank_within(kind: Array, place: Array) -> Float[Array, " u"]:
+    """The rank of each by place within its kind, as a fraction of them."""
+    order = np.lexsort((place, kind))
+    _, start, count = np.unique(kind[order], return_index=True, return_counts=True)
+    out = np.empty(kind.size)
+    out[order] = (np.arange(kind.size) - np.repeat(start, count) + 0.5) / np.repeat(count, count)
+    return out
+
+
+def _checked(X: Any, y: Any, groups: Any) -> tuple[Any, Array, Array | None]:
+    """X to take rows from, classes (n,), and codes of groups."""
+    from sklearn.utils import check_array, column_or_1d, indexable
+    from sklearn.utils.multiclass import check_classification_targets
+
+    if y is None:
+        raise InputError("requires y to be passed, but the target y is None")
+    X, y = indexable(X, y)
+    y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
+    check_classification_targets(y)
+    return X, y, None if groups is None else check_groups(groups, len(y))
+
+
+def _cut(params: Mapping[str, Any], n: int, rows: Array) -> dict[str, Any]:
+    """What has an entry for each row, cut to these rows."""
+    from sklearn.utils import _safe_indexing
+
+    def aligned(value: Any) -> bool:
+        return hasattr(value, "__len__") and not isinstance(value, (str, dict)) and len(value) == n
+
+    return {k: _safe_indexing(v, rows) if aligned(v) else v for k, v in params.items()}
+
+
+def _labels(y: Array, classes: Array, predicted: Array) -> Int[Array, " n"]:
+    """Indices of classes; of a class that the estimator never saw, one that it did not predict."""
+    known = np.isin(y, classes)
+    if not known.any():
+        raise InputError(f"expected labels among {classes.tolist()}, got {y[:3].tolist()}")
+    order = np.argsort(classes, kind="stable")
+    index = order[np.searchsorted(classes[order], y).clip(max=classes.size - 1)]
+    return np.where(known, index, (predicted + 1) % classes.size)

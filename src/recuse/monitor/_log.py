@@ -1,0 +1,106 @@
+"""A log of predictions and labels: a .csv of `id` and `accept`, `correct` or both.
+
+b = rows of a part. What `recuse predict` writes is such a log.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from recuse._check import InputError
+from recuse.io._confidences import EXPECTED, WORDS, _rows
+from recuse.monitor._monitor import Monitor, Update
+from recuse.monitor._track import UNKNOWN
+
+if TYPE_CHECKING:
+    from jaxtyping import Int, Shaped
+    from numpy import ndarray as Array
+
+ROWS = 1 << 16  # of a part
+OUTCOMES = {word: int(value) for word, value in WORDS.items()} | {"": UNKNOWN}
+
+
+class Part(NamedTuple):
+    """Some rows of a log."""
+
+    ids: Shaped[Array, " b"]
+    accept: Int[Array, " b"]  # 1, 0 or UNKNOWN
+    loss: Int[Array, " b"]  # likewise
+    lines: list[int]
+
+
+def replay(monitor: Monitor, path: str | os.PathLike) -> Update:
+    """Log the rows of a .csv, in order; what is known already changes nothing.
+
+    Args:
+        monitor: Takes the rows, part by part; after an error, load its state again.
+        path: A .csv with the columns `id` and `accept`, `correct` or both, each cell true or
+            false, 1 or 0, or empty for "not known", or not known yet. Others are left alone.
+
+    Raises:
+        InputError: One line that names the file, the line, and what was expected.
+    """
+    path, total = Path(path), Update(0, 0, 0)
+    for part in parts(path):
+
+        def where(row: int, lines: list[int] = part.lines) -> str:
+            return f"{path}: line {lines[row]}"
+
+        found = monitor._apply(part.ids, part.accept, part.loss, where)
+        total = Update(*(a + b for a, b in zip(total, found)))
+    return total
+
+
+def parts(path: Path) -> Iterator[Part]:
+    """The rows of a log, checked one by one."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file, strict=True)
+            rows = _parsed(path, lines)
+            while part := list(islice(rows, ROWS)):
+                ids, accept, loss, numbers = zip(*part)
+                yield Part(np.array(ids), np.array(accept), np.array(loss), list(numbers))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as csv in UTF-8 ({error})") from error
+
+
+def _parsed(path: Path, lines: Any) -> Iterator[tuple[str, int, int, int]]:
+    """id, accept, loss and line of each row."""
+    names = _names(path, next(lines, []))
+    place = names.index("id")
+    accept, correct = (names.index(k) if k in names else None for k in ("accept", "correct"))
+    for cells in _rows(path, lines, len(names)):
+        if not cells[place]:
+            raise InputError(f"{path}: line {lines.line_num}: expected an `id`, got none")
+        a = _outcome(cells, accept, path, lines)
+        right = _outcome(cells, correct, path, lines)
+        yield cells[place], a, UNKNOWN if right == UNKNOWN else 1 - right, lines.line_num
+
+
+def _names(path: Path, header: list[str]) -> list[str]:
+    names = [name.strip().lower() for name in header]
+    used = [name for name in names if name in ("id", "accept", "correct")]
+    if "id" not in used or len(used) < 2 or len({*used}) < len(used):
+        raise InputError(
+            f"{path}: expected columns `id` and `accept`, `correct` or both, each once, "
+            f"got {', '.join(names) or 'none'}"
+        )
+    return names
+
+
+def _outcome(cells: list[str], place: int | None, path: Path, lines: Any) -> int:
+    text = "" if place is None else cells[place]
+    try:
+        return OUTCOMES[text.strip().lower()]
+    except KeyError:
+        raise InputError(
+            f"{path}: line {lines.line_num}: expected {EXPECTED['correct']}, or nothing, "
+            f"got {text!r}"
+        ) from None

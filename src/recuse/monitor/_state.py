@@ -1,0 +1,125 @@
+"""The form of a monitor's state: a JSON object, of which long columns are packed.
+
+n = predictions.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from recuse._check import InputError, check_delta, check_fraction
+from recuse._json import checksum, strict
+from recuse.monitor._ledger import PENDING, WRONG
+from recuse.monitor._verdict import FEWER, MORE, RISK
+from recuse.monitor._wealth import LIFTS
+
+if TYPE_CHECKING:
+    from jaxtyping import Int, UInt64
+    from numpy import ndarray as Array
+
+FORMAT, VERSION = "recuse.monitor", 1
+ORDERS = ("prediction", "arrival")
+COUNTS = ("n", "accepted", "labelled", "errors")
+
+
+class Terms(NamedTuple):
+    """What is tested, fixed before the first prediction."""
+
+    rejector: str  # its digest
+    target_risk: float
+    delta: float
+    order: str  # one of `ORDERS`
+    calibrate_n: int
+    calibrate_accepted: int
+    method: str  # that chose the threshold
+
+
+TERMS = dict(zip(Terms._fields, (str, float, float, str, int, int, str)))
+FIELDS: dict[str, type] = {
+    "format": str,
+    "version": int,
+    **TERMS,
+    **dict.fromkeys(COUNTS, int),
+    "tracks": dict,
+    "ids": str,  # differences of the keys in order, uint64
+    "known": str,  # of each, int8: PENDING, ABSTAINED, RIGHT or WRONG
+    "pending": str,  # positions of the pending ones among the accepted, int64
+}
+TRACK: dict[str, type] = {
+    "n": int,
+    "at": int,
+    "log": list,
+    "best": float,
+    "size": int,
+    "errors": str,
+}
+
+
+def check_terms(terms: Terms) -> Terms:
+    """Terms of which the tests make sense."""
+    if terms.order not in ORDERS:
+        raise InputError(f"expected `order` {' or '.join(ORDERS)}, got {terms.order!r}")
+    return terms._replace(
+        target_risk=check_fraction(terms.target_risk, "target_risk"),
+        delta=check_delta(terms.delta),
+    )
+
+
+def check_form(data: Any) -> None:
+    """An error unless the data has the fields of a state and was not changed since."""
+    if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+        raise InputError(f'expected "format": "{FORMAT}"')
+    if data.get("version") != VERSION:
+        raise InputError(f"expected version {VERSION}, got {data.get('version')!r}")
+    strict(data, {**FIELDS, "checksum": str}, "a state")
+    if data["checksum"] != checksum({k: data[k] for k in FIELDS}):
+        raise InputError("its content was changed after it was saved (checksum differs)")
+    strict(data["tracks"], dict.fromkeys((RISK, MORE, FEWER), dict), "`tracks`")
+    for name, track in data["tracks"].items():
+        strict(track, TRACK, f"track {name!r}")
+        if len(track["log"]) != len(LIFTS) or not 0 <= track["at"] <= track["n"]:
+            raise InputError(f"expected {len(LIFTS)} bets and 0 <= at <= n in track {name!r}")
+    n, accepted, labelled, errors = (data[name] for name in COUNTS)
+    if not 0 <= errors <= labelled <= accepted <= n:
+        raise InputError("expected counts errors <= labelled <= accepted <= n")
+
+
+def pack(column: Array) -> str:
+    """A column of integers as text: little-endian, compressed, base64."""
+    raw = np.ascontiguousarray(column, column.dtype.newbyteorder("<")).tobytes()
+    return base64.b64encode(zlib.compress(raw, 6)).decode("ascii")
+
+
+def unpack(text: str, dtype: type, size: int) -> Array:
+    """The inverse of `pack`, of a column of known length."""
+    little = np.dtype(dtype).newbyteorder("<")
+    room = size * little.itemsize
+    raw = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), room + 1)
+    if len(raw) != room:
+        raise InputError(f"expected a column of {size} numbers, got another length")
+    return np.frombuffer(raw, little).astype(dtype)
+
+
+def pack_ids(keys: UInt64[Array, " n"], held: Int[Array, " n"]) -> dict[str, str]:
+    """What a ledger holds, as the fields `ids`, `known` and `pending`."""
+    return {
+        "ids": pack(np.diff(keys, prepend=np.uint64(0))),
+        "known": pack(np.minimum(held, PENDING).astype(np.int8)),
+        "pending": pack(held[held >= PENDING]),
+    }
+
+
+def unpack_ids(data: Mapping[str, Any]) -> tuple[UInt64[Array, " n"], Int[Array, " n"]]:
+    """The inverse of `pack_ids`."""
+    steps = unpack(data["ids"], np.uint64, data["n"])
+    held = unpack(data["known"], np.int8, data["n"]).astype(np.int64)
+    pending = held == PENDING
+    held[pending] = unpack(data["pending"], np.int64, int(pending.sum()))
+    if (steps[1:] == 0).any() or (held < WRONG).any() or (held >= max(data["accepted"], 1)).any():
+        raise InputError("expected ids that differ, each with a place or an outcome")
+    return np.cumsum(steps, dtype=np.uint64), held

@@ -1,0 +1,32 @@
+"""The artifact: score, threshold and guarantee in one JSON file that maps logits to decisions.
+
+n = examples, K = classes, ... = any trailing axes (pixels), b = knots of the map to p_correct.
+
+`fit` makes a `Rejector` from a tune and a calibrate split, `choose` tells all that was found out
+on the way; `explain` says why a row was accepted or not.
+"""
+
+from recuse.overlap import overlap
+from recuse.rejector._fit import Choice, Infeasible, choose, fit
+from recuse.rejector._knots import Knots
+from recuse.rejector._ranked import ranked
+from recuse.rejector._rejector import Predictions, Rejector
+from recuse.rejector._splits import Data, as_file
+from recuse.rejector._why import RUNNERS_UP, Why, explain
+
+__all__ = [
+    "RUNNERS_UP",
+    "Choice",
+    "Data",
+    "Infeasible",
+    "Knots",
+    "Predictions",
+    "Rejector",
+    "Why",
+    "as_file",
+    "choose",
+    "explain",
+    "fit",
+    "overlap",
+    "ranked",
+]

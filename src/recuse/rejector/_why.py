@@ -1,0 +1,145 @@
+"""Why a prediction was accepted or abstained on.
+
+n = rows of the file, K = classes, r = rows asked for, f = features of a learned score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recuse._check import InputError
+from recuse.io import LogitsFile
+from recuse.rejector._ranked import ranked
+from recuse.rejector._rejector import Rejector
+from recuse.scores import FEATURES, Score, features
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from numpy import ndarray as Array
+
+RUNNERS_UP = 2  # classes that are named after the predicted one
+
+
+@dataclass(frozen=True)
+class Why:
+    """One decision, and what it rests on."""
+
+    id: int | str
+    row: int
+    accept: bool
+    label: int
+    probability: float  # of the label, by the softmax
+    confidence: float
+    threshold: float
+    p_correct: float  # estimated probability of being right
+    p_at_threshold: float  # the same for a prediction that is just accepted
+    less_certain: float  # fraction of the file with a smaller confidence
+    runners_up: tuple[tuple[int, float], ...]  # class and probability
+    average: float | None  # a learned score of an average tune prediction; None of other scores
+    contributions: tuple[tuple[str, float], ...]  # with `average` they sum to the confidence
+
+    @property
+    def margin(self) -> float:
+        """Confidence above the threshold, in units of the score; negative where abstained."""
+        return self.confidence - self.threshold
+
+    @property
+    def lowering(self) -> tuple[tuple[str, float], ...]:
+        """The contributions below zero, the lowest first."""
+        return tuple(sorted((c for c in self.contributions if c[1] < 0), key=lambda c: c[1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        plain = asdict(self) | {"margin": self.margin}
+        plain["runners_up"] = [{"label": k, "probability": p} for k, p in self.runners_up]
+        plain["contributions"] = dict(self.contributions)
+        return plain
+
+
+def explain(
+    rejector: Rejector, file: LogitsFile, ids: Sequence[int | str], *, top: int = RUNNERS_UP
+) -> list[Why]:
+    """The reasons of single decisions, among all rows of the file.
+
+    A learned score is a sum, so each feature has a share: by how much it raises or lowers the
+    score from that of an average tune prediction. Features that are alike share what they know:
+    two large contributions of opposite sign may say little, their sum says what counts.
+
+    Args:
+        rejector: Whose decisions.
+        file: Rows of one prediction each, of the model that the rejector was fitted for.
+        ids: Of `file.ids`, compared as text; where there are none, numbers of rows from 0. An id
+            that several rows have stands for all of them.
+        top: How many classes to name after the predicted one.
+
+    Raises:
+        InputError: An id that no row has, or logits of pixels.
+
+    >>> import recuse
+    >>> z = np.random.default_rng(0).normal(size=(800, 3)) * 4
+    >>> rejector = recuse.fit((z[:400], z[:400].argmax(1)), (z[400:], z[400:].argmax(1)),
+    ...                       target_risk=0.05)
+    >>> why, = explain(rejector, LogitsFile(z), [5])
+    >>> why.row, why.accept, why.label == int(z[5].argmax()), len(why.runners_up)
+    (5, True, True, 2)
+    """
+    if file.logits.ndim > 2:
+        raise InputError(
+            f"{file.name}: expected rows of one prediction each, got {file.logits.shape}"
+        )
+    found = rejector.predict(file.logits)
+    rows = np.array([row for name in ids for row in _rows_of(file, name)], dtype=int)
+    z = file.logits[rows]
+    order, probability = ranked(z)
+    at = float(rejector.knots(np.array([rejector.threshold]))[0])
+    average, shares = contributions(rejector.score, z)
+    return [
+        Why(
+            id=int(row) if file.ids is None else file.ids[row].item(),
+            row=int(row),
+            accept=bool(found.accept[row]),
+            label=int(found.label[row]),
+            probability=float(probability[i, 0]),
+            confidence=float(found.confidence[row]),
+            threshold=rejector.threshold,
+            p_correct=float(found.p_correct[row]),
+            p_at_threshold=at,
+            less_certain=float((found.confidence < found.confidence[row]).mean()),
+            runners_up=tuple(zip(order[i, 1 : top + 1].tolist(), probability[i, 1:].tolist())),
+            average=average,
+            contributions=tuple(zip(FEATURES, shares[i].tolist())) if average is not None else (),
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
+def contributions(score: Score, logits: Array) -> tuple[float | None, Float[Array, "r f"]]:
+    """What an average tune row has under a learned score, and what each feature adds to it.
+
+    The line through the log-odds of MSP counts with the first feature, which they are.
+    """
+    if score.name != "learned":
+        return None, np.empty((len(logits), 0))
+    p, x = score.params, features(logits)
+    names = ("weights", "center", "scale", "low", "high")
+    weights, center, scale, low, high = (np.array(p[name], np.float64) for name in names)
+    shares = weights * (np.clip(x, low, high) - center) / scale
+    shares[:, 0] += p["slope"] * (x[:, 0] - center[0])
+    return p["slope"] * center[0] + p["intercept"], shares
+
+
+def _rows_of(file: LogitsFile, name: int | str) -> list[int]:
+    """The rows of an id."""
+    if file.ids is None:
+        rows = [int(name)] if str(name).isdecimal() and int(name) < len(file) else []
+        known = f"a row in 0..{len(file) - 1}, since there are no `ids`"
+    else:
+        rows = np.flatnonzero(file.ids.astype(str) == str(name)).tolist()
+        known = f"one of its `ids`, such as {file.ids[0]}"
+    if not rows:
+        raise InputError(f"{file.name}: expected {known}, got {str(name)!r}")
+    return rows

@@ -1,0 +1,45 @@
+"""Thresholds with a finite-sample guarantee, chosen on the calibrate split.
+
+n = calibrate examples, independent of each other and of the tune split; m = thresholds tried.
+
+The promise: P(risk of the accepted > target_risk) <= delta over the draw of the calibrate
+split. Among the examples that a threshold fixed beforehand accepts, the number of errors is
+exactly binomial, so each test is exact for any n and any confidence score.
+
+`select` for one target risk, `select_several` for several at once, `band` to look before
+choosing, `select_by_group` for every group, `select_coverage` for a fraction of abstentions,
+`select_cost` for costs. `docs/thresholds.md` says which one when, and how each was checked.
+"""
+
+from recuse.selectors._band import Band, Point, band
+from recuse.selectors._cost import CostSelection, chow_threshold, select_cost
+from recuse.selectors._coverage import CoverageSelection, select_coverage
+from recuse.selectors._grid import thresholds_above_ranks, thresholds_between
+from recuse.selectors._groups import GroupRow, GroupSelection, select_by_group, who_is_accepted
+from recuse.selectors._guarantee import Guarantee, Selection
+from recuse.selectors._methods import METHODS, walk_level
+from recuse.selectors._select import select
+from recuse.selectors._several import select_several
+
+__all__ = [
+    "METHODS",
+    "Band",
+    "CostSelection",
+    "CoverageSelection",
+    "GroupRow",
+    "GroupSelection",
+    "Guarantee",
+    "Point",
+    "Selection",
+    "band",
+    "chow_threshold",
+    "select",
+    "select_by_group",
+    "select_cost",
+    "select_coverage",
+    "select_several",
+    "thresholds_above_ranks",
+    "thresholds_between",
+    "walk_level",
+    "who_is_accepted",
+]

@@ -1,0 +1,242 @@
+"""A promise for each group, and who is abstained on.
+
+n = calibrate examples, G = groups: values of a function of the input, such as the predicted
+class, the hospital or the sex; never of the label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from recuse._check import (
+    InputError,
+    check_delta,
+    check_groups,
+    check_loss,
+    check_zero_one,
+    to_numpy,
+)
+from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
+from recuse.selectors._guarantee import Selection, accept, percent
+from recuse.selectors._select import select
+from recuse.selectors._several import _saying
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Shaped
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+ALL = "all"
+LEVEL = 0.05  # of the intervals of `who_is_accepted`, for each row of its table
+
+
+class GroupRow(NamedTuple):
+    """What happens to one group, counted; intervals are 95 %, exact, each for itself."""
+
+    group: Hashable | None  # None: all examples
+    n: int
+    accepted: int
+    errors: int  # of the accepted
+    coverage: float
+    coverage_interval: tuple[float, float]
+    risk: float | None  # None: nothing was accepted
+    risk_interval: tuple[float, float]
+    error_rate: float  # had everything been accepted
+
+
+@dataclass(frozen=True)
+class GroupSelection:
+    """A threshold for each group; all promises hold at once with probability >= 1 - delta."""
+
+    selections: Mapping[Any, Selection]  # group -> its own, at delta / G
+    target_risk: float
+    delta: float
+    table: tuple[GroupRow, ...]  # of the calibrate split: all of it first, then each group
+
+    @property
+    def feasible(self) -> bool:
+        """Whether at least one group can be promised something."""
+        return any(s.feasible for s in self.selections.values())
+
+    @property
+    def reason(self) -> str:
+        """In words: the promise, and the groups for which there is none."""
+        none = [str(g) for g, s in self.selections.items() if not s.feasible]
+        if not self.feasible:
+            return (
+                f"Infeasible for every one of {len(none)} groups, each at delta = "
+                f"{self.delta:g} / {len(none)}. {next(iter(self.selections.values())).reason}"
+            )
+        sentence = (
+            f"With {percent(1 - self.delta)} confidence, at most {percent(self.target_risk)} of "
+            "accepted predictions are wrong in each group that has a threshold "
+            f"({len(self.selections) - len(none)} of {len(self.selections)})."
+        )
+        return f"{sentence} Always abstained on: {', '.join(none)}." if none else sentence
+
+    def __str__(self) -> str:
+        return "\n".join([self.reason, show(self.table)])
+
+    def thresholds(self, groups: ArrayLike) -> Float32[Array, " n"]:
+        """The threshold of each example; +inf for a group that was not in the calibrate split."""
+        of = {g: np.float32(s.threshold) for g, s in self.selections.items()}
+        return np.array([of.get(g, np.inf) for g in to_numpy(groups).tolist()], np.float32)
+
+    def accept(self, confidence: ArrayLike, groups: ArrayLike) -> Bool[Array, " n"]:
+        """Which examples to accept, each by the threshold of its group."""
+        threshold = self.thresholds(groups)
+        if (shape := np.shape(confidence)) != threshold.shape:
+            raise InputError(f"expected `groups` of shape {shape}, got {threshold.shape}")
+        return accept(confidence, threshold)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; groups are rows, since JSON has keys of text alone."""
+        return {
+            "target_risk": self.target_risk,
+            "delta": self.delta,
+            "groups": [{"group": g, **asdict(s)} for g, s in self.selections.items()],
+            "table": [row._asdict() for row in self.table],
+        }
+
+
+def select_by_group(
+    confidence: ArrayLike,
+    loss: ArrayLike,
+    groups: ArrayLike,
+    *,
+    target_risk: float,
+    delta: float = 0.05,
+    method: str = "auto",
+    tune: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
+) -> GroupSelection:
+    """Choose a threshold for each group, so that the risk of each stays under the target.
+
+    Each group is `select` on its own rows at delta over the number of groups in the calibrate
+    split. A group without a feasible threshold, or one that only the deployment brings, is
+    always abstained on. The group must be known where the decision is made: a function of the
+    input, such as the predicted class, and not of the label.
+
+    Args:
+        confidence: Shape (n,), of the calibrate split.
+        loss: Shape (n,), 0 or 1.
+        groups: Shape (n,), integers or text.
+        target_risk: In (0, 1), for every group.
+        delta: In (0, 0.5): the probability that the promise fails for any group.
+        method: As in `select`; "auto" decides for each group by whether it has tune rows.
+        tune: Confidence, loss and groups of the tune split.
+
+    Raises:
+        InputError: Malformed input, or a group without the tune rows that the method needs.
+
+    >>> rng = np.random.default_rng(0)
+    >>> confidence, group = rng.uniform(size=4000), rng.choice(["a", "b"], size=4000)
+    >>> wrong = rng.uniform(size=4000) > confidence ** np.where(group == "a", 0.2, 0.8)
+    >>> chosen = select_by_group(confidence, wrong, group, target_risk=0.1)
+    >>> chosen.selections["a"].threshold < chosen.selections["b"].threshold
+    True
+    """
+    c, l = to_numpy(confidence), to_numpy(loss)
+    g = _named(groups, np.shape(c)[0] if np.ndim(c) else 0)
+    names, share = np.unique(g).tolist(), check_delta(delta)
+    share /= len(names)
+    more = f"; holds for {len(names)} groups at once with {percent(1 - delta)} confidence"
+    selections = {
+        name: _saying(
+            select(
+                c[g == name],
+                l[g == name],
+                target_risk=target_risk,
+                delta=share,
+                method=method,
+                tune=_part(tune, name),
+            ),
+            more,
+        )
+        for name in names
+    }
+    found = GroupSelection(selections, target_risk, delta, ())
+    return GroupSelection(selections, target_risk, delta, who_is_accepted(found.accept(c, g), l, g))
+
+
+def who_is_accepted(
+    accepted: ArrayLike, loss: ArrayLike, groups: ArrayLike
+) -> tuple[GroupRow, ...]:
+    """Coverage and error by group: who is abstained on, whatever rule decided it.
+
+    On a test split it says what a rule does to each group. Each interval is 95 % for itself;
+    they are not a promise for all groups at once.
+
+    Args:
+        accepted: Shape (n,), the decisions.
+        loss: Shape (n,), 0 or 1.
+        groups: Shape (n,).
+
+    Returns:
+        All examples first, then each group in its order.
+
+    Raises:
+        InputError: Malformed input.
+
+    >>> rows = who_is_accepted([True, True, False, False], [0, 1, 0, 0], ["a", "a", "a", "b"])
+    >>> [(row.group, row.n, row.accepted, row.errors) for row in rows]
+    [(None, 4, 2, 1), ('a', 3, 2, 1), ('b', 1, 0, 0)]
+    """
+    a = to_numpy(accepted)
+    if a.dtype != bool or a.ndim != 1 or not a.size:
+        raise InputError(f"expected `accepted` as booleans (n,), got {a.dtype} {a.shape}")
+    l = check_zero_one(check_loss(loss, a.size), what="counts of errors")
+    g = _named(groups, a.size)
+    rows = [_row(None, a, l)]
+    return (*rows, *(_row(name, a[g == name], l[g == name]) for name in np.unique(g).tolist()))
+
+
+def show(table: tuple[GroupRow, ...]) -> str:
+    """The table as text."""
+    head = f"{'group':>12} {'n':>7} {'accepted':>9} {'coverage':>9} {'errors':>7} {'risk':>7}"
+    lines = [
+        f"{ALL if r.group is None else r.group!s:>12} {r.n:>7} {r.accepted:>9} {r.coverage:>9.3f} "
+        f"{r.errors:>7} {'-' if r.risk is None else f'{r.risk:.4f}':>7}"
+        for r in table
+    ]
+    return "\n".join([head, *lines])
+
+
+def _row(name: Hashable | None, a: Array, l: Array) -> GroupRow:
+    n, accepted, errors = a.size, int(a.sum()), int(l[a].sum())
+    risk = errors / accepted if accepted else None
+    return GroupRow(
+        name,
+        n,
+        accepted,
+        errors,
+        accepted / n,
+        _interval(accepted, n),
+        risk,
+        _interval(errors, accepted),
+        float(l.mean()),
+    )
+
+
+def _interval(k: int, n: int) -> tuple[float, float]:
+    """Clopper-Pearson, 95 %."""
+    lower, upper = clopper_pearson_lower(k, n, LEVEL / 2), clopper_pearson_upper(k, n, LEVEL / 2)
+    return float(lower), float(upper)
+
+
+def _named(groups: ArrayLike, n: int) -> Shaped[Array, " n"]:
+    check_groups(groups, n)
+    return to_numpy(groups)
+
+
+def _part(tune: tuple[ArrayLike, ArrayLike, ArrayLike] | None, name: Hashable) -> Any:
+    """The tune rows of a group; None if there are none."""
+    if tune is None:
+        return None
+    c, l = to_numpy(tune[0]), to_numpy(tune[1])
+    if not (rows := _named(tune[2], len(c)) == name).any():
+        return None
+    return c[rows], l[rows]

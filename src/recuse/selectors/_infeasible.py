@@ -1,0 +1,77 @@
+"""Where no threshold passes: what could have been promised, and what would be needed.
+
+m = thresholds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recuse.bounds import binomial_p_value, clopper_pearson_lower
+from recuse.selectors._guarantee import percent
+from recuse.selectors._methods import Plan
+
+LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
+Z_FIFTH = 0.84  # a normal variable exceeds it in one draw of five
+
+
+def smallest_target(plan: Plan, target: float) -> float | None:
+    """The smallest target above the asked one, in steps of 0.1 %, for which a threshold passes."""
+    scan_from = int(1000 * max(plan.scan_from(), target)) + 1
+    targets = (t / 1000 for t in range(scan_from, 1000))
+    return next((t for t in targets if plan.choose(t) is not None), None)
+
+
+def rows_needed(plan: Plan, n: int, target: float) -> int | None:
+    """About how many calibrate examples would pass in four draws of five; None if that is unclear.
+
+    Were the risk at a threshold what it was seen to be: the number of accepted at which the
+    test passes for all but the largest fifth of error counts (normal approximation).
+    """
+    seen, risk = plan.seen, plan.seen.risk()
+    possible = (seen.accepted > 0) & (risk < target)
+    accepted, risk = seen.accepted[possible], risk[possible]
+    low, high = np.zeros(risk.size), np.full(risk.size, float(LARGEST_SAMPLE))
+    while np.any(high - low > 1 + low / 100):
+        middle = np.ceil((low + high) / 2)
+        errors = np.ceil(middle * risk + Z_FIFTH * np.sqrt(middle * risk * (1 - risk)))
+        enough = binomial_p_value(errors, middle, target) <= plan.level
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    rows = high * plan.n_seen / accepted
+    return int(np.ceil(rows.min())) if rows.size and n < rows.min() < LARGEST_SAMPLE else None
+
+
+def hopeless(plan: Plan, target: float, delta: float) -> bool:
+    """Whether the risk is clearly above the target at every threshold."""
+    lower = clopper_pearson_lower(plan.seen.errors, plan.seen.accepted, delta)
+    return bool(np.all(lower > target))
+
+
+def why(
+    plan: Plan, target: float, delta: float, n: int, best: float | None, rows: int | None
+) -> str:
+    """The answer in words."""
+    parts = [
+        f"Infeasible: no threshold passed the test for a risk of {percent(target)} with "
+        f"{percent(1 - delta)} confidence on {n} calibrate examples "
+        f"(to pass, {plan.free(target)} must be accepted if none of them is wrong, "
+        "more if some are)."
+    ]
+    if best is not None:
+        parts.append(
+            f"The smallest target that would have passed is {percent(best)}; to rely on it, "
+            "choose it before looking at new calibrate data."
+        )
+    if hopeless(plan, target, delta):
+        parts.append("The risk is above the target at every threshold: more data will not help.")
+    elif rows is not None:
+        parts.append(
+            f"At the risks seen, perhaps {_two_digits(rows):,} calibrate examples would do."
+        )
+    return " ".join(parts)
+
+
+def _two_digits(n: int) -> int:
+    """Rounded up to two significant digits: no more is known."""
+    unit = 10 ** max(len(str(n)) - 2, 0)
+    return -(-n // unit) * unit

@@ -1,0 +1,266 @@
+"""The methods of `select`: which thresholds each may deploy, and by which tests.
+
+n = calibrate examples, m = thresholds, decreasing. A method turns the splits into a `Plan`,
+whose `choose` gives the index of the threshold to deploy, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from recuse._check import InputError, check_zero_one
+from recuse.bounds import (
+    betting_p_value,
+    binomial_p_value,
+    clopper_pearson_upper,
+    hoeffding_bentkus_p_value,
+    smallest_error_free_sample,
+)
+from recuse.selectors._grid import (
+    Counts,
+    counts,
+    distinct,
+    is_binary,
+    thresholds_above_ranks,
+    thresholds_between,
+)
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32, Int
+    from numpy import ndarray as Array
+
+THRESHOLDS = 100  # of a fixed sequence
+RANKS = 20  # of Bonferroni's correction
+INDEPENDENT = "calibrate rows are independent draws from the deployment population"
+MONOTONE = "the error rate does not fall as the confidence falls"
+CLUSTERED = (
+    "clusters are independent draws from the deployment population, and the promise is for a "
+    "random row of a random cluster"
+)
+UNPROVED = "as published: its adaptive search has no proof by a union bound"
+
+
+class Splits(NamedTuple):
+    """The data of a choice, checked."""
+
+    confidence: Float32[Array, " n"]  # calibrate
+    loss: Float[Array, " n"]
+    tune: tuple[Float32[Array, " t"], Float[Array, " t"]] | None = None
+    clusters: Int[Array, " n"] | None = None  # codes; None if rows are independent
+    seed: int | None = None  # of the order of bets
+
+    @property
+    def binary(self) -> bool:
+        """Whether errors are counted, in both splits."""
+        return is_binary(self.loss) and (self.tune is None or is_binary(self.tune[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The thresholds that a method may deploy, and how it decides between them."""
+
+    assumption: str
+    grid: Float32[Array, " m"]
+    held: Counts  # of the calibrate split
+    seen: Counts  # of the split that says what to expect
+    n_seen: int
+    level: float  # of each single test
+    scan_from: Callable[[], float]  # no smaller target can pass
+    choose: Callable[[float], int | None]  # target -> index
+
+    def free(self, target: float) -> int:
+        """How many accepted examples without an error pass one test."""
+        return smallest_error_free_sample(target, self.level)
+
+
+PValue = Callable[[Counts, float], np.ndarray]
+
+
+def fixed_sequence(s: Splits, target: float, delta: float) -> Plan:
+    """Thresholds of the tune split, towards more coverage, each at full delta."""
+    test = _test(s)
+    return _sequence(
+        s, target, delta, lambda held, grid, risk: test(held, risk).__getitem__, INDEPENDENT
+    )
+
+
+def betting(s: Splits, target: float, delta: float) -> Plan:
+    """The same sequence, tested by betting on rows, or on means of clusters, in data order."""
+
+    def p_values(held: Counts, grid: Array, risk: float) -> Callable[[int], float]:
+        return lambda i: betting_p_value(_bets(s, grid[i], risk), risk, delta=delta, seed=s.seed)
+
+    return _sequence(s, target, delta, p_values, INDEPENDENT if s.clusters is None else CLUSTERED)
+
+
+def random_walk(s: Splits, target: float, delta: float) -> Plan:
+    """The largest coverage under a boundary that a walk of errors meets with probability delta."""
+    from recuse._kernels import walk_boundary
+
+    check_zero_one(s.loss)
+    grid = thresholds_between(s.confidence)
+    held, n = counts(s.confidence, s.loss, grid), s.confidence.size
+    level = walk_level(n, target, delta)  # it hardly depends on the target
+
+    def least() -> float:
+        return float(clopper_pearson_upper(held.errors, held.accepted, level).min())
+
+    def choose(risk: float) -> int | None:
+        boundary = walk_boundary(n, risk, walk_level(n, risk, delta))
+        return _last(held.errors <= boundary[held.accepted - 1])
+
+    assumption = f"{INDEPENDENT}, and {MONOTONE}"
+    return Plan(assumption, grid, held, held, n, level, least, choose)
+
+
+def bonferroni(s: Splits, target: float, delta: float) -> Plan:
+    """The largest coverage among ranks fixed beforehand that passes at delta / their number."""
+    test, n = _test(s), s.confidence.size
+    grid = thresholds_above_ranks(s.confidence, RANKS)
+    held = counts(s.confidence, s.loss, grid)
+
+    def choose(risk: float) -> int | None:
+        return _last(test(held, risk) <= delta / RANKS)
+
+    return Plan(INDEPENDENT, grid, held, held, n, delta / RANKS, lambda: target, choose)
+
+
+def sgr(s: Splits, target: float, delta: float) -> Plan:
+    """Geifman and El-Yaniv's binary search over ranks, as published, with exact counts.
+
+    Each of its ceil(log2 n) tests is at delta / ceil(log2 n). Which ranks it tests depends
+    on the outcomes before, and the union bound over the ranks that it happens to test is not
+    a proof. Simulations (`docs/thresholds.md`) show no violation above delta.
+
+    References:
+        Geifman & El-Yaniv, NeurIPS 2017, algorithm 2.
+    """
+    check_zero_one(s.loss)
+    grid, n = distinct(s.confidence), s.confidence.size
+    held = counts(s.confidence, s.loss, grid)
+    level = delta / _steps(n)
+    group = np.searchsorted(-grid, -np.sort(s.confidence))  # of each rank, from below
+
+    def choose(risk: float) -> int | None:
+        def passes(i: int) -> bool:
+            return bool(binomial_p_value(held.errors[i], held.accepted[i], risk) <= level)
+
+        return _bisect(passes, group)
+
+    return Plan(f"{INDEPENDENT}; {UNPROVED}", grid, held, held, n, level, lambda: target, choose)
+
+
+METHODS: dict[str, Callable[[Splits, float, float], Plan]] = {
+    "fixed_sequence": fixed_sequence,
+    "random_walk": random_walk,
+    "bonferroni": bonferroni,
+    "betting": betting,
+    "sgr": sgr,
+}
+
+
+def default_method(s: Splits) -> str:
+    """The method of "auto"."""
+    if s.tune is not None:
+        return "fixed_sequence" if s.binary and s.clusters is None else "betting"
+    return "random_walk" if s.binary else "bonferroni"
+
+
+def mean_test(binary: bool) -> PValue:
+    """Exact for counted errors, Hoeffding-Bentkus for summed losses."""
+    bound = binomial_p_value if binary else hoeffding_bentkus_p_value
+    return lambda held, risk: bound(held.errors, held.accepted, risk)
+
+
+def _test(s: Splits) -> PValue:
+    return mean_test(s.binary)
+
+
+def _sequence(
+    s: Splits,
+    target: float,
+    delta: float,
+    p_values: Callable[[Counts, Array, float], Callable[[int], float]],
+    assumption: str,
+) -> Plan:
+    if s.tune is None:
+        raise InputError("expected `tune` data for methods fixed_sequence and betting, got none")
+    grid = thresholds_between(s.tune[0], THRESHOLDS)
+    seen, held = counts(*s.tune, grid), counts(s.confidence, s.loss, grid)
+    n, n_tune = s.confidence.size, s.tune[0].size
+    independent = n if s.clusters is None else int(s.clusters.max()) + 1
+
+    def choose(risk: float) -> int | None:
+        p_value, index = p_values(held, grid, risk), None
+        for i in range(_start(seen, n_tune, independent, risk), grid.size):
+            if p_value(i) > delta:
+                break
+            index = i
+        return index
+
+    return Plan(assumption, grid, held, seen, n_tune, delta, lambda: target, choose)
+
+
+def _start(seen: Counts, n_tune: int, n: int, target: float) -> int:
+    """Where n examples can be expected to pass most clearly.
+
+    What is expected is scaled to the calibrate split: the p-values of a tune split many times
+    larger would start at a coverage that holds too few calibrate examples to pass.
+    """
+    accepted = seen.accepted * (n / n_tune)
+    return int(np.argmin(binomial_p_value(accepted * seen.risk(), accepted, target)))
+
+
+def _bets(s: Splits, threshold: float, risk: float) -> Float[Array, " b"]:
+    """What to bet on: losses of accepted rows, or of each cluster mean a (l - risk) + risk."""
+    accepted = s.confidence >= threshold
+    if s.clusters is None:
+        return s.loss[accepted]
+    gain = np.bincount(s.clusters, accepted * (s.loss - risk)) / np.bincount(s.clusters)
+    return np.clip(gain + risk, 0, 1)  # of rounding
+
+
+def _last(passes: Array) -> int | None:
+    passing = np.flatnonzero(passes)
+    return int(passing[-1]) if passing.size else None
+
+
+def _bisect(passes: Callable[[int], bool], group: Int[Array, " n"]) -> int | None:
+    """SGR's search over ranks: the last group of ties that passed."""
+    low, high, index = 0, group.size - 1, None
+    for _ in range(_steps(group.size) + 1):
+        middle = -(-(low + high) // 2)
+        if passes(int(group[middle])):
+            high, index = middle, int(group[middle])
+        else:
+            low = middle
+    return index
+
+
+def _steps(n: int) -> int:
+    return max(1, int(np.ceil(np.log2(n))))
+
+
+@lru_cache(maxsize=256)
+def walk_level(n: int, risk: float, delta: float) -> float:
+    """The level at which a Bernoulli(risk) walk of n steps passes with probability <= delta.
+
+    The walk passes at step k if P(Bin(k, risk) <= E_k) <= level, for any k.
+
+    >>> 0.001 < walk_level(1000, 0.05, 0.1) < 0.1
+    True
+    """
+    from recuse._kernels import crossing_probability, walk_boundary
+
+    low, high = np.log(delta) - 12, np.log(delta)  # of the level's logarithm
+    while high - low > 1e-2:
+        middle = (low + high) / 2
+        boundary = walk_boundary(n, risk, np.exp(middle))
+        inside = crossing_probability(boundary, risk) <= delta
+        low, high = (middle, high) if inside else (low, middle)
+    return float(np.exp(low))

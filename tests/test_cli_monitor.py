@@ -1,0 +1,200 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import answers
+from answers import one_line
+from recuse import Monitor, Rejector, fit, write_logits
+from samples import sample
+
+REJECTOR = fit(sample(400, seed=0), sample(400, seed=1), target_risk=0.2)
+COMMAND = ("monitor", "rejector.json", "--state", "state.json")
+
+
+@pytest.fixture(autouse=True)
+def deployed(tmp_path):
+    """What is there before the first log."""
+    REJECTOR.save(tmp_path / "rejector.json")
+
+
+def log(tmp_path, name, n=600, risk=0.1, first=0, header="id,accept,correct"):
+    """A log in which every label is there."""
+    rng = np.random.default_rng(first)
+    accept, correct = rng.random(n) < 0.95, rng.random(n) >= risk
+    rows = [
+        f"{first + i},{str(a).lower()},{str(c).lower()}"
+        for i, (a, c) in enumerate(zip(accept, correct))
+    ]
+    (tmp_path / name).write_text("\n".join([header, *rows]) + "\n")
+
+
+def plain(answer, code=0):
+    rc, out, err = answer
+    assert (rc, err) == (code, "")
+    return answers.plain(out)
+
+
+def test_predictions_and_later_their_labels(recuse, tmp_path):
+    z, labels = sample(500, seed=5)
+    write_logits(tmp_path / "day.npz", z, labels)
+    assert recuse("predict", "rejector.json", "day.npz", "--out", "day.csv", "--quiet")[0] == 0
+    found = plain(recuse(*COMMAND, "--log", "day.csv", "--json"))
+    p = REJECTOR.predict(z)
+    assert (found["n"], found["accepted"], found["pending"]) == (
+        500,
+        p.accept.sum(),
+        found["accepted"],
+    )
+    assert (found["risk"], found["reason"]) == (None, "risk is undefined: no label is known")
+    assert found["logs"] == {"day.csv": {"rows": 500, "predictions": 500, "labels": 0}}
+    wrong = p.label != labels
+    rows = [f"{i},{int(not wrong[i])}" for i in np.random.default_rng(0).permutation(500)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,correct", *rows]))
+    found = plain(recuse(*COMMAND, "--log", "labels.csv", "--json"))
+    assert (found["labelled"], found["pending"]) == (p.accept.sum(), 0)
+    assert found["errors"] == (wrong & p.accept).sum()
+    assert found["interval"][0] < found["risk"] < found["interval"][1]
+    assert not found["alarm"]
+
+
+def test_the_same_log_again_changes_nothing_and_a_grown_one_adds_what_is_new(recuse, tmp_path):
+    log(tmp_path, "a.csv")
+    first = plain(recuse(*COMMAND, "--log", "a.csv", "--json"))
+    state = (tmp_path / "state.json").read_bytes()
+    again = plain(recuse(*COMMAND, "--log", "a.csv", "--log", "a.csv", "--json"))
+    assert (tmp_path / "state.json").read_bytes() == state
+    assert again["logs"] == {"a.csv": {"rows": 600, "predictions": 0, "labels": 0}}
+    assert {**again, "logs": None} == {**first, "logs": None}
+    log(tmp_path, "b.csv", 100, first=600)
+    with (tmp_path / "a.csv").open("a") as file:
+        file.write((tmp_path / "b.csv").read_text().split("\n", 1)[1])
+    grown = plain(recuse(*COMMAND, "--log", "a.csv", "--json"))
+    assert grown["logs"]["a.csv"]["predictions"] == 100
+    assert grown["n"] == 700
+
+
+def test_logs_in_one_run_or_in_several_are_the_same(recuse, tmp_path):
+    log(tmp_path, "a.csv")
+    log(tmp_path, "b.csv", first=600)
+    recuse(*COMMAND, "--log", "a.csv", "--log", "b.csv", "--quiet")
+    whole = plain(recuse(*COMMAND, "--json"))
+    (tmp_path / "state.json").unlink()
+    for name in ("a.csv", "b.csv"):
+        recuse(*COMMAND, "--log", name, "--quiet")
+    parts = plain(recuse(*COMMAND, "--json"))
+    assert whole.pop("e_value") == pytest.approx(parts.pop("e_value"))
+    assert whole.pop("log_e") == pytest.approx(parts.pop("log_e"))
+    assert whole == parts
+
+
+def test_an_alarm_exits_1_with_advice_and_keeps_the_state(recuse, tmp_path):
+    log(tmp_path, "a.csv", 900, risk=0.4)
+    code, out, err = recuse(*COMMAND, "--log", "a.csv")
+    assert (code, err) == (1, "")
+    words = " ".join(out.split())
+    assert "a.csv: 900 rows, 900 new predictions" in words
+    assert "Alarm: risk. The error rate of accepted predictions is above the target." in words
+    assert "fit a new rejector on data like today's" in words
+    assert "with 95 % confidence at all times, the target 20.0 %" in words
+    assert recuse(*COMMAND, "--quiet") == (1, "", "")
+    assert plain(recuse(*COMMAND, "--json"), code=1)["alarms"] == ["risk"]
+
+
+def test_drift_is_an_alarm_without_any_label(recuse, tmp_path):
+    rows = [f"{i},{'true' if i % 2 else 'false'}" for i in range(800)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,accept", *rows]))
+    code, out, _ = recuse(*COMMAND, "--log", "a.csv")
+    assert code == 1
+    assert "Alarm: fewer accepted." in out
+    assert "400 labels are pending and count as right in the test." in out
+
+
+def test_quiet_prints_nothing(recuse, tmp_path):
+    log(tmp_path, "a.csv")
+    assert recuse(*COMMAND, "--log", "a.csv", "--quiet") == (0, "", "")
+    assert Monitor.load(tmp_path / "state.json").verdict.n == 600
+
+
+def test_options_belong_to_the_state_from_its_beginning(recuse, tmp_path):
+    log(tmp_path, "a.csv")
+    options = ("--target-risk", 0.3, "--delta", 0.01, "--order", "arrival")
+    found = plain(recuse(*COMMAND, "--log", "a.csv", *options, "--json"))
+    assert (found["target_risk"], found["delta"], found["order"]) == (0.3, 0.01, "arrival")
+    assert found["limit"]["risk"] == pytest.approx(200)
+    assert plain(recuse(*COMMAND, *options, "--json"))["n"] == 600
+    one_line(recuse(*COMMAND, "--target-risk", 0.2), "expected --target-risk 0.3, as it began")
+    one_line(recuse(*COMMAND, "--order", "prediction"), "expected --order arrival, as it began")
+
+
+def test_a_log_of_any_table_program_is_read(recuse, tmp_path):
+    text = '\ufeffWhen,ID,Accept,Correct\r\nmon,"a,1",TRUE,1\r\n\r\ntue,b,0,\r\nwed, c ,1, 0 \r\n'
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    found = plain(recuse(*COMMAND, "--log", "a.csv", "--json"))
+    assert (found["n"], found["accepted"], found["labelled"], found["errors"]) == (3, 2, 2, 1)
+    (tmp_path / "b.csv").write_text("id,correct\nc,1\n")
+    one_line(recuse(*COMMAND, "--log", "b.csv"), "b.csv: line 2: expected an id that was predicted")
+
+
+BAD = {
+    "a word": ("id,accept\n1,true\n2,yes\n", ["a.csv: line 3: expected 1 or 0, true or", "'yes'"]),
+    "a number": ("id,accept,correct\n1,1,0.5\n", ["line 2", "'0.5'"]),
+    "cells": ("id,accept\n1,true\n2\n", ["line 3: expected 2 cells, got 1"]),
+    "no id": ("id,accept\n,true\n", ["line 2: expected an `id`, got none"]),
+    "unknown": ("id,correct\n77,1\n", ["line 2: expected an id that was predicted before", "'77'"]),
+    "too early": ("id,accept,correct\n77,,1\n77,1,\n", ["line 2: expected an id", "'77'"]),
+    "other label": ("id,correct\n1,0\n", ["line 2: expected ids that differ", "right in one row"]),
+    "other decision": (
+        "id,accept\n9,1\n1,0\n",
+        ["line 3: expected ids that differ", "accepted in"],
+    ),
+    "columns": ("name,accept\n1,true\n", ["expected columns `id` and", "got name, accept"]),
+    "id alone": ("id\n1\n", ["expected columns `id` and"]),
+    "twice": ("id,accept,accept\n1,1,1\n", ["each once"]),
+    "empty": ("", ["expected columns `id` and", "got none"]),
+    "quotes": ('id,accept\n"1,true\n', ["cannot be read as csv"]),
+    "bytes": (b"id,accept\n\xff,true\n", ["cannot be read as csv in UTF-8"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_malformed_log_is_one_line_and_the_state_is_untouched(case, recuse, tmp_path):
+    content, words = BAD[case]
+    (tmp_path / "good.csv").write_text("id,accept,correct\n1,true,true\n2,false,\n")
+    assert recuse(*COMMAND, "--log", "good.csv", "--quiet")[0] == 0
+    (tmp_path / "a.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    (tmp_path / "more.csv").write_text("id,accept\n5,true\n")
+    state, before = (tmp_path / "state.json").read_bytes(), sorted(tmp_path.iterdir())
+    one_line(recuse(*COMMAND, "--log", "more.csv", "--log", "a.csv"), *words)
+    assert (tmp_path / "state.json").read_bytes() == state
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_does_not_belong_together_is_one_line(recuse, tmp_path):
+    log(tmp_path, "a.csv")
+    one_line(recuse(*COMMAND), "state.json: expected the state of a monitor, got no such file")
+    one_line(recuse(*COMMAND, "--log", "none.csv"), "none.csv")
+    one_line(recuse(*COMMAND, "--log", "a.csv", "--target-risk", 5), "`target_risk`")
+    assert not (tmp_path / "state.json").exists()
+    assert recuse(*COMMAND, "--log", "a.csv", "--quiet")[0] == 0
+    fit(sample(400, seed=0), sample(400, seed=2), target_risk=0.2).save(tmp_path / "rejector.json")
+    one_line(recuse(*COMMAND), "state.json: expected the state of this rejector, got that of anoth")
+    one_line(recuse("monitor", "state.json", "--state", "s.json"), "recuse.rejector")
+    for taken in ("a.csv", "rejector.json"):
+        one_line(recuse("monitor", "rejector.json", "--log", "a.csv", "--state", taken), "an input")
+    (tmp_path / "state.json").write_text("{}")
+    one_line(recuse(*COMMAND), 'state.json: expected "format": "recuse.monitor"')
+
+
+def test_a_process_of_its_own_reads_logs_and_exits_1_at_an_alarm(tmp_path):
+    log(tmp_path, "a.csv", 900, risk=0.4)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "recuse", *COMMAND, "--log", "a.csv", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert answers.plain(done.stdout)["alarms"] == ["risk"]
+    assert Rejector.load(tmp_path / "rejector.json") == REJECTOR

@@ -1,0 +1,375 @@
+"""The scikit-learn classifier that abstains."""
+
+import json
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import recuse
+from recuse import InputError
+from recuse.integrations._selective import split
+from recuse.scores import as_probability
+
+sklearn = pytest.importorskip("sklearn")
+
+from sklearn import clone, config_context  # noqa: E402
+from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: E402
+from sklearn.datasets import make_classification  # noqa: E402
+from sklearn.exceptions import NotFittedError  # noqa: E402
+from sklearn.frozen import FrozenEstimator  # noqa: E402
+from sklearn.linear_model import LogisticRegression, RidgeClassifier  # noqa: E402
+from sklearn.model_selection import GridSearchCV, cross_validate  # noqa: E402
+from sklearn.naive_bayes import GaussianNB  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+from sklearn.svm import SVC  # noqa: E402
+from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
+
+from recuse.integrations.sklearn import (  # noqa: E402
+    InfeasibleWarning,
+    SelectiveClassifier,
+    neg_aurc,
+)
+
+NAMES = np.array(["wren", "auk", "kite", "gull"])
+
+
+def data(classes=3, n=1200, seed=0):
+    X, y = make_classification(
+        n,
+        n_features=8,
+        n_informative=5,
+        n_classes=classes,
+        n_clusters_per_class=1,
+        flip_y=0.05,
+        random_state=seed,
+    )
+    return X, y
+
+
+X, Y = data()
+NEW, TRUTH = X[1000:], Y[1000:]
+X, Y = X[:1000], Y[:1000]
+
+
+def fitted(estimator=None, y=Y, **options):
+    estimator = LogisticRegression() if estimator is None else estimator
+    return SelectiveClassifier(estimator, **{"target_risk": 0.2, **options}).fit(X, y)
+
+
+CHECKED = [
+    SelectiveClassifier(LogisticRegression()),
+    SelectiveClassifier(LogisticRegression(), response_method="decision_function"),
+    SelectiveClassifier(RidgeClassifier()),
+]
+
+
+def expected_failures(estimator):
+    if isinstance(estimator.estimator, RidgeClassifier):
+        reason = "of one label it fits a constant: equal splits, which are refused in other words"
+        return {"check_classifiers_one_label_sample_weights": reason}
+    return {}
+
+
+@pytest.mark.filterwarnings("ignore::recuse.integrations.sklearn.InfeasibleWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures)
+def test_it_passes_the_checks_of_sklearn(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "decision_function"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_its_answers_are_those_of_its_rejector(classes, method):
+    X, y = data(classes)
+    careful = SelectiveClassifier(LogisticRegression(), target_risk=0.2, response_method=method)
+    careful.fit(X[:1000], NAMES[y[:1000]])
+    response = getattr(careful, method)(X[1000:])
+    if method == "predict_proba":
+        logits = np.log(response)
+    else:
+        logits = response if classes > 2 else np.stack([0 * response, response], axis=1)
+    expected = careful.rejector_.predict(logits)
+    label, accept = careful.predict_accept(X[1000:])
+    assert label.tolist() == careful.classes_[expected.label].tolist()
+    assert accept.tolist() == expected.accept.tolist()
+    assert 0 < accept.sum() < accept.size
+    assert careful.score_samples(X[1000:]).tolist() == expected.confidence.tolist()
+    assert careful.predict(X[1000:]).tolist() == label.tolist()
+    assert careful.rejector_.kind == {"predict_proba": "probs"}.get(method, "logits")
+
+
+def test_of_probabilities_the_confidence_is_their_maximum():
+    careful = fitted(GaussianNB())
+    found = as_probability(careful.score_samples(NEW))
+    np.testing.assert_allclose(found, careful.predict_proba(NEW).max(axis=1), rtol=1e-5)
+
+
+def test_the_promise_counts_the_calibrate_rows_that_the_estimator_never_saw():
+    careful = fitted()
+    parts = careful._parts(Y, None, int(np.random.RandomState(0).randint(2**31 - 1)))
+    again = LogisticRegression().fit(X[parts.fit], Y[parts.fit])
+    np.testing.assert_array_equal(again.coef_, careful.estimator_.coef_)
+    label, accept = careful.predict_accept(X[parts.calibrate])
+    g = careful.rejector_.guarantee
+    errors = (label != Y[parts.calibrate])[accept].sum()
+    assert (g.n, g.accepted, g.errors) == (200, accept.sum(), errors)
+
+
+@pytest.mark.parametrize("classes", [np.array([7, 2, 5]), NAMES[:3], np.array([0.0, 1.0, 3.0])])
+def test_labels_of_any_kind_are_given_back(classes):
+    careful = fitted(y=classes[Y])
+    label, _ = careful.predict_accept(NEW)
+    assert label.dtype == classes.dtype
+    assert (label == classes[TRUTH]).mean() > 0.6
+    assert set(careful.predict(NEW)) <= set(classes)
+
+
+@pytest.mark.parametrize(
+    ("classes", "abstain"),
+    [(np.arange(3), -1), (NAMES[:3], "abstain"), (NAMES[:3].astype(object), None)],
+)
+def test_an_abstain_label_stands_where_nothing_is_accepted(classes, abstain):
+    careful = fitted(y=classes[Y], abstain_label=abstain)
+    label, accept = careful.predict_accept(NEW)
+    expected = [l if a or abstain is None else abstain for l, a in zip(label, accept)]
+    assert careful.predict(NEW).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("y", "abstain"),
+    [(Y, 1), (Y, "abstain"), (Y, 0.5), (NAMES[Y], "auk"), (NAMES[Y], -1), (Y == 1, -1), (Y, [9])],
+)
+def test_an_abstain_label_that_is_a_class_or_of_another_kind_is_refused(y, abstain):
+    with pytest.raises(InputError, match="`abstain_label` of the kind of the classes"):
+        fitted(y=y, abstain_label=abstain)
+
+
+def test_infeasible_is_a_warning_and_nothing_is_accepted():
+    with pytest.warns(InfeasibleWarning, match="smallest target that would have passed"):
+        careful = fitted(target_risk=0.0001, abstain_label=-1)
+    assert not careful.feasible_
+    assert careful.rejector_ is None
+    label, accept = careful.predict_accept(NEW)
+    assert not accept.any()
+    assert (label == careful.estimator_.predict(NEW)).all()
+    assert (careful.predict(NEW) == -1).all()
+    assert careful.score_samples(NEW).shape == (200,)
+
+
+def test_a_fitted_estimator_is_used_as_it_is_and_all_rows_are_calibrated():
+    before = LogisticRegression().fit(X[:300], Y[:300])
+    options = {"target_risk": 0.3, "tune_size": 0.1, "calibrate_size": 0.3}
+    careful = SelectiveClassifier(before, prefit=True, **options).fit(X[300:], Y[300:])
+    frozen = SelectiveClassifier(FrozenEstimator(before), **options).fit(X[300:], Y[300:])
+    assert careful.estimator_ is before
+    assert {k: v["n"] for k, v in careful.rejector_.splits.items()} == {
+        "tune": 175,
+        "calibrate": 525,
+    }
+    assert careful.rejector_ == frozen.rejector_ == clone(frozen).fit(X[300:], Y[300:]).rejector_
+    with pytest.raises(NotFittedError):
+        SelectiveClassifier(LogisticRegression(), prefit=True).fit(X, Y)
+    with pytest.raises(InputError, match="no sample_weight for a fitted estimator"):
+        careful.fit(X, Y, sample_weight=np.ones(1000))
+
+
+def test_a_class_that_the_estimator_never_saw_counts_as_wrong():
+    two = Y < 2
+    before = LogisticRegression().fit(X[two], Y[two])
+    careful = SelectiveClassifier(before, prefit=True, target_risk=0.7)
+    careful.fit(X, Y)
+    parts = careful._parts(Y, None, int(np.random.RandomState(0).randint(2**31 - 1)))
+    label, accept = careful.predict_accept(X[parts.calibrate])
+    assert careful.rejector_.guarantee.errors == (label != Y[parts.calibrate])[accept].sum()
+    with pytest.raises(InputError, match="expected labels among"):
+        careful.fit(X[~two], Y[~two])
+
+
+def test_it_clones_pickles_and_saves_its_rejector(tmp_path):
+    careful = fitted()
+    again = pickle.loads(pickle.dumps(careful))
+    for one, other in zip(careful.predict_accept(NEW), again.predict_accept(NEW)):
+        np.testing.assert_array_equal(one, other)
+    assert clone(careful).fit(X, Y).rejector_ == careful.rejector_
+    careful.rejector_.save(tmp_path / "r.json")
+    read = recuse.Rejector.load(tmp_path / "r.json")
+    accept = read.predict(np.log(careful.predict_proba(NEW))).accept
+    assert accept.tolist() == careful.predict_accept(NEW)[1].tolist()
+    assert json.loads((tmp_path / "r.json").read_text())["kind"] == "probs"
+
+
+def test_it_stands_in_pipelines_and_searches():
+    inside = SelectiveClassifier(make_pipeline(StandardScaler(), LogisticRegression()))
+    grid = {"estimator__logisticregression__C": [0.1, 1.0], "target_risk": [0.2, 0.3]}
+    search = GridSearchCV(inside, grid, scoring=neg_aurc, cv=3).fit(X, Y)
+    assert search.best_estimator_.feasible_
+    outside = make_pipeline(StandardScaler(), SelectiveClassifier(SVC(), target_risk=0.3))
+    assert outside.fit(X, Y).score(NEW, TRUTH) > 0.6
+    assert outside[-1].response_method_ == "decision_function"
+
+
+def test_methods_that_the_estimator_lacks_are_lacking():
+    careful = fitted(RidgeClassifier())
+    assert hasattr(careful, "decision_function")
+    assert not hasattr(careful, "predict_proba")
+    assert not hasattr(SelectiveClassifier(GaussianNB()), "decision_function")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target_risk": 5}, "`target_risk` in .0, 1., got 5 .5 % is 0.05"),
+        ({"delta": 0.9}, "`delta`"),
+        ({"tune_size": 0}, "`tune_size`"),
+        ({"calibrate_size": 0.9}, "`tune_size` . `calibrate_size` < 1, got 0.2 . 0.9"),
+        ({"objective": "guess"}, "`objective`"),
+        ({"response_method": "guess"}, "a classifier with guess, got LogisticRegression"),
+    ],
+)
+def test_malformed_options_are_named(options, message):
+    with pytest.raises(InputError, match=message):
+        fitted(**options)
+
+
+def test_rows_or_groups_too_few_to_split_are_refused():
+    with pytest.raises(InputError, match="at least 3 rows or groups, got n_samples = 2"):
+        SelectiveClassifier(LogisticRegression()).fit(X[:2], [0, 1])
+    with pytest.raises(InputError, match="at least 3 rows or groups, got n_samples = 2"):
+        SelectiveClassifier(LogisticRegression()).fit(X, Y, groups=np.arange(1000) % 2)
+    with pytest.raises(InputError, match="`groups` of shape"):
+        SelectiveClassifier(LogisticRegression()).fit(X, Y, groups=np.arange(9))
+
+
+# Parts
+
+
+@given(
+    y=st.lists(st.integers(0, 3), min_size=3, max_size=60),
+    tune=st.floats(0.1, 1),
+    calibrate=st.floats(0.05, 0.9),
+    seed=st.integers(0, 50),
+    grouped=st.booleans(),
+)
+def test_parts_are_disjoint_exhaustive_and_keep_groups_whole(y, tune, calibrate, seed, grouped):
+    y = np.array(y)
+    groups = np.arange(y.size) % max(3, y.size // 2) if grouped else None
+    parts = split(y, groups, tune, calibrate, seed)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(y.size))
+    assert min(map(len, parts[1:])) > 0
+    assert len(parts.fit) > 0 or tune == 1
+    if grouped:
+        found = [set(groups[rows]) for rows in parts]
+        assert sum(map(len, found)) == len(set.union(*found))
+    else:
+        expected = round(calibrate * y.size)
+        assert len(parts.calibrate) == min(max(expected, 1), y.size - 2)
+        for k in set(y.tolist()):  # each class in proportion, to one row
+            rest = (y[np.r_[parts.fit, parts.tune]] == k).sum()
+            share = len(parts.tune) / (len(parts.fit) + len(parts.tune))
+            assert abs((y[parts.tune] == k).sum() - share * rest) < 2
+
+
+def test_every_row_is_as_likely_to_be_calibrated_on_whatever_its_class():
+    y = np.r_[np.zeros(57, int), np.ones(3, int)]
+    drawn = np.zeros(60)
+    for seed in range(2000):
+        drawn[split(y, None, 0.25, 0.2, seed).calibrate] += 1
+    spread = np.sqrt(2000 * 0.2 * 0.8)
+    assert np.abs(drawn - 400).max() < 4.5 * spread
+    together = [(y[split(y, None, 0.25, 0.2, s).calibrate] == 1).sum() for s in range(2000)]
+    expected = 3 * 0.2 * 0.8 * 57 / 59  # hypergeometric: of a plain draw, not of a stratified one
+    assert np.var(together) == pytest.approx(expected, rel=0.15)
+
+
+def test_groups_stay_whole_and_one_row_of_each_counts():
+    groups = np.arange(1000) // 4
+    careful = SelectiveClassifier(LogisticRegression(), target_risk=0.3).fit(X, Y, groups=groups)
+    assert careful.rejector_.splits["calibrate"] | {"digest": ""} == {
+        "n": 200,
+        "used": 50,
+        "digest": "",
+    }
+    assert careful.rejector_.guarantee.unit == "groups"
+
+
+# Metadata
+
+
+def weighted(seed=0):
+    return np.random.default_rng(seed).uniform(0.1, 5, 1000)
+
+
+def test_weights_reach_the_estimator_cut_to_its_rows():
+    w = weighted()
+    careful = SelectiveClassifier(LogisticRegression(), target_risk=0.3)
+    careful.fit(X, Y, sample_weight=w)
+    rows = careful._parts(Y, None, int(np.random.RandomState(0).randint(2**31 - 1))).fit
+    expected = LogisticRegression().fit(X[rows], Y[rows], sample_weight=w[rows])
+    np.testing.assert_array_equal(careful.estimator_.coef_, expected.coef_)
+
+
+def test_metadata_is_routed_where_it_was_asked_for():
+    with config_context(enable_metadata_routing=True):
+        asks = LogisticRegression().set_fit_request(sample_weight=True)
+        careful = SelectiveClassifier(asks, target_risk=0.3).set_fit_request(groups=True)
+        routed = clone(careful).fit(X, Y, sample_weight=weighted(), groups=np.arange(1000) // 2)
+        given = {"groups": np.arange(1000) // 2, "sample_weight": weighted()}
+        careful.set_score_request(sample_weight=False)
+        cross_validate(careful, X, Y, params=given, cv=3)
+        with pytest.raises(Exception, match="sample_weight"):
+            SelectiveClassifier(LogisticRegression()).fit(X, Y, sample_weight=weighted())
+    plain = SelectiveClassifier(LogisticRegression(), target_risk=0.3)
+    plain.fit(X, Y, sample_weight=weighted(), groups=np.arange(1000) // 2)
+    assert routed.rejector_ == plain.rejector_
+
+
+# The promise
+
+
+class Told(ClassifierMixin, BaseEstimator):
+    """Two classes; the one column of X is the probability of class 1."""
+
+    def fit(self, X, y):
+        self.classes_ = np.array([0, 1])
+        return self
+
+    def predict_proba(self, X):
+        return np.column_stack([1 - X[:, 0], X[:, 0]])
+
+
+def drawn(rng, n, kind):
+    """Rows of which the risk of every threshold is known."""
+    p = rng.uniform(0.5, 1, n)
+    risk = np.full(n, 0.1001) if kind == "flat" else 1 - p
+    return p[:, None], (rng.uniform(size=n) >= risk).astype(int)
+
+
+def true_risk(threshold, kind):
+    p = max(0.5, float(as_probability([threshold])[0]))
+    return 0.1001 if kind == "flat" else (1 - p) / 2
+
+
+@pytest.mark.validity
+@pytest.mark.parametrize(("kind", "most_feasible"), [("flat", 0.2), ("steep", 1.0)])
+def test_the_promise_is_kept_as_often_as_it_says(kind, most_feasible):
+    rng, delta, runs = np.random.default_rng(1), 0.1, 400
+    failures = feasible = 0
+    for seed in range(runs):
+        X, y = drawn(rng, 500, kind)
+        careful = SelectiveClassifier(
+            FrozenEstimator(Told().fit(X, y)), target_risk=0.1, delta=delta, random_state=seed
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InfeasibleWarning)
+            careful.fit(X, y)
+        if careful.feasible_:
+            feasible += 1
+            failures += true_risk(careful.rejector_.threshold, kind) > 0.1
+    assert failures <= delta * runs + 3 * np.sqrt(runs * delta * (1 - delta))
+    assert feasible <= most_feasible * runs
+    assert kind == "flat" or feasible > 0.3 * runs

@@ -1,0 +1,379 @@
+"""How often does a deployed threshold break its promise, and how much does it accept?
+
+    python -m tests.validity [--draws 2000]
+
+prints the tables of docs/thresholds.md. Each population has a latent rank u, uniform on
+[0, 1], an error rate given u and a confidence that does not fall in u, so that the risk and
+the coverage of every threshold are known exactly.
+
+n = calibrate examples, m = thresholds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from recuse import selectors
+from recuse._kernels import walk_boundary
+from recuse.selectors._methods import METHODS, Splits
+
+TARGET, DELTA, DRAWS = 0.05, 0.1, 2000
+LARGEST_TUNE = 5000
+
+
+class Scale(NamedTuple):
+    """Confidence from u, and the smallest u that a threshold accepts (1 if none)."""
+
+    confidence: Callable
+    reach: Callable
+
+
+class Population(NamedTuple):
+    """Error rate at u, and its integral from u to 1."""
+
+    rate: Callable
+    above: Callable
+    scale: Scale
+    monotone: bool = True  # the risk does not fall as the coverage grows
+
+    def draw(self, n, rng):
+        u = rng.uniform(size=n)
+        l = rng.uniform(size=n) < self.rate(u)
+        return self.scale.confidence(u).astype(np.float32), l.astype(float)
+
+    def coverage(self, threshold):
+        return 1 - self.scale.reach(np.asarray(threshold, float))
+
+    def risk(self, threshold):
+        """0 where nothing is accepted."""
+        u = self.scale.reach(np.asarray(threshold, float))
+        return np.where(u < 1, self.above(u) / np.maximum(1 - u, 1e-300), 0.0)
+
+
+def levels(count: int) -> Scale:
+    """Equally likely values 0..count - 1."""
+    return Scale(
+        lambda u: np.floor(u * count),
+        lambda t: np.minimum(np.maximum(np.ceil(t), 0) / count, 1.0),
+    )
+
+
+UNIFORM = Scale(lambda u: u, lambda t: np.clip(t, 0, 1))
+SATURATED = Scale(  # three fifths of the confidences are 1
+    lambda u: np.where(u >= 0.4, 1, u), lambda t: np.where(t > 1, 1.0, np.clip(t, 0, 0.4))
+)
+
+
+def flat(rate: float, scale: Scale = UNIFORM) -> Population:
+    return Population(lambda u: np.full(np.shape(u), rate), lambda u: rate * (1 - u), scale)
+
+
+def linear(slope: float, base: float = 0.0) -> Population:
+    """Error rate slope (1 - u) + base."""
+    return Population(
+        lambda u: slope * (1 - u) + base,
+        lambda u: slope * (1 - u) ** 2 / 2 + base * (1 - u),
+        UNIFORM,
+    )
+
+
+def step(at: float, low: float, high: float, scale: Scale = UNIFORM) -> Population:
+    """Error rate `high` from u = `at` on, `low` below."""
+    return Population(
+        lambda u: np.where(u >= at, high, low),
+        lambda u: high * (1 - np.maximum(u, at)) + low * np.maximum(at - u, 0),
+        scale,
+        low >= high,
+    )
+
+
+def bad_top(at: float, top: float, slope: float) -> Population:
+    """Linear below u = `at`, and `top` from there on."""
+    below = lambda u: slope * ((1 - u) ** 2 - (1 - at) ** 2) / 2  # noqa: E731
+    return Population(
+        lambda u: np.where(u >= at, top, slope * (1 - u)),
+        lambda u: top * (1 - np.maximum(u, at)) + below(np.minimum(u, at)),
+        UNIFORM,
+        monotone=False,
+    )
+
+
+def tied(count: int, slope: float) -> Population:
+    """Error rate slope (1 - k / count) at level k."""
+    scale = levels(count)
+    rates = slope * (1 - np.arange(count) / count)
+    sums = np.r_[np.cumsum(rates[::-1])[::-1], 0.0] / count
+    level = lambda u: np.minimum((u * count + 1e-9).astype(int), count)  # noqa: E731
+    return Population(
+        lambda u: rates[np.minimum((u * count).astype(int), count - 1)],
+        lambda u: sums[level(np.asarray(u))],
+        scale,
+    )
+
+
+POPULATIONS = {
+    "flat": flat(TARGET + 1e-4),
+    "smooth": linear(0.2),
+    "steep": step(0.45, 0.4, 0.01),
+    "bad top": bad_top(0.96, 0.12, 0.2),
+    "most confident wrong": step(0.998, 0.04, 1.0),
+    "accurate": linear(0.01),
+    "poor": linear(0.5, 0.04),
+    "saturated": step(0.4, 0.3, TARGET + 1e-4, SATURATED),
+    "five levels": tied(5, 0.2),
+    "two levels": step(0.5, 0.4, 0.005, levels(2)),
+    "one level": flat(TARGET + 1e-4, levels(1)),
+}
+SIZES = (50, 200, 1000, 5000)
+LARGE = ("flat", "smooth", "bad top", "two levels")  # also at n = 50,000
+Chooser = Callable[[Splits], float]
+
+
+def by(method: str, target: float = TARGET) -> Chooser:
+    """The threshold that a method of `select` deploys; +inf if none."""
+
+    def choose(s: Splits) -> float:
+        plan = METHODS[method](s, target, DELTA)
+        index = plan.choose(target)
+        return np.inf if index is None else float(plan.grid[index])
+
+    return choose
+
+
+def by_band(s: Splits) -> float:
+    return draw_band(s).threshold_for(TARGET)
+
+
+def draw_band(s: Splits) -> selectors.Band:
+    return selectors.band(s.confidence, s.loss, delta=DELTA, tune=s.tune)
+
+
+def by_rank(s: Splits, k: np.ndarray, level: float) -> float:
+    """The widest of the first k by confidence that pass an exact test, deployed as c >= v."""
+    order = np.argsort(-s.confidence)
+    most = walk_boundary(order.size, TARGET, level)  # errors that pass among 1..n
+    passing = np.flatnonzero(np.cumsum(s.loss[order])[k - 1] <= most[k - 1])
+    return float(s.confidence[order[k[passing[-1]] - 1]]) if passing.size else np.inf
+
+
+def uncorrected(s: Splits) -> float:
+    """The largest passing rank, each tested at full delta: what must not be done."""
+    return by_rank(s, np.arange(1, s.loss.size + 1), DELTA)
+
+
+def with_boundary(s: Splits) -> float:
+    """Bonferroni over ranks that counts the boundary point and splits its ties."""
+    return by_rank(s, np.arange(1, 21) * s.loss.size // 20, DELTA / 20)
+
+
+CHOOSERS: dict[str, Chooser] = {
+    "uncorrected": uncorrected,
+    "with boundary": with_boundary,
+    "sgr": by("sgr"),
+    "bonferroni": by("bonferroni"),
+    "band": by_band,
+    "random_walk": by("random_walk"),
+    "fixed_sequence": by("fixed_sequence"),
+}
+INVALID = ("uncorrected", "with boundary")
+
+
+class Outcome(NamedTuple):
+    """Over many draws of both splits."""
+
+    violations: float
+    coverage: float
+
+
+def draws(population: Population, n: int, count: int, seed: int = 7) -> Iterator[Splits]:
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        tune = population.draw(min(n, LARGEST_TUNE), rng)
+        yield Splits(*population.draw(n, rng), tune)
+
+
+def simulate(
+    population: Population, n: int, choosers: dict[str, Chooser], count: int, target: float = TARGET
+) -> dict[str, Outcome]:
+    """Every method on the same draws."""
+    found = [[choose(s) for choose in choosers.values()] for s in draws(population, n, count)]
+    thresholds = np.array(found).T
+    return {
+        name: Outcome(np.mean(population.risk(t) > target), population.coverage(t).mean())
+        for name, t in zip(choosers, thresholds)
+    }
+
+
+def band_violations(population: Population, n: int, count: int, ranks: bool) -> float:
+    """How often any limit of a band is below the risk."""
+    broken = 0
+    for s in draws(population, n, count):
+        drawn = draw_band(s._replace(tune=None) if ranks else s)
+        broken += bool((population.risk(drawn.threshold) > drawn.upper).any())
+    return broken / count
+
+
+def general(population: Population, n: int, count: int, seed: int = 8) -> Iterator[Splits]:
+    """Losses uniform on [0, 1] where an error of twice the rate happens: the same risk."""
+    double = population._replace(rate=lambda u: 2 * population.rate(u))
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        (tc, tl), (c, l) = double.draw(n, rng), double.draw(n, rng)
+        yield Splits(c, l * rng.uniform(size=n), (tc, tl * rng.uniform(size=n)), seed=0)
+
+
+def clustered(rate: float, clusters: int, size: int, count: int, seed: int = 9) -> Iterator[Splits]:
+    """All replicates of an image are right or wrong together, at nearby confidences."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        u, wrong = rng.uniform(size=(2, clusters)), rng.uniform(size=(2, clusters)) < rate
+        c = (u[..., None] + 0.05 * rng.normal(size=(2, clusters, size))).astype(np.float32)
+        l = np.repeat(wrong.astype(float)[..., None], size, axis=2)
+        code = np.repeat(np.arange(clusters), size)
+        yield Splits(c[1].ravel(), l[1].ravel(), (c[0].ravel(), l[0].ravel()), code)
+
+
+def one_a_cluster(s: Splits) -> float:
+    _, row = np.unique(s.clusters, return_index=True)
+    return by("fixed_sequence")(Splits(s.confidence[row], s.loss[row], s.tune))
+
+
+def rows_as_if_independent(s: Splits) -> float:
+    return by("fixed_sequence")(s._replace(clusters=None))
+
+
+CLUSTERED: dict[str, Chooser] = {
+    "rows, as if independent": rows_as_if_independent,
+    "one row a cluster": one_a_cluster,
+    "betting on means": by("betting"),
+}
+
+
+def rate_of(splits: Iterator[Splits], breaks: Callable[[Splits], bool]) -> float:
+    return float(np.mean([breaks(s) for s in splits]))
+
+
+def cluster_violations(rate: float, choose: Chooser, count: int) -> float:
+    """The rate is the same everywhere: whatever is accepted has it as risk."""
+    deployed = lambda s: np.isfinite(choose(s)) and rate > TARGET  # noqa: E731
+    return rate_of(clustered(rate, 200, 5, count), deployed)
+
+
+def group_violations(
+    population: Population, n: int, count: int, delta: float = DELTA, groups: int = 4
+) -> float:
+    """How often any group's promise is broken, with the same population in each."""
+
+    def breaks(s: Splits) -> bool:
+        group = np.arange(n) % groups
+        options = {"target_risk": TARGET, "delta": delta, "tune": (*s.tune, group)}
+        chosen = selectors.select_by_group(s.confidence, s.loss, group, **options)
+        return any(population.risk(x.threshold) > TARGET for x in chosen.selections.values())
+
+    return rate_of(draws(population, n, count), breaks)
+
+
+def several_violations(population: Population, targets: tuple, n: int, count: int) -> float:
+    """How often any of several promises is broken."""
+
+    def breaks(s: Splits) -> bool:
+        options = {"target_risks": targets, "delta": DELTA, "tune": s.tune}
+        chosen = selectors.select_several(s.confidence, s.loss, **options)
+        return any(population.risk(x.threshold) > r for x, r in zip(chosen, targets))
+
+    return rate_of(draws(population, n, count), breaks)
+
+
+def coverage_violations(population: Population, n: int, coverage: float, count: int) -> Outcome:
+    """How often less is accepted than promised, and how much is on average."""
+    found = [
+        selectors.select_coverage(s.confidence, coverage=coverage, delta=DELTA).threshold
+        for s in draws(population, n, count)
+    ]
+    reached = population.coverage(np.array(found))
+    return Outcome(np.mean(reached < coverage), reached.mean())
+
+
+def cost_violations(population: Population, n: int, error: float, count: int) -> Outcome:
+    """How often the mean cost of the deployed threshold exceeds its limit; abstaining costs 1."""
+
+    def chosen(s: Splits) -> selectors.CostSelection:
+        options = {"cost_error": error, "cost_abstain": 1, "delta": DELTA, "tune": s.tune}
+        return selectors.select_cost(s.confidence, s.loss, **options)
+
+    found = [chosen(s) for s in draws(population, n, count)]
+    t, upper = np.array([(x.threshold, x.upper) for x in found]).T
+    reached = population.coverage(t)
+    cost = error * population.risk(t) * reached + 1 - reached
+    return Outcome(np.mean(cost > upper), np.mean(reached))
+
+
+KINKED = step(0.5, 0.15, TARGET + 1e-4)  # risk .0501 down to half the coverage, .10005 at all
+
+
+def print_targets(count: int) -> None:
+    print("| population | n | " + " | ".join(CHOOSERS) + " |")
+    print("|---|---|" + "---|" * len(CHOOSERS))
+    for name, population in POPULATIONS.items():
+        for n in (*SIZES, *([50_000] if name in LARGE else [])):
+            found = simulate(population, n, CHOOSERS, count)
+            cells = " | ".join(f"{x.violations:.3f} / {x.coverage:.2f}" for x in found.values())
+            print(f"| {name} | {n:,} | {cells} |", flush=True)
+
+
+def print_bands(count: int) -> None:
+    print("\n| population | n | band at fixed thresholds | band at ranks |\n|---|---|---|---|")
+    for name in ("flat", "smooth", "bad top", "saturated", "five levels"):
+        for n in (50, 1000):
+            rates = [band_violations(POPULATIONS[name], n, count, r) for r in (False, True)]
+            print(f"| {name} | {n:,} | {rates[0]:.3f} | {rates[1]:.3f} |", flush=True)
+
+
+def print_general(count: int) -> None:
+    methods = {name: by(name) for name in ("bonferroni", "fixed_sequence", "betting")}
+    print("\n| losses in [0, 1] | n | " + " | ".join(methods) + " |\n|---|---|---|---|---|")
+    for name in ("flat", "smooth", "bad top"):
+        population = POPULATIONS[name]
+        for n in (200, 1000, 5000):
+            found = [[f(s) for f in methods.values()] for s in general(population, n, count)]
+            cells = [
+                f"{np.mean(population.risk(t) > TARGET):.3f} / {population.coverage(t).mean():.2f}"
+                for t in np.array(found).T
+            ]
+            print(f"| {name} | {n:,} | {' | '.join(cells)} |", flush=True)
+
+
+def print_others(count: int) -> None:
+    print("\n| promise | case | violations | mean coverage |\n|---|---|---|---|")
+    for name, choose in CLUSTERED.items():
+        rate = cluster_violations(TARGET + 1e-4, choose, count)
+        print(f"| risk, 200 clusters of 5 | {name} | {rate:.3f} | |", flush=True)
+    for name in ("flat", "smooth"):
+        rate = group_violations(POPULATIONS[name], 1000, count)
+        print(f"| risk in each of 4 groups | {name}, n = 1,000 | {rate:.3f} | |", flush=True)
+    rate = several_violations(KINKED, (0.05, 0.1), 1000, count)
+    print(f"| risks .05 and .1 at once | kinked, n = 1,000 | {rate:.3f} | |", flush=True)
+    for name in ("smooth", "five levels", "saturated"):
+        for n in (20, 200, 5000):
+            found = coverage_violations(POPULATIONS[name], n, 0.8, count)
+            case = f"{name}, n = {n:,} | {found.violations:.3f} | {found.coverage:.3f}"
+            print(f"| coverage at least .8 | {case} |", flush=True)
+    for name in ("smooth", "poor", "two levels"):
+        found = cost_violations(POPULATIONS[name], 1000, 10, count)
+        case = f"{name}, n = 1,000 | {found.violations:.3f} | {found.coverage:.3f}"
+        print(f"| mean cost, 10 an error | {case} |", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draws", type=int, default=DRAWS)
+    count = parser.parse_args().draws
+    print_targets(count)
+    print_bands(count)
+    print_general(count)
+    print_others(count)
