@@ -1,7 +1,7 @@
 """The command line: parse, call, print, exit code.
 
 Results go to stdout, progress and warnings to stderr. Exit codes: 0 success, 1 the answer
-is "no" (infeasible), 2 bad input, 70 a bug in recuse; 130 and 141 as for any program that is
+is "no" (infeasible, alarm), 2 bad input, 70 a bug in recuse; 130 and 141 as for any program that is
 interrupted, or whose reader goes away.
 """
 
