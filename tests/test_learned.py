@@ -14,7 +14,7 @@ from learnable import with_information
 from recuse import InputError, scores
 from recuse.scores import FEATURES, Score
 from recuse.tune import _candidates, features_of, learn
-from recuse.tune._learn import fit_path, log_loss, newton
+from recuse.tune._learn import PENALTIES, fit_path, log_loss, newton
 from samples import learned_score, sample
 
 ROUNDINGS = 1e-9  # of sums and logarithms in float64, in another order
@@ -109,6 +109,30 @@ def test_a_strong_penalty_leaves_msp_recalibrated():
     assert (np.argsort(alone) == np.argsort(features[:, 0])).all()
     assert scores.as_probability(alone).mean() == pytest.approx(right.mean(), abs=0.01)
     assert np.abs(path.weights[1, 1:]).sum() < np.abs(path.weights[-1, 1:]).sum()
+
+
+def test_under_every_penalty_the_mean_probability_is_the_accuracy():
+    """As for any logistic regression whose intercept is free."""
+    z, y = sample(500)
+    features, right = scores.features(z), z.argmax(axis=1) == y
+    p = scores.as_probability(fit_path(features, right).log_odds(features))
+    assert p.mean(axis=0) == pytest.approx(right.mean(), abs=1e-4)
+
+
+def test_fits_are_averaged_by_what_they_lose_on_held_out_rows():
+    z, y = with_information(300, 0)
+    features, right = scores.features(z), z.argmax(axis=1) == y
+    fold = np.random.default_rng(7).permutation(300) % 5
+    lost = np.zeros(len(PENALTIES) + 1)
+    for f in range(5):
+        path = fit_path(features[fold != f], right[fold != f])
+        for odds, is_right in zip(path.log_odds(features[fold == f]), right[fold == f]):
+            lost -= np.log([p if is_right else 1 - p for p in scores.as_probability(odds)])
+    share = np.exp(-lost) / np.exp(-lost).sum()
+    expected = sum(s * w for s, w in zip(share, fit_path(features, right).weights))
+    found = learn(features, right, np.arange(300), seed=7).params
+    assert [found["intercept"], *found["weights"]] == pytest.approx(expected, rel=1e-6)
+    assert share.max() < 0.9  # more than one fit counts, so that the weights matter
 
 
 def test_it_finds_what_msp_does_not_know():

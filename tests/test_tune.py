@@ -189,6 +189,14 @@ def test_another_objective_chooses_by_its_own_measure(objective):
     assert tuned.to_dict()["objective"] == tuned.objective
 
 
+def test_the_learned_score_is_listed_with_its_cross_fitted_coverage():
+    z, y = flattened(3000, 0)
+    tuned = tune(z, y, objective="coverage", target_risk=0.1)
+    trial = next(t for t in tuned.trials if t.family == "learned")
+    assert trial.gain != 0
+    assert tuned.table[-1][1] == tuned.table[0][1] + trial.gain  # a larger coverage is better
+
+
 def test_an_objective_that_is_not_there_is_named():
     z, y = flattened(100, 0)
     with pytest.raises(rc.InputError, match="`objective` among aurc, augrc, coverage, got 'auc'"):
