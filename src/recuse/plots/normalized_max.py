@@ -96,9 +96,9 @@ def draw(data: NormalizedMax, ax: Axes) -> None:
         label = f"MSP {msp[0]:g} to {msp[1]:g}"
         band(ax, window.at, window.mean, window.sd, color=colour, label=label)
     what = "maximum logit, less the mean" if data.center else "maximum logit"
-    ax.set(xlabel=what, ylabel=f"{what}, over the {data.p:g}-norm")
+    ax.set(xlabel=what, ylabel=f"maximum over {data.p:g}-norm")
     if data.bins:
-        ax.legend()
+        ax.legend(fontsize="small", labelspacing=0.2)
 
 
 def _bin(msp: tuple[float, float], top: Array, share: Array, width: float) -> Bin:
