@@ -418,3 +418,13 @@ def test_for_two_classes_the_maximum_is_not_centred_and_none_is_left_if_logits_a
 def test_malformed_input_is_an_error(z, y, words):
     with pytest.raises(InputError, match=words):
         rc.diagnose(z, y)
+
+
+def test_a_model_whose_msp_tells_right_from_wrong_is_diagnosed_without_a_comparison():
+    z = np.random.default_rng(0).normal(size=(200, 3)) * 3
+    order = np.argsort(rc.scores.msp(z))
+    labels = z.argmax(axis=1)
+    labels[order[:100]] = (labels[order[:100]] + 1) % 3
+    found = rc.diagnose(z, labels)
+    assert found.max_logit is None
+    assert found.verdict

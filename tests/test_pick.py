@@ -335,3 +335,9 @@ def test_nothing_given_is_changed():
     pick({"a": (z, y), "b": (W, Y)})
     np.testing.assert_array_equal(z, Z)
     np.testing.assert_array_equal(y, Y)
+
+
+def test_a_risk_of_many_digits_is_a_criterion_too():
+    z, y = with_information(400, 0)
+    found = pick({"a": (z, y), "b": (2 * z, y)}, by="coverage@0.3333333333333333")
+    assert found.best.name in ("a", "b")

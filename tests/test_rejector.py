@@ -685,3 +685,9 @@ def test_an_id_that_no_row_has_is_refused(name):
 def test_pixels_have_no_single_reason():
     with pytest.raises(InputError, match="rows of one prediction each"):
         explain(FITTED, LogitsFile(pixels(4, 5)[0]), [0])
+
+
+@pytest.mark.parametrize("kind", ["prob", "binary"])
+def test_what_no_file_holds_is_refused_before_anything_is_fitted(kind):
+    with pytest.raises(InputError, match="a known `kind`"):
+        recuse.fit(sample(400, seed=0), sample(400, seed=1), target_risk=0.1, kind=kind)

@@ -29,6 +29,17 @@ def test_renyi_equals_its_definition(z, alpha):
     assert scores.renyi(z, alpha=alpha) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.parametrize("value", [1.23456789, 0.1, 3.0, 1e-7])
+def test_a_score_is_read_as_it_is_written(value):
+    score = Score("msp", {"temperature": value})
+    assert Score.parse(str(score)) == score
+
+
+def test_a_number_of_classes_is_finite():
+    with pytest.raises(InputError, match="`top` to be an integer"):
+        scores.gen(np.zeros((1, 2)), top=math.inf)
+
+
 def test_the_margin_of_probabilities_is_exactly_0_in_a_tie_and_never_saturates():
     z = np.random.default_rng(0).normal(size=(500, 6))
     z[:, 0] = z[:, 1] = z.max(axis=1)

@@ -225,6 +225,34 @@ def test_two_classes_can_be_repaired_by_what_the_softmax_ignores():
     assert not tune(z, np.where(right, 0, 1), learned=False).repaired
 
 
+@pytest.mark.parametrize("smallest", [0, 1 << 20])
+@pytest.mark.parametrize(
+    "params", [{"p": 0}, {"p": 0.5}, {"temperature": -1.0}, {"temperature": 0}]
+)
+def test_parameters_that_no_score_has_are_refused_on_either_path(params, smallest, monkeypatch):
+    monkeypatch.setattr(_candidates, "SMALLEST_SWEPT", smallest)
+    name = "logit_norm" if "p" in params else "msp"
+    z, y = flattened(100, 0)
+    with pytest.raises(rc.InputError, match="expected"):
+        tune(z, y, candidates=[Score(name, params)], learned=False)
+
+
+def test_a_norm_with_its_own_defaults_can_be_refined():
+    z, y = flattened(3000, 0)
+    tuned = tune(z, y, candidates=[Score("logit_norm")], learned=False, refine=True)
+    assert 3 <= tuned.score.params["p"] <= 5
+
+
+@pytest.mark.parametrize("smallest", [0, 1 << 20])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logits_near_the_end_of_float32_are_judged_without_a_warning(dtype, smallest, monkeypatch):
+    monkeypatch.setattr(_candidates, "SMALLEST_SWEPT", smallest)
+    z, y = flattened(600, 0)
+    z = z.astype(dtype)
+    z[0], z[0, 0], z[1, 0] = -3e38, 3e38, -3e38
+    assert tune(z, y).reason
+
+
 def test_few_rows_that_agree_by_luck_do_not_switch():
     """Two rows a fold have no influence and no standard error: a gain of any size is luck."""
     for seed in range(30):

@@ -113,13 +113,14 @@ def gradient(r: Rows, smoothing: float, num_classes: int, groups: Array | None) 
 
 
 def compared(r: Rows) -> tuple[Float[Array, " n"], Float[Array, " n"]] | None:
-    """w and v adjusted for MSP; None with too few wrong or right, or if MSP fixes v."""
+    """w and v adjusted for MSP; None with too few wrong or right, or if MSP fixes v or w."""
     if not FEWEST_OF_EACH <= r.errors <= r.wrong.size - FEWEST_OF_EACH:
         return None
     v = adjusted(r.top, r.log_odds)
     if not v.std() > NOTHING_LEFT * r.top.std():
         return None
-    return adjusted(r.wrong.astype(np.float64), r.log_odds), v
+    w = adjusted(r.wrong.astype(np.float64), r.log_odds)
+    return (w, v) if w.std() > NOTHING_LEFT else None
 
 
 def adjusted(values: Float[Array, " n"], x: Float[Array, " n"]) -> Float[Array, " n"]:

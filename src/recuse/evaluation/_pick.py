@@ -139,7 +139,9 @@ class _First:
     def __init__(self, file: LogitsFile):
         self.rows = _numbered(file)
         flat = file.predictions()
-        self.order = np.argsort(fingerprints(flat), kind="stable")  # no number depends on theirs
+        names = () if flat.ids is None else (flat.ids,)
+        # no number depends on theirs, but that of rows which are equal here and have no ids
+        self.order = np.lexsort((*names, fingerprints(flat)))
 
     def aligned(self, file: LogitsFile) -> tuple[LogitsFile, str]:
         """One row a prediction, in one order for all models; and what matched them."""
@@ -173,7 +175,7 @@ def _checked(by: str, risks: Sequence[float]) -> tuple[str, tuple[float, ...]]:
     if name != "coverage" or not at:
         raise InputError(f"expected `by` as aurc, accuracy or coverage@0.05, got {by!r}")
     risk = check_fraction(level, "by coverage@risk", zero=True, one=True)
-    return f"coverage@{risk:.12g}", (*found, *([risk] if risk not in found else []))
+    return f"coverage@{risk!r}", (*found, *([risk] if risk not in found else []))
 
 
 def _measured(

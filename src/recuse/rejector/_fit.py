@@ -12,7 +12,7 @@ from recuse._check import InputError, check_fraction
 from recuse.io import LogitsFile
 from recuse.overlap import overlap
 from recuse.rejector._knots import fit_knots
-from recuse.rejector._rejector import Rejector
+from recuse.rejector._rejector import Rejector, check_kind
 from recuse.rejector._splits import Data, as_file, one_of_each
 from recuse.scores import predict
 from recuse.selectors import Selection, select
@@ -106,6 +106,7 @@ def choose(
     """`fit` with everything it found out on the way; infeasible is an answer, not an error."""
     check_fraction(target_risk, "target_risk")
     t, c = as_file(tune, "tune"), as_file(calibrate, "calibrate")
+    check_kind(kind, t.logits.shape[1])
     shared = _shared(t, c, allow_overlap)
     tuned = _tune(t, kind, objective=objective, target_risk=target_risk, learned=learned, seed=seed)
     seen, one = _judged(tuned, t), one_of_each(c, seed)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32
     from numpy import ndarray as Array
 
-KNOT_ROWS = 25  # at least so many tune examples stand behind a knot
+KNOT_ROWS = 25  # about so many tune examples stand behind a knot, fewer before a large tie
 
 
 class Knots(NamedTuple):
     """A monotone piecewise linear map from confidence to the probability of being right."""
 
-    confidence: tuple[float, ...]  # increasing
+    confidence: tuple[float, ...]  # not decreasing
     probability: tuple[float, ...]  # not decreasing
 
     def __call__(self, confidence: Array) -> Float[Array, ...]:

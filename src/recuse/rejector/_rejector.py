@@ -167,11 +167,16 @@ def _check_form(data: Mapping[str, Any]) -> None:
         raise InputError("its content was changed after it was saved (checksum differs)")
 
 
+def check_kind(kind: str, classes: int) -> None:
+    """What files hold must be known, and a binary head has two classes."""
+    if classes < 2 or kind not in KINDS or (kind == "binary" and classes != 2):
+        raise InputError(f"expected `classes` >= 2 and a known `kind`, got {classes} and {kind!r}")
+
+
 def _score(data: Any, kind: str, classes: int) -> Score:
     """The score, of parameters that it can take, on what the files hold."""
     strict(data, {"name": str, "params": dict}, "`score`")
-    if classes < 2 or kind not in KINDS or (kind == "binary" and classes != 2):
-        raise InputError(f"expected `classes` >= 2 and a known `kind`, got {classes} and {kind!r}")
+    check_kind(kind, classes)
     score = Score.from_dict(data)
     if kind == "probs" and score.name not in SOFTMAX_FAMILY:
         raise InputError(f"expected a score that probabilities can give, got {score}")

@@ -152,7 +152,7 @@ def gen(logits: ArrayLike, *, gamma: float = 0.1, top: int = 100) -> Float32[Arr
     """
     if not 0 < gamma <= 1:
         raise InputError(f"expected `gamma` in (0, 1], got {gamma}")
-    if not top >= 1 or top != int(top):
+    if not 1 <= top < math.inf or top != int(top):
         raise InputError(f"expected `top` to be an integer of at least 1, got {top}")
     return score_rows(logits, lambda z: gen_rows(z, gamma, int(top)))
 

@@ -32,8 +32,8 @@ def from_probs(probs: ArrayLike) -> Float[Array, "n K ..."]:
     """Logits of given probabilities: their logarithm, in float64.
 
     The logarithm has lost the shift that `max_logit`, `energy` and the uncentred
-    `logit_norm` use, and a zero leaves the norm undefined: only msp, margin, entropy
-    and gini (`SOFTMAX_FAMILY`) are meaningful on the result.
+    `logit_norm` use, and a zero leaves the norm undefined: only the scores of
+    `SOFTMAX_FAMILY` are meaningful on the result.
 
     Raises:
         InputError: A value lies outside [0, 1], or a row does not sum to 1 within 1 %.

@@ -95,7 +95,10 @@ class Score:
 
 
 def _show(value: float | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _read(value: str, text: str) -> float | bool:

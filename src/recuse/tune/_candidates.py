@@ -14,12 +14,14 @@ from recuse._sweep import ORDERS, sweep
 from recuse.scores import Score, features, logit_norms
 from recuse.scores._learned import ORDERS as LEARNED_ORDERS
 from recuse.scores._learned import SOFTER, assembled
+from recuse.scores._rows import check_temperature
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32
     from numpy import ndarray as Array
 
 SMALLEST_SWEPT = 1 << 20  # logits; fewer are not worth compiling for
+LARGEST_SWEPT = 1e37  # magnitude; a low temperature makes more of it
 TEMPERATURES = (0.5, 2.0, 4.0)  # of the softmax before its maximum
 
 
@@ -54,7 +56,11 @@ def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]
         if score in found:
             out[i] = found[score].ravel()
     for center in (True, False):
-        rest = {i: p for i, s in enumerate(scores) if (p := _order(s, center)) and s not in found}
+        rest = {
+            i: p
+            for i, s in enumerate(scores)
+            if (p := _order(s, center)) is not None and s not in found
+        }
         if rest:
             norms = logit_norms(logits, ps=rest.values(), center=center)
             out[list(rest)] = norms.reshape(len(rest), -1)
@@ -71,7 +77,12 @@ def features_of(logits: Array) -> Float[Array, "N f"]:
     found = sweep(logits, uncentered=False)
     named = found.softmax
     mean = logits.mean(axis=1, dtype=np.float64)
-    softer = sweep(logits / np.float32(SOFTER), softmax=("msp",), centered=False, uncentered=False)
+    softer = sweep(
+        logits.astype(np.float32, copy=False) / np.float32(SOFTER),
+        softmax=("msp",),
+        centered=False,
+        uncentered=False,
+    )
     columns = (
         named["msp"],
         softer.softmax["msp"],
@@ -95,15 +106,18 @@ def _swept(logits: Array, scores: Sequence[Score]) -> dict[Score, Array]:
     for center, norms in ((True, found.centered), (False, found.uncentered)):
         table |= {Score("logit_norm", {"p": p, "center": center}): v for p, v in norms.items()}
     for score in scores:
-        if score.name == "msp" and (t := score.params.get("temperature")):
-            cooled = logits / np.float32(t)
+        if score.name == "msp" and (t := score.params.get("temperature")) is not None:
+            check_temperature(t)
+            cooled = logits.astype(np.float32, copy=False) / np.float32(t)
             soft = sweep(cooled, softmax=("msp",), centered=False, uncentered=False)
             table[score] = soft.softmax["msp"]
     return {score: table[score] for score in scores if score in table}
 
 
 def _worth_a_sweep(logits: Array) -> bool:
-    return logits.size >= SMALLEST_SWEPT and not np.isneginf(np.float32(logits.min()))
+    if logits.size < SMALLEST_SWEPT:
+        return False
+    return max(-float(logits.min()), float(logits.max())) <= LARGEST_SWEPT
 
 
 def _order(score: Score, center: bool) -> float | None:

@@ -109,7 +109,8 @@ def _chosen(rest: Rows, held: Rows, objective: Measure, seed: int) -> dict[str, 
         out["candidates"] = held.confidence[best(rest, objective)]
     if rest.features is not None and held.features is not None:
         score = learn(rest.features, rest.loss == 0, rest.code, seed)
-        out["learned"] = score_features(held.features, score).astype(np.float32)
+        with np.errstate(over="ignore"):
+            out["learned"] = score_features(held.features, score).astype(np.float32)
     return out
 
 

@@ -169,7 +169,8 @@ def _refined(score: Score, z: Array, y: Array, measure: Measure) -> Score:
     """The best p between the neighbours of this one; on all rows, after the decision."""
     from scipy.optimize import minimize_scalar
 
-    p, center = float(score.params["p"]), bool(score.params["center"])
+    p = float(score.params.get("p", 4))
+    center = bool(score.params.get("center", True))
     if not np.isfinite(p):
         return score
     loss = (predict(z) != y).ravel().astype(np.float64)
