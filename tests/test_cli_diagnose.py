@@ -129,3 +129,45 @@ def test_what_cannot_be_diagnosed_is_one_line_and_writes_nothing(command, words,
     before = sorted(tmp_path.iterdir())
     one_line(recuse("diagnose", *command), *words)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def as_probabilities(z):
+    odds = np.exp(z.astype(np.float64) - z.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def test_probabilities_are_diagnosed_as_their_logits_but_only_msp_is_recommended(recuse, tmp_path):
+    z, y = optimum(0.2, n=800, noise=0.2)
+    write_logits(tmp_path / "z.npz", z, y)
+    write_logits(tmp_path / "q.npz", as_probabilities(z), y)
+    code, _, err = recuse("diagnose", "q.npz")
+    assert code == 0
+    assert "declare them by --probs" in err
+    expected = plain(recuse("diagnose", "z.npz", "--json"))
+    found = plain(recuse("diagnose", "q.npz", "--probs", "--json"))
+    assert found["verdict"] == expected["verdict"] == "label smoothing"
+    assert found["smoothing"]["value"] == pytest.approx(expected["smoothing"]["value"], abs=1e-6)
+    assert found["repair"]["score"]["name"] == "msp"
+    assert "probabilities have lost what other scores use" in found["recommendation"]
+    assert "Save the logits" in found["recommendation"]
+
+
+def test_a_probability_of_zero_cannot_be_diagnosed(recuse, tmp_path):
+    z, y = sharp(n=200)
+    probs = as_probabilities(z)
+    probs[5] = np.eye(probs.shape[1])[0]
+    write_logits(tmp_path / "q.npz", probs, y, kind="probs")
+    one_line(recuse("diagnose", "q.npz", "--probs"), "q.npz: ", "probabilities > 0, got 0, row 5")
+    x, w, b, z, y = layer()
+    np.savez(tmp_path / "f.npz", features=x, weights=w, bias=b)
+    one_line(
+        recuse("diagnose", "q.npz", "--probs", "--features", "f.npz"), "--features with logits"
+    )
+
+
+def test_the_recommendation_speaks_of_this_file_and_of_no_tune_split(recuse, tmp_path):
+    write(tmp_path)
+    for name in ("smooth.npz", "sharp.npz"):
+        out = recuse("diagnose", name)[1]
+        assert "cross-fitted on this file" in " ".join(out.split())
+        assert "tune" not in out

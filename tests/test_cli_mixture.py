@@ -173,8 +173,11 @@ def test_groups_of_a_shifted_copy_are_those_of_the_original(recuse, tmp_path):
         (["a=a.npz", "a=b.npz"], ["names that differ, got 'a' twice"]),
         (["a=a.npz", "--ood", "a=o.npz"], ["names that differ, got 'a' twice"]),
         (["all=a.npz"], ["another name than 'all'"]),
-        (["a=a.npz", "f=four.npz"], ["same number of classes, got 5 in a and 4 in f"]),
-        (["a=a.npz", "--ood", "f=four.npz"], ["got 5 in a and 4 in f"]),
+        (
+            ["a=a.npz", "f=four.npz"],
+            ["same number of classes, got 5 in a (a.npz) and 4 in f (four.npz)"],
+        ),
+        (["a=a.npz", "--ood", "f=four.npz"], ["got 5 in a (a.npz) and 4 in f (four.npz)"]),
         (["a=a.npz", "b=bare.npz"], ["bare.npz: expected `labels`, got logits alone"]),
         (["a=none.npz"], ["none.npz: no such file"]),
         (["a=a.npz", "--ood", "o=none.npz"], ["none.npz: no such file"]),

@@ -39,8 +39,8 @@ def test_the_json_is_what_the_function_returns(recuse, files):
 def test_people_read_a_table_and_an_answer(recuse, files):
     rc, out, err = recuse(*TWO, "--train", "0.1=train.npz")
     assert (rc, err) == (0, "")
-    assert "Choose 0 by aurc." in out
-    assert "0.1 is worse (5 %, Holm)" in out
+    assert "Choose 0 by AURC." in out
+    assert "worse (5 %, Holm): 0.1 (" in out
     assert "matched by position" in out
     (line,) = (line for line in out.splitlines() if line.startswith("0.1: accuracy"))
     assert "training" in line
@@ -93,18 +93,22 @@ def test_the_chart_is_written_whole_and_the_same_each_time(ending, recuse, files
         (["pick", "0=a.npz", "1=none.npz"], ["none.npz: no such file"]),
         ([*TWO, "--train", "7=train.npz"], ["training logits of 0, 0.1, got '7'"]),
         ([*TWO, "--train", "train.npz"], ["expected --train NAME=FILE"]),
-        ([*TWO, "--train", "0=a.npz"], ["0: expected training logits of other examples"]),
+        ([*TWO, "--train", "0=a.npz"], ["a.npz: expected training logits of other examples"]),
         ([*TWO, "--by", "beauty"], ["aurc, accuracy or coverage@0.05, got 'beauty'"]),
         ([*TWO, "--risk", "5"], ["`risk` in [0, 1], got 5"]),
         ([*TWO, "--chart", "chart.gif"], [".svg, .png, .pdf, got chart.gif"]),
         ([*TWO, "--chart", "a.svg", "--by", "beauty"], ["got 'beauty'"]),
         (["pick", "0=a.npz", "1=short.npz"], ["the same examples", "(400,) and (390,)"]),
         (["pick", "0=a.npz", "1=bare.npz"], ["bare.npz: expected `labels`"]),
+        ([*TWO, "--train", "0=seven.npz"], ["seven.npz: ", "5 classes, as held-out, got 7"]),
+        ([*TWO, "--probs"], ["a.npz: expected `probs`"]),
+        ([*TWO, "--probs", "--binary"], ["--binary or --probs, got both"]),
     ],
 )
 def test_what_cannot_be_picked_from_is_one_line_and_writes_nothing(command, words, recuse, files):
     write_logits(files / "short.npz", Z[:390], Y[:390])
     write_logits(files / "bare.npz", Z)
+    write_logits(files / "seven.npz", *sample(50, 7))
     before = sorted(files.iterdir())
     one_line(recuse(*command), *words)
     assert sorted(files.iterdir()) == before
@@ -117,6 +121,17 @@ def test_without_matplotlib_a_chart_names_the_extra(recuse, files, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     one_line(recuse(*TWO, "--chart", "out.svg"), "pip install 'recuse[plots]'")
     assert not (files / "out.svg").exists()
+
+
+def test_probabilities_have_a_way_in_and_the_warning_names_it(recuse, files):
+    for name, z in (("a", Z), ("b", W)):
+        odds = np.exp(z.astype(np.float64))
+        write_logits(files / f"{name}.npz", odds / odds.sum(axis=1, keepdims=True), Y)
+    code, _, err = recuse(*TWO)
+    assert code == 0
+    assert err.count("declare them by --probs") == err.count("\n") == 2
+    found = plain(recuse(*TWO, "--probs", "--json"))
+    assert {score for m in found["models"] for score in m["repaired_by"]} == {"msp"}
 
 
 def test_reading_changes_nothing(recuse, files):

@@ -166,7 +166,7 @@ def test_models_and_splits_that_are_missing_or_do_not_fit_are_named():
         recuse.evaluate({"a": {"tune": SPLITS["tune"], "test": SPLITS["test"]}})
     with pytest.raises(InputError, match=r"model 'a': expected tune and test .* got 5 and 4"):
         recuse.evaluate({"a": {**SPLITS, "test": sample(100, 4)}})
-    with pytest.raises(InputError, match="test labels"):
+    with pytest.raises(InputError, match="test: expected `labels`"):
         recuse.evaluate({"a": {**SPLITS, "test": (SPLITS["test"][0], SPLITS["test"][1] + 1)}})
 
 

@@ -1,6 +1,7 @@
 """A model and its rejector as one module, in PyTorch and in onnxruntime."""
 
 import io
+import json
 import math
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ import recuse as rc
 from recuse import InputError, MissingExtra
 from recuse.rejector import Knots
 from recuse.scores import SCORES, Score, from_binary, from_probs
+from rejectors import altered
 from samples import learned_score, one_column, pixels, sample
 from strategies import logits as logits_of
 
@@ -37,7 +39,7 @@ BATCH = {"inputs": ({0: torch.export.Dim("batch")},)}
 
 def deciding(score=FITTED.score, threshold=FITTED.threshold, model=None, **fields):
     """A module that takes logits, unless a model is given."""
-    rejector = replace(FITTED, score=score, threshold=float(threshold), **fields)
+    rejector = altered(FITTED, score=score, threshold=float(threshold), **fields)
     return to_module(torch.nn.Identity() if model is None else model, rejector)
 
 
@@ -466,7 +468,7 @@ def test_a_check_finds_another_threshold_another_network_and_another_rejector(on
     module, path = deciding(model=net), tmp_path / "m.onnx"
     to_onnx(module, path, torch.zeros(1, 5))
     other = rc.export.SelectiveModule(net, FITTED).eval()
-    other.rejector = replace(FITTED, threshold=FITTED.threshold + 1)
+    other.rejector = altered(FITTED, threshold=FITTED.threshold + 1)
     to_onnx(other, tmp_path / "other.onnx", torch.zeros(1, 5))
     x = torch.from_numpy(Z)
     with pytest.raises(InputError, match="got another rejector"):
@@ -520,3 +522,83 @@ def test_what_cannot_be_written_is_one_line_and_leaves_the_old_file(
         to_onnx(module(), tmp_path / path, example)
     assert "\n" not in str(error.value)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+# Thresholds of classes
+
+LIMITS = np.float32([0.7, 1.3, np.inf, 0.1, 2.9])  # nothing of class 2
+
+
+def by_class():
+    """A rejector of one threshold a class, on max_logit, whose confidence is told by hand."""
+    promise = FITTED.guarantee
+    rules = tuple(rc.rejector.Rule(k, float(t), promise) for k, t in enumerate(LIMITS))
+    return replace(FITTED, score=Score("max_logit"), rules=rules, by="class")
+
+
+def around():
+    """Rows at each class' threshold, one float32 step under and over it, and far above."""
+    at = np.where(np.isinf(LIMITS), 1, LIMITS)
+    steps = [np.nextafter(at, np.float32(x)) for x in (-np.inf, np.inf)]
+    values = np.stack([steps[0], at, steps[1], np.full(5, 3e38, np.float32)])  # (4, K)
+    return (values[:, :, None] * np.eye(5, dtype=np.float32)).reshape(-1, 5)
+
+
+EXPECTED = [x for t in range(4) for x in [t > 0, t > 0, False, t > 0, t > 0]]
+
+
+def test_each_class_is_decided_at_its_own_threshold():
+    module, z = to_module(torch.nn.Identity(), by_class()), around()
+    decided = module(torch.from_numpy(z))
+    identical(decided, module.rejector.predict(z))
+    assert decided.accept.tolist() == EXPECTED
+    identical(module(torch.from_numpy(Z)), module.rejector.predict(Z))
+
+
+def test_an_abstained_class_accepts_no_infinite_confidence():
+    rejector = replace(by_class(), score=Score("msp"))
+    certain = np.full((5, 5), -np.inf, np.float32)
+    np.fill_diagonal(certain, 0)
+    decided = to_module(torch.nn.Identity(), rejector)(torch.from_numpy(certain))
+    assert decided.confidence.tolist() == [math.inf] * 5
+    assert decided.accept.tolist() == [True, True, False, True, True]
+    identical(decided, rejector.predict(certain))
+
+
+def test_pixels_are_decided_at_the_thresholds_of_their_classes():
+    module = to_module(torch.nn.Identity(), by_class())
+    z = np.moveaxis(around().reshape(5, 2, 2, 5), -1, 1)
+    identical(module(torch.from_numpy(np.ascontiguousarray(z))), module.rejector.predict(z))
+
+
+def test_onnx_and_torch_export_decide_each_class_at_its_own_threshold(onnx, tmp_path):
+    rejector = rc.fit(
+        sample(900, seed=0), sample(900, seed=1), target_risk=0.2, per="class", learned=False
+    )
+    path, module = tmp_path / "m.onnx", to_module(torch.nn.Identity(), rejector)
+    to_onnx(module, path, torch.zeros(1, 5))
+    limits = [rule.threshold for rule in rejector.rules]
+    said = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert said["recuse.by"] == "class"
+    assert len(json.loads(said["recuse.threshold"])) == 5
+    assert read_metadata(path).rejector == rejector
+    by_hand = to_module(torch.nn.Identity(), by_class())
+    to_onnx(by_hand, tmp_path / "hand.onnx", torch.zeros(1, 5))
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(tmp_path / "hand.onnx", providers=["CPUExecutionProvider"])
+    found = session.run(["accept", "confidence"], {"input": around()})
+    assert found[0].tolist() == EXPECTED
+    np.testing.assert_array_equal(found[1], by_hand.rejector.predict(around()).confidence)
+    assert check_onnx(path, module, torch.from_numpy(Z.astype(np.float32))).decisions == 0
+    program = torch.export.export(by_hand, (torch.zeros(3, 5),), dynamic_shapes=BATCH)
+    assert program.module()(torch.from_numpy(around())).accept.tolist() == EXPECTED
+    assert len(limits) == 5
+
+
+def test_thresholds_of_groups_are_not_exported():
+    site = np.arange(400) % 2
+    rejector = rc.fit(
+        sample(400, seed=0), sample(400, seed=1), target_risk=0.3, per=(site, site), learned=False
+    )
+    with pytest.raises(InputError, match="a group is no input of the model"):
+        to_module(torch.nn.Identity(), rejector)

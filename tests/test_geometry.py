@@ -8,7 +8,7 @@ import recuse as rc
 import reference_diagnose as slow
 from recuse import InputError
 from recuse.diagnose import project
-from recuse.diagnose._geometry import Layer, identity, squared_distances
+from recuse.diagnose._geometry import Layer, squared_distances
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=60)
 EXACT = {"rel": 1e-9, "abs": 1e-9}
@@ -30,11 +30,22 @@ def test_logits_are_what_the_distances_and_lengths_imply(data):
     values = st.one_of(st.sampled_from([-1.0, 0.0, 2.0]), st.floats(-100, 100, width=32))
     x, w, b = (data.draw(hnp.arrays(np.float64, s, elements=values)) for s in ((n, d), (k, d), k))
     distances = squared_distances(Layer(x, w, b))
-    implied = identity(Layer(x, w, b), distances)
     for i in range(n):
         for j in range(k):
             assert distances[i, j] == pytest.approx(slow.squared_distance(x[i], w[j]), **EXACT)
-            assert implied[i, j] == pytest.approx(slow.inner(x[i], w[j]) + b[j], abs=1e-8)
+            lengths = slow.inner(x[i], x[i]) + slow.inner(w[j], w[j])
+            implied = (lengths - distances[i, j]) / 2 + b[j]
+            assert implied == pytest.approx(slow.inner(x[i], w[j]) + b[j], abs=1e-8)
+
+
+def test_a_large_feature_without_weight_changes_no_logit_and_is_no_error():
+    x, w, b, z, y = layer()
+    loud = np.c_[x, np.full(len(x), 1e9)]
+    silent = np.c_[w, np.zeros(len(w))]
+    found = rc.diagnose(z, y, features=loud, weights=silent, bias=b)
+    assert found.geometry.mismatch < 1e-12
+    with pytest.raises(InputError, match="features times weights plus bias"):
+        rc.diagnose(z, y, features=loud, weights=silent, bias=b + 1)
 
 
 def test_a_larger_logit_is_a_smaller_distance_only_for_templates_of_equal_length():

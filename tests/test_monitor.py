@@ -19,10 +19,11 @@ from recuse import InputError, Monitor, fit
 from recuse._json import checksum
 from recuse.monitor import FEWER, MORE, ORDERS, RISK, Terms, replay, risk_interval
 from recuse.monitor._ledger import NEW, Ledger, keys_of
-from recuse.monitor._monitor import rate_limits
+from recuse.monitor._monitor import log_tried, rate_limits
 from recuse.monitor._state import pack
 from recuse.monitor._track import Track
 from recuse.monitor._wealth import NOTHING, SPACING, STEP, advance, lower_limit
+from rejectors import altered
 from samples import sample
 
 E_VALUE = 1e-9  # relative: sums of a few hundred logarithms in float64
@@ -34,7 +35,7 @@ LOSS = st.sampled_from([0, 1, None])
 def calibrated(n, accepted, method="fixed_sequence", target_risk=0.05):
     """A rejector that accepted so many of a calibrate split."""
     g = replace(FITTED.guarantee, n=n, accepted=accepted, errors=0, method=method)
-    return replace(FITTED, guarantee=replace(g, target_risk=target_risk))
+    return altered(FITTED, guarantee=replace(g, target_risk=target_risk))
 
 
 def told(losses):
@@ -158,15 +159,19 @@ def test_the_interval_closes_in_on_the_risk():
 # The acceptance rate
 
 
-def terms(n, accepted, method="fixed_sequence"):
-    return Terms("", 0.05, 0.05, "prediction", n, accepted, method)
+def terms(n, accepted, tried=100):
+    return Terms("", 0.05, 0.05, "prediction", n, accepted, math.log(tried))
 
 
-@pytest.mark.parametrize(("method", "tried"), [("fixed_sequence", 100), ("random_walk", 1000)])
+METHODS = [("fixed_sequence", 100), ("band", 50), ("random_walk", 1000)]
+
+
+@pytest.mark.parametrize(("method", "tried"), METHODS)
 def test_the_limits_are_exact_at_each_threshold_that_was_tried(method, tried):
     from scipy.stats import binom
 
-    low, high = rate_limits(terms(1000, 700, method))
+    assert log_tried(calibrated(1000, 700, method)) == math.log(tried)
+    low, high = rate_limits(terms(1000, 700, tried))
     level = 0.05 / 4 / tried / 2
     assert binom.sf(699, 1000, low) == pytest.approx(level)
     assert binom.cdf(700, 1000, high) == pytest.approx(level)
@@ -519,3 +524,78 @@ def test_a_process_killed_at_any_moment_leaves_a_whole_state(tmp_path):
 
 def test_the_name_is_public():
     assert recuse.Monitor is Monitor
+
+
+# Promises of other kinds
+
+
+def populated(**options):
+    return fit(sample(900, seed=0), sample(900, seed=1), learned=False, **options)
+
+
+def test_thresholds_of_classes_are_watched_together():
+    rejector = populated(target_risk=0.3, per="class")
+    monitor = Monitor(rejector)
+    assert monitor.terms.target_risk == 0.3
+    counts = [(rule.promise.n, rule.promise.accepted) for rule in rejector.rules]
+    terms = monitor.terms
+    assert (terms.calibrate_n, terms.calibrate_accepted) == tuple(map(sum, zip(*counts)))
+    assert terms.log_tried == pytest.approx(5 * math.log(101))
+    low, high = rate_limits(terms)
+    assert low < terms.calibrate_accepted / terms.calibrate_n < high
+    monitor.update(np.arange(200), np.ones(200, bool), np.ones(200))
+    assert RISK in monitor.verdict.alarms
+
+
+def test_a_verdict_says_that_the_promises_of_classes_or_groups_are_tested_together(tmp_path):
+    site = np.arange(900) % 2
+    for per, noun in [("class", "one predicted class alone"), ((site, site), "one group alone")]:
+        monitor = Monitor(populated(target_risk=0.3, per=per))
+        assert noun in monitor.verdict.scope
+        assert str(monitor).endswith(monitor.verdict.scope)
+        monitor.save(tmp_path / "s.json")
+        assert Monitor.load(tmp_path / "s.json").verdict == monitor.verdict
+    assert Monitor(populated(target_risk=0.3)).verdict.scope is None
+    with pytest.raises(InputError, match="`by` all, class, group, got 'label'"):
+        Monitor.from_dict(changed(json.loads((tmp_path / "s.json").read_text()), by="label"))
+
+
+def test_a_state_in_which_a_field_stands_twice_is_refused(tmp_path):
+    Monitor(populated(target_risk=0.3)).save(tmp_path / "s.json")
+    text = (tmp_path / "s.json").read_text()
+    (tmp_path / "s.json").write_text(text.replace("{", '{"n": 0, ', 1))
+    with pytest.raises(InputError, match="expected the state of a monitor"):
+        Monitor.load(tmp_path / "s.json")
+
+
+def test_so_many_groups_that_nothing_is_known_of_the_rate_end_in_no_alarm_of_it():
+    low, high = rate_limits(Terms("", 0.05, 0.05, "prediction", 1000, 700, 5000.0))
+    assert low == pytest.approx(0, abs=0.2)
+    assert high == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "log"), [({"coverage": 0.8}, math.log(900)), ({"cost": (5, 1)}, 0.0)]
+)
+def test_a_promise_of_a_coverage_or_a_cost_needs_a_target_to_test(tmp_path, options, log):
+    rejector = populated(**options)
+    with pytest.raises(InputError, match="expected a target risk to test: the rejector promises a"):
+        Monitor(rejector)
+    monitor = Monitor(rejector, target_risk=0.2)
+    assert monitor.terms.log_tried == pytest.approx(log)
+    monitor.save(tmp_path / "s.json")
+    assert Monitor.load(tmp_path / "s.json", rejector).terms == monitor.terms
+
+
+def test_the_rate_of_all_groups_is_inside_its_limits_as_often_as_promised():
+    """Each group deploys any of its thresholds; the sum of acceptances is binomial for each set."""
+    rng, delta, missed, draws = np.random.default_rng(3), 0.2, 0, 300
+    for _ in range(draws):
+        group, c = rng.integers(0, 3, 300), rng.uniform(size=300)
+        chosen = [max(np.linspace(0.05, 0.95, 100), key=lambda t: abs(
+            (c[group == g] >= t).mean() - (1 - t))) for g in range(3)]  # fmt: skip
+        accepted = sum(((group == g) & (c >= t)).sum() for g, t in enumerate(chosen))
+        terms = Terms("", 0.05, delta, "prediction", 300, int(accepted), 3 * math.log(101))
+        low, high = rate_limits(terms)
+        missed += not low <= np.mean([1 - t for t in chosen]) <= high
+    assert missed / draws <= delta / 4 + 3 * math.sqrt(delta / 4 / draws)

@@ -26,6 +26,17 @@ def test_importing_recuse_loads_nothing_heavy():
     assert run(code) == "[]"
 
 
+def test_modules_come_on_first_use_and_load_nothing_before():
+    code = (
+        "import recuse as rc, sys; names = ('plots', 'integrations', 'recipes'); "
+        "assert {*names, 'export', 'losses', 'targets'} <= {*dir(rc)}; "
+        "assert not any(f'recuse.{n}' in sys.modules for n in names); "
+        "assert [getattr(rc, n).__name__ for n in names] == [f'recuse.{n}' for n in names]; "
+        f"print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    assert run(code) == "[]"
+
+
 def test_the_functions_keep_their_names_after_their_modules_are_imported():
     """`recuse.tune` and `recuse.report` are functions, and modules of the same name exist."""
     code = "import recuse.rejector, recuse.report as r, recuse as rc; print(callable(rc.tune), callable(rc.report))"  # noqa: E501

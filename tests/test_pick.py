@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from fractions import Fraction
 
@@ -7,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recuse
+import reference_pick as slow_pick
 import reference_plots as slow
 from answers import plain
 from learnable import with_information
 from recuse import InputError, calibration, intervals, scores
 from recuse._files import to_json
 from recuse.evaluation import mid_ranks, pick
-from recuse.evaluation._pick import _repaired
+from recuse.evaluation._pick import _Options, _repaired
 from recuse.io import LogitsFile
 from samples import pixels, sample
 from strategies import TIED
@@ -79,7 +81,7 @@ def test_without_a_repair_both_rankings_are_those_of_msp():
 def test_each_half_is_ranked_by_the_score_chosen_on_the_other():
     z, y = smoothed(3000, 0)
     file = LogitsFile(z, y)
-    confidence, chosen = _repaired(file, scores.msp(z), 0)
+    confidence, chosen = _repaired(file, scores.msp(z), _Options("logits", 0))
     assert {s.name for s in chosen} != {"msp"}
     halves = recuse.io.split_rows(
         replace(file, ids=np.arange(3000)), {"one": 0.5, "other": 0.5}, seed=0
@@ -99,7 +101,7 @@ def test_scores_of_two_scales_are_joined_by_rank(monkeypatch):
     z, y = smoothed(400, 0)
     answers = iter([scores.Score("msp"), scores.Score("logit_norm", {"p": 3})])
     monkeypatch.setattr(_pick, "tune", lambda *_, **__: type("Tuned", (), {"score": next(answers)}))
-    confidence, chosen = _repaired(LogitsFile(z, y), scores.msp(z), 0)
+    confidence, chosen = _repaired(LogitsFile(z, y), scores.msp(z), _Options("logits", 0))
     assert [s.name for s in chosen] == ["msp", "logit_norm"]
     assert 0 < confidence.min() < 0.01
     assert 0.99 < confidence.max() < 1
@@ -110,7 +112,7 @@ def test_scores_fitted_to_each_half_are_joined_by_rank_and_said_to_be_fitted():
     z, y = with_information(3000, 0)
     found = pick({"a": (z, y), "b": (noisy(z, 0.01), y)})
     assert [s.name for s in found["a"].scores] == ["learned", "learned"]
-    confidence, chosen = _repaired(LogitsFile(z, y), scores.msp(z), 0)
+    confidence, chosen = _repaired(LogitsFile(z, y), scores.msp(z), _Options("logits", 0))
     assert chosen[0] != chosen[1]
     assert 0 < confidence.min() < confidence.max() < 1
     assert "a learned (fitted anew for each half);" in " ".join(str(found).split())
@@ -137,7 +139,7 @@ def test_the_repaired_aurc_is_not_optimistic(monkeypatch):
         z = rng.normal(size=(200, 5))
         loss = (rng.uniform(size=200) < 0.3) * 1.0
         y = (z.argmax(axis=1) + loss.astype(int)) % 5
-        confidence, _ = _repaired(LogitsFile(z, y), scores.msp(z), seed)
+        confidence, _ = _repaired(LogitsFile(z, y), scores.msp(z), _Options("logits", seed))
         crossed.append(recuse.aurc(confidence, loss) - loss.mean())
         in_sample.append(recuse.aurc(greedy(z, y).score(z), loss) - loss.mean())
     error = np.std(crossed) / 10
@@ -168,7 +170,8 @@ def test_a_clearly_worse_model_is_told_from_the_best_and_an_equal_one_is_not():
     best = found.best.name
     assert best in ("a", "alike")
     assert found.not_told_apart == (({"a", "alike"} - {best}).pop(),)
-    assert "worse is worse (5 %, Holm)" in found.answer
+    assert "worse (5 %, Holm): worse (" in found.answer
+    assert re.search(r"in AURC x 1000, 95 % interval [0-9.]+ to [0-9.]+\)", found.answer)
     rows = {r.name: r for r in found.comparisons.rows}
     c, l = scores.msp(W), (W.argmax(axis=1) != Y) * 1.0
     z = {"a": Z, "alike": V}[best]
@@ -206,9 +209,83 @@ def test_the_criterion_picks():
     for by in ("aurc", "accuracy", "coverage@0.2"):
         found = pick(two, by=by)
         assert found.best.name == "a"
-        assert found.answer.startswith(f"Choose a by {by}.")
+        assert found.answer.startswith(f"Choose a by {by.replace('aurc', 'AURC')}. a ")
     assert found.risks == (0.01, 0.05, 0.2)
-    assert "at 20 % risk" in found.answer
+    assert "a covers most at 20 % risk (" in found.answer
+
+
+def test_every_criterion_comes_with_the_interval_of_the_distance_and_a_verdict():
+    models = {"a": (Z, Y), "worse": (W, Y), "alike": (V, Y)}
+    found = pick(models, by="accuracy")
+    best = found.best.name
+    right = {name: z.argmax(axis=1) == y for name, (z, y) in models.items()}
+    for d in found.behind("accuracy"):
+        told = (d.value, d.standard_error, d.low, d.high)
+        expected = slow_pick.difference_of_accuracy(right[d.name], right[best])
+        assert told == pytest.approx(expected, rel=1e-5)
+    assert [d.told for d in found.behind("accuracy")] == [
+        d.name == "worse" for d in found.behind("accuracy")
+    ]
+    alike = next(d for d in found.behind("accuracy") if d.name != "worse")
+    said = f"{best} is the most accurate ({100 * right[best].mean():.1f} %); "
+    said += "chance may explain its lead over "
+    said += (
+        f"{alike.name} ({-100 * alike.value:.1f} points, 95 % interval {-100 * alike.high:.1f} to "
+    )
+    assert said in found.answer
+    assert " points, 95 % interval " in found.answer.partition("Holm): worse (")[2]
+
+
+def test_a_coverage_is_compared_by_its_paired_interval():
+    found = pick({"a": (Z, Y), "b": (W, Y)}, by="coverage@0.1")
+    (d,) = found.behind("coverage@0.1")
+    pair = [(scores.msp(z), (z.argmax(axis=1) != Y) * 1.0) for z in (W, Z)]
+    expected = intervals.compare(*pair[0], *pair[1], intervals.coverage_at(0.1))
+    assert (d.value, d.low, d.high) == pytest.approx(
+        (expected.difference, expected.low, expected.high)
+    )
+    assert found.to_dict()["compared_with_the_pick"]["b"]["value"] == d.value
+    assert d.told
+    assert f"b ({-100 * d.value:.1f} points, 95 % interval " in found.answer
+
+
+def test_a_distance_without_a_standard_error_is_said_to_have_none():
+    found = pick({"a": (Z, Y), "b": (W, Y)}, by="coverage@0.9")  # both cover everything
+    assert "a covers most at 90 % risk (100.0 %); equal to it: b. " in found.answer
+    found = pick({"a": (Z, Y), "b": (W, Y)}, by="coverage@0.2")
+    assert "nothing says what chance has to do with its lead over b (" in found.answer
+    assert "points, without a standard error)" in found.answer
+
+
+def test_accuracy_alone_is_ahead_by_an_interval():
+    rng = np.random.default_rng(0)
+    shuffled = Z * np.where(rng.random(len(Z)) < 0.5, 0.01, 1.0)[:, None]  # right, but unsure
+    wrong = np.where(rng.random(len(Z))[:, None] < 0.01, -Z, Z)
+    found = pick({"a": (wrong, Y), "unsure": (shuffled, Y)})
+    assert (found.best.name, found.best_by("accuracy").name) == ("a", "unsure")
+    d = next(iter(found.behind("accuracy")))
+    size = f"{-100 * d.value:.1f} points, 95 % interval "
+    assert f"Accuracy alone would choose unsure, ahead of a ({size}" in found.answer
+
+
+@pytest.mark.parametrize("gap", [0.3, -0.3])
+def test_a_training_accuracy_is_above_or_below_in_points(gap):
+    found = pick({"a": (Z, Y), "b": (W, Y)})
+    models = [replace(m, gap=m.ece._replace(value=gap, error=0.01)) for m in found.models]
+    side = "above" if gap > 0 else "below"
+    assert f", training 30.0 +- 1.0 points {side}," in str(replace(found, models=tuple(models)))
+
+
+def test_of_probabilities_nothing_but_msp_is_tried(tmp_path):
+    z, y = with_information(600, 0)
+    logits = pick({"a": (z, y), "b": (2 * z, y)})
+    assert {str(s) for m in logits.models for s in m.scores} != {"msp"}
+    odds = [np.exp(t.astype(np.float64)) for t in (z, 2 * z)]
+    for name, o in zip("ab", odds):
+        recuse.write_logits(tmp_path / f"{name}.npz", o / o.sum(axis=1, keepdims=True), y)
+    found = pick({name: tmp_path / f"{name}.npz" for name in "ab"}, kind="probs")
+    assert {str(s) for m in found.models for s in m.scores} == {"msp"}
+    assert found["a"].msp.aurc.value == pytest.approx(logits["a"].msp.aurc.value)
 
 
 def test_the_gap_is_training_accuracy_minus_this_one():
@@ -305,7 +382,7 @@ def with_coverage(found, **pairs):
 def test_the_collapse_of_msp_is_said_where_the_repair_undoes_it():
     found = pick({"a": (Z, Y), "b": (W, Y)}, risks=(0.01,))
     said = with_coverage(found, a=(0.5, 0.5), b=(0.001, 0.45)).answer
-    assert "Do not rank b by MSP: at 1 % risk it covers 0.1 % where another" in said
+    assert "Do not rank b by MSP: at 1 % risk that accepts 0.1 %, where another" in said
     assert "covers 50.0 %; repaired, 45.0 %." in said
     for b in ((0.4, 0.45), (0.001, 0.001)):
         assert "Do not rank" not in with_coverage(found, a=(0.5, 0.5), b=b).answer
@@ -315,8 +392,22 @@ def test_the_collapse_of_msp_is_said_where_the_repair_undoes_it():
     ("models", "options", "word"),
     [
         ({"a": (Z, Y)}, {}, "at least two models"),
+        ([(Z, Y), (W, Y)], {}, 'expected models by name, as {"0": ..., "0.1": ...}, got a list'),
+        ({"a": (Z, Y), "b": (W, Y)}, {"train": [(Z, Y)]}, "training logits by name, .* got a list"),
+        (
+            {"a": (Z, Y), "b": (W, Y)},
+            {"train": {"a": sample(50, 7)}},
+            "5 classes, as held-out, got 7",
+        ),
+        ({"a": (Z, Y), "b": (W, Y)}, {"seed": -1}, "`seed` as an integer >= 0, got -1"),
+        ({"a": Z, "b": W}, {}, r"a: expected \(logits, labels\) or a LogitsFile, got"),
+        ({"a": (Z,), "b": (W, Y)}, {}, r"a: expected \(logits, labels\) or a LogitsFile, got"),
         ({"a": (Z, Y), "b": (W, Y)}, {"train": {"c": (Z, Y)}}, "of a, b, got 'c'"),
-        ({"a": (Z, Y), "b": (W, Y)}, {"train": {"a": (Z, Y)}}, "a: expected training logits of"),
+        (
+            {"a": (Z, Y), "b": (W, Y)},
+            {"train": {"a": (Z, Y)}},
+            "a .training.: expected training logits of other",
+        ),
         ({"a": (Z, Y), "b": (W, Y)}, {"by": "loss"}, "aurc, accuracy or coverage@0.05, got 'loss'"),
         ({"a": (Z, Y), "b": (W, Y)}, {"by": "coverage@5"}, r"coverage@risk` in \[0, 1\], got 5"),
         ({"a": (Z, Y), "b": (W, Y)}, {"risks": (2,)}, r"`risk` in \[0, 1\], got 2"),

@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as hnp
 import recuse as rc
 import reference
 import reference_bounds
+import reference_rejector
 import strategies
 from recuse import InputError, _kernels, selectors
 from recuse._files import to_json
@@ -25,6 +26,7 @@ from recuse.selectors import (
     who_is_accepted,
 )
 from recuse.selectors._grid import counts
+from recuse.selectors._guarantee import sure
 
 
 def sample(n, seed, slope=0.3):
@@ -225,6 +227,11 @@ def test_a_selection_accepts_in_the_precision_that_it_was_fitted_in():
 def test_a_promise_is_never_rounded_to_certainty():
     s = select(*sample(5000, 1, slope=0.01), target_risk=0.1, delta=1e-6)
     assert "With 99.9999 % confidence" in str(s)
+    assert [sure(delta) for delta in (0.05 / 3, 0.1 / 7, 1e-20)] == [
+        "98.333 %",
+        "98.571 %",
+        "99.999999999999999999 %",
+    ]
 
 
 def test_no_errors_and_few_rows_do_not_speak_of_hopelessness():
@@ -436,9 +443,9 @@ def test_malformed_bands_are_named():
 def test_a_coverage_takes_the_smallest_safe_rank(n, coverage):
     confidence = np.random.default_rng(0).permutation(n).astype(float)
     s = select_coverage(confidence, coverage=coverage, delta=0.1)
-    assert s.rank == reference_bounds.coverage_rank(n, coverage, 0.1)
-    assert s.accepted == (s.rank or n)
-    assert s.accept(confidence).sum() == s.accepted
+    assert s.guarantee.rank == reference_bounds.coverage_rank(n, coverage, 0.1)
+    assert s.guarantee.accepted == (s.guarantee.rank or n)
+    assert s.accept(confidence).sum() == s.guarantee.accepted
     assert f"at least {100 * coverage:g} % of predictions are accepted" in str(s)
 
 
@@ -449,22 +456,22 @@ def test_the_cheapest_threshold_is_the_cheapest(data, costs):
     c, l = _float32(data)
     tried = [np.inf, *thresholds_between(np.float32(c)).tolist()]
     every = [reference_bounds.mean_cost(c, l, t, error, abstain) for t in tried]
-    assert s.cost == pytest.approx(min(every))
-    assert s.upper is None
+    assert s.guarantee.cost == pytest.approx(min(every))
+    assert s.guarantee.upper is None
     assert str(s).startswith("No promise")
 
 
 def test_costs_fixed_by_tune_are_promised_on_calibrate():
     tune, calibrate = sample(2000, 0), sample(1000, 1)
     s = select_cost(*calibrate, cost_error=10, cost_abstain=1, tune=tune)
-    assert s.cost < s.upper < 1.1
-    assert s.cost == pytest.approx(
+    assert s.guarantee.cost < s.guarantee.upper < 1.1
+    assert s.guarantee.cost == pytest.approx(
         reference_bounds.mean_cost(*_float32(calibrate), s.threshold, 10, 1)
     )
     assert s.threshold == pytest.approx(1 - 1 / 3, abs=0.15)  # risk 0.3 (1 - c) costs 1 there
     assert "Not promised: that no other threshold is cheaper" in str(s)
     never = select_cost(*calibrate, cost_error=1e9, cost_abstain=1, tune=(tune[0], np.ones(2000)))
-    assert (never.threshold, never.accepted) == (np.inf, 0)
+    assert (never.threshold, never.guarantee.accepted) == (np.inf, 0)
     assert '"threshold": null' in to_json(never.to_dict())
 
 
@@ -512,7 +519,11 @@ def test_each_group_gets_its_own_threshold_at_its_share_of_delta():
         assert s.threshold == alone.threshold
         assert s.guarantee.delta == 0.02
     assert found.feasible
-    assert "in each group that has a threshold (2 of 3). Always abstained on: c." in found.reason
+    assert "in each group that has a threshold (2 of 3; " in found.reason
+    assert found.reason.endswith("Always abstained on: c.")
+    total = found.guarantee
+    accepted = sum(s.guarantee.accepted for s in found.selections.values())
+    assert (total.n, total.accepted) == (3000, accepted)
     accepted = found.accept(c, g)
     assert accepted.sum() == sum(s.guarantee.accepted for s in found.selections.values())
     assert not accepted[g == "c"].any()
@@ -549,3 +560,43 @@ def test_groups_of_another_length_are_refused():
     found = select_by_group([0.5, 0.2], [0, 0], [1, 1], target_risk=0.1)
     with pytest.raises(InputError, match=r"`groups` of shape \(3,\), got \(2,\)"):
         found.accept([0.1, 0.2, 0.3], [1, 1])
+
+
+# The band as a method
+
+
+@given(
+    data=strategies.predictions(max_size=60),
+    seen=strategies.predictions(max_size=60),
+    with_tune=st.booleans(),
+    target=st.sampled_from([0.05, 0.3, 0.6, 0.9]),
+)
+def test_the_band_as_a_method_is_the_selection_of_a_band(data, seen, with_tune, target):
+    tune = seen if with_tune else None
+    found = select(*data, target_risk=target, delta=0.2, method="band", tune=tune)
+    drawn = band(*data, delta=0.2, tune=tune).selection(target)
+    assert (found.threshold, found.feasible) == (drawn.threshold, drawn.feasible)
+    assert found.guarantee == drawn.guarantee
+
+
+def test_a_band_deploys_the_most_coverage_whose_limit_holds():
+    tune, calibrate = sample(500, 0), sample(500, 1)
+    found = select(*calibrate, target_risk=0.1, method="band", tune=tune)
+    passing = []
+    for t in thresholds_between(np.sort(tune[0]), 50):
+        accepted = calibrate[0] >= t
+        errors = int(calibrate[1][accepted].sum())
+        if reference_rejector.binomial_tail(errors, int(accepted.sum()), 0.1) <= 0.05 / 50:
+            passing.append(float(t))
+    assert found.threshold == min(passing)
+
+
+def test_a_bet_on_costs_takes_its_stake_from_tune_alone():
+    tune = sample(2000, 0)
+    options = {"cost_error": 10, "cost_abstain": 1, "tune": tune}
+    one, other = (select_cost(*sample(1000, k), **options).guarantee for k in (1, 2))
+    assert one.stake == other.stake
+    assert one.upper != other.upper
+    shuffled = sample(1000, 1)
+    again = select_cost(shuffled[0][::-1], shuffled[1][::-1], **options).guarantee
+    assert again == one

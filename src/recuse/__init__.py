@@ -1,8 +1,7 @@
 """recuse: know when your classifier should step aside.
 
 Importing it loads NumPy and nothing heavier: torch, numba, scipy and the plotting library
-are imported by the functions that need them; `recuse.losses`, `recuse.targets` and
-`recuse.export` on first use.
+are imported by the functions that need them; the modules of `_ON_FIRST_USE` when they are named.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import importlib
 from typing import Any
 
 from recuse import (
+    _interrupt,  # noqa: F401  it is to be the first, and acts by being imported
     bounds,
     calibration,
     curves,
@@ -43,7 +43,7 @@ from recuse.selectors import select
 from recuse.sketch import CurveSketch
 from recuse.tune import tune
 
-_NEED_TORCH = ("export", "losses", "targets")
+_ON_FIRST_USE = ("export", "integrations", "losses", "plots", "recipes", "targets")
 
 __all__ = [
     "CurveSketch",
@@ -67,11 +67,14 @@ __all__ = [
     "evaluation",
     "export",
     "fit",
+    "integrations",
     "intervals",
     "io",
     "losses",
     "n_aurc",
+    "plots",
     "read_logits",
+    "recipes",
     "report",
     "risk_at_coverage",
     "risk_coverage",
@@ -85,6 +88,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _NEED_TORCH:
+    if name in _ON_FIRST_USE:
         return importlib.import_module(f"recuse.{name}")
     raise AttributeError(f"module 'recuse' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_FIRST_USE})

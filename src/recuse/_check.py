@@ -8,9 +8,10 @@ n = examples, K = classes.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,11 @@ def to_numpy(x: Any) -> np.ndarray:
 
             return x.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
         return x.numpy()
-    return np.asarray(x)
+    try:
+        return np.asarray(x)
+    except ValueError as error:  # rows of a list that differ in length
+        reason = str(error).partition(". ")[0]
+        raise InputError(f"expected an array, got {_a(x)}: {reason}") from error
 
 
 def is_floating(dtype: np.dtype) -> bool:
@@ -193,12 +198,49 @@ def check_groups(groups: Any, n: int, *, where: str = "`groups`") -> np.ndarray:
     g = to_numpy(groups)
     if g.shape != (n,):
         raise InputError(f"expected {where} of shape ({n},), got {g.shape}")
+    g = _alike(g, where) if g.dtype.kind == "O" else g
     missing = np.isnan(g) if g.dtype.kind == "f" else np.zeros(0, bool)
     if missing.any():  # else all of them would be one group
         raise InputError(
             f"expected {where} without NaN, got {int(missing.sum())}, {first(missing)}"
         )
     return np.unique(g, return_inverse=True)[1].reshape(-1)
+
+
+def _alike(g: np.ndarray, where: str) -> np.ndarray:
+    """Python objects as an array of integers, or of strings; None and mixtures have no order."""
+    kinds = [str if isinstance(x, str) else int if isinstance(x, Integral) else None for x in g]
+    bad = np.array([kind is None or kind is not kinds[0] for kind in kinds])
+    if bad.any():
+        odd = g[int(np.flatnonzero(bad)[0])]
+        raise InputError(f"expected {where} of integers, or of strings, got {odd!r}, {first(bad)}")
+    return np.array(g.tolist())
+
+
+def check_named(given: Any, what: str, form: str) -> dict[Any, Any]:
+    """What is given by name, as a dictionary."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    raise InputError(f"expected {what} by name, as {form}, got {_a(given)}")
+
+
+def check_sequence(given: Any, what: str) -> tuple[Any, ...]:
+    """Several of something; a string is not several letters."""
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        return tuple(given)
+    raise InputError(f"expected {what} as a sequence, got {given!r}")
+
+
+def _a(x: Any) -> str:
+    name = type(x).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def check_seed(x: Any) -> int:
+    """What a generator of random numbers starts from."""
+    if isinstance(x, Integral) and not isinstance(x, bool) and x >= 0:
+        return int(x)
+    raise InputError(f"expected `seed` as an integer >= 0, got {x!r}")
 
 
 def check_fraction(x: Any, name: str, *, zero: bool = False, one: bool = False) -> float:
@@ -226,14 +268,14 @@ def check_delta(x: Any) -> float:
 
 def check_bins(x: Any) -> int:
     """A number of bins."""
-    if isinstance(x, (int, np.integer)) and not isinstance(x, bool) and x >= 1:
+    if isinstance(x, Integral) and not isinstance(x, bool) and x >= 1:
         return int(x)
     raise InputError(f"expected `bins` as an integer >= 1, got {x!r}")
 
 
 def per_row(groups: Any, labels: np.ndarray) -> np.ndarray:
     """Groups of rows (n,) spread over the trailing axes of the labels."""
-    g = np.asarray(groups)
+    g = to_numpy(groups)
     if g.shape == labels.shape:
         return g.ravel()
     if g.shape != labels.shape[:1]:

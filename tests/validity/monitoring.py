@@ -21,11 +21,12 @@ import numpy as np
 from recuse import fit
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
 from recuse.monitor import FEWER, MORE, ORDERS, RISK, Monitor, Terms, risk_interval
-from recuse.monitor._monitor import rate_limits
+from recuse.monitor._monitor import FROM_TUNE, rate_limits
 from recuse.monitor._track import Track
 from recuse.monitor._wealth import NOTHING, advance
-from recuse.rejector import Rejector
+from recuse.rejector import Rejector, Rule
 from recuse.selectors import select
+from recuse.selectors._methods import THRESHOLDS
 
 TARGET, COVERAGE, CALIBRATE, LOOK = 0.05, 0.8, 500, 2500
 LATE = 2500  # predictions until a late label
@@ -80,7 +81,8 @@ def fitted() -> Rejector:
 
 def deployed(accepted: int, n: int = CALIBRATE) -> Rejector:
     counts = {"n": n, "accepted": accepted, "errors": 0, "method": "fixed_sequence"}
-    return replace(fitted(), guarantee=replace(fitted().guarantee, target_risk=TARGET, **counts))
+    promise = replace(fitted().guarantee, target_risk=TARGET, **counts)
+    return replace(fitted(), rules=(Rule(None, fitted().threshold, promise),))
 
 
 class Stream(NamedTuple):
@@ -157,7 +159,8 @@ def limits_missed(method: str, error_rate: Callable, n: int, draws: int) -> list
             continue
         feasible += 1
         g, rate = s.guarantee, 1 - min(max(s.threshold, 0.0), 1.0)
-        ours = rate_limits(Terms("", TARGET, 0.1, "prediction", g.n, g.accepted, method))
+        tried = np.log(FROM_TUNE.get(method, n))
+        ours = rate_limits(Terms("", TARGET, 0.1, "prediction", g.n, g.accepted, tried))
         plain = [
             float(f(g.accepted, g.n, 0.0125))
             for f in (clopper_pearson_lower, clopper_pearson_upper)
@@ -264,7 +267,7 @@ def print_delays(streams: int, delta: float = 0.05) -> None:
     print(f"{'calibrate':24}{'rate':>6}{'median':>8}{'mean':>8}{'90 %':>8}")
     for n in (500, 2000, 10_000):
         low, high = rate_limits(
-            Terms("", TARGET, delta, "prediction", n, round(COVERAGE * n), "fixed_sequence")
+            Terms("", TARGET, delta, "prediction", n, round(COVERAGE * n), np.log(THRESHOLDS))
         )
         for after in (0.7, 0.9):
             more = after > COVERAGE

@@ -301,12 +301,12 @@ def coverage_violations(population: Population, n: int, coverage: float, count: 
 def cost_violations(population: Population, n: int, error: float, count: int) -> Outcome:
     """How often the mean cost of the deployed threshold exceeds its limit; abstaining costs 1."""
 
-    def chosen(s: Splits) -> selectors.CostSelection:
+    def chosen(s: Splits) -> selectors.Selection:
         options = {"cost_error": error, "cost_abstain": 1, "delta": DELTA, "tune": s.tune}
         return selectors.select_cost(s.confidence, s.loss, **options)
 
     found = [chosen(s) for s in draws(population, n, count)]
-    t, upper = np.array([(x.threshold, x.upper) for x in found]).T
+    t, upper = np.array([(x.threshold, x.guarantee.upper) for x in found]).T
     reached = population.coverage(t)
     cost = error * population.risk(t) * reached + 1 - reached
     return Outcome(np.mean(cost > upper), np.mean(reached))

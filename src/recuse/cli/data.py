@@ -17,6 +17,7 @@ from recuse.cli.options import (
     Json,
     Quiet,
     Seed,
+    check_folder,
     kind_of,
     refuse_overwrite,
 )
@@ -37,13 +38,14 @@ def split(
     quiet: Quiet = False,
 ) -> None:
     """Cut a held-out logits file into disjoint parts: by row, or by `groups` when present."""
-    kind = kind_of(binary, probs=False)
+    kind, fractions = kind_of(binary, probs=False), _parts(parts)
+    check_folder(out)
     reader = open_logits(file, kind=kind, ignore_index=ignore_index)
-    pieces = split_rows(reader.read(), _parts(parts), seed=seed)
     suffix = reader.stores[0].path.suffix if reader.stores[0].path.is_file() else ""
-    paths = {name: out / f"{name}{suffix}" for name in pieces}
+    paths = {name: out / f"{name}{suffix}" for name in fractions}
     for path in paths.values():
         refuse_overwrite(path, force, file)
+    pieces = split_rows(reader.read(), fractions, seed=seed)
     for name, piece in pieces.items():
         write_logits(
             paths[name],

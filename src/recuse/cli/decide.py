@@ -12,8 +12,7 @@ import typer
 
 from recuse._check import InputError, extra
 from recuse._files import atomic, to_json
-from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
-from recuse.cli import show, why
+from recuse.cli import per, show, verdict, why
 from recuse.cli.options import (
     Binary,
     Force,
@@ -22,13 +21,29 @@ from recuse.cli.options import (
     Probs,
     Quiet,
     Seed,
+    check_ending,
     kind_of,
-    read,
+    numbers,
+    read_whole,
     refuse_overwrite,
     warn_of_probabilities,
 )
 from recuse.io import LogitsFile, read_logits
-from recuse.rejector import RUNNERS_UP, Predictions, Rejector, Why, choose, explain, ranked
+from recuse.rejector import (
+    ALL,
+    CLASS,
+    GROUP,
+    RUNNERS_UP,
+    Choice,
+    Predictions,
+    Rejector,
+    Why,
+    choose,
+    explain,
+    fit_several,
+    ranked,
+)
+from recuse.selectors import GroupSelection
 
 Objective = Annotated[
     str,
@@ -42,6 +57,9 @@ Learned = Annotated[
     bool,
     typer.Option("--learned/--no-learned", help="Also try a score learned on the tune file."),
 ]
+PLURALS = {CLASS: "predicted classes", GROUP: "groups"}
+EACH = {ALL: "all", CLASS: "each predicted class", GROUP: "each group"}
+REASONS = 2  # classes or groups without a threshold of which it is told why
 TABLES = (".csv", ".parquet", ".npz")
 
 
@@ -51,15 +69,31 @@ def fit(
         Path, typer.Option("--calibrate", help="Logits file to choose the threshold on.")
     ],
     target_risk: Annotated[
-        float, typer.Option("--target-risk", help="Largest error rate of accepted predictions.")
-    ],
+        str | None,
+        typer.Option(
+            "--target-risk",
+            help="Largest error rate of accepted predictions; or several, 0.01,0.05, whose "
+            "promises hold all at once, each in a file of its own.",
+        ),
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option("--coverage", help="Instead: smallest fraction of predictions to accept."),
+    ] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option("--cost", help="Instead: cost of an error and of an abstention, as 10:1."),
+    ] = None,
+    per_: Annotated[
+        str | None, typer.Option("--per", metavar="class|FILE.csv", help=per.HELP)
+    ] = None,
     delta: Annotated[
         float, typer.Option("--delta", help="Probability that the promise fails.")
     ] = 0.05,
     method: Annotated[
         str,
         typer.Option(
-            "--method", help="auto, fixed_sequence, random_walk, bonferroni, betting or sgr."
+            "--method", help="auto, fixed_sequence, random_walk, bonferroni, band or sgr."
         ),
     ] = "auto",
     objective: Objective = "aurc",
@@ -84,54 +118,134 @@ def fit(
 ) -> None:
     """Choose the score on one file and a threshold with a guarantee on another.
 
-    Exit code 1 and no file where no threshold can make the promise; it says what could.
+    Promised is an error rate, a coverage or a mean cost. Exit code 1 and no file where no
+    threshold can make the promise; it says what could. Several error rates hold all at once.
     """
-    refuse_overwrite(out, force, tune, calibrate)
+    check_ending(out, ".json")
+    targets = numbers([target_risk or ""], (), "target-risk")
+    promised = _promised(targets, coverage, cost, per_)
+    outs = _outs(out, targets)
+    for path in outs:
+        refuse_overwrite(path, force, tune, calibrate, *_paths(per_))
     kind = kind_of(binary, probs)
-    tune_file = read(tune, kind=kind, ignore_index=ignore_index)
-    calibrate_file = read(calibrate, kind=kind, ignore_index=ignore_index, groups=groups)
-    choice = choose(
-        tune_file,
-        calibrate_file,
-        target_risk=target_risk,
-        delta=delta,
-        method=method,
-        objective=objective,
-        learned=learned,
-        seed=seed,
-        kind=kind,
-        allow_overlap=allow_overlap,
+    files = (
+        read_whole(tune, kind=kind, ignore_index=ignore_index),
+        read_whole(calibrate, kind=kind, ignore_index=ignore_index, groups=groups),
     )
-    rejector, selection = choice.rejector, choice.selection
-    if rejector is not None:
-        rejector.save(out)
+    options: dict[str, Any] = {
+        "delta": delta,
+        "method": method,
+        "objective": objective,
+        "learned": learned,
+        "seed": seed,
+        "kind": kind,
+        "allow_overlap": allow_overlap,
+    }
+    if len(targets) > 1:
+        choices = fit_several(*files, target_risks=targets, **options)
+    else:
+        choices = (choose(*files, **promised, per=per.populations(per_, *files), **options),)
+    for choice, path in zip(choices, outs):
+        if choice.rejector is not None:
+            choice.rejector.save(path)
     if as_json:
-        answer: dict[str, Any] = {
-            "feasible": selection.feasible,
-            "reason": selection.reason,
-            "score": str(choice.tuned.score),
-            "objective": choice.tuned.objective,
-            "threshold": selection.threshold,
-            "guarantee": selection.guarantee.to_dict(),
-            "smallest_target": selection.smallest_target,
-            "rows_needed": selection.rows_needed,
-            "out": str(out) if rejector else None,
-        }
-        print(to_json(answer))
+        answers = [_answer(choice, path) for choice, path in zip(choices, outs)]
+        print(to_json(answers[0] if len(answers) == 1 else {"delta": delta, "fits": answers}))
     elif not quiet:
-        used = selection.guarantee.n
-        if used < len(calibrate_file):
-            show.say(
-                f"Calibrate: one row of each of {used:,} groups, of {len(calibrate_file):,} rows."
-            )
-        show.say(f"Score: {choice.tuned.reason}.")
+        _tell_fit(choices, outs, len(files[1].predictions()))
+    if any(choice.rejector is None for choice in choices):
+        raise typer.Exit(1)
+
+
+def _promised(
+    targets: tuple[float, ...], coverage: float | None, cost: str | None, per_: str | None
+) -> dict[str, Any]:
+    """The one promise that is asked for, as `choose` takes it."""
+    given = {"--target-risk": targets or None, "--coverage": coverage, "--cost": cost}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) != 1:
+        got = " and ".join(names) or "none"
+        raise InputError(f"expected one of --target-risk, --coverage and --cost, got {got}")
+    if per_ is not None and len(targets) != 1:
+        raise InputError(f"expected --per with one --target-risk, got {', '.join(names)}")
+    if targets:
+        return {"target_risk": targets[0]}
+    return {"coverage": coverage} if cost is None else {"cost": _cost(cost)}
+
+
+def _cost(text: str) -> tuple[float, float]:
+    """Of an error and of an abstention, from 10:1."""
+    try:
+        error, abstain = map(float, text.split(":"))
+    except ValueError:
+        raise InputError(
+            f"expected --cost of an error and an abstention, such as 10:1, got {text!r}"
+        ) from None
+    return error, abstain
+
+
+def _outs(out: Path, targets: tuple[float, ...]) -> list[Path]:
+    """One file, or for each of several targets one with the target in its name."""
+    if len(targets) < 2:
+        return [out]
+    return [out.with_name(f"{out.stem}-{target:.12g}{out.suffix}") for target in targets]
+
+
+def _paths(per_: str | None) -> list[Path]:
+    return [] if per_ in (None, CLASS) else [Path(str(per_))]
+
+
+def _answer(choice: Choice, out: Path) -> dict[str, Any]:
+    """A fit for programs."""
+    s, promise = choice.selection, choice.selection.guarantee
+    answer: dict[str, Any] = {
+        "feasible": s.feasible,
+        "reason": s.reason,
+        "score": str(choice.tuned.score),
+        "objective": choice.tuned.objective,
+        "guarantee": {"kind": promise.kind, **promise.to_dict()},
+        "out": str(out) if choice.rejector else None,
+    }
+    if isinstance(s, GroupSelection):
+        rules = [{"of": name, **chosen.to_dict()} for name, chosen in s.selections.items()]
+        return answer | {"by": s.by, "rules": rules, "groups": [row._asdict() for row in s.table]}
+    names = ("threshold", "smallest_target", "rows_needed")
+    return answer | {name: getattr(s, name) for name in names}
+
+
+def _tell_fit(choices: tuple[Choice, ...], outs: list[Path], rows: int) -> None:
+    used = choices[0].selection.guarantee.n
+    if used < rows:
+        show.say(f"Calibrate: one row of each of {used:,} groups, of {rows:,} rows.")
+    show.say(f"Score: {choices[0].tuned.reason}.")
+    for choice, out in zip(choices, outs):
+        selection, rejector = choice.selection, choice.rejector
         show.say(selection.reason)
+        if isinstance(selection, GroupSelection):
+            per.tell(selection.table, selection.by, intervals=False)
         if rejector is None and out.exists():
             show.say(f"{out} is from an earlier fit and was left as it is.")
         if rejector:
-            show.say(f"Threshold {selection.threshold:.6g}, written to {out}.")
-    if rejector is None:
-        raise typer.Exit(1)
+            _tell_abstained(rejector, out)
+            show.say(f"{_threshold(rejector)}, written to {out}.")
+
+
+def _tell_abstained(rejector: Rejector, out: Path) -> None:
+    """Why classes or groups have no threshold: the first few."""
+    without = [rule for rule in rejector.rules if rule.reason and rule.of is not None]
+    for rule in without[:REASONS]:
+        show.say(f"{rule.of}: {rule.reason}")
+    if len(without) > REASONS:
+        show.say(f"The reasons of {len(without) - REASONS:,} more are in {out}.")
+
+
+def _threshold(rejector: Rejector) -> str:
+    if rejector.by != ALL:
+        accepting = sum(rule.threshold < np.inf for rule in rejector.rules)
+        return f"Thresholds of {accepting:,} of {len(rejector.rules):,} {PLURALS[rejector.by]}"
+    if rejector.threshold == np.inf:
+        return "No threshold, since abstaining always is cheapest"
+    return f"Threshold {rejector.threshold:.6g}"
 
 
 def predict(
@@ -148,6 +262,10 @@ def predict(
     classes: Annotated[
         Path | None, typer.Option("--classes", help="Class names, one a line.")
     ] = None,
+    per_: Annotated[
+        Path | None,
+        typer.Option("--per", metavar="FILE.csv", help="The groups of a rejector fitted with it."),
+    ] = None,
     ids: Annotated[
         list[str],
         typer.Option(
@@ -162,16 +280,19 @@ def predict(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Label, confidence and decision for every row; with labels, also the error made."""
+    """Label, confidence and decision for every row; with labels, also the error made.
+
+    What came about stands beside what was promised; for thresholds of classes or groups, who is
+    abstained on.
+    """
+    if out is not None:
+        check_ending(out, *TABLES)
+        refuse_overwrite(out, force, rejector_path, file, *([] if per_ is None else [per_]))
     rejector = Rejector.load(rejector_path)
     data = read_logits(file, kind=rejector.kind, ignore_index=ignore_index)
     warn_of_probabilities(data, rejector.kind)
-    if out is not None:
-        refuse_overwrite(out, force, rejector_path, file)
-        if out.suffix not in TABLES:
-            raise InputError(f"{out}: expected a name ending in {', '.join(TABLES)}")
-        if data.logits.ndim > 2 and out.suffix != ".npz":
-            raise InputError(f"{out}: expected .npz for pixel logits {data.logits.shape}")
+    if out is not None and data.logits.ndim > 2 and out.suffix.lower() != ".npz":
+        raise InputError(f"{out}: expected .npz for pixel logits {data.logits.shape}")
     if data.logits.shape[1] != rejector.classes:
         raise InputError(
             f"{file}: expected logits of {rejector.classes} classes, as fitted, "
@@ -180,24 +301,42 @@ def predict(
     if not 1 <= top <= data.logits.shape[1]:
         raise InputError(f"expected --top in 1..{data.logits.shape[1]}, got {top}")
     names = _class_names(classes, rejector.classes)
-    reasons = explain(rejector, data, ids, top=max(top - 1, RUNNERS_UP)) if ids else []
-    predictions = rejector.predict(data.logits)
-    summary = _summary(data, predictions, rejector)
+    groups = _groups(per_, rejector, data)
+    runners_up = max(top - 1, RUNNERS_UP)
+    reasons = explain(rejector, data, ids, top=runners_up, groups=groups) if ids else []
+    predictions = rejector.predict(data.logits, groups)
+    summary = verdict.summary_of(data, predictions, rejector, groups)
     if out is not None:
         _write(out, _columns(data, predictions, top, names))
     if as_json:
-        print(to_json(summary | ({"why": [_plain(w, names) for w in reasons]} if ids else {})))
+        print(
+            to_json(
+                summary | ({"why": [_plain(w, names, rejector.by) for w in reasons]} if ids else {})
+            )
+        )
     elif not quiet:
-        _show(summary, rejector, out)
+        verdict.tell(summary, rejector, out)
+        if rejector.by != ALL:
+            verdict.tell_groups(data, predictions, rejector, groups, names)
         for reason in reasons:
             why.tell(reason, rejector, names, float(predictions.accept.mean()))
 
 
-def _plain(reason: Why, names: np.ndarray | None) -> dict[str, Any]:
+def _groups(path: Path | None, rejector: Rejector, data: LogitsFile) -> np.ndarray | None:
+    """The groups of all rows, where the rejector has thresholds for groups."""
+    if (path is None) != (rejector.by != GROUP):
+        wanted = "--per with the groups" if path is None else "no --per"
+        raise InputError(f"expected {wanted}, since its thresholds are for {EACH[rejector.by]}")
+    return None if path is None else per.joined(per.read_groups_of(path), data, str(path))
+
+
+def _plain(reason: Why, names: np.ndarray | None, by: str) -> dict[str, Any]:
     """The reason for JSON, with the names of classes where there are any."""
     plain = reason.to_dict()
     if names is not None:
         plain["label"] = str(names[reason.label])
+        if by == CLASS:
+            plain["group"] = plain["label"]
         for other in plain["runners_up"]:
             other["label"] = str(names[other["label"]])
     return plain
@@ -241,9 +380,10 @@ def _columns(
 
 def _write(path: Path, columns: Mapping[str, np.ndarray]) -> None:
     with atomic(path) as temporary:
-        if path.suffix == ".npz":
-            np.savez(temporary, **columns)  # ty: ignore[invalid-argument-type]
-        elif path.suffix == ".parquet":
+        if path.suffix.lower() == ".npz":
+            with temporary.open("wb") as handle:  # of a name, savez would change .NPZ
+                np.savez(handle, **columns)  # ty: ignore[invalid-argument-type]
+        elif path.suffix.lower() == ".parquet":
             pa = extra("pyarrow", "parquet", "writing .parquet")
             extra("pyarrow.parquet", "parquet", "writing .parquet").write_table(
                 pa.table(dict(columns)), temporary
@@ -260,71 +400,3 @@ def _cells(column: np.ndarray) -> list[Any]:
     if column.dtype == bool:
         return ["true" if x else "false" for x in column]
     return column.astype(str).tolist() if column.dtype.kind == "f" else column.tolist()
-
-
-def _summary(data: LogitsFile, p: Predictions, rejector: Rejector) -> dict[str, Any]:
-    counted = np.ones(p.accept.shape, bool)
-    if data.labels is not None and data.ignore_index is not None:
-        counted = data.labels != data.ignore_index
-        if not counted.any():
-            raise InputError(f"{data.name}: every label is the ignored {data.ignore_index}")
-    accepted = p.accept & counted
-    summary: dict[str, Any] = {
-        "n": int(counted.sum()),
-        "accepted": int(accepted.sum()),
-        "coverage": float(accepted.sum() / counted.sum()),
-        "target_risk": rejector.guarantee.target_risk,
-        "delta": rejector.guarantee.delta,
-        "guarantee": str(rejector.guarantee),
-    }
-    if data.labels is not None:
-        wrong = (p.label != data.labels) & counted
-        errors = int((wrong & accepted).sum())
-        summary |= {
-            "errors": errors,
-            "risk": errors / summary["accepted"] if summary["accepted"] else None,
-            "risk_interval": _interval(errors, summary["accepted"], data),
-            "error_without_rejector": float(wrong.sum() / counted.sum()),
-            "seen_in_fit": _seen_in_fit(data, rejector),
-        }
-        if not summary["accepted"]:
-            summary["reason"] = "risk is undefined: nothing was accepted"
-    return summary
-
-
-def _interval(errors: int, n: int, data: LogitsFile) -> list[float] | None:
-    """The exact 95 % interval of the error rate; None where rows depend on each other."""
-    if n == 0 or data.predictions().groups is not None:
-        return None
-    limits = (clopper_pearson_lower, clopper_pearson_upper)
-    return [float(limit(errors, n, 0.025)) for limit in limits]
-
-
-def _seen_in_fit(data: LogitsFile, rejector: Rejector) -> str | None:
-    """Which split of the fit this file is, if any: its error is then no test."""
-    digest = data.predictions().digest
-    return next((k for k, split in rejector.splits.items() if split["digest"] == digest), None)
-
-
-def _show(summary: Mapping[str, Any], rejector: Rejector, out: Path | None) -> None:
-    show.say(
-        f"{summary['accepted']:,} of {summary['n']:,} predictions accepted "
-        f"({show.percent(summary['coverage'])}), {summary['n'] - summary['accepted']:,} abstained."
-    )
-    if summary.get("risk") is not None:
-        show.say(
-            f"Of the accepted, {summary['errors']:,} are wrong ({show.percent(summary['risk'])}); "
-            f"without abstaining it would be {show.percent(summary['error_without_rejector'])}."
-        )
-    if (interval := summary.get("risk_interval")) is not None:
-        target = rejector.guarantee.target_risk
-        verdict = "in line with" if interval[0] <= target else "above"
-        show.say(
-            f"The 95 % interval of this error, {show.percent(interval[0])} to "
-            f"{show.percent(interval[1])}, is {verdict} the promised {show.percent(target)}."
-        )
-    if summary.get("seen_in_fit"):
-        show.say(f"This file is the {summary['seen_in_fit']} split of the fit: it is no test.")
-    show.say(str(rejector))
-    if out is not None:
-        show.say(f"Written to {out}.")

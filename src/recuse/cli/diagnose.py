@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -11,9 +11,9 @@ import typer
 from recuse._check import InputError
 from recuse._files import to_json
 from recuse.cli import show
-from recuse.cli.options import Binary, Groups, IgnoreIndex, Json, Quiet, Seed, kind_of, read
+from recuse.cli.options import Binary, Groups, IgnoreIndex, Json, Probs, Quiet, Seed, kind_of, read
 from recuse.diagnose import Diagnosis, Geometry, Gradient, MaxLogit, Smoothing, diagnose
-from recuse.io import reading
+from recuse.io import naming, reading
 
 FEATURES = ("features", "weights", "bias")
 Features = Annotated[
@@ -31,6 +31,7 @@ def diagnose_(
     features: Features = None,
     groups: Groups = None,
     binary: Binary = False,
+    probs: Probs = False,
     ignore_index: IgnoreIndex = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -41,9 +42,14 @@ def diagnose_(
     From held-out logits alone: the verdict, the evidence, a recommendation. The logits must be
     those of training: temperature scaling hides what is looked for.
     """
-    data = read(file, kind=kind_of(binary, False), ignore_index=ignore_index, groups=groups)
-    layer = {} if features is None else read_features(features)
-    found = diagnose(*data.labelled(), groups=data.groups, seed=seed, **layer)
+    kind = kind_of(binary, probs)
+    if features is not None and probs:
+        raise InputError("expected --features with logits, got --probs")
+    data = read(file, kind=kind, ignore_index=ignore_index, groups=groups)
+    layer: dict[str, Any] = {} if features is None else read_features(features)
+    z, labels = data.labelled()
+    with naming(str(file) if features is None else f"{file} and {features}"):
+        found = diagnose(z, labels, groups=data.groups, kind=kind, seed=seed, **layer)
     if as_json:
         print(to_json({"file": str(file), **found.to_dict()}))
     elif not quiet:
@@ -83,11 +89,11 @@ def _evidence(d: Diagnosis) -> list[tuple[str, str, str, str]]:
 
 
 def _level(s: Smoothing) -> list[tuple[str, str, str, str]]:
-    fitted = ("fitted smoothing", f"{s.value:.3f}", _between(s.low, s.high, 3), "")
+    other = "" if s.value == s.by_scale else f"by scale: {s.by_scale:.3f}"
+    fitted = ("fitted smoothing", f"{s.value:.3f}", _between(s.low, s.high, 3), other)
     if not s.value > 0:
         return [fitted]
-    above = show.percent(s.above)
-    return [(*fitted[:3], f"{above} above its ceiling of {s.ceiling:.3f}")]
+    return [fitted, ("above its ceiling", show.percent(s.above), "", f"ceiling: {s.ceiling:.3f}")]
 
 
 def _shape(d: Diagnosis) -> tuple[str, str, str, str]:
@@ -98,13 +104,13 @@ def _maximum(m: MaxLogit, g: Gradient) -> list[tuple[str, str, str, str]]:
     difference = _between(m.low, m.high, 3)
     return [
         (
-            "max logit at equal MSP, wrong - right",
+            "max logit, wrong - right",
             f"{m.difference:.3f}",
             difference,
-            f"{m.relative:.2f} standard deviations",
+            f"{m.relative:.2f} sd, at equal MSP",
         ),
         (
-            "P_error per logit at equal MSP",
+            "P_error per logit",
             f"{g.slope:.3f}",
             _between(g.low, g.high, 3),
             "smoothing: positive",
@@ -113,15 +119,15 @@ def _maximum(m: MaxLogit, g: Gradient) -> list[tuple[str, str, str, str]]:
 
 
 def _distances(g: Geometry) -> list[tuple[str, str, str, str]]:
-    own, others = "distance^2 to own template, right", "unevenness of the others, right"
+    own, others = "to own template, squared", "unevenness of the others"
     return [
-        (own, f"{g.own_right:.3g}", "", f"{g.own_wrong:.3g} wrong"),
-        (others, f"{g.spread_right:.3f}", "", f"{g.spread_wrong:.3f} wrong"),
+        (own, f"{g.own_right:.3g}", "", f"right; wrong: {g.own_wrong:.3g}"),
+        (others, f"{g.spread_right:.3f}", "", f"right; wrong: {g.spread_wrong:.3f}"),
     ]
 
 
 def _repair(d: Diagnosis) -> tuple[str, str, str, str]:
-    name = "lower AURC by the best score"
+    name = "AURC lowered by a repair"
     if not np.isfinite(d.gain):
         return name, "-", "", "not judged"
     return name, show.percent(d.gain), f"+- {show.percent(d.gain_se)} (s.e.)", "cross-fitted"

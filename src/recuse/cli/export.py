@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import redirect_stdout
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -16,6 +13,7 @@ import typer
 from recuse._check import InputError, extra
 from recuse._files import atomic, to_json
 from recuse.cli import show
+from recuse.cli.model import load_function
 from recuse.cli.options import Force, Json, Quiet, Seed, refuse_overwrite
 from recuse.rejector import Rejector
 
@@ -91,33 +89,6 @@ def export(
         print(to_json({"out": str(out), "rejector": rejector.to_dict(), **parity._asdict()}))
     elif not quiet:
         _show(out, rejector, parity, "given" if check else "random")
-
-
-def load_function(spec: str) -> Callable[[], Any]:
-    """The function of `path.py:function`; the file runs, as a script of its own would."""
-    name, _, function = spec.rpartition(":")
-    path = Path(name)
-    if path.suffix != ".py" or not function.isidentifier():
-        raise InputError(f"expected --model path.py:function, got {spec!r}")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    loader = SourceFileLoader(f"_model_{path.stem}", str(path.absolute()))
-    module = sys.modules[loader.name] = ModuleType(loader.name)
-    module.__file__ = loader.path
-    sys.path.insert(0, str(path.parent.absolute()))
-    _users(spec, loader.exec_module, module)
-    if not callable(getattr(module, function, None)):
-        raise InputError(f"{path}: expected a function {function!r}, got none")
-    return lambda: _users(spec, getattr(module, function))
-
-
-def _users(spec: str, call: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the user's code; what it raises is one line."""
-    try:
-        return call(*arguments)
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{spec} raised {type(error).__name__}: {reason}") from error
 
 
 def _run(spec: str, module: SelectiveModule, inputs: tuple[Tensor, ...]) -> None:

@@ -13,6 +13,7 @@ from recuse.cli import show
 from recuse.cli.options import Json, Quiet, refuse_overwrite
 from recuse.monitor import FEWER, MORE, RISK, Monitor, Update, Verdict, replay
 from recuse.rejector import Rejector
+from recuse.selectors._guarantee import sure
 
 TESTS = {
     RISK: "error rate of the accepted is above the target",
@@ -38,7 +39,11 @@ def monitor_(
     ] = None,
     target_risk: Annotated[
         float | None,
-        typer.Option("--target-risk", help="Error rate to test; the rejector's target if absent."),
+        typer.Option(
+            "--target-risk",
+            help="Error rate to test; the rejector's target if absent, which one of a coverage or "
+            "a cost does not have.",
+        ),
     ] = None,
     delta: Annotated[
         float | None,
@@ -105,7 +110,7 @@ def _show(v: Verdict, updates: dict[str, Update]) -> None:
     low, high = (show.percent(x) for x in v.interval)
     show.say(
         f"Of {v.labelled:,} labelled {v.errors:,} are wrong ({show.percent(v.risk)}); the risk is "
-        f"between {low} and {high} with {show.percent(1 - v.delta, 0)} confidence at all times, "
+        f"between {low} and {high} with {sure(v.delta)} confidence at all times, "
         f"the target {show.percent(v.target_risk)}."
     )
     if v.pending:

@@ -17,6 +17,7 @@ from recuse.cli.options import (
     Groups,
     IgnoreIndex,
     Json,
+    Probs,
     Quiet,
     Risk,
     Seed,
@@ -57,6 +58,7 @@ def pick(
         typer.Option("--chart", help="Draw everything against the names: .svg, .png or .pdf."),
     ] = None,
     binary: Binary = False,
+    probs: Probs = False,
     ignore_index: IgnoreIndex = None,
     groups: Groups = None,
     seed: Seed = 0,
@@ -72,7 +74,8 @@ def pick(
     """
     risks = levels_of(risk, [])["risks"]
     given, seen = named(models, "NAME=FILE"), named(train, "--train NAME=FILE")
-    read = partial(read_whole, kind=kind_of(binary, False), ignore_index=ignore_index)
+    kind = kind_of(binary, probs)
+    read = partial(read_whole, kind=kind, ignore_index=ignore_index)
     if chart is not None:
         _check_chart(chart, force, [Path(file) for file in (*given.values(), *seen.values())])
     found = pick_model(
@@ -80,6 +83,7 @@ def pick(
         train={name: partial(read, Path(file)) for name, file in seen.items()},
         by=by,
         risks=risks,
+        kind=kind,
         seed=seed,
     )
     if chart is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,8 @@ from recuse._check import InputError
 from recuse._files import to_json
 from recuse.cli import show
 from recuse.cli.options import (
+    DECLARE,
+    FIT_AGAIN,
     Binary,
     Coverage,
     Force,
@@ -133,14 +136,15 @@ def _refuse_tables(files: list[Path], score: str | None) -> None:
 
 def _sketched(plan: Plan, file: Shard) -> Sketch:
     warned = isinstance(file, Path) and not holds_confidences(file)
-    return (replace(plan, read=_warned) if warned else plan).sketch(file)
+    read = partial(_warned, FIT_AGAIN if plan.rejector else DECLARE)
+    return (replace(plan, read=read) if warned else plan).sketch(file)
 
 
-def _warned(shard: Shard, **options: Any) -> Iterator[LogitsFile]:
+def _warned(advice: str, shard: Shard, **options: Any) -> Iterator[LogitsFile]:
     """`chunks`, with a warning of logits that look like probabilities."""
     for i, chunk in enumerate(chunks(shard, **options)):
         if i == 0:
-            warn_of_probabilities(chunk, options["kind"])
+            warn_of_probabilities(chunk, options["kind"], advice)
         yield chunk
 
 
@@ -187,7 +191,7 @@ def _tracked(files: Sequence[Shard], bar: bool) -> Iterable[Shard]:
         return files
     from rich.progress import track
 
-    return track(files, "shards", console=show.console(stderr=True))
+    return track(files, "shards", console=show.console(stderr=True), transient=True)
 
 
 def _named(name: str, total: Sketch) -> Iterator[tuple[str, dict[str, Any], CurveSketch]]:
@@ -228,12 +232,17 @@ def _entry(named: dict[str, Any], s: CurveSketch, levels: dict[str, Any]) -> dic
 
 def _table(out: Path, total: Sketch, levels: dict[str, tuple[float, ...]]) -> None:
     header = (
-        *("n", "accuracy", "AURC", "AURC at least", "AURC at most", "AUGRC"),
+        *("AURC", "at least", "at most", "AUGRC"),
         *(f"cov@{100 * r:g}%" for r in levels["risks"]),
         *(f"risk@{100 * c:g}%" for c in levels["coverages"]),
     )
-    rows = [(title, *_cells(s, levels)) for title, _, s in _named(str(out), total)]
-    show.table(("sketch", *header), rows)
+    rows = {
+        f"{title}: {s.n:,} predictions, accuracy {show.percent(s.accuracy(), 2)}": {
+            s.about.get("score", "confidence"): list(_cells(s, levels))
+        }
+        for title, _, s in _named(str(out), total)
+    }
+    show.blocks(header, rows)
     show.say("AURC and AUGRC x 1000; cov@ and risk@ in percent.")
     show.say(
         "At least, at most: bounds from binning, not a confidence interval: "
@@ -243,8 +252,6 @@ def _table(out: Path, total: Sketch, levels: dict[str, tuple[float, ...]]) -> No
 
 def _cells(s: CurveSketch, levels: dict[str, tuple[float, ...]]) -> Iterator[str]:
     area: Certified = s.aurc()
-    yield f"{s.n:,}"
-    yield show.percent(s.accuracy(), 2)
     yield from (show.milli(x, 4) for x in (area.value, area.low, area.high))
     yield show.milli(s.augrc().value, 4)
     yield from (f"{100 * s.coverage_at_risk(r).value:.1f}" for r in levels["risks"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recuse.cli import show
-from recuse.rejector import Rejector, Why
+from recuse.rejector import CLASS, Rejector, Why
 
 LOWERING = 3  # contributions that are named
 
@@ -17,7 +17,7 @@ def tell(why: Why, rejector: Rejector, names: np.ndarray | None, accepted: float
         f"{why.id}: {verdict}. Class {_named(why.label, names)}, softmax {_p(why.probability)}."
     )
     for sentence in (
-        _against_the_threshold(why, rejector),
+        _against_the_threshold(why, rejector, names),
         _chance(why),
         f"{show.percent(why.less_certain)} of the file are less certain; "
         f"{show.percent(accepted)} are accepted.",
@@ -28,20 +28,35 @@ def tell(why: Why, rejector: Rejector, names: np.ndarray | None, accepted: float
             show.say(f"  {sentence}")
 
 
-def _against_the_threshold(why: Why, rejector: Rejector) -> str:
+def _against_the_threshold(why: Why, rejector: Rejector, names: np.ndarray | None) -> str:
+    whose = _whose(why, rejector, names)
+    if why.threshold == np.inf:
+        return (
+            f"Confidence {why.confidence:.6g} ({rejector.score}); nothing{whose} is accepted, "
+            "whatever its confidence."
+        )
     side = "above" if why.margin > 0 else "below" if why.margin < 0 else "exactly at"
     gap = f" by {abs(why.margin):.3g}" if why.margin else ""
     return (
         f"Confidence {why.confidence:.6g} ({rejector.score}) is {side} the threshold "
-        f"{why.threshold:.6g}{gap}."
+        f"{why.threshold:.6g}{whose}{gap}."
     )
+
+
+def _whose(why: Why, rejector: Rejector, names: np.ndarray | None) -> str:
+    """Of which class or group the threshold is; nothing where it is for all."""
+    if why.group is None:
+        return ""
+    if rejector.by == CLASS:
+        return f" of class {_named(why.label, names)}"
+    return f" of group {why.group}"
 
 
 def _chance(why: Why) -> str:
-    return (
-        f"Right with a probability of about {_p(why.p_correct)}, by the tune split; of about "
-        f"{_p(why.p_at_threshold)} at the threshold."
-    )
+    right = f"Right with a probability of about {_p(why.p_correct)}, by the tune split"
+    if why.p_at_threshold is None:
+        return f"{right}."
+    return f"{right}; of about {_p(why.p_at_threshold)} at the threshold."
 
 
 def _runners_up(why: Why, names: np.ndarray | None) -> str:

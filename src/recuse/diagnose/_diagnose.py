@@ -31,6 +31,7 @@ def diagnose(
     features: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     bias: ArrayLike | None = None,
+    kind: str = "logits",
     seed: int = 0,
 ) -> Diagnosis:
     """Whether held-out logits show the fingerprint of label smoothing, and what to do about it.
@@ -46,6 +47,8 @@ def diagnose(
         features: Shape (n, D), the input of the last layer; needs `weights`, and logits (n, K).
         weights: Shape (K, D), of the last layer.
         bias: Shape (K,), of the last layer; zero if None.
+        kind: "probs" where the logits are logarithms of probabilities, as of
+            `scores.from_probs`: MSP is then the only score that is recommended.
         seed: Of the folds of `tune`.
 
     Raises:
@@ -68,15 +71,15 @@ def diagnose(
     if groups is not None:
         code = check_groups(per_row(groups, to_numpy(labels)), y.size)
     layer = check_layer(features, weights, bias, shaped.shape)
-    r, k = rows(z, y), z.shape[1]
+    r, k = rows(z, y, kind), z.shape[1]
     fitted, form = fit_smoothing(r, k, code), shape(r, k)
     units = y.size if code is None else int(code.max()) + 1
-    tuned = tune(shaped, labels, groups=groups, seed=seed)
+    tuned = tune(shaped, labels, groups=groups, kind=kind, seed=seed)
     found, reason = verdict(fitted, form, k, units)
     return Diagnosis(
         verdict=found,
         reason=reason,
-        recommendation=recommendation(found, tuned),
+        recommendation=recommendation(found, tuned, kind),
         n=y.size,
         classes=k,
         errors=r.errors,

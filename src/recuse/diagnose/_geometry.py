@@ -71,7 +71,7 @@ def geometry(
         Müller, Kornblith & Hinton, NeurIPS 2019.
     """
     d = squared_distances(layer)
-    mismatch = _check_identity(logits, layer, d)
+    mismatch = _check_logits(logits, layer)
     own = d[np.arange(len(d)), predicted]
     rest = np.arange(d.shape[1])[None] != predicted[:, None]
     others = d[rest].reshape(len(d), -1)
@@ -141,12 +141,6 @@ def squared_distances(layer: Layer) -> Float[Array, "n K"]:
     return np.stack([((layer.features - w) ** 2).sum(axis=1) for w in layer.weights], axis=1)
 
 
-def identity(layer: Layer, d: Float[Array, "n K"]) -> Float[Array, "n K"]:
-    """The logits that the squared distances imply."""
-    length = (layer.features**2).sum(axis=1, keepdims=True)
-    return (length + (layer.weights**2).sum(axis=1) - d) / 2 + layer.bias
-
-
 def check_layer(
     features: ArrayLike | None,
     weights: ArrayLike | None,
@@ -161,7 +155,7 @@ def check_layer(
     if weights is None:
         raise InputError("expected `weights` of the last layer with `features`, got none")
     x, w = _matrix(features, "features"), _matrix(weights, "weights")
-    b = np.zeros(len(w)) if bias is None else to_numpy(bias).astype(np.float64)
+    b = np.zeros(len(w)) if bias is None else _numbers(bias)
     expected = (shape[0], x.shape[1]), (shape[1], x.shape[1]), (shape[1],)
     if len(shape) != 2 or (x.shape, w.shape, b.shape) != expected:
         raise InputError(
@@ -173,10 +167,13 @@ def check_layer(
     return Layer(x, w, b)
 
 
-def _check_identity(z: Float[Array, "n K"], layer: Layer, d: Float[Array, "n K"]) -> float:
-    """The largest difference between given and implied logits, relative; an error if large."""
+def _check_logits(z: Float[Array, "n K"], layer: Layer) -> float:
+    """The largest difference between given logits and the layer's, relative; an error if large.
+
+    By the products: through the squared distances, a large feature of weight 0 would cancel.
+    """
     z = z.astype(np.float64)
-    gap = np.abs(identity(layer, d) - z)
+    gap = np.abs(layer.features @ layer.weights.T + layer.bias - z)
     scale = max(float(np.abs(z).max()), 1e-300)
     bad = (gap > TOLERANCE * scale).any(axis=1)
     if bad.any():
@@ -198,6 +195,13 @@ def _matrix(values: ArrayLike, name: str) -> Float[Array, "m D"]:
     if bad.any():
         raise InputError(f"expected finite `{name}`, got NaN or an infinity, {first(bad)}")
     return x
+
+
+def _numbers(bias: ArrayLike) -> Float[Array, " K"]:
+    b = to_numpy(bias)
+    if b.dtype.kind not in "iu" and not is_floating(b.dtype):
+        raise InputError(f"expected `bias` of a floating dtype, got {b.dtype}")
+    return b.astype(np.float64)
 
 
 def _mean(x: Float[Array, " n"]) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 from recuse.diagnose._rows import Rows
 from recuse.diagnose._windows import LEAST, Windows, windows
-from recuse.intervals import LEVEL, quantile, variance_of_mean
+from recuse.intervals import normal, variance_of_mean
 from recuse.scores import as_probability
 from recuse.tune import FEWEST_OF_EACH
 
@@ -81,7 +81,7 @@ def max_logit_given_msp(r: Rows, num_classes: int, groups: Array | None) -> MaxL
     (w, v), x, p = pair, r.log_odds, as_probability(r.log_odds)
     difference, error = slope(w, v, groups)
     return MaxLogit(
-        *(difference, error, *_interval(difference, error)),
+        *(difference, error, *normal(difference, error)),
         relative=difference / float(v.std()),
         relative_error=error / float(v.std()),
         centered=num_classes > 2,
@@ -109,7 +109,7 @@ def gradient(r: Rows, smoothing: float, num_classes: int, groups: Array | None) 
     p_error = [float(r.wrong[i].mean()) for i in strata(r.log_odds, FIFTHS)]
     a = max(smoothing, 0.0)
     pressed = tuple(a * (1 - p) - a / num_classes for p in p_error)
-    return Gradient(tuple(p_error), pressed, rise, error, *_interval(rise, error)[:2])
+    return Gradient(tuple(p_error), pressed, rise, error, *normal(rise, error)[:2])
 
 
 def compared(r: Rows) -> tuple[Float[Array, " n"], Float[Array, " n"]] | None:
@@ -166,13 +166,3 @@ def places(x: Float[Array, " n"], step: float) -> Float[Array, " m"]:
     low, high = np.quantile(x, [TAIL, 1 - TAIL])
     step = max(step, float(high - low) / MOST_PLACES)
     return np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step
-
-
-def _interval(value: float, error: float) -> tuple[float, float, float]:
-    """95 % interval and two-sided p-value."""
-    from scipy.special import ndtr
-
-    half = quantile(LEVEL) * error
-    if error > 0:
-        return value - half, value + half, 2 * float(ndtr(-abs(value) / error))
-    return value, value, 1.0 if value == 0 else math.nan

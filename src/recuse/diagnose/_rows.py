@@ -39,7 +39,7 @@ class Rows(NamedTuple):
         return int(self.wrong.sum())
 
 
-def rows(z: Float[Array, "n K"], y: Int[Array, " n"]) -> Rows:
+def rows(z: Float[Array, "n K"], y: Int[Array, " n"], kind: str = "logits") -> Rows:
     """Every per-prediction number, in float64.
 
     Raises:
@@ -47,7 +47,8 @@ def rows(z: Float[Array, "n K"], y: Int[Array, " n"]) -> Rows:
     """
     low = np.isneginf(z.astype(np.float32)).any(axis=1)
     if low.any():
-        raise InputError(f"expected finite `logits`, got -inf, {first(low)}")
+        what = "probabilities > 0, got 0" if kind == "probs" else "finite `logits`, got -inf"
+        raise InputError(f"expected {what}, {first(low)}")
     n, k = z.shape
     f = np.bincount(y, minlength=k) / n - 1 / k
     out = Rows(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recuse.diagnose._rows import Rows
-from recuse.intervals import LEVEL, quantile, variance_of_mean
+from recuse.intervals import normal, variance_of_mean
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -84,10 +84,9 @@ def fit_smoothing(r: Rows, num_classes: int, groups: Array | None) -> Smoothing:
     if num_classes == 2 and known and scale > OVERFITTED:
         best = max(best, by_class)
     value, error = best
-    half = quantile(LEVEL) * error
     top = ceiling_log_odds(min(value, 1.0), num_classes)
     return Smoothing(
-        *(value, error, value - half, value + half, scale, scale_error),
+        *(value, error, *normal(value, error)[:2], scale, scale_error),
         *(by_class if known else (None, None)),
         ceiling=ceiling(min(max(value, 0.0), 1.0), num_classes),
         ceiling_log_odds=top,

@@ -69,7 +69,7 @@ def _of_level(s: Smoothing, num_classes: int) -> tuple[str, str]:
 
 
 def _of_neither(s: Smoothing, shape: Shape, num_classes: int) -> tuple[str, str]:
-    size = f"the probabilities show no smoothing (fitted: {s.by_scale:.2f})"
+    size = f"the probabilities show no smoothing (by scale: {s.by_scale:.2f})"
     if shape.value < shape.doubt:
         return CANNOT_TELL, (
             f"{size}, but {_together(num_classes)}: overfitting or rescaled logits can hide a "
@@ -94,14 +94,17 @@ def _not_together(num_classes: int) -> str:
     return "the low logits do not lie close together"
 
 
-def recommendation(found: str, tuned: Tuned) -> str:
+def recommendation(found: str, tuned: Tuned, kind: str = "logits") -> str:
     """What to do: the score is the tuner's choice, whatever the verdict."""
+    reason = tuned.reason.replace("on the tune split", "on this file").replace("tune ", "")
     if tuned.repaired:
         score, how = tuned.score, ""
         if score.fitted:
             score, how = f"the {score.name} score", " `recuse fit` fits it and stores it."
-        return f"Rank by {score}, not by MSP: it {tuned.reason.partition(': ')[2]}.{how}"
-    kept = f"Rank by MSP ({tuned.reason.removeprefix('MSP: ')})."
+        return f"Rank by {score}, not by MSP: it {reason.partition(': ')[2]}.{how}"
+    kept = f"Rank by MSP ({reason.removeprefix('MSP: ')})."
+    if found == SMOOTHING and kind == "probs":
+        return f"{kept} Save the logits and ask again: after smoothing they often rank better."
     if found == SMOOTHING:
         return (
             f"{kept} Ask again with more rows; if abstaining matters, train once without "

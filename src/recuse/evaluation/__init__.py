@@ -30,6 +30,7 @@ from recuse.evaluation._outliers import (
 from recuse.evaluation._pick import mid_ranks, pick
 from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking
 from recuse.evaluation._scored import Scored, matched, of_confidences, score_chunks, score_file
+from recuse.evaluation._seeds import Change, ModelOverSeeds, OverSeeds, Spread, over_seeds
 from recuse.evaluation._sources import (
     BySource,
     SourceRow,
@@ -43,6 +44,7 @@ __all__ = [
     "COVERAGES",
     "RISKS",
     "BySource",
+    "Change",
     "Detection",
     "Estimate",
     "Evaluation",
@@ -51,12 +53,15 @@ __all__ = [
     "Mixture",
     "MixtureMeasures",
     "ModelEvaluation",
+    "ModelOverSeeds",
+    "OverSeeds",
     "Pick",
     "PickedModel",
     "Ranking",
     "Scored",
     "Source",
     "SourceRow",
+    "Spread",
     "auroc",
     "by_source",
     "check_costs",
@@ -74,6 +79,7 @@ __all__ = [
     "measure_scored",
     "mid_ranks",
     "of_confidences",
+    "over_seeds",
     "pick",
     "scod_loss",
     "score_chunks",

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError
+from recuse._check import InputError, check_named
 from recuse.evaluation._measures import MANY, Measures, measure
 from recuse.evaluation._outliers import Detection, check_costs, detect
 from recuse.evaluation._scored import Scored, score_chunks
 from recuse.evaluation._sources import ALL, BySource, Pool, decimal, explained, fractions_of
-from recuse.io import LogitsFile, LogitsReader, Store
+from recuse.io import LogitsFile, LogitsReader, Store, check_file
 from recuse.scores import Score
 from recuse.tune import MSP
 
@@ -74,10 +74,24 @@ def score_sources(sources: Mapping[str, Source], scores: Sequence[Score] = (MSP,
     >>> measure_mixture(found, "msp", coverages=[0.5]).points[0].overall.errors
     1.0
     """
+    given = check_named(sources, "sources", '{"photo": Source(file), ...}')
+    sources = {name: _checked(source, name) for name, source in given.items()}
     _check_sources(sources)
     codes: dict[str, int] = {}
     scored = {name: _score(source, scores, codes) for name, source in sources.items()}
     return Mixture(scored, frozenset(name for name, s in sources.items() if s.outliers))
+
+
+def _checked(source: Source, name: str) -> Source:
+    """With the arrays of a file in memory checked; those of outliers have no labels."""
+    if not isinstance(source, Source):
+        raise InputError(f"{name}: expected a Source, got {source!r:.40}")
+    file = source.file
+    if isinstance(file, LogitsReader):
+        return source
+    if source.outliers and isinstance(file, LogitsFile):
+        file = replace(file, labels=None)
+    return source._replace(file=check_file(file, name))
 
 
 def _check_sources(sources: Mapping[str, Source]) -> None:
@@ -91,8 +105,15 @@ def _check_sources(sources: Mapping[str, Source]) -> None:
         if k != classes[first]:
             raise InputError(
                 f"expected sources of the same number of classes, "
-                f"got {classes[first]} in {first} and {k} in {name}"
+                f"got {classes[first]} in {_called(sources, first)} and {k} in "
+                f"{_called(sources, name)}"
             )
+
+
+def _called(sources: Mapping[str, Source], name: str) -> str:
+    """A source by its name, and by that of its file if that is another."""
+    file = sources[name].file.name
+    return name if file == name else f"{name} ({file})"
 
 
 def _classes(file: LogitsFile | LogitsReader) -> int:

@@ -12,10 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse import calibration
-from recuse._check import InputError
+from recuse._check import (
+    InputError,
+    check_delta,
+    check_fraction,
+    check_named,
+    check_seed,
+    check_sequence,
+)
+from recuse.evaluation import _shown
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
-from recuse.rejector import Data, Rejector, as_file, choose, overlap
+from recuse.io import LogitsFile, check_file, naming
+from recuse.rejector import Data, Rejector, choose, overlap
 from recuse.scores import as_probability, max_logit, predict
 from recuse.selectors import Selection
 from recuse.tune import MSP, Tuned, measure_of
@@ -23,6 +32,10 @@ from recuse.tune import MSP, Tuned, measure_of
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32
     from numpy import ndarray as Array
+    from rich.table import Table
+
+
+SPLITS = ("tune", "calibrate", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +91,15 @@ class Evaluation:
     def __getitem__(self, name: str) -> ModelEvaluation:
         return next(m for m in self.models if m.name == name)
 
+    def __repr__(self) -> str:
+        return _shown.text(self)
+
+    def __rich__(self) -> Table:
+        return _shown.table(self)
+
+    def _repr_html_(self) -> str:
+        return _shown.html(self)
+
 
 def evaluate(
     models: Mapping[str, Mapping[str, Data]],
@@ -111,9 +133,15 @@ def evaluate(
     Raises:
         InputError: No model, a split is missing, malformed input, or splits that overlap.
     """
+    models = check_named(models, "models", '{"net": {"tune": ..., ...}, ...}')
     if not models:
         raise InputError("expected at least one model, got none")
-    levels = {"risks": tuple(risks), "coverages": tuple(coverages)}
+    measure_of(objective, check_fraction(target_risk, "target_risk"))
+    check_delta(delta), check_seed(seed)
+    levels = {
+        "risks": check_sequence(risks, "`risks`"),
+        "coverages": check_sequence(coverages, "`coverages`"),
+    }
     chosen_by = {
         "target_risk": target_risk,
         "delta": delta,
@@ -124,7 +152,8 @@ def evaluate(
     }
     done = []
     for name, splits in models.items():
-        missing = {"tune", "calibrate", "test"} - set(splits)
+        splits = check_named(splits, f"splits of model {name!r}", '{"tune": ..., ...}')
+        missing = set(SPLITS) - set(splits)
         if missing:
             raise InputError(f"model {name!r}: expected a {sorted(missing)[0]} split, got none")
         done.append(_evaluate_model(name, splits, levels, chosen_by))
@@ -134,7 +163,7 @@ def evaluate(
 def _evaluate_model(
     name: str, splits: Mapping[str, Data], levels: dict[str, Any], chosen_by: dict[str, Any]
 ) -> ModelEvaluation:
-    tune, calibrate, test = (as_file(splits[s], s) for s in ("tune", "calibrate", "test"))
+    tune, calibrate, test = (_split(splits, s, name) for s in SPLITS)
     for split, other in (("tune", tune), ("calibrate", calibrate)):
         if other.logits.shape[1] != test.logits.shape[1]:
             shapes = f"{other.logits.shape[1]} and {test.logits.shape[1]}"
@@ -144,7 +173,8 @@ def _evaluate_model(
             )
         if shared := overlap(other, test):
             raise InputError(f"model {name!r}: expected disjoint {split} and test, got {shared}")
-    tuned, selection, rejector = choose(tune, calibrate, **chosen_by)
+    with naming(f"model {name!r}"):
+        tuned, selection, rejector = choose(tune, calibrate, **chosen_by)
     z, labels = test.labelled()
     loss = (predict(z) != labels).astype(np.float64)
     msp, confidence = MSP(z), tuned.score(z)
@@ -174,6 +204,13 @@ def _evaluate_model(
         digests={"tune": tune.digest, "calibrate": calibrate.digest, "test": test.digest},
         sizes={"tune": len(tune), "calibrate": len(calibrate), "test": len(test)},
     )
+
+
+def _split(splits: Mapping[str, Data], split: str, model: str) -> LogitsFile:
+    """One row a prediction."""
+    file = check_file(splits[split], f"{model}, {split}")
+    file.labelled()
+    return file.predictions()
 
 
 def _max_logit(z: Float[Array, "n K"]) -> Float32[Array, " n"]:

@@ -8,25 +8,35 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from recuse import calibration
-from recuse._check import InputError, check_confidence, check_fraction
+from recuse._check import (
+    InputError,
+    check_confidence,
+    check_fraction,
+    check_named,
+    check_seed,
+    check_sequence,
+)
 from recuse.evaluation._measures import RISKS
 from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking, criterion
 from recuse.evaluation._scored import Scored, matched
 from recuse.intervals import (
     AURC,
+    Comparisons,
+    Measure,
     compare_all,
     coverage_at,
+    risk_at,
     standard_error,
     variance_of_mean,
 )
-from recuse.io import LogitsFile, read_logits, split_rows
+from recuse.io import LogitsFile, check_file, naming, read_logits, split_rows
 from recuse.overlap import fingerprints, overlap
-from recuse.rejector import Data, as_file
+from recuse.rejector import Data
 from recuse.scores import Score, as_probability, predict
 from recuse.tune import MSP, tune
 
@@ -35,6 +45,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+FORM = '{"0": ..., "0.1": ...}'
 Given = Data | str | os.PathLike | Callable[[], LogitsFile]
 
 
@@ -44,6 +55,7 @@ def pick(
     train: Mapping[str, Given] | None = None,
     by: str = "aurc",
     risks: Sequence[float] = RISKS,
+    kind: str = "logits",
     seed: int = 0,
 ) -> Pick:
     """Compare trained models on the same held-out examples, and pick one.
@@ -65,6 +77,7 @@ def pick(
         train: Name -> the same of the training examples, for some or all of the models.
         by: "aurc", "accuracy" or "coverage@0.05": what `best` maximises or minimises.
         risks: Levels of coverage at risk.
+        kind: How paths are read, as in `open_logits`; with "probs" nothing but MSP is tried.
         seed: Of the halves and of the folds of `tune`.
 
     Raises:
@@ -77,23 +90,39 @@ def pick(
     >>> found.best.name, found.not_told_apart, found.front
     ('0', (), ('0',))
     """
-    by, risks = _checked(by, risks)
+    (by, risks), seed = _checked(by, risks), check_seed(seed)
+    models = check_named(models, "models", FORM)
+    train = check_named(train or {}, "training logits", FORM)
     if len(models) < 2:
         raise InputError(f"expected at least two models to pick from, got {len(models)}")
-    train = dict(train or {})
     if unknown := set(train) - set(models):
         raise InputError(f"expected training logits of {', '.join(models)}, got {min(unknown)!r}")
-    all_of = _measure_all(models, train, risks, seed)
-    best = max(all_of.models, key=criterion("aurc")).name
+    all_of = _measure_all(models, train, risks, _Options(kind, seed))
+    criteria = dict.fromkeys(("aurc", "accuracy", by))
     return Pick(
         models=tuple(all_of.models),
         by=by,
-        n=len(all_of.pairs[best][1]),
+        n=all_of.models[0].n,
         groups=None if all_of.groups is None else len(np.unique(all_of.groups)),
         risks=risks,
         matched_by="ids" if all_of.matches == {"ids"} else "rows",
-        comparisons=compare_all(all_of.pairs, baseline=best, groups=all_of.groups),
+        compared={name: _compared(all_of, name) for name in criteria},
     )
+
+
+def _compared(all_of: _Measured, by: str) -> Comparisons:
+    """Every model with the best by this criterion, on the same examples."""
+    best = max(all_of.models, key=criterion(by)).name
+    measure = _measure_of(by)
+    return compare_all(all_of.pairs, baseline=best, measure=measure, groups=all_of.groups)
+
+
+def _measure_of(by: str) -> Measure:
+    """Of a confidence and a loss; the risk at full coverage is 1 - accuracy."""
+    name, _, level = by.partition("@")
+    if name == "coverage":
+        return coverage_at(float(level))
+    return risk_at(1.0) if name == "accuracy" else AURC
 
 
 def mid_ranks(x: ArrayLike) -> Float[Array, " n"]:
@@ -115,18 +144,28 @@ class _Measured(NamedTuple):
     matches: set[str]  # what matched the rows of the others with those of the first
 
 
+class _Options(NamedTuple):
+    """As `pick` takes them."""
+
+    kind: str
+    seed: int
+
+
 def _measure_all(
-    models: Mapping[str, Given], train: Mapping[str, Given], risks: tuple[float, ...], seed: int
+    models: Mapping[str, Given],
+    train: Mapping[str, Given],
+    risks: tuple[float, ...],
+    options: _Options,
 ) -> _Measured:
     """One file in memory at a time."""
     first, done, pairs, groups, matches = None, [], {}, None, set()
     for name, source in models.items():
-        file = _opened(source, name)
+        file = _opened(source, name, options.kind)
         if first is None:
             first = _First(file)
         file, match = first.aligned(file)
         matches |= {match} if done else set()
-        model, confidence, loss = _measured(name, file, train.get(name), risks, seed)
+        model, confidence, loss = _measured(name, file, train.get(name), risks, options)
         done.append(model)
         pairs[name] = confidence, loss
         groups = file.groups if groups is None else groups
@@ -156,20 +195,22 @@ def _numbered(file: LogitsFile) -> Scored:
     return Scored(file.name, z.shape[1], number, labels, None, False, labels, file.ids)
 
 
-def _opened(source: Given, name: str) -> LogitsFile:
-    if isinstance(source, tuple):
-        return as_file(source, name)
+def _opened(source: Any, name: str, kind: str) -> LogitsFile:
+    """What was given, read and checked."""
     if isinstance(source, (str, os.PathLike)):
-        source = read_logits(source)
-    file = source if isinstance(source, LogitsFile) else source()
+        source = read_logits(source, kind=kind)
+    elif callable(source):
+        source = source()
+    file = check_file(source, name)
     file.labelled()
     return file
 
 
 def _checked(by: str, risks: Sequence[float]) -> tuple[str, tuple[float, ...]]:
     """The criterion, and the risks with its own."""
+    risks = check_sequence(risks, "`risks`")
     found = dict.fromkeys(check_fraction(r, "risk", zero=True, one=True) for r in risks)
-    name, at, level = by.partition("@")
+    name, at, level = str(by).partition("@")
     if by in ("aurc", "accuracy"):
         return by, tuple(found)
     if name != "coverage" or not at:
@@ -179,21 +220,26 @@ def _checked(by: str, risks: Sequence[float]) -> tuple[str, tuple[float, ...]]:
 
 
 def _measured(
-    name: str, file: LogitsFile, train: Given | None, risks: tuple[float, ...], seed: int
+    name: str,
+    file: LogitsFile,
+    train: Given | None,
+    risks: tuple[float, ...],
+    options: _Options,
 ) -> tuple[PickedModel, Float[Array, " N"], Float[Array, " N"]]:
     z, labels = file.labelled()
     loss = (predict(z) != labels).astype(np.float64)
     msp = MSP(z)
-    confidence, chosen = _repaired(file, msp, seed)
+    confidence, chosen = _repaired(file, msp, options)
     stated = as_probability(msp)
     error = calibration.standard_error(calibration.ece, stated, loss, groups=file.groups)
     accuracy = _accuracy(loss, file.groups)
     model = PickedModel(
         name=name,
         classes=z.shape[1],
+        n=loss.size,
         errors=int(loss.sum()),
         accuracy=accuracy,
-        gap=None if train is None else _gap(train, name, file, accuracy),
+        gap=None if train is None else _gap(train, name, file, accuracy, options.kind),
         ece=Estimate(calibration.ece(stated, loss), error),
         msp=_ranking(msp, loss, risks, file.groups),
         repaired=_ranking(confidence, loss, risks, file.groups),
@@ -203,14 +249,16 @@ def _measured(
 
 
 def _repaired(
-    file: LogitsFile, msp: Float32[Array, " N"], seed: int
+    file: LogitsFile, msp: Float32[Array, " N"], options: _Options
 ) -> tuple[Float[Array, " N"], tuple[Score, ...]]:
     """Each half by the score chosen on the other, on one scale."""
     numbered = replace(file, ids=np.arange(len(file)))
-    halves = list(split_rows(numbered, {"one": 0.5, "other": 0.5}, seed=seed).values())
-    chosen = tuple(
-        tune(*half.labelled(), groups=half.groups, seed=seed).score for half in halves[::-1]
-    )
+    halves = list(split_rows(numbered, {"one": 0.5, "other": 0.5}, seed=options.seed).values())
+    with naming(file.name):
+        chosen = tuple(
+            tune(*half.labelled(), groups=half.groups, **options._asdict()).score
+            for half in halves[::-1]
+        )
     if len(set(chosen)) == 1:
         return (msp if chosen[0] == MSP else chosen[0](file.logits)), chosen
     out = np.empty(len(file))
@@ -234,11 +282,16 @@ def _accuracy(loss: Float[Array, " N"], groups: Array | None) -> Estimate:
     return Estimate(float(1 - loss.mean()), float(error))
 
 
-def _gap(train: Given, name: str, file: LogitsFile, accuracy: Estimate) -> Estimate:
+def _gap(train: Given, name: str, file: LogitsFile, accuracy: Estimate, kind: str) -> Estimate:
     """Training accuracy minus this one; the two are of different examples."""
-    seen = _opened(train, f"{name} (training)").predictions()
-    if seen.logits.shape[1] == file.logits.shape[1] and (shared := overlap(seen, file)):
-        raise InputError(f"{name}: expected training logits of other examples, got {shared}")
+    seen = _opened(train, f"{name} (training)", kind).predictions()
+    (_, own), (_, others) = seen.logits.shape, file.logits.shape
+    if own != others:
+        raise InputError(
+            f"{seen.name}: expected training logits of {others} classes, as held-out, got {own}"
+        )
+    if shared := overlap(seen, file):
+        raise InputError(f"{seen.name}: expected training logits of other examples, got {shared}")
     z, labels = seen.labelled()
     trained = _accuracy((predict(z) != labels).astype(np.float64), seen.groups)
     error = np.hypot(trained.error, accuracy.error)

@@ -9,14 +9,18 @@ import numpy as np
 
 from recuse.intervals import FEW_ERRORS
 
+LEVEL = 0.05  # of the test that tells a model from the best
+
 if TYPE_CHECKING:
-    from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking
+    from recuse.evaluation._picked import Distance, Estimate, Pick, PickedModel, Ranking
 
 
 def answer(found: Pick) -> str:
     """What to choose, in sentences."""
-    first = f"Choose {found.best.name} by {found.by}."
-    return " ".join(filter(None, (first, _by_aurc(found), _others(found), _collapse(found))))
+    by = "AURC" if found.by == "aurc" else found.by
+    first = f"Choose {found.best.name} by {by}."
+    parts = (first, _best(found, found.by), _others(found), _collapse(found))
+    return " ".join(filter(None, parts))
 
 
 def table(found: Pick) -> list[str]:
@@ -25,10 +29,17 @@ def table(found: Pick) -> list[str]:
     head += "".join(f"{f'cov@{100 * r:g}%':>10}{'s.e.':>6}" for r in found.risks)
     lines = [head]
     for m in found.models:
-        gap = "" if m.gap is None else f", training {_percent(m.gap)} above"
-        lines.append(f"{m.name}: accuracy {_percent(m.accuracy)}{gap}, ECE {_percent(m.ece)}")
+        lines.append(f"{m.name}: accuracy {_percent(m.accuracy)}{_gap(m)}, ECE {_percent(m.ece)}")
         lines += [_line(f"  {name}", m.ranking(name)) for name in ("MSP", "repaired")]
     return lines
+
+
+def _gap(m: PickedModel) -> str:
+    """The training accuracy, where it is known, from that of the examples."""
+    if m.gap is None:
+        return ""
+    side = "above" if m.gap.value >= 0 else "below"
+    return f", training {100 * abs(m.gap.value):.1f} +- {100 * m.gap.error:.1f} points {side}"
 
 
 def _line(name: str, ranking: Ranking) -> str:
@@ -69,32 +80,62 @@ def _used(m: PickedModel) -> str:
     return " and ".join(dict.fromkeys(shown))
 
 
-def _by_aurc(found: Pick) -> str:
-    best, tied = found.best_by("aurc"), found.not_told_apart
-    told = [r.name for r in found.comparisons.rows if r.name not in tied]
-    text = f"{best.name} has the smallest AURC with the score that `tune` would deploy"
-    if tied:
-        text += f"; chance may explain the distance of {_and(tied)}"
-    if told:
-        text += f"; {_and(told)} {'is' if len(told) == 1 else 'are'} worse (5 %, Holm)"
-    others = [name for name in found.front if name != best.name]
-    if others:
-        text += f". More accurate with a larger AURC: {_and(others)}"
-    return text + "."
+def _best(found: Pick, by: str) -> str:
+    """Who is the best by a criterion, and what chance may have to do with it."""
+    best, behind = found.best_by(by), [d for d in found.behind(by) if d.value]
+    groups = {
+        "equal to it: {}": [d.name for d in found.behind(by) if not d.value],
+        "chance may explain its lead over {}": [_lead(d, by) for d in behind if d.p_holm >= LEVEL],
+        "nothing says what chance has to do with its lead over {}": [
+            _lead(d, by) for d in behind if np.isnan(d.p_holm)
+        ],
+        "worse (5 %, Holm): {}": [_lead(d, by) for d in behind if d.told],
+    }
+    said = [words.format(_and(names)) for words, names in groups.items() if names]
+    return "; ".join([f"{best.name} {_claim(best, by)}", *said]) + "."
+
+
+def _claim(best: PickedModel, by: str) -> str:
+    if by == "aurc":
+        return "has the smallest AURC with the score that `tune` would deploy"
+    if by == "accuracy":
+        return f"is the most accurate ({100 * best.accuracy.value:.1f} %)"
+    risk = _risk_of(by)
+    share = best.repaired.coverage[risk].value
+    return f"covers most at {100 * risk:g} % risk ({100 * share:.1f} %)"
+
+
+def _lead(d: Distance, by: str) -> str:
+    """Another model, and by how much it is behind."""
+    sign, unit, scale = (1, " in AURC x 1000", 1000) if by == "aurc" else (-1, " points", 100)
+    size = f"{scale * abs(d.value):.1f}{unit}"
+    return f"{d.name} ({size}, {_between(sorted((sign * d.low, sign * d.high)), scale)})"
+
+
+def _between(ends: Sequence[float], scale: float) -> str:
+    low, high = (scale * x for x in ends)
+    if np.isnan(low):
+        return "without a standard error"
+    return f"95 % interval {low:.1f} to {high:.1f}"
+
+
+def _risk_of(by: str) -> float:
+    return float(by.partition("@")[2])
 
 
 def _others(found: Pick) -> str:
-    best, accurate = found.best_by("aurc"), found.best_by("accuracy")
-    if accurate.name == best.name:
-        text = f"{best.name} is the most accurate, too."
-    else:
-        d = accurate.accuracy.value - best.accuracy.value
-        text = f"Accuracy alone would choose {accurate.name}, by {100 * d:.1f} points."
-    if found.by.startswith("coverage"):
-        risk = float(found.by.partition("@")[2])
-        share = found.best.repaired.coverage[risk].value
-        text += f" {found.best.name} covers most at {100 * risk:g} % risk: {100 * share:.1f} %."
-    return text
+    """What other criteria would choose."""
+    aurc, accurate = found.best_by("aurc"), found.best_by("accuracy")
+    said = [] if found.by == "aurc" else [_best(found, "aurc")]
+    others = [name for name in found.front if name != aurc.name]
+    if others:
+        said.append(f"More accurate with a larger AURC: {_and(others)}.")
+    if accurate.name == aurc.name and found.by != "accuracy":
+        said.append(f"{aurc.name} is the most accurate, too.")
+    elif found.by != "accuracy":
+        lead = next(_lead(d, "accuracy") for d in found.behind("accuracy") if d.name == aurc.name)
+        said.append(f"Accuracy alone would choose {accurate.name}, ahead of {lead}.")
+    return " ".join(said)
 
 
 def _collapse(found: Pick) -> str:
@@ -111,11 +152,13 @@ def _collapse(found: Pick) -> str:
     ]
     if not lost:
         return ""
-    before = ", ".join(f"{100 * m.msp.coverage[risk].value:.1f}" for m in lost)
-    after = ", ".join(f"{100 * m.repaired.coverage[risk].value:.1f}" for m in lost)
+    before, after = (
+        _and([f"{100 * m.ranking(name).coverage[risk].value:.1f}" for m in lost])
+        for name in ("MSP", "repaired")
+    )
     return (
-        f"Do not rank {_and([m.name for m in lost])} by MSP: at {100 * risk:g} % risk it covers "
-        f"{before} % where another model covers {100 * most:.1f} %; repaired, {after} %."
+        f"Do not rank {_and([m.name for m in lost])} by MSP: at {100 * risk:g} % risk that accepts "
+        f"{before} %, where another model covers {100 * most:.1f} %; repaired, {after} %."
     )
 
 

@@ -15,7 +15,6 @@ from recuse.evaluation._sources import explained
 from recuse.intervals import Comparisons, NamedComparison
 from recuse.scores import Score
 
-LEVEL = 0.05  # of the test that tells a model from the best
 NO_ERROR = "nothing varies, or the risk does not cross the level"
 NO_TRAINING = "no training logits"
 
@@ -41,6 +40,7 @@ class PickedModel:
 
     name: str
     classes: int
+    n: int  # predictions
     errors: int
     accuracy: Estimate
     gap: Estimate | None  # training accuracy minus this one; None without training logits
@@ -74,6 +74,33 @@ class PickedModel:
         }
 
 
+class Distance(NamedTuple):
+    """A model less the best by some criterion, on the same examples."""
+
+    name: str
+    value: float  # in the unit of the criterion
+    standard_error: float
+    low: float  # 95 % interval
+    high: float
+    p_holm: float  # two-sided, corrected for the number of models
+
+    @classmethod
+    def of(cls, row: NamedComparison, sign: int) -> Distance:
+        """Of a comparison, or of its negative."""
+        d = row.comparison
+        low, high = sorted((sign * d.low, sign * d.high))
+        return cls(row.name, sign * d.difference, d.standard_error, low, high, row.p_adjusted)
+
+    @property
+    def told(self) -> bool:
+        """Whether chance alone is not enough to explain it."""
+        return self.p_holm < words.LEVEL
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; an undefined number is None with a reason."""
+        return explained({k: x for k, x in self._asdict().items() if k != "name"}, NO_ERROR)
+
+
 @dataclass(frozen=True)
 class Pick:
     """Models side by side, and what can be said of which is best."""
@@ -84,7 +111,8 @@ class Pick:
     groups: int | None  # of dependent predictions
     risks: tuple[float, ...]
     matched_by: str  # "ids" or "rows"
-    comparisons: Comparisons = field(repr=False)  # repaired AURC, with that of the best
+    # by "aurc", "accuracy" and `by`: every model with the best by it
+    compared: Mapping[str, Comparisons] = field(repr=False)
 
     def __getitem__(self, name: str) -> PickedModel:
         return next(m for m in self.models if m.name == name)
@@ -99,9 +127,19 @@ class Pick:
         return max(self.models, key=criterion(by))
 
     @property
+    def comparisons(self) -> Comparisons:
+        """Of the repaired AURC, with that of the best."""
+        return self.compared["aurc"]
+
+    @property
     def not_told_apart(self) -> tuple[str, ...]:
         """Those whose AURC chance alone may have made larger than the smallest."""
-        return tuple(r.name for r in self.comparisons.rows if not r.p_adjusted < LEVEL)
+        return tuple(d.name for d in self.behind("aurc") if not d.told)
+
+    def behind(self, by: str) -> tuple[Distance, ...]:
+        """How far every other model is from the best by "aurc", "accuracy" or what `by` was."""
+        sign = -1 if by == "accuracy" else 1  # of error rates
+        return tuple(Distance.of(row, sign) for row in self.compared[by].rows)
 
     @property
     def front(self) -> tuple[str, ...]:
@@ -129,7 +167,8 @@ class Pick:
             "by_aurc": self.best_by("aurc").name,
             "not_told_apart": list(self.not_told_apart),
             "front": list(self.front),
-            "compared_with_the_best": {r.name: _compared(r) for r in self.comparisons.rows},
+            "compared_with_the_best": {d.name: d.to_dict() for d in self.behind("aurc")},
+            "compared_with_the_pick": {d.name: d.to_dict() for d in self.behind(self.by)},
             "answer": self.answer,
         }
 
@@ -152,9 +191,3 @@ def _beats(a: PickedModel, b: PickedModel) -> bool:
 
 def _plain(x: Estimate) -> dict[str, Any]:
     return explained({"value": x.value, "standard_error": x.error}, NO_ERROR)
-
-
-def _compared(row: NamedComparison) -> dict[str, Any]:
-    d = row.comparison
-    out = {"value": d.difference, "standard_error": d.standard_error, "p_holm": row.p_adjusted}
-    return explained(out, NO_ERROR)

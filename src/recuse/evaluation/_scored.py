@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._check import InputError, first
-from recuse.io import Confidences, LogitsFile, LogitsReader
+from recuse.io import Confidences, LogitsFile, LogitsReader, check_file
 from recuse.scores import Score, predict
-from recuse.tune import MSP
+from recuse.tune import MSP, check_scores
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int, UInt8
@@ -78,6 +78,8 @@ def score_file(
     Raises:
         InputError: There are no labels, or what the chunks are refused for.
     """
+    if not isinstance(file, LogitsReader):
+        file = check_file(file)
     chunks = [file] if isinstance(file, LogitsFile) else file.chunks()
     return score_chunks(file, chunks, scores, keep=keep)
 
@@ -90,6 +92,7 @@ def score_chunks(
     keep: bool = False,
 ) -> Scored:
     """`score_file`, where the caller has the parts in hand."""
+    check_scores(scores, "`scores`")
     shape = file.logits.shape if isinstance(file, LogitsFile) else file.shape
     of_rows = shape[:1] + shape[2:]
     confidence = {str(s): np.empty(of_rows, np.float32) for s in scores}

@@ -25,6 +25,7 @@ from recuse._check import (
     check_fraction,
     check_groups,
     check_loss,
+    check_named,
     to_numpy,
 )
 from recuse.evaluation._measures import MANY
@@ -134,7 +135,8 @@ def by_source(
     code = check_groups(s, c.size, where="`source`")
     names = tuple(map(str, np.unique(s)))
     sizes = np.bincount(code).tolist()
-    named = None if shares is None else {str(k): x for k, x in shares.items()}
+    given_shares = {} if shares is None else check_named(shares, "shares", '{"photo": 0.9, ...}')
+    named = {str(k): x for k, x in given_shares.items()}
     pool = Pool(names, c, l, code, fractions_of(named, names, sizes), (Fraction(1),) * len(names))
     return pool.point(*next(iter(given.items())))
 
@@ -310,9 +312,13 @@ def check_risk(x: float, largest: float) -> float:
 
 def check_threshold(x: float) -> float:
     """Any number, infinities too."""
-    if not x == x:
-        raise InputError("expected `threshold` as a number, got NaN")
-    return float(x)
+    try:
+        value = float(x)
+    except (TypeError, ValueError):
+        value = math.nan
+    if math.isnan(value):
+        raise InputError(f"expected `threshold` as a number, got {'NaN' if x != x else x}")
+    return value
 
 
 def _no_threshold(point: BySource) -> str:

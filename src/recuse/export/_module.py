@@ -14,7 +14,7 @@ from torch.utils import _pytree
 
 from recuse._check import InputError, extra
 from recuse.export._scores import of_rows
-from recuse.rejector import Knots, Rejector
+from recuse.rejector import CLASS, GROUP, Knots, Rejector
 
 torch = extra("torch", "torch", "recuse.export")
 
@@ -30,7 +30,7 @@ class Decisions(NamedTuple):
     logits: Tensor  # as the model gave them
     label: Tensor  # int64 (n, ...): the lowest index among the maxima
     confidence: Tensor  # float32 (n, ...): the ranking score, in its own unit
-    accept: Tensor  # bool (n, ...): confidence >= threshold
+    accept: Tensor  # bool (n, ...): confidence >= its threshold, if it has one
     p_correct: Tensor  # float32 (n, ...): estimated probability of being right
 
 
@@ -41,7 +41,7 @@ _pytree._register_namedtuple(Decisions, serialized_type_name="recuse.export.Deci
 class SelectiveModule(torch.nn.Module):
     """A model whose output says which of its predictions to accept; made by `to_module`.
 
-    Threshold and parameters of the score are constants of the code, not weights: `half()` or a
+    Thresholds and parameters of the score are constants of the code, not weights: `half()` or a
     training step changes the model, never the decision on its logits. Where logits are
     malformed (NaN, +inf), the label is -1, confidence is NaN, and nothing is accepted.
     """
@@ -57,14 +57,22 @@ class SelectiveModule(torch.nn.Module):
         z = as_logits(output, self.rejector)
         rows = z.movedim(1, -1).flatten(0, -2)
         confidence = of_rows(self.rejector.score, rows)
+        label = rows.argmax(dim=1)
+        threshold = self._thresholds(label)
         columns = (
-            rows.argmax(dim=1).masked_fill(confidence.isnan(), MALFORMED),
+            label.masked_fill(confidence.isnan(), MALFORMED),
             confidence,
-            confidence >= self.rejector.threshold,  # a float32 value
+            (confidence >= threshold) & (threshold < math.inf),
             interpolated(self.rejector.knots, confidence).float(),
         )
         shape = z.shape[:1] + z.shape[2:]
         return Decisions(output, *(column.reshape(shape) for column in columns))
+
+    def _thresholds(self, label: Tensor) -> Tensor:
+        """The one for all, or that of each predicted class; +inf where nothing is accepted."""
+        each = [rule.threshold for rule in self.rejector.rules]  # float32 values
+        table = torch.tensor(each, dtype=torch.float32, device=label.device)
+        return table[label] if self.rejector.by == CLASS else table
 
     def extra_repr(self) -> str:
         """What it decides, and what that promises."""
@@ -78,15 +86,15 @@ def to_module(model: torch.nn.Module, rejector: Rejector) -> SelectiveModule:
         model: inputs -> logits (n, K, ...) of any floating dtype. For a rejector that was
             fitted with `kind="binary"`, one column, (n,) or (n, 1, ...); with "probs",
             probabilities (n, K, ...).
-        rejector: Fitted on logits of this model.
+        rejector: Fitted on logits of this model, with one threshold or one for each class.
 
     Returns:
         A module that takes the model's inputs and returns `Decisions`. The model in it is the
         one given, which is put in evaluation mode too.
 
     Raises:
-        InputError: The model is no module, or its output, when it runs, does not fit the
-            rejector.
+        InputError: The model is no module, the rejector has thresholds for groups, which no
+            output of the model tells, or the output, when it runs, does not fit the rejector.
 
     >>> import numpy as np
     >>> import recuse
@@ -104,6 +112,11 @@ def to_module(model: torch.nn.Module, rejector: Rejector) -> SelectiveModule:
         raise InputError(f"expected a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(rejector, Rejector):
         raise InputError(f"expected a Rejector, got {type(rejector).__name__}")
+    if rejector.by == GROUP:
+        raise InputError(
+            "expected a rejector with one threshold or one for each class, got one for each group: "
+            "a group is no input of the model, so use `Rejector.predict`"
+        )
     return SelectiveModule(model, rejector).eval()
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recuse._check import InputError, extra
 from recuse._files import atomic, to_json
+from recuse._json import once
 from recuse._version import __version__
 from recuse.export._module import Decisions, SelectiveModule
 from recuse.rejector import Rejector
@@ -93,9 +94,10 @@ def read_metadata(path: str | os.PathLike) -> Metadata:
         raise InputError(f"{path}: expected a file of recuse.export, got no `{missing[0]}`")
     text, digest, version = (found[name] for name in names)
     try:
-        return Metadata(Rejector.from_dict(json.loads(text)), digest, version)
+        rejector = Rejector.from_dict(json.loads(text, object_pairs_hook=once))
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{path}: expected a rejector inside, got a malformed one") from error
+    return Metadata(rejector, digest, version)
 
 
 def as_inputs(example: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -168,6 +170,11 @@ def _quiet() -> Generator[None]:
         logger.setLevel(level)
 
 
+def _listed(thresholds: list[str | None]) -> str:
+    """The one threshold; or those of all classes, in their order, null for "never accepted"."""
+    return thresholds[0] or "null" if len(thresholds) == 1 else to_json(thresholds, indent=None)
+
+
 def _described(rejector: Rejector) -> dict[str, str]:
     """The metadata: for people and other programs, and whole for `read_metadata`."""
     data = rejector.to_dict()
@@ -175,7 +182,8 @@ def _described(rejector: Rejector) -> dict[str, str]:
         "version": __version__,
         "guarantee": str(rejector.guarantee),
         "score": str(rejector.score),
-        "threshold": data["threshold"],
+        "by": rejector.by,
+        "threshold": _listed([rule["threshold"] for rule in data["rules"]]),
         "classes": str(rejector.classes),
         "kind": rejector.kind,
         "digest": data["checksum"],

@@ -22,7 +22,7 @@ from recuse.intervals._influence import (
     influence_e_aurc,
     influence_risk_at_coverage,
 )
-from recuse.intervals._interval import FEW_ERRORS, LEVEL, Interval, interval, quantile
+from recuse.intervals._interval import FEW_ERRORS, LEVEL, Interval, interval, normal, quantile
 from recuse.intervals._measures import (
     AUGRC,
     AURC,
@@ -58,6 +58,7 @@ __all__ = [
     "influence_e_aurc",
     "influence_risk_at_coverage",
     "interval",
+    "normal",
     "quantile",
     "risk_at",
     "standard_error",

@@ -14,7 +14,7 @@ import numpy as np
 
 from recuse._check import InputError, check_confidence, check_loss
 from recuse.intervals._bootstrap import REPLICATES, Bootstrap, resampled, units
-from recuse.intervals._interval import LEVEL, quantile
+from recuse.intervals._interval import normal
 from recuse.intervals._measures import AURC, Measure
 from recuse.intervals._variance import effective_errors, variance_of_mean
 
@@ -93,17 +93,10 @@ def compare(
     >>> better.difference < 0
     True
     """
-    from scipy.special import ndtr
-
     difference = measure.value(confidence_a, loss_a) - measure.value(confidence_b, loss_b)
     both = _paired_influence(confidence_a, loss_a, confidence_b, loss_b, measure)
     se = math.sqrt(variance_of_mean(both, groups))
-    half = quantile(LEVEL) * se
-    if se > 0:
-        p_value = 2 * ndtr(-abs(difference) / se)
-    else:
-        p_value = 1.0 if difference == 0 and se == 0 else math.nan
-    return Comparison(difference, se, difference - half, difference + half, float(p_value))
+    return Comparison(difference, se, *normal(difference, se))
 
 
 def bootstrap_difference(

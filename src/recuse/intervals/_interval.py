@@ -98,6 +98,25 @@ def quantile(level: float) -> float:
     return float(ndtri((1 + level) / 2))
 
 
+def normal(value: float, error: float) -> tuple[float, float, float]:
+    """95 % interval of a normal estimate and the two-sided p-value of 0.
+
+    Without a standard error the interval is the value, and the p-value of another than 0 is NaN.
+
+    >>> low, high, p_value = normal(1.0, 0.5)
+    >>> round(low, 2), round(high, 2), round(p_value, 4)
+    (0.02, 1.98, 0.0455)
+    """
+    from scipy.special import ndtr
+
+    half = quantile(LEVEL) * error
+    if error > 0:
+        p_value = 2 * float(ndtr(-abs(value) / error))
+    else:
+        p_value = 1.0 if value == error == 0 else math.nan
+    return value - half, value + half, p_value
+
+
 def on_log_scale(value: float, error: float, z: float) -> tuple[float, float]:
     """Symmetric for the logarithm; without a standard error there is no interval.
 

@@ -8,7 +8,7 @@ glob of shards is one file. No pickle is ever read or written.
 n = rows of the file, K = classes, N = predictions: n, or n * H * W.
 """
 
-from recuse.io._checked import KINDS, MULTILABEL, check_names
+from recuse.io._checked import KINDS, MULTILABEL, check_file, check_names, naming
 from recuse.io._confidences import Confidences, holds_confidences, read_confidences
 from recuse.io._reader import LogitsReader, open_logits, read_logits, shards
 from recuse.io._remote import fetched, is_url
@@ -25,11 +25,13 @@ __all__ = [
     "LogitsFile",
     "LogitsReader",
     "Store",
+    "check_file",
     "check_names",
     "check_suffix",
     "fetched",
     "holds_confidences",
     "is_url",
+    "naming",
     "open_logits",
     "read_confidences",
     "read_logits",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from recuse._check import (
     check_logits,
     check_logits_form,
     first,
+    to_numpy,
 )
 from recuse.io._rows import LogitsFile
 
@@ -50,6 +52,37 @@ def check_kind(kind: str) -> str:
     if kind not in (*KINDS, MULTILABEL):
         raise InputError(f"expected `kind` among {', '.join((*KINDS, MULTILABEL))}, got {kind!r}")
     return kind
+
+
+def check_file(file: Any, name: str | None = None) -> LogitsFile:
+    """Logits and labels given by hand with their arrays as reading would have checked them.
+
+    Args:
+        file: With lists, tensors, ... in place of arrays, perhaps; or (logits, labels).
+        name: For messages, where the file has none of its own.
+
+    Raises:
+        InputError: As from `open_logits`, but for -inf, the logarithm of a probability of 0.
+    """
+    if isinstance(file, tuple) and len(file) == 2:
+        file = LogitsFile(*file)
+    if not isinstance(file, LogitsFile):
+        where = f"{name}: " if name else ""
+        raise InputError(f"{where}expected (logits, labels) or a LogitsFile, got {file!r:.40}")
+    if name is not None and file.name == LogitsFile.name:
+        file = replace(file, name=name)
+    with naming(file.name):
+        z, y = check_logits(file.logits), file.labels
+        if y is not None:
+            y = to_numpy(y)
+            known = y if file.ignore_index is None else np.where(y == file.ignore_index, 0, y)
+            check_labels(known, z)
+        names = (getattr(file, key) for key in ("groups", "ids"))
+        groups, ids = (
+            None if x is None else check_names(to_numpy(x), len(z), f"`{key}`")
+            for key, x in zip(("groups", "ids"), names)
+        )
+    return replace(file, logits=z, labels=y, groups=groups, ids=ids)
 
 
 def check_names(names: Array, n: int, where: str) -> Array:

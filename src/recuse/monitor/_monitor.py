@@ -20,7 +20,7 @@ import numpy as np
 
 from recuse._check import InputError, check_zero_one, first, to_numpy
 from recuse._files import to_json, write_text
-from recuse._json import checksum
+from recuse._json import checksum, once
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
 from recuse.io import check_names
 from recuse.monitor._ledger import ABSTAINED, NEW, PENDING, RIGHT, WRONG, Ledger, keys_of
@@ -39,8 +39,9 @@ from recuse.monitor._state import (
 from recuse.monitor._track import UNKNOWN, Track
 from recuse.monitor._verdict import FEWER, MORE, RISK, Verdict
 from recuse.monitor._wealth import Wealth, risk_interval
-from recuse.rejector import Rejector
-from recuse.selectors._methods import THRESHOLDS
+from recuse.rejector import ALL, Rejector
+from recuse.selectors import Guarantee
+from recuse.selectors._methods import POINTS, THRESHOLDS
 
 if TYPE_CHECKING:
     from jaxtyping import Int, UInt64
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 SHARES = {RISK: 1 / 2, MORE: 1 / 8, FEWER: 1 / 8}  # of delta; the rest is for `rate_limits`
 
-FROM_TUNE = ("fixed_sequence", "betting")  # methods whose thresholds the tune split fixed
+FROM_TUNE = {"fixed_sequence": THRESHOLDS, "band": POINTS}  # thresholds that the tune split fixed
 NEVER = "an id that was predicted before", "without `accept`"
 ACCEPT = "ids that differ between predictions", "accepted in one row and not in another"
 LOSS = "ids that differ between predictions", "right in one row and wrong in another"
@@ -82,8 +83,10 @@ class Monitor:
     in the file at most 13 for a text, and less than one for running numbers.
 
     Args:
-        rejector: The deployed one; `Monitor.load` refuses a state of another.
-        target_risk: What is tested; the rejector's target by default.
+        rejector: The deployed one; `Monitor.load` refuses a state of another. Of thresholds for
+            each class or group, the risk of all accepted predictions together is tested.
+        target_risk: What is tested; the rejector's target by default. One that promises a
+            coverage or a cost has none.
         delta: Probability that there is ever a false alarm, of all tests together, in (0, 0.5).
         order: "prediction" or "arrival".
 
@@ -111,9 +114,10 @@ class Monitor:
         delta: float = 0.05,
         order: str = "prediction",
     ):
-        g = rejector.guarantee
-        target = g.target_risk if target_risk is None else target_risk
-        terms = Terms(digest_of(rejector), target, delta, order, g.n, g.accepted, g.method)
+        target = target_of(rejector) if target_risk is None else target_risk
+        counts = rejector.guarantee.n, rejector.guarantee.accepted
+        tried = log_tried(rejector)
+        terms = Terms(digest_of(rejector), target, delta, order, *counts, tried, rejector.by)
         self._begin(check_terms(terms))
 
     def _begin(self, terms: Terms) -> None:
@@ -168,6 +172,7 @@ class Monitor:
             target_risk=self.terms.target_risk,
             delta=self.terms.delta,
             order=self.terms.order,
+            by=self.terms.by,
             interval=risk_interval(self._wrong, n - self._labelled, n, self.terms.delta),
             calibrate=self._limits,
             log_e=log_e,
@@ -224,7 +229,8 @@ class Monitor:
         """
         path = Path(path)
         try:
-            monitor = cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            text = path.read_text(encoding="utf-8")
+            monitor = cls.from_dict(json.loads(text, object_pairs_hook=once))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         except (OSError, ValueError, TypeError, KeyError, RecursionError, zlib.error) as error:
@@ -324,19 +330,54 @@ def _track_from_dict(data: Mapping[str, Any], rate: float, unknown: Array | None
 def rate_limits(terms: Terms) -> tuple[float, float]:
     """Limits of the acceptance rate for data like the calibrate split.
 
-    Exact at each of the thresholds that were tried, hence at the one that was chosen, by
-    Bonferroni: a choice among them by their errors does no harm. Thresholds between the
-    calibrate confidences themselves are as many as examples.
+    Exact at each of the thresholds (or sets of them, one for each group) that were tried, hence
+    at the one that was chosen, by Bonferroni: a choice among them by their errors does no harm.
 
-    >>> terms = Terms("", 0.05, 0.05, "prediction", 2000, 1600, "fixed_sequence")
+    >>> terms = Terms("", 0.05, 0.05, "prediction", 2000, 1600, math.log(100))
     >>> low, high = rate_limits(terms)
     >>> round(low, 3), round(high, 3)
     (0.764, 0.833)
     """
     level = terms.delta * (1 - sum(SHARES.values()))
-    tried = THRESHOLDS if terms.method in FROM_TUNE else terms.calibrate_n
-    counts = terms.calibrate_accepted, terms.calibrate_n, level / tried / 2
+    level *= math.exp(-terms.log_tried)
+    counts = terms.calibrate_accepted, terms.calibrate_n, level / 2
     return float(clopper_pearson_lower(*counts)), float(clopper_pearson_upper(*counts))
+
+
+def log_tried(rejector: Rejector) -> float:
+    """From how many thresholds the deployed ones were chosen on calibrate, in logarithm.
+
+    Each group chose for itself, none being one more choice, so that the numbers of all groups
+    multiply; a cost chooses on tune alone.
+    """
+    promises = [rule.promise for rule in rejector.rules if rule.promise.n]
+    if promises[0].kind == "cost":
+        return 0.0
+    if rejector.by == ALL:
+        return math.log(_tried(promises[0]))
+    return sum(
+        math.log(max(_tried(promise), promise.n * _ranks(promise)) + 1) for promise in promises
+    )
+
+
+def _tried(promise: Any) -> int:
+    """Thresholds between the calibrate confidences themselves are as many as examples."""
+    if not isinstance(promise, Guarantee):
+        return promise.n
+    return FROM_TUNE.get(promise.method, promise.n)
+
+
+def _ranks(promise: Any) -> bool:
+    """Whether a group may have had no tune rows, and thresholds of its own."""
+    return promise.method == "band"
+
+
+def target_of(rejector: Rejector) -> float:
+    """The target risk of its promise."""
+    kind = rejector.rules[0].promise.kind
+    if kind != "risk":
+        raise InputError(f"expected a target risk to test: the rejector promises a {kind}")
+    return rejector.guarantee.target_risk
 
 
 def digest_of(rejector: Rejector) -> str:

@@ -6,6 +6,7 @@ n = predictions.
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,7 @@ from recuse._json import checksum, strict
 from recuse.monitor._ledger import PENDING, WRONG
 from recuse.monitor._verdict import FEWER, MORE, RISK
 from recuse.monitor._wealth import LIFTS
+from recuse.rejector import ALL, BY
 
 if TYPE_CHECKING:
     from jaxtyping import Int, UInt64
@@ -36,10 +38,11 @@ class Terms(NamedTuple):
     order: str  # one of `ORDERS`
     calibrate_n: int
     calibrate_accepted: int
-    method: str  # that chose the threshold
+    log_tried: float  # logarithm of the number of thresholds (or sets of them) it chose from
+    by: str = ALL  # or "class", "group": whose promises of their own are tested together
 
 
-TERMS = dict(zip(Terms._fields, (str, float, float, str, int, int, str)))
+TERMS = dict(zip(Terms._fields, (str, float, float, str, int, int, float, str)))
 FIELDS: dict[str, type] = {
     "format": str,
     "version": int,
@@ -62,8 +65,12 @@ TRACK: dict[str, type] = {
 
 def check_terms(terms: Terms) -> Terms:
     """Terms of which the tests make sense."""
+    if not 0 <= terms.log_tried < math.inf:
+        raise InputError(f"expected `log_tried` >= 0, got {terms.log_tried}")
     if terms.order not in ORDERS:
         raise InputError(f"expected `order` {' or '.join(ORDERS)}, got {terms.order!r}")
+    if terms.by not in BY:
+        raise InputError(f"expected `by` {', '.join(BY)}, got {terms.by!r}")
     return terms._replace(
         target_risk=check_fraction(terms.target_risk, "target_risk"),
         delta=check_delta(terms.delta),

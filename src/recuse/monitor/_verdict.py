@@ -18,6 +18,7 @@ ADVICE = {
     "have changed and the promise does not cover them. Check how they are made and prepared; if "
     "they are to stay so, fit a new rejector on them.",
 }
+POOLED = {"class": "predicted class", "group": "group"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Verdict:
     calibrate: tuple[float, float]  # limits of the acceptance rate for data like calibrate
     log_e: dict[str, float]  # log e-value of each test, the largest so far
     limit: dict[str, float]  # the e-value that is an alarm
+    by: str = "all"  # or "class", "group": whose promises of their own are tested together
 
     @property
     def alarm(self) -> bool:
@@ -72,12 +74,22 @@ class Verdict:
         """The verdict in one line."""
         return f"Alarm: {', '.join(self.alarms)}." if self.alarms else "No alarm."
 
+    @property
+    def scope(self) -> str | None:
+        """What is tested of a promise for each class or group; None of one for all."""
+        if self.by not in POOLED:
+            return None
+        return (
+            "The error rate tested is that of all accepted predictions together: that of one "
+            f"{POOLED[self.by]} alone may be above the target without an alarm."
+        )
+
     def __str__(self) -> str:
-        return " ".join((self.sentence, *self.advice))
+        return " ".join((self.sentence, *self.advice, *([self.scope] if self.scope else [])))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what is undefined is NaN, which `_files.to_json` writes as null."""
-        names = ("alarm", "pending", "risk", "coverage", "e_value", "advice", "sentence")
+        names = ("alarm", "pending", "risk", "coverage", "e_value", "advice", "sentence", "scope")
         out = asdict(self) | {name: getattr(self, name) for name in names}
         reason = "no label is known" if not self.labelled else None
         return out if reason is None else out | {"reason": f"risk is undefined: {reason}"}

@@ -2,19 +2,25 @@
 
 n = examples, K = classes, ... = any trailing axes (pixels), b = knots of the map to p_correct.
 
-`fit` makes a `Rejector` from a tune and a calibrate split, `choose` tells all that was found out
-on the way; `explain` says why a row was accepted or not.
+`fit` makes a `Rejector` from a tune and a calibrate split, `fit_several` one for each of several
+target risks, `choose` tells all that was found out on the way; `explain` says why a row was
+accepted or not.
 """
 
 from recuse.overlap import overlap
-from recuse.rejector._fit import Choice, Infeasible, choose, fit
+from recuse.rejector._fit import Choice, Infeasible, choose, fit, fit_several
 from recuse.rejector._knots import Knots
 from recuse.rejector._ranked import ranked
 from recuse.rejector._rejector import Predictions, Rejector
-from recuse.rejector._splits import Data, as_file
+from recuse.rejector._rules import ALL, BY, CLASS, GROUP, Rule
+from recuse.rejector._splits import Data, as_file, spread
 from recuse.rejector._why import RUNNERS_UP, Why, explain
 
 __all__ = [
+    "ALL",
+    "BY",
+    "CLASS",
+    "GROUP",
     "RUNNERS_UP",
     "Choice",
     "Data",
@@ -22,11 +28,14 @@ __all__ = [
     "Knots",
     "Predictions",
     "Rejector",
+    "Rule",
     "Why",
     "as_file",
     "choose",
     "explain",
     "fit",
+    "fit_several",
     "overlap",
     "ranked",
+    "spread",
 ]

@@ -2,8 +2,9 @@
 
 n = calibrate examples.
 
-A checksum shows that a file is what was saved, not that what was saved is true. Each method
-deploys a threshold only where a test of the recorded counts passed; so the test is done again.
+A checksum shows that a file is what was saved, not that what was saved is true. Each promise
+follows from the recorded counts by a test, a rank or a bet; so that is done again. What "betting"
+wins depends on the order of the rows, so no rejector promises by it.
 """
 
 from __future__ import annotations
@@ -11,41 +12,114 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from recuse._check import InputError
 from recuse._json import strict
 from recuse.bounds import binomial_p_value
-from recuse.selectors import Guarantee, walk_level
-from recuse.selectors._methods import METHODS, RANKS
+from recuse.selectors import CostGuarantee, CoverageGuarantee, Guarantee, walk_level
+from recuse.selectors._cost import check_costs, cost_upper
+from recuse.selectors._coverage import fails_at
+from recuse.selectors._methods import METHODS, POINTS, RANKS
 
-COUNTS: dict[str, type] = {
-    "target_risk": float,
+Promise = Guarantee | CoverageGuarantee | CostGuarantee
+
+ALIKE: dict[str, type] = {  # fields of every kind
+    "kind": str,
     "delta": float,
-    "method": str,
     "n": int,
     "accepted": int,
-    "errors": int,
     "assumption": str,
     "unit": str,
     "void": bool,
 }
+RISK: dict[str, type] = {"target_risk": float, "method": str, "errors": int}
+COVERAGE: dict[str, type] = {"coverage": float, "rank": int}
+COST: dict[str, type] = {
+    "cost_error": float,
+    "cost_abstain": float,
+    "upper": float,
+    "stake": float,
+    "errors": int,
+}
+COUNTING = tuple(m for m in METHODS if m != "betting")  # their promises follow from counts
 UNITS = ("examples", "groups")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-ROUNDING = 1e-9  # relative: another machine's last bits of a p-value
-LONGEST_WALK = 5000  # steps whose level is computed at once; longer walks have a smaller one
+ROUNDING = 1e-9  # relative: another machine's last bits
+LONGEST_WALK = 50_000  # steps whose level is computed at once; longer walks have a smaller one
 WALK_ROUNDING = 0.01  # of the logarithm of a walk's level, which is found by halving
 
 
-def read_guarantee(data: Any) -> Guarantee:
-    """The guarantee of these fields, if its counts pass the test that they claim to have passed."""
-    strict(data, COUNTS, "`guarantee`")
-    g = Guarantee(**data)
-    if not (0 < g.target_risk < 1 and 0 < g.delta < 0.5 and 0 <= g.errors <= g.accepted <= g.n > 0):
-        raise InputError("expected `guarantee` with fractions, and counts errors <= accepted <= n")
-    if g.method not in METHODS or g.unit not in UNITS:
-        raise InputError(f"expected `guarantee` of a known method and unit, got {g.method!r}")
-    p, level = LEVELS.get(g.method, _fixed)(g)
+def read_promise(data: Any, *, abstains: bool) -> Promise:
+    """The promise of these fields, if its counts give it.
+
+    Args:
+        data: As in the file.
+        abstains: Whether it stands beside no threshold: nothing is accepted, and no test passed.
+    """
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind not in READERS:
+        raise InputError(f"expected `promise` of a kind among {', '.join(READERS)}, got {kind!r}")
+    promise = READERS[kind](data, abstains)
+    if abstains and promise.accepted:
+        raise InputError(f"expected nothing accepted without a threshold, got {promise.accepted}")
+    return promise
+
+
+def check_method(method: str) -> None:
+    """A method of `select` whose promise a file can show."""
+    if method != "auto" and method not in COUNTING:
+        raise InputError(f"expected `method` auto, {', '.join(COUNTING)}, got {method!r}")
+
+
+def check_splits(splits: Any, promises: tuple[Promise, ...]) -> None:
+    """What the splits say must be what the promises counted."""
+    strict(splits, {"tune": dict, "calibrate": dict}, "`splits`")
+    strict(splits["tune"], {"n": int, "digest": str}, "split 'tune'")
+    strict(splits["calibrate"], {"n": int, "used": int, "digest": str}, "split 'calibrate'")
+    tune, calibrate = splits["tune"], splits["calibrate"]
+    for split in (tune, calibrate):
+        if split["n"] < 1 or not DIGEST.fullmatch(split["digest"]):
+            raise InputError("expected splits with `n` >= 1 and a `digest` of sha256")
+    used, n = calibrate["used"], calibrate["n"]
+    counted, unit = sum(p.n for p in promises), promises[0].unit
+    if used != counted or used > n or (unit == "examples" and used != n):
+        raise InputError(
+            f"expected the calibrate split to be the {counted} {unit} of the promise, "
+            f"got {used} of {n} rows"
+        )
+    if tune["digest"] == calibrate["digest"] and not promises[0].void:
+        raise InputError("tune and calibrate are the same data, and the promise is not void")
+
+
+def _fields(data: Any, own: Mapping[str, type]) -> dict[str, Any]:
+    """The fields, typed, with counts that can be."""
+    strict(data, {**ALIKE, **own}, "`promise`")
+    fields = {name: value for name, value in data.items() if name != "kind"}
+    if data["unit"] not in UNITS:
+        raise InputError(f"expected `promise` of a known method and unit, got {data['unit']!r}")
+    shares = [data[name] for name in ("target_risk", "coverage") if name in data]
+    counts = (0, data.get("errors", 0), data["accepted"], data["n"])
+    if not (all(0 < s < 1 for s in shares) and 0 < data["delta"] < 0.5 and _rise(counts)):
+        raise InputError("expected `promise` with fractions, and counts errors <= accepted <= n")
+    return fields
+
+
+def _rise(counts: tuple[int, ...]) -> bool:
+    return all(a <= b for a, b in pairwise(counts))
+
+
+def _risk(data: Any, abstains: bool) -> Guarantee:
+    """Each method deploys a threshold only where a test of its counts passed."""
+    g = Guarantee(**_fields(data, RISK))
+    if g.method not in COUNTING:
+        raise InputError(f"expected `promise` of a known method and unit, got {g.method!r}")
+    if abstains:
+        return g
+    p, level = LEVELS.get(g.method, _fixed)(g) if g.n else (1.0, 0.0)
     if p > level * (1 + ROUNDING):
         raise InputError(
             f"its counts do not support its promise: {g.errors} errors among {g.accepted} accepted "
@@ -55,23 +129,48 @@ def read_guarantee(data: Any) -> Guarantee:
     return g
 
 
-def check_splits(splits: Any, guarantee: Guarantee) -> None:
-    """What the splits say must be what the guarantee counted."""
-    strict(splits, {"tune": dict, "calibrate": dict}, "`splits`")
-    strict(splits["tune"], {"n": int, "digest": str}, "split 'tune'")
-    strict(splits["calibrate"], {"n": int, "used": int, "digest": str}, "split 'calibrate'")
-    tune, calibrate = splits["tune"], splits["calibrate"]
-    for split in (tune, calibrate):
-        if split["n"] < 1 or not DIGEST.fullmatch(split["digest"]):
-            raise InputError("expected splits with `n` >= 1 and a `digest` of sha256")
-    used, n = calibrate["used"], calibrate["n"]
-    if used != guarantee.n or used > n or (guarantee.unit == "examples" and used != n):
+def _coverage(data: Any, abstains: bool) -> CoverageGuarantee:
+    """The smallest rank that falls short with probability <= delta; all, where there is none."""
+    everything = isinstance(data.get("rank", 0), type(None))
+    g = CoverageGuarantee(**_fields(data, COVERAGE | ({"rank": type(None)} if everything else {})))
+    rank = g.n + 1 if g.rank is None else g.rank
+    fits = 1 <= rank <= g.n + everything and g.accepted >= min(rank, g.n) > 0
+    if not (fits and (everything or _fails(rank, g) <= g.delta * (1 + ROUNDING))):
         raise InputError(
-            f"expected the calibrate split to be the {guarantee.n} {guarantee.unit} of the "
-            f"guarantee, got {used} of {n} rows"
+            f"its counts do not support its promise: {g.accepted} of {g.n} accepted at rank "
+            f"{g.rank} do not make a coverage of {g.coverage:g}"
         )
-    if tune["digest"] == calibrate["digest"] and not guarantee.void:
-        raise InputError("tune and calibrate are the same data, and the guarantee is not void")
+    if rank > 1 and _fails(rank - 1, g) <= g.delta * (1 - ROUNDING):
+        raise InputError(f"expected the smallest rank of a coverage {g.coverage:g}, got {g.rank}")
+    if abstains:
+        raise InputError("expected a threshold beside a promised coverage, got none")
+    return g
+
+
+def _fails(rank: int, g: CoverageGuarantee) -> float:
+    return float(fails_at(np.array(rank), g.n, g.coverage))
+
+
+def _cost(data: Any, abstains: bool) -> CostGuarantee:
+    """The limit follows from counts and stake."""
+    g = CostGuarantee(**_fields(data, COST))
+    check_costs(g.cost_error, g.cost_abstain)
+    if not (g.n and g.stake is not None and 0 < g.stake <= 1):
+        raise InputError(f"expected a `stake` above 0, at most 1, got {g.stake}")
+    again = cost_upper(g)
+    if g.upper is None or not abs(g.upper - again) <= ROUNDING * again:
+        raise InputError(
+            f"its counts do not support its promise: they limit the mean cost by {again:.6g}, "
+            f"got {g.upper}"
+        )
+    return g
+
+
+READERS: Mapping[str, Callable[[Any, bool], Promise]] = {
+    "risk": _risk,
+    "coverage": _coverage,
+    "cost": _cost,
+}
 
 
 def _p_value(g: Guarantee) -> float:
@@ -87,6 +186,10 @@ def _bonferroni(g: Guarantee) -> tuple[float, float]:
     return _p_value(g), g.delta / RANKS
 
 
+def _band(g: Guarantee) -> tuple[float, float]:
+    return _p_value(g), g.delta / POINTS
+
+
 def _sgr(g: Guarantee) -> tuple[float, float]:
     return _p_value(g), g.delta / max(1, math.ceil(math.log2(g.n)))
 
@@ -97,17 +200,9 @@ def _walk(g: Guarantee) -> tuple[float, float]:
     return _p_value(g), level * (1 + WALK_ROUNDING) if g.n > LONGEST_WALK else level
 
 
-def _betting(g: Guarantee) -> tuple[float, float]:
-    """What was won depends on the order of the errors; it is no more than if each cost nothing.
-
-    A stake is at most 1, so that a right prediction multiplies the capital by 1 + risk at most.
-    """
-    return (1 + g.target_risk) ** -(g.accepted - g.errors), g.delta
-
-
 LEVELS: Mapping[str, Callable[[Guarantee], tuple[float, float]]] = {
     "bonferroni": _bonferroni,
+    "band": _band,
     "sgr": _sgr,
     "random_walk": _walk,
-    "betting": _betting,
 }

@@ -19,9 +19,17 @@ from recuse._files import to_json, write_text
 from recuse._json import checksum, once, strict
 from recuse.io import KINDS
 from recuse.rejector._knots import Knots
-from recuse.rejector._promise import check_splits, read_guarantee
+from recuse.rejector._promise import check_splits
+from recuse.rejector._rules import (
+    ALL,
+    Rule,
+    check_given,
+    from_rows,
+    guarantee_of,
+    thresholds,
+    to_rows,
+)
 from recuse.scores import SOFTMAX_FAMILY, Score, predict
-from recuse.selectors import Guarantee
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32, Int
@@ -34,9 +42,9 @@ FIELDS: dict[str, type] = {
     "version": int,
     "score": dict,
     "reason": str,
-    "threshold": str,
-    "threshold_hex": str,
-    "guarantee": dict,
+    "by": str,
+    "delta": float,
+    "rules": list,
     "classes": int,
     "kind": str,
     "p_correct": dict,
@@ -49,47 +57,73 @@ class Predictions(NamedTuple):
 
     label: Int[Array, "n ..."]
     confidence: Float32[Array, "n ..."]  # the ranking score, in its own unit
-    accept: Bool[Array, "n ..."]  # confidence >= threshold
+    accept: Bool[Array, "n ..."]  # confidence >= its threshold, if it has one
     p_correct: Float[Array, "n ..."]  # estimated probability of being right
 
 
 @dataclass(frozen=True)
 class Rejector:
-    """A score, a threshold and what it promises; made by `fit`, saved as JSON.
+    """A score, thresholds and what they promise; made by `fit`, saved as JSON.
 
     `predict` accepts where the confidence, computed on the one decision path of `scores`,
-    is at least the threshold.
+    is at least the threshold: one for all, or that of the predicted class or of the group.
     """
 
     score: Score
-    threshold: float  # a float32 value
-    guarantee: Guarantee
+    rules: tuple[Rule, ...]  # one for all, or for each predicted class or group
     classes: int
     knots: Knots = field(repr=False)
     reason: str  # why this score
     splits: Mapping[str, Mapping[str, Any]]  # name -> n and digest of the data it saw
     kind: str = "logits"  # what files hold: logits, binary or probs
+    by: str = ALL  # or "class", the predicted one, or "group"
+    delta: float = field(kw_only=True)  # of all promises together
 
-    def predict(self, logits: ArrayLike) -> Predictions:
+    @property
+    def threshold(self) -> float:
+        """The one for all, a float32 value; +inf if nothing is accepted."""
+        if self.by != ALL:
+            raise InputError(f"expected a rejector of one threshold, got one by {self.by}")
+        return self.rules[0].threshold
+
+    @property
+    def guarantee(self) -> Any:
+        """What is promised: a `Guarantee` of the risk, of coverage or cost, or of each group."""
+        return guarantee_of(self.rules, self.by, self.delta)
+
+    def thresholds(
+        self, label: Int[Array, "n ..."], groups: ArrayLike | None = None
+    ) -> Float32[Array, ...]:
+        """The threshold of every prediction, in a shape that fits that of `label`."""
+        check_given(self.by, groups)
+        return thresholds(self.rules, self.by, label, groups)
+
+    def predict(self, logits: ArrayLike, groups: ArrayLike | None = None) -> Predictions:
         """Label, confidence, decision and probability of being right for every example.
 
         Args:
             logits: Shape (n, K, ...), of the model that this rejector was fitted for.
+            groups: Shape (n,), where the thresholds are those of groups; rows of a group that
+                the calibrate split did not have are abstained on.
 
         Raises:
-            InputError: Malformed logits, or another number of classes.
+            InputError: Malformed logits, another number of classes, or groups missing.
         """
+        check_given(self.by, groups)
         z = check_logits(logits)
         if z.shape[1] != self.classes:
             raise InputError(
                 f"expected logits of {self.classes} classes, as fitted, got {z.shape[1]}"
             )
-        confidence = self.score(z)
-        accept = confidence >= np.float32(self.threshold)
-        return Predictions(predict(z), confidence, accept, self.knots(confidence))
+        label, confidence = predict(z), self.score(z)
+        threshold = self.thresholds(label, groups)
+        accept = (confidence >= threshold) & (threshold < np.inf)
+        return Predictions(label, confidence, accept, self.knots(confidence))
 
     def __str__(self) -> str:
-        return f"Accept when {self.score} >= {self.threshold:.6g}. {self.guarantee}"
+        own = f"reaches the threshold of its {self.by}"
+        rule = f">= {self.threshold:.6g}" if self.by == ALL else own
+        return f"Accept when {self.score} {rule}. {self.guarantee}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as in the file."""
@@ -98,9 +132,9 @@ class Rejector:
             "version": VERSION,
             "score": self.score.to_dict(),
             "reason": self.reason,
-            "threshold": repr(float(self.threshold)),
-            "threshold_hex": float(self.threshold).hex(),
-            "guarantee": self.guarantee.to_dict(),
+            "by": self.by,
+            "delta": self.delta,
+            "rules": to_rows(self.rules),
             "classes": self.classes,
             "kind": self.kind,
             "p_correct": {
@@ -119,8 +153,8 @@ class Rejector:
     def load(cls, path: str | os.PathLike) -> Rejector:
         """Read what `save` wrote; anything else, or a file changed by hand, is refused.
 
-        So is one whose parts disagree, whatever its checksum: the promise must follow from the
-        recorded counts by the test of its method.
+        So is one whose parts disagree, whatever its checksum: each promise must follow from the
+        recorded counts by the test of its method, a rank or a bet.
 
         Raises:
             InputError: One line that names the file and what is wrong with it.
@@ -142,17 +176,18 @@ class Rejector:
     def from_dict(cls, data: Mapping[str, Any]) -> Rejector:
         """The inverse of `to_dict`; strict."""
         _check_form(data)
-        guarantee = read_guarantee(data["guarantee"])
-        check_splits(data["splits"], guarantee)
+        rules = from_rows(data["rules"], data["by"], data["delta"], data["classes"])
+        check_splits(data["splits"], tuple(rule.promise for rule in rules))
         return cls(
             _score(data["score"], data["kind"], data["classes"]),
-            _threshold(data["threshold"], data["threshold_hex"]),
-            guarantee,
+            rules,
             data["classes"],
             _knots(data["p_correct"]),
             data["reason"],
             data["splits"],
             data["kind"],
+            data["by"],
+            delta=data["delta"],
         )
 
 
@@ -190,12 +225,3 @@ def _knots(data: Any) -> Knots:
     if not knots.valid():
         raise InputError("expected an increasing `p_correct` inside 0 and 1")
     return knots
-
-
-def _threshold(decimal: str, exact: str) -> float:
-    threshold = float.fromhex(exact)
-    with np.errstate(over="ignore"):
-        rounded = float(np.float32(threshold))
-    if float(decimal) != threshold or rounded != threshold or np.isinf(threshold):
-        raise InputError("expected a threshold that is a finite float32, the same in both forms")
-    return threshold

@@ -15,11 +15,13 @@ from recuse._check import InputError
 from recuse.io import LogitsFile
 from recuse.rejector._ranked import ranked
 from recuse.rejector._rejector import Rejector
+from recuse.rejector._rules import CLASS, GROUP
 from recuse.scores import FEATURES, Score, features
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
 
 RUNNERS_UP = 2  # classes that are named after the predicted one
 
@@ -34,9 +36,10 @@ class Why:
     label: int
     probability: float  # of the label, by the softmax
     confidence: float
-    threshold: float
+    threshold: float  # its own; +inf: always abstained on
+    group: int | str | None  # the predicted class or the group that has this threshold; None: all
     p_correct: float  # estimated probability of being right
-    p_at_threshold: float  # the same for a prediction that is just accepted
+    p_at_threshold: float | None  # the same for one that is just accepted; None: none is
     less_certain: float  # fraction of the file with a smaller confidence
     runners_up: tuple[tuple[int, float], ...]  # class and probability
     average: float | None  # a learned score of an average tune prediction; None of other scores
@@ -44,7 +47,7 @@ class Why:
 
     @property
     def margin(self) -> float:
-        """Confidence above the threshold, in units of the score; negative where abstained."""
+        """Confidence above its threshold, in units of the score; negative where abstained."""
         return self.confidence - self.threshold
 
     @property
@@ -61,7 +64,12 @@ class Why:
 
 
 def explain(
-    rejector: Rejector, file: LogitsFile, ids: Sequence[int | str], *, top: int = RUNNERS_UP
+    rejector: Rejector,
+    file: LogitsFile,
+    ids: Sequence[int | str],
+    *,
+    top: int = RUNNERS_UP,
+    groups: ArrayLike | None = None,
 ) -> list[Why]:
     """The reasons of single decisions, among all rows of the file.
 
@@ -75,6 +83,7 @@ def explain(
         ids: Of `file.ids`, compared as text; where there are none, numbers of rows from 0. An id
             that several rows have stands for all of them.
         top: How many classes to name after the predicted one.
+        groups: Shape (n,), as in `Rejector.predict`.
 
     Raises:
         InputError: An id that no row has, or logits of pixels.
@@ -91,11 +100,13 @@ def explain(
         raise InputError(
             f"{file.name}: expected rows of one prediction each, got {file.logits.shape}"
         )
-    found = rejector.predict(file.logits)
+    found = rejector.predict(file.logits, groups)
+    threshold = np.broadcast_to(rejector.thresholds(found.label, groups), found.label.shape)
+    of = {CLASS: found.label, GROUP: groups}.get(rejector.by)
     rows = np.array([row for name in ids for row in _rows_of(file, name)], dtype=int)
     z = file.logits[rows]
     order, probability = ranked(z)
-    at = float(rejector.knots(np.array([rejector.threshold]))[0])
+    at = rejector.knots(threshold[rows])
     average, shares = contributions(rejector.score, z)
     return [
         Why(
@@ -105,9 +116,10 @@ def explain(
             label=int(found.label[row]),
             probability=float(probability[i, 0]),
             confidence=float(found.confidence[row]),
-            threshold=rejector.threshold,
+            threshold=float(threshold[row]),
+            group=None if of is None else np.asarray(of)[row].item(),
             p_correct=float(found.p_correct[row]),
-            p_at_threshold=at,
+            p_at_threshold=float(at[i]) if threshold[row] < np.inf else None,
             less_certain=float((found.confidence < found.confidence[row]).mean()),
             runners_up=tuple(zip(order[i, 1 : top + 1].tolist(), probability[i, 1:].tolist())),
             average=average,

@@ -12,10 +12,16 @@ choosing, `select_by_group` for every group, `select_coverage` for a fraction of
 """
 
 from recuse.selectors._band import Band, Point, band
-from recuse.selectors._cost import CostSelection, chow_threshold, select_cost
-from recuse.selectors._coverage import CoverageSelection, select_coverage
+from recuse.selectors._cost import CostGuarantee, chow_threshold, select_cost
+from recuse.selectors._coverage import CoverageGuarantee, select_coverage
 from recuse.selectors._grid import thresholds_above_ranks, thresholds_between
-from recuse.selectors._groups import GroupRow, GroupSelection, select_by_group, who_is_accepted
+from recuse.selectors._groups import (
+    GroupGuarantee,
+    GroupRow,
+    GroupSelection,
+    select_by_group,
+    who_is_accepted,
+)
 from recuse.selectors._guarantee import Guarantee, Selection
 from recuse.selectors._methods import METHODS, walk_level
 from recuse.selectors._select import select
@@ -24,8 +30,9 @@ from recuse.selectors._several import select_several
 __all__ = [
     "METHODS",
     "Band",
-    "CostSelection",
-    "CoverageSelection",
+    "CostGuarantee",
+    "CoverageGuarantee",
+    "GroupGuarantee",
     "GroupRow",
     "GroupSelection",
     "Guarantee",

@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse._check import InputError, check_confidence, check_delta, check_fraction
-from recuse.bounds import clopper_pearson_upper, hoeffding_bentkus_upper
-from recuse.selectors._grid import Counts, counts, thresholds_above_ranks, thresholds_between
-from recuse.selectors._guarantee import Guarantee, Selection, percent
-from recuse.selectors._methods import INDEPENDENT, Splits
+from recuse.selectors._grid import counts, is_binary
+from recuse.selectors._guarantee import Guarantee, Selection, percent, sure
+from recuse.selectors._methods import POINTS, at_once, band_grid, band_upper
 from recuse.selectors._select import check_split, dependent, refuse_clusters
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int, Shaped
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
-
-POINTS = 50
 
 
 class Point(NamedTuple):
@@ -80,15 +77,14 @@ class Band:
     def selection(self, target_risk: float) -> Selection:
         """`threshold_for` with its guarantee, in the form of `select`."""
         at = self._point(self._index(target_risk))
-        assumption = f"{INDEPENDENT}; valid for all {self.points} thresholds of a band at once"
         counts = (self.n, at.accepted, at.errors)
-        guarantee = Guarantee(target_risk, self.delta, "band", *counts, assumption)
+        guarantee = Guarantee(target_risk, self.delta, "band", *counts, at_once(self.points))
         if at.threshold < np.inf:
             return Selection(at.threshold, True, guarantee, str(guarantee))
         best = float(self.upper.min())
         reason = (
             f"Infeasible: no threshold of the band has a limit of at most {percent(target_risk)}"
-            f" with {percent(1 - self.delta)} confidence. The smallest limit is {best:.4g}, and "
+            f" with {sure(self.delta)} confidence. The smallest limit is {best:.4g}, and "
             "it may be relied on."
         )
         return Selection(at.threshold, False, guarantee, reason, best)
@@ -149,12 +145,9 @@ def band(
     refuse_clusters(dependent(clusters, c.size))
     if isinstance(points, bool) or not isinstance(points, (int, np.integer)) or points < 1:
         raise InputError(f"expected `points` as an integer >= 1, got {points!r}")
-    if tune is None:
-        grid = thresholds_above_ranks(c, points)
-    else:
-        grid = thresholds_between(_confidence(tune), points)
+    grid = band_grid(c, None if tune is None else _confidence(tune), points)
     held = counts(c, l, grid)
-    upper = _upper(held, delta / points, Splits(c, l).binary)
+    upper = band_upper(held, delta / points, is_binary(l))
     source = "ranks" if tune is None else "tune"
     return Band(grid, *held, upper, c.size, delta, int(points), source)
 
@@ -162,8 +155,3 @@ def band(
 def _confidence(tune: tuple[ArrayLike, ArrayLike] | ArrayLike) -> Float32[Array, " t"]:
     alone = tune[0] if isinstance(tune, tuple) else tune
     return check_confidence(alone, where="tune confidence").astype(np.float32)
-
-
-def _upper(held: Counts, delta: float, binary: bool) -> Float[Array, " m"]:
-    limit = clopper_pearson_upper if binary else hoeffding_bentkus_upper
-    return limit(held.errors, held.accepted, delta)

@@ -5,57 +5,65 @@ n = calibrate examples, t = tune examples.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from recuse._check import InputError, check_delta, check_zero_one
-from recuse.bounds import betting_upper
 from recuse.selectors._grid import counts, thresholds_between
-from recuse.selectors._guarantee import accept, percent
+from recuse.selectors._guarantee import Selection, accept, counted, no_guarantee, sure
 from recuse.selectors._methods import INDEPENDENT
 from recuse.selectors._select import check_split, dependent, refuse_clusters
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Float32
+    from jaxtyping import Float, Float32
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
 
-@dataclass(frozen=True)
-class CostSelection:
-    """The cheapest threshold of a split, and what it costs on others."""
+HALVINGS = 60  # of the interval that holds a limit
 
-    threshold: float  # a float32 value; +inf: abstaining always is cheapest
+
+@dataclass(frozen=True)
+class CostGuarantee:
+    """What a prediction costs on average at most; each number follows from the counts."""
+
+    kind: ClassVar[str] = "cost"
+
     cost_error: float
     cost_abstain: float
-    cost: float  # mean cost of a calibrate example
     upper: float | None  # of the mean cost, with 1 - delta confidence; None: no promise
+    stake: float | None  # of the bets behind `upper`, in (0, 1], fixed by the tune split
     delta: float
-    n: int  # calibrate examples
+    n: int  # calibrate examples, or groups with one example each
     accepted: int  # of them
     errors: int  # of the accepted
+    assumption: str = INDEPENDENT
+    unit: str = "examples"
+    void: bool = False  # fitted on data that it must not see
+
+    @property
+    def cost(self) -> float:
+        """Mean cost of a calibrate example."""
+        spent = self.errors * self.cost_error + (self.n - self.accepted) * self.cost_abstain
+        return spent / self.n
 
     def __str__(self) -> str:
-        seen = (
-            f"mean cost {self.cost:.4g} on {self.n} calibrate examples, {self.accepted} accepted, "
-            f"{self.errors} of them wrong"
-        )
+        counts = counted(self.n, self.accepted, self.errors, self.unit)
+        seen = f"mean cost {self.cost:.4g}; {counts}"
+        if self.void:
+            return no_guarantee(seen)
         if self.upper is None:
             return f"No promise: chosen and counted on the same examples ({seen})."
         return (
-            f"With {percent(1 - self.delta)} confidence, a prediction costs at most "
-            f"{self.upper:.4g} on average ({seen}; {INDEPENDENT}). Not promised: that no other "
+            f"With {sure(self.delta)} confidence, a prediction costs at most "
+            f"{self.upper:.4g} on average ({seen}; {self.assumption}). Not promised: that no other "
             "threshold is cheaper."
         )
 
-    def accept(self, confidence: ArrayLike) -> Bool[Array, " n"]:
-        """Which examples to accept."""
-        return accept(confidence, self.threshold)
-
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, where an infinite threshold becomes null."""
+        """Plain data for JSON."""
         return asdict(self)
 
 
@@ -72,7 +80,7 @@ def chow_threshold(cost_error: float, cost_abstain: float) -> float:
     >>> chow_threshold(10, 1)
     0.9
     """
-    cost_error, cost_abstain = _costs(cost_error, cost_abstain)
+    cost_error, cost_abstain = check_costs(cost_error, cost_abstain)
     return max(0.0, 1 - cost_abstain / cost_error)
 
 
@@ -85,14 +93,13 @@ def select_cost(
     delta: float = 0.05,
     tune: tuple[ArrayLike, ArrayLike] | None = None,
     clusters: ArrayLike | None = None,
-    seed: int | None = None,
-) -> CostSelection:
+) -> Selection:
     """The threshold of the smallest mean cost: of the tune split, checked on the calibrate split.
 
-    With `tune` the threshold is fixed before the calibrate split is seen, so that `upper`, a
-    betting bound on calibrate costs, holds with probability >= 1 - delta. Without it the
-    cheapest threshold of the calibrate split is taken, its cost there is too low on average,
-    and nothing is promised. A right and accepted prediction costs 0.
+    With `tune` the threshold and a stake are fixed before the calibrate split is seen, so that
+    the guarantee's `upper`, a betting bound on calibrate costs, holds with probability
+    >= 1 - delta. Without it the cheapest threshold of the calibrate split is taken, its cost
+    there is too low on average, and nothing is promised. A right and accepted prediction costs 0.
 
     Args:
         confidence: Shape (n,), of the calibrate split; compared as float32.
@@ -102,43 +109,108 @@ def select_cost(
         delta: In (0, 0.5): the probability that `upper` is too low.
         tune: Confidence and loss of the tune split.
         clusters: Shape (n,): a cluster of several rows is refused.
-        seed: Bet in an order shuffled by it; None: in the order of the rows, which must not
-            depend on confidence or loss.
+
+    Returns:
+        A `Selection`, always feasible, whose guarantee is a `CostGuarantee`; its threshold is
+        +inf where abstaining always is cheapest.
 
     Raises:
         InputError: Malformed input, a loss that is not 0 or 1, or a cluster of several rows.
 
     References:
-        Chow, IEEE Trans. Inf. Theory 1970; `recuse.bounds.betting_upper`.
+        Chow, IEEE Trans. Inf. Theory 1970; `cost_upper`.
 
     >>> rng = np.random.default_rng(0)
     >>> confidence = rng.uniform(size=2000)
     >>> wrong = rng.uniform(size=2000) > confidence
     >>> halves = (confidence[:1000], wrong[:1000]), (confidence[1000:], wrong[1000:])
     >>> chosen = select_cost(*halves[1], cost_error=5, cost_abstain=1, tune=halves[0])
-    >>> abs(chosen.threshold - chow_threshold(5, 1)) < 0.1, chosen.cost < chosen.upper < 1
-    (True, True)
+    >>> abs(chosen.threshold - chow_threshold(5, 1)) < 0.1
+    True
+    >>> chosen.guarantee.cost < chosen.guarantee.upper < 1
+    True
     """
-    cost_error, cost_abstain = _costs(cost_error, cost_abstain)
+    cost_error, cost_abstain = check_costs(cost_error, cost_abstain)
     delta, (c, l) = check_delta(delta), check_split(confidence, loss)
     check_zero_one(l, what="costs of errors")
     refuse_clusters(dependent(clusters, c.size))
     tc, tl = (c, l) if tune is None else check_split(*tune, where="tune ")
     check_zero_one(tl, where="tune loss", what="costs of errors")
     threshold = _cheapest(tc, tl, cost_error, cost_abstain)
-    accepts = accept(c, threshold)
-    each, scale = np.where(accepts, l * cost_error, cost_abstain), max(cost_error, cost_abstain)
-    return CostSelection(
-        threshold,
-        cost_error,
-        cost_abstain,
-        cost=float(each.mean()),
-        upper=None if tune is None else scale * betting_upper(each / scale, delta, seed=seed),
-        delta=delta,
-        n=c.size,
-        accepted=int(accepts.sum()),
-        errors=int(l[accepts].sum()),
-    )
+
+    def counted_on(c: Array, l: Array) -> CostGuarantee:
+        accepts = accept(c, threshold)
+        counts = (c.size, int(accepts.sum()), int(l[accepts].sum()))
+        return CostGuarantee(cost_error, cost_abstain, None, None, delta, *counts)
+
+    guarantee = counted_on(c, l)
+    if tune is not None:
+        guarantee = replace(guarantee, stake=_stake(counted_on(tc, tl), c.size))
+        guarantee = replace(guarantee, upper=cost_upper(guarantee))
+    return Selection(threshold, True, guarantee, str(guarantee))
+
+
+def cost_upper(guarantee: CostGuarantee) -> float:
+    r"""The smallest mean cost that a bettor rules out: a function of counts and stake alone.
+
+    With costs x in units of the larger one and a stake s in (0, 1] fixed beforehand,
+    $\prod_i (1 + s (m - x_i))$ is the capital of a bettor that costs are below m. If their mean
+    is m or more, it is on average at most 1, and so at least 1 / delta with probability at most
+    delta, whatever the order of the bets. It grows with m.
+
+    References:
+        Waudby-Smith & Ramdas, JRSS B 2024, with one stake for all bets.
+
+    >>> round(cost_upper(CostGuarantee(10, 1, None, 0.2, 0.05, 1000, 800, 20)), 4)
+    0.5731
+    """
+    if guarantee.stake is None:
+        raise InputError("expected a `stake` that the tune split fixed, got none")
+    values, times, scale = _costs_of(guarantee)
+    return scale * _ruled_out(values, times, guarantee.stake, guarantee.delta)
+
+
+def cost_interval(promised: CostGuarantee, n: int, accepted: int, errors: int) -> tuple[float, ...]:
+    """Limits of the mean cost from other examples, 95 %, by bets at the stake of the promise.
+
+    >>> promised = CostGuarantee(10, 1, None, 0.2, 0.05, 1000, 800, 20)
+    >>> [round(x, 3) for x in cost_interval(promised, 1000, 800, 20)]
+    [0.197, 0.608]
+    """
+    stake = min(1.0, (promised.stake or 1.0) * np.sqrt(promised.n / n))
+    seen = replace(promised, n=n, accepted=accepted, errors=errors)
+    values, times, scale = _costs_of(seen)
+    high = _ruled_out(values, times, stake, 0.025)
+    return scale * (1 - _ruled_out(1 - values, times, stake, 0.025)), scale * high
+
+
+def _costs_of(g: CostGuarantee) -> tuple[Float[Array, " 3"], Float[Array, " 3"], float]:
+    """The three costs in units of the larger one, how often each was paid, and that unit."""
+    scale = max(g.cost_error, g.cost_abstain)
+    times = np.array([g.accepted - g.errors, g.n - g.accepted, g.errors], np.float64)
+    return np.array([0.0, g.cost_abstain, g.cost_error]) / scale, times, scale
+
+
+def _ruled_out(
+    values: Float[Array, " 3"], times: Float[Array, " 3"], stake: float, delta: float
+) -> float:
+    """The smallest mean at which the capital reaches 1 / delta; 1 if none."""
+    values, times = values[times > 0], times[times > 0]
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        with np.errstate(divide="ignore"):
+            out = times @ np.log1p(stake * (middle - values)) >= -np.log(delta)
+        low, high = (low, middle) if out else (middle, high)
+    return high
+
+
+def _stake(tune: CostGuarantee, n: int) -> float:
+    """What to bet n times, if costs scatter as on the tune split."""
+    values, times, scale = _costs_of(tune)
+    spread = values - tune.cost / scale
+    variance = (times @ spread**2 + 1 / 4) / (tune.n + 1)  # and half a cost more
+    return float(min(1.0, np.sqrt(-2 * np.log(tune.delta) / (n * variance))))
 
 
 def _cheapest(
@@ -152,8 +224,10 @@ def _cheapest(
     return float(grid[cost.size - 1 - int(np.argmin(cost[::-1]))])
 
 
-def _costs(*costs: Any) -> tuple[float, ...]:
+def check_costs(*costs: Any) -> tuple[float, ...]:
+    """Costs of an error and of an abstention, positive numbers."""
     for name, cost in zip(("cost_error", "cost_abstain"), costs):
-        if not (isinstance(cost, (int, float, np.number)) and 0 < cost < np.inf):
+        number = isinstance(cost, (int, float, np.integer, np.floating))
+        if not (number and not isinstance(cost, bool) and 0 < cost < np.inf):
             raise InputError(f"expected `{name}` as a positive number, got {cost!r}")
     return tuple(map(float, costs))

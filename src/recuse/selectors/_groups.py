@@ -7,8 +7,8 @@ class, the hospital or the sex; never of the label.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -21,9 +21,16 @@ from recuse._check import (
     to_numpy,
 )
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
-from recuse.selectors._guarantee import Selection, accept, percent
+from recuse.selectors._guarantee import (
+    Guarantee,
+    Selection,
+    accept,
+    counted,
+    no_guarantee,
+    percent,
+    sure,
+)
 from recuse.selectors._select import select
-from recuse.selectors._several import _saying
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float32, Shaped
@@ -31,6 +38,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 ALL = "all"
+NOUNS = {"group": "group", "class": "predicted class"}
+PLURALS = {"group": "groups", "class": "predicted classes"}
+LISTED = 10  # groups that are named
 LEVEL = 0.05  # of the intervals of `who_is_accepted`, for each row of its table
 
 
@@ -49,6 +59,63 @@ class GroupRow(NamedTuple):
 
 
 @dataclass(frozen=True)
+class GroupGuarantee:
+    """What the thresholds of all groups promise together."""
+
+    kind: ClassVar[str] = "risk"
+
+    each: Mapping[Any, Guarantee]  # group -> its own, at delta / G; nothing accepted: none
+    target_risk: float
+    delta: float
+    by: str = "group"
+
+    @property
+    def void(self) -> bool:
+        """Fitted on data that it must not see."""
+        return any(g.void for g in self.each.values())
+
+    @property
+    def n(self) -> int:
+        """Calibrate examples of all groups, or one for each unit that is no example."""
+        return sum(g.n for g in self.each.values())
+
+    @property
+    def accepted(self) -> int:
+        """Of `n`."""
+        return sum(g.accepted for g in self.each.values())
+
+    @property
+    def errors(self) -> float:
+        """Of the accepted."""
+        return sum(g.errors for g in self.each.values())
+
+    @property
+    def assumption(self) -> str:
+        """What the promises rest on, each said once."""
+        given = [g for g in self.each.values() if g.accepted] or list(self.each.values())
+        return "; or ".join(dict.fromkeys(g.assumption for g in given))
+
+    def __str__(self) -> str:
+        unit = next(iter(self.each.values())).unit
+        seen = counted(self.n, self.accepted, self.errors, unit)
+        none = [str(name) for name, g in self.each.items() if not g.accepted]
+        if self.void:
+            return no_guarantee(seen)
+        sentence = (
+            f"With {sure(self.delta)} confidence, at most {percent(self.target_risk)} of "
+            f"accepted predictions are wrong in each {NOUNS[self.by]} that has a threshold "
+            f"({len(self.each) - len(none)} of {len(self.each)}; {seen}; {self.assumption})."
+        )
+        return f"{sentence} Always abstained on: {_listed(none)}." if none else sentence
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; groups are rows, since JSON has keys of text alone."""
+        rows = [{"of": name, **g.to_dict()} for name, g in self.each.items()]
+        whole = ("by", "target_risk", "delta", "n", "accepted", "errors", "void")
+        return {name: getattr(self, name) for name in whole} | {"each": rows}
+
+
+@dataclass(frozen=True)
 class GroupSelection:
     """A threshold for each group; all promises hold at once with probability >= 1 - delta."""
 
@@ -56,6 +123,7 @@ class GroupSelection:
     target_risk: float
     delta: float
     table: tuple[GroupRow, ...]  # of the calibrate split: all of it first, then each group
+    by: str = "group"  # or "class", the predicted one
 
     @property
     def feasible(self) -> bool:
@@ -63,20 +131,21 @@ class GroupSelection:
         return any(s.feasible for s in self.selections.values())
 
     @property
+    def guarantee(self) -> GroupGuarantee:
+        """The promises of all groups as one."""
+        each = {name: s.guarantee for name, s in self.selections.items()}
+        return GroupGuarantee(each, self.target_risk, self.delta, self.by)
+
+    @property
     def reason(self) -> str:
         """In words: the promise, and the groups for which there is none."""
-        none = [str(g) for g, s in self.selections.items() if not s.feasible]
-        if not self.feasible:
-            return (
-                f"Infeasible for every one of {len(none)} groups, each at delta = "
-                f"{self.delta:g} / {len(none)}. {next(iter(self.selections.values())).reason}"
-            )
-        sentence = (
-            f"With {percent(1 - self.delta)} confidence, at most {percent(self.target_risk)} of "
-            "accepted predictions are wrong in each group that has a threshold "
-            f"({len(self.selections) - len(none)} of {len(self.selections)})."
+        if self.feasible:
+            return str(self.guarantee)
+        count, (name, first) = len(self.selections), next(iter(self.selections.items()))
+        return (
+            f"Infeasible for every one of {count} {PLURALS[self.by]}, each at delta = "
+            f"{self.delta:g} / {count}. Of {name}: {first.reason}"
         )
-        return f"{sentence} Always abstained on: {', '.join(none)}." if none else sentence
 
     def __str__(self) -> str:
         return "\n".join([self.reason, show(self.table)])
@@ -112,6 +181,7 @@ def select_by_group(
     delta: float = 0.05,
     method: str = "auto",
     tune: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
+    by: str = "group",
 ) -> GroupSelection:
     """Choose a threshold for each group, so that the risk of each stays under the target.
 
@@ -128,6 +198,7 @@ def select_by_group(
         delta: In (0, 0.5): the probability that the promise fails for any group.
         method: As in `select`; "auto" decides for each group by whether it has tune rows.
         tune: Confidence, loss and groups of the tune split.
+        by: What the groups are called: "group", or "class" for predicted classes.
 
     Raises:
         InputError: Malformed input, or a group without the tune rows that the method needs.
@@ -139,27 +210,25 @@ def select_by_group(
     >>> chosen.selections["a"].threshold < chosen.selections["b"].threshold
     True
     """
+    if by not in NOUNS:
+        raise InputError(f"expected `by` {' or '.join(NOUNS)}, got {by!r}")
     c, l = to_numpy(confidence), to_numpy(loss)
     g = _named(groups, np.shape(c)[0] if np.ndim(c) else 0)
     names, share = np.unique(g).tolist(), check_delta(delta)
     share /= len(names)
-    more = f"; holds for {len(names)} groups at once with {percent(1 - delta)} confidence"
     selections = {
-        name: _saying(
-            select(
-                c[g == name],
-                l[g == name],
-                target_risk=target_risk,
-                delta=share,
-                method=method,
-                tune=_part(tune, name),
-            ),
-            more,
+        name: select(
+            c[g == name],
+            l[g == name],
+            target_risk=target_risk,
+            delta=share,
+            method=method,
+            tune=_part(tune, name),
         )
         for name in names
     }
-    found = GroupSelection(selections, target_risk, delta, ())
-    return GroupSelection(selections, target_risk, delta, who_is_accepted(found.accept(c, g), l, g))
+    found = GroupSelection(selections, target_risk, delta, (), by)
+    return replace(found, table=who_is_accepted(found.accept(c, g), l, g))
 
 
 def who_is_accepted(
@@ -225,6 +294,11 @@ def _interval(k: int, n: int) -> tuple[float, float]:
     """Clopper-Pearson, 95 %."""
     lower, upper = clopper_pearson_lower(k, n, LEVEL / 2), clopper_pearson_upper(k, n, LEVEL / 2)
     return float(lower), float(upper)
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _named(groups: ArrayLike, n: int) -> Shaped[Array, " n"]:

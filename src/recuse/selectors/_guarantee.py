@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from decimal import ROUND_CEILING, Decimal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What a threshold promises, and the counts it rests on."""
+    """What a threshold promises of the risk, and the counts it rests on."""
+
+    kind: ClassVar[str] = "risk"
 
     target_risk: float
     delta: float
@@ -36,23 +39,17 @@ class Guarantee:
 
     def __str__(self) -> str:
         if self.void:
-            return f"No guarantee: tune and calibrate share examples ({self._seen})."
+            return no_guarantee(self._seen)
         promise = (
             f"at most {percent(self.target_risk)} of accepted predictions are wrong"
             if isinstance(self.errors, int)
             else f"the mean loss of accepted predictions is at most {self.target_risk:g}"
         )
-        return (
-            f"With {percent(1 - self.delta)} confidence, {promise} "
-            f"({self._seen}; {self.assumption})."
-        )
+        return f"With {sure(self.delta)} confidence, {promise} ({self._seen}; {self.assumption})."
 
     @property
     def _seen(self) -> str:
-        seen = f"{self.accepted} of {self.n} calibrate {self.unit} accepted"
-        if isinstance(self.errors, int):
-            return f"{seen}, {self.errors} of them wrong"
-        return f"{seen}, mean loss {self.errors / max(self.accepted, 1):.4g}"
+        return counted(self.n, self.accepted, self.errors, self.unit)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -65,7 +62,7 @@ class Selection:
 
     threshold: float  # a float32 value; accept when confidence >= threshold; +inf if infeasible
     feasible: bool
-    guarantee: Guarantee
+    guarantee: Any  # Guarantee; of `select_coverage` and `select_cost`, theirs
     reason: str  # one sentence, for people; if feasible, the guarantee
     smallest_target: float | None = None  # if infeasible: what this data could have promised
     rows_needed: int | None = None  # if infeasible: calibrate rows that would probably do
@@ -86,6 +83,30 @@ def accept(confidence: ArrayLike, threshold: ArrayLike) -> Bool[Array, " n"]:
     """Confidence >= threshold, both as float32; a threshold of +inf accepts nothing at all."""
     t = np.asarray(threshold, np.float32)
     return (check_confidence(confidence).astype(np.float32) >= t) & (t < np.inf)
+
+
+def counted(n: int, accepted: int, errors: float, unit: str) -> str:
+    """What the calibrate split showed, in words."""
+    seen = f"{accepted} of {n} calibrate {unit} accepted"
+    if isinstance(errors, int):
+        return f"{seen}, {errors} of them wrong"
+    return f"{seen}, mean loss {errors / max(accepted, 1):.4g}"
+
+
+def no_guarantee(seen: str) -> str:
+    """The words for a void promise, of any kind."""
+    return f"No guarantee: tune and calibrate share examples ({seen})."
+
+
+def sure(delta: float) -> str:
+    """The confidence of a promise in percent, never more than it has: four digits of delta.
+
+    >>> sure(0.05), sure(0.05 / 3), sure(1e-6 / 7)
+    ('95 %', '98.333 %', '99.99998571 %')
+    """
+    share = Decimal(f"{delta:.12g}") * 100
+    shown = share.quantize(Decimal(1).scaleb(share.adjusted() - 3), rounding=ROUND_CEILING)
+    return f"{(100 - shown).normalize():f} %"
 
 
 def percent(x: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from recuse.bounds import binomial_p_value, clopper_pearson_lower
-from recuse.selectors._guarantee import percent
+from recuse.selectors._guarantee import percent, sure
 from recuse.selectors._methods import Plan
 
 LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
@@ -52,8 +52,8 @@ def why(
 ) -> str:
     """The answer in words."""
     parts = [
-        f"Infeasible: no threshold passed the test for a risk of {percent(target)} with "
-        f"{percent(1 - delta)} confidence on {n} calibrate examples "
+        f"Infeasible: no threshold that was tested passed for a risk of {percent(target)} with "
+        f"{sure(delta)} confidence on {n} calibrate examples "
         f"(to pass, {plan.free(target)} must be accepted if none of them is wrong, "
         "more if some are)."
     ]

@@ -19,6 +19,7 @@ from recuse.bounds import (
     binomial_p_value,
     clopper_pearson_upper,
     hoeffding_bentkus_p_value,
+    hoeffding_bentkus_upper,
     smallest_error_free_sample,
 )
 from recuse.selectors._grid import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 THRESHOLDS = 100  # of a fixed sequence
 RANKS = 20  # of Bonferroni's correction
+POINTS = 50  # of a band
 INDEPENDENT = "calibrate rows are independent draws from the deployment population"
 MONOTONE = "the error rate does not fall as the confidence falls"
 CLUSTERED = (
@@ -130,6 +132,40 @@ def bonferroni(s: Splits, target: float, delta: float) -> Plan:
     return Plan(INDEPENDENT, grid, held, held, n, delta / RANKS, lambda: target, choose)
 
 
+def band(s: Splits, target: float, delta: float) -> Plan:
+    """The largest coverage whose limit, valid for a band of thresholds at once, is low enough."""
+    grid = band_grid(s.confidence, None if s.tune is None else s.tune[0], POINTS)
+    held, n = counts(s.confidence, s.loss, grid), s.confidence.size
+    seen, n_seen = (held, n) if s.tune is None else (counts(*s.tune, grid), s.tune[0].size)
+    upper = band_upper(held, delta / POINTS, is_binary(s.loss))
+    assumption, level = at_once(POINTS), delta / POINTS
+
+    def choose(risk: float) -> int | None:
+        return _last(upper <= risk)
+
+    return Plan(assumption, grid, held, seen, n_seen, level, lambda: float(upper.min()), choose)
+
+
+def band_grid(
+    confidence: Float32[Array, " n"], tune: Float32[Array, " t"] | None, points: int
+) -> Float32[Array, " m"]:
+    """The thresholds of a band: fixed by the tune split, or ranks without their boundary point."""
+    if tune is None:
+        return thresholds_above_ranks(confidence, points)
+    return thresholds_between(tune, points)
+
+
+def band_upper(held: Counts, level: float, binary: bool) -> Float[Array, " m"]:
+    """The limit of each threshold, at the level of one."""
+    limit = clopper_pearson_upper if binary else hoeffding_bentkus_upper
+    return limit(held.errors, held.accepted, level)
+
+
+def at_once(points: int) -> str:
+    """What a band assumes, and that it may be looked at."""
+    return f"{INDEPENDENT}; valid for all {points} thresholds of a band at once"
+
+
 def sgr(s: Splits, target: float, delta: float) -> Plan:
     """Geifman and El-Yaniv's binary search over ranks, as published, with exact counts.
 
@@ -159,6 +195,7 @@ METHODS: dict[str, Callable[[Splits, float, float], Plan]] = {
     "fixed_sequence": fixed_sequence,
     "random_walk": random_walk,
     "bonferroni": bonferroni,
+    "band": band,
     "betting": betting,
     "sgr": sgr,
 }

@@ -48,6 +48,7 @@ def select(
     | "betting" | the same | betting on the losses, or on means of clusters, at `delta` | `tune` |
     | "random_walk" | all | exact binomial, at a level calibrated on a walk of Bernoulli(target_risk) errors | a risk that does not fall as the coverage grows; 0-1 losses |
     | "bonferroni" | 20 ranks of the calibrate split, each without its boundary point | exact binomial or Hoeffding-Bentkus at `delta` / 20 | |
+    | "band" | 50 from the tune split, or ranks as above | exact binomial or Hoeffding-Bentkus at `delta` / 50: `band` answers any target at the same price | |
     | "sgr" | a binary search over ranks | exact binomial at `delta` / ceil(log2 n) | 0-1 losses; no proof, see `docs/thresholds.md` |
 
     "auto" is the first with `tune`, 0-1 losses and independent rows, the second with `tune`

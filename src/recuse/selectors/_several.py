@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recuse._check import InputError, check_delta
-from recuse.selectors._guarantee import Selection, percent
+from recuse.selectors._guarantee import Selection, sure
 from recuse.selectors._select import select
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def select_several(
         for target in target_risks
     ]
     together = (
-        f"; {len(found)} such promises hold at once with {percent(1 - delta)} confidence"
+        f"; {len(found)} such promises hold at once with {sure(delta)} confidence"
         if len(found) > 1
         else ""
     )

@@ -12,7 +12,7 @@ from recuse.tune._candidates import (
 )
 from recuse.tune._judge import FOLDS, T_SWITCH, Z_SECOND, Z_SWITCH, Trial, shown
 from recuse.tune._learn import learn
-from recuse.tune._tune import FEWEST_OF_EACH, FEWEST_UNITS, measure_of, tune
+from recuse.tune._tune import FEWEST_OF_EACH, FEWEST_UNITS, check_scores, measure_of, tune
 from recuse.tune._tuned import MSP, Tuned
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Z_SWITCH",
     "Trial",
     "Tuned",
+    "check_scores",
     "confidences",
     "default_candidates",
     "features_of",

@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import InputError, check_groups, check_labels, check_logits, per_row
+from recuse._check import (
+    InputError,
+    check_groups,
+    check_labels,
+    check_logits,
+    check_seed,
+    check_sequence,
+    per_row,
+)
 from recuse._files import digest
 from recuse.intervals import AUGRC, AURC, Measure, coverage_at
-from recuse.scores import Score, logit_norm, predict
+from recuse.scores import SOFTMAX_FAMILY, Score, logit_norm, predict
 from recuse.tune._candidates import confidences, default_candidates, features_of
 from recuse.tune._judge import Rows, Trial, best, judge, shown
 from recuse.tune._learn import learn
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 
 FEWEST_UNITS = 50  # independent rows or groups, below which no repair is judged
 FEWEST_OF_EACH = 10  # wrong predictions, and right ones
+KINDS = ("logits", "binary", "probs")  # of which only the last is another thing here
 OBJECTIVES = ("aurc", "augrc", "coverage")
 
 
@@ -39,6 +48,7 @@ def tune(
     learned: bool = True,
     refine: bool = False,
     groups: ArrayLike | None = None,
+    kind: str = "logits",
     seed: int = 0,
 ) -> Tuned:
     """Choose the best score, and use it only if it really beats MSP.
@@ -61,6 +71,8 @@ def tune(
         learned: Whether to try the learned score; it needs logits as the model gives them.
         refine: Search p continuously, around the p that was chosen among the candidates.
         groups: Shape (n,) or that of `labels`: rows of one group stay in one fold.
+        kind: "probs" where the logits are logarithms of probabilities: these have lost what the
+            norms and the learned score use, and only `candidates` that are given are tried.
         seed: Of the folds.
 
     Raises:
@@ -71,16 +83,15 @@ def tune(
     """
     z = check_logits(logits)
     y = check_labels(labels, z)
-    measure = measure_of(objective, target_risk)
-    if candidates is None:
-        candidates = default_candidates(z.shape[1])
+    measure, seed = measure_of(objective, target_risk), check_seed(seed)
+    candidates, learned = _tried(candidates, learned, kind, z.shape[1])
     rows = _rows(z, y, candidates, learned, groups)
     table = tuple(
         (score, measure.value(c, rows.loss))
         for score, c in zip((MSP, *candidates), rows.confidence)
     )
     tuned = Tuned(MSP, "", table, 0.0, 0.0, rows.loss.size, digest(z, y), str(measure))
-    if why := _reason_not_to_try(rows, z.shape[1]):
+    if why := _reason_not_to_try(rows, z.shape[1], kind):
         return replace(tuned, reason=f"MSP: {why}")
     trials = judge(rows, measure, seed)
     final = _final(rows, candidates, measure, seed)
@@ -131,9 +142,37 @@ def _rows(
     )
 
 
-def _reason_not_to_try(rows: Rows, classes: int) -> str | None:
+def _tried(
+    candidates: Sequence[Score] | None, learned: bool, kind: str, classes: int
+) -> tuple[tuple[Score, ...], bool]:
+    """The candidates, and whether a score is learned."""
+    if kind not in KINDS:
+        raise InputError(f"expected `kind` among {', '.join(KINDS)}, got {kind!r}")
+    if kind != "probs":
+        tried = default_candidates(classes) if candidates is None else candidates
+        return check_scores(tried, "`candidates`"), learned
+    given = check_scores(() if candidates is None else candidates, "`candidates`")
+    for score in given:
+        if score.name not in SOFTMAX_FAMILY:
+            family = ", ".join(SOFTMAX_FAMILY)
+            raise InputError(f"expected candidates of {family} for probabilities, got {score}")
+    return given, False
+
+
+def check_scores(given: Sequence[Score], what: str) -> tuple[Score, ...]:
+    """Several scores, none by its mere name."""
+    scores = check_sequence(given, what)
+    for score in scores:
+        if not isinstance(score, Score):
+            raise InputError(f"expected {what} of recuse.scores.Score, got {score!r}")
+    return scores
+
+
+def _reason_not_to_try(rows: Rows, classes: int, kind: str) -> str | None:
     errors, n = int(rows.loss.sum()), rows.loss.size
     units = int(rows.code.max()) + 1
+    if not rows.families and kind == "probs":
+        return "probabilities have lost what other scores use; with logits they can be tried"
     if not rows.families and classes == 2:
         return "with two classes no norm is tried (centred it is constant)"
     if not rows.families:

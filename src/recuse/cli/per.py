@@ -1,0 +1,122 @@
+"""`--per`: a promise for each predicted class, or for each population of a .csv.
+
+n = rows of a logits file. `groups` in a logits file are dependent rows, never populations.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recuse._check import InputError
+from recuse.cli import show
+from recuse.io import LogitsFile
+from recuse.io._confidences import _rows
+from recuse.rejector import CLASS
+from recuse.selectors import GroupRow
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped
+    from numpy import ndarray as Array
+
+LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
+ERRORS = ("errors", "risk", "risk, 95 %", "of all")
+HELP = "class, for the predicted class, or a .csv of id and group: each gets its own threshold."
+
+
+def populations(per: str | None, *files: LogitsFile) -> Any:
+    """What `recuse.fit` takes as `per`: "class", or the groups of each file's rows."""
+    if per is None or per == CLASS:
+        return per
+    group_of = read_groups_of(Path(per))
+    return tuple(joined(group_of, file, per) for file in files)
+
+
+def read_groups_of(path: Path) -> dict[str, str]:
+    """The group of each id, from a .csv with the header `id,<name>`."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file, strict=True)
+            return _parsed(path, lines)
+    except OSError as error:
+        raise InputError(f"{path}: expected class, or a .csv, got {error.strerror}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as csv in UTF-8 ({error})") from error
+
+
+def _parsed(path: Path, lines: Any) -> dict[str, str]:
+    header = next(lines, [])
+    if len(header) != 2 or header[0].strip().lower() != "id":
+        raise InputError(f"{path}: expected the header id,<name>, got {','.join(header) or 'none'}")
+    found: dict[str, str] = {}
+    for name, group in _rows(path, lines, 2):
+        if not (name and group):
+            raise InputError(f"{path}: line {lines.line_num}: expected an id and a group, got none")
+        if found.setdefault(name, group) != group:
+            raise InputError(
+                f"{path}: line {lines.line_num}: expected one group for each id, "
+                f"got {group!r} after {found[name]!r} for {name!r}"
+            )
+    return found
+
+
+def joined(group_of: Mapping[str, str], file: LogitsFile, path: str) -> Shaped[Array, " n"]:
+    """The group of every row, by its id."""
+    if file.ids is None:
+        raise InputError(f"{file.name}: expected `ids` to find the groups of {path} by, got none")
+    names, index = np.unique(file.ids.astype(str), return_inverse=True)
+    if missing := [name for name in names.tolist() if name not in group_of]:
+        raise InputError(
+            f"{path}: expected a group for each id of {file.name}, got none for {missing[0]!r}"
+            + (f" and {len(missing) - 1:,} more" if len(missing) > 1 else "")
+        )
+    return np.array([group_of[name] for name in names.tolist()])[index.reshape(-1)]
+
+
+def tell(
+    rows: Sequence[GroupRow],
+    by: str,
+    names: Array | None = None,
+    *,
+    judged: bool = True,
+    intervals: bool = True,
+) -> None:
+    """Who is accepted: a row for all and for each group, in 80 columns.
+
+    Without labels no errors (`judged`); no `intervals` where rows depend on each other, or where
+    they chose the thresholds, and then the number of accepted in their place.
+    """
+    cells = [_cells(row, names) for row in rows]
+    left_out = {*(() if judged else ERRORS), *(("accepted",) if intervals else LIMITS)}
+    kept = [name for name in cells[0] if name not in left_out]
+    header = [by, *(LIMITS.get(k, k) for k in kept[1:])]
+    show.table(header, ([row[k] for k in kept] for row in cells))
+
+
+def _cells(row: GroupRow, names: Array | None) -> dict[str, str]:
+    none = row.risk is None
+    return {
+        "group": "all" if row.group is None else name_of(row.group, names),
+        "n": f"{row.n:,}",
+        "accepted": f"{row.accepted:,}",
+        "coverage": show.percent(row.coverage),
+        "coverage, 95 %": _interval(row.coverage_interval),
+        "errors": f"{row.errors:,}",
+        "risk": "-" if none else show.percent(row.risk or 0.0),
+        "risk, 95 %": "-" if none else _interval(row.risk_interval),
+        "of all": show.percent(row.error_rate),
+    }
+
+
+def name_of(group: Any, names: Array | None) -> str:
+    """A group, or a class by its name."""
+    return str(group) if names is None else str(names[group])
+
+
+def _interval(limits: tuple[float, float]) -> str:
+    low, high = (f"{100 * x:.1f}" for x in limits)
+    return f"{low}-{high}"

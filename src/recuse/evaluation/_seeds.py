@@ -1,0 +1,164 @@
+"""The same models with several seeds, beside each other.
+
+S = seeds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recuse._check import InputError
+from recuse.evaluation._measures import COVERAGES, RISKS
+from recuse.evaluation._models import Evaluation, ModelEvaluation, evaluate
+from recuse.intervals import Comparison, compare
+from recuse.io import LogitsFile
+
+Splits = Mapping[str, LogitsFile]  # tune, calibrate and test of one model
+
+
+class Spread(NamedTuple):
+    """A number over seeds."""
+
+    mean: float
+    deviation: float  # standard deviation over seeds; NaN of one seed
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of one number a seed."""
+        deviation = np.std(values, ddof=1) if len(values) > 1 else np.nan
+        return cls(float(np.mean(values)), float(deviation))
+
+
+class Change(NamedTuple):
+    """A paired change of AURC over seeds; positive is worse."""
+
+    relative: Spread  # of the mean it is a change of
+    worse: int  # seeds; where the score is the same, neither worse nor better
+    better: int
+    clearly_worse: int  # beyond the 95 % interval over examples
+    clearly_better: int
+
+    @classmethod
+    def of(cls, changes: Sequence[Comparison], areas: Sequence[float]) -> Change:
+        """Of one comparison a seed, and the area that each is a change of."""
+        return cls(
+            Spread.of([c.difference / area for c, area in zip(changes, areas)]),
+            sum(c.difference > 0 for c in changes),
+            sum(c.difference < 0 for c in changes),
+            sum(c.low > 0 for c in changes),
+            sum(c.high < 0 for c in changes),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ModelOverSeeds:
+    """One model with S seeds, and what it is beside the first one."""
+
+    name: str
+    models: tuple[ModelEvaluation, ...]  # one a seed
+    damage: Change | None  # AURC of MSP, against that of the first model; None of itself
+    repair: Change  # AURC of the chosen score, against that of MSP
+    left: Change | None  # AURC of the chosen score, against that of the first model
+
+    @property
+    def adopted(self) -> int:
+        """Seeds in which another score than MSP was chosen."""
+        return sum(m.repaired for m in self.models)
+
+    @property
+    def scores(self) -> tuple[tuple[str, int], ...]:
+        """The scores chosen and how often, the most frequent first."""
+        return tuple(Counter(str(m.tuned.score) for m in self.models).most_common())
+
+    def spread(self, value: Callable[[ModelEvaluation], float]) -> Spread:
+        """A number of each seed's model, over seeds."""
+        return Spread.of([value(m) for m in self.models])
+
+
+@dataclass(frozen=True, eq=False)
+class OverSeeds:
+    """All models with all seeds."""
+
+    seeds: tuple[int, ...]
+    evaluations: tuple[Evaluation, ...]  # one a seed
+    models: tuple[ModelOverSeeds, ...]
+
+    def __getitem__(self, name: str) -> ModelOverSeeds:
+        return next(m for m in self.models if m.name == name)
+
+
+def over_seeds(
+    runs: Mapping[int, Mapping[str, Splits]],
+    *,
+    target_risk: float = 0.05,
+    delta: float = 0.05,
+    kind: str = "logits",
+    risks: Sequence[float] = RISKS,
+    coverages: Sequence[float] = COVERAGES,
+    **options: Any,
+) -> OverSeeds:
+    """Evaluate every model of every seed, and compare each with the first one of its seed.
+
+    Args:
+        runs: Seed -> model -> the files of its three splits. Models of a seed have the same
+            rows, and all seeds the same models.
+        target_risk: As in `evaluate`.
+        delta: As in `evaluate`.
+        kind: As in `evaluate`.
+        risks: As in `evaluate`.
+        coverages: As in `evaluate`.
+        options: Others of `evaluate`.
+
+    Raises:
+        InputError: No seed, seeds with other models, or as `evaluate` and `compare`.
+    """
+    names = list(next(iter(runs.values()), {}))
+    if not names or any(list(models) != names for models in runs.values()):
+        raise InputError("expected seeds with the same models, at least one of each")
+    found = {
+        seed: evaluate(
+            models,
+            target_risk=target_risk,
+            delta=delta,
+            kind=kind,
+            risks=risks,
+            coverages=coverages,
+            seed=seed,
+            **options,
+        )
+        for seed, models in runs.items()
+    }
+    groups = [models[names[0]]["test"].predictions().groups for models in runs.values()]
+    evaluations = tuple(found.values())
+    models = tuple(_over_seeds(name, names[0], evaluations, groups) for name in names)
+    return OverSeeds(tuple(found), evaluations, models)
+
+
+def _over_seeds(
+    name: str, first: str, evaluations: Sequence[Evaluation], groups: Sequence[Any]
+) -> ModelOverSeeds:
+    models = tuple(e[name] for e in evaluations)
+    plain = tuple(e[first] for e in evaluations)
+    areas = [m.before.aurc for m in plain]
+
+    def against_first(confidence: Callable[[ModelEvaluation], Any]) -> Change | None:
+        if name == first:
+            return None
+        changes = [
+            compare(confidence(m), m.loss, p.msp, p.loss, groups=g)
+            for m, p, g in zip(models, plain, groups)
+        ]
+        return Change.of(changes, areas)
+
+    return ModelOverSeeds(
+        name,
+        models,
+        damage=against_first(lambda m: m.msp),
+        repair=Change.of([m.repair for m in models], [m.before.aurc for m in models]),
+        left=against_first(lambda m: m.confidence),
+    )

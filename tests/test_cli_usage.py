@@ -1,0 +1,153 @@
+"""Wrong usage, interruption, and names of outputs: one line each, before any work is done."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from answers import one_line
+from recuse import write_logits
+from recuse._interrupt import runs_recuse
+from samples import sample
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["evaluate"], ["Missing argument 'files'", "see recuse evaluate --help"]),
+        (["evaluate", "--nope"], ["No such option: --nope", "see recuse evaluate --help"]),
+        (["nope"], ["No such command 'nope'", "see recuse --help"]),
+        (["--nope"], ["--nope", "see recuse --help"]),
+        (["pick"], ["NAME=FILE...", "see recuse pick --help"]),
+        (["evaluate", "a.npz", "--score"], ["'--score'", "see recuse evaluate --help"]),
+        (["split", "a.npz", "--seed", "-1"], ["'--seed'", "see recuse split --help"]),
+        (["split", "a.npz", "--seed", "x"], ["'--seed'", "integer", "see recuse split --help"]),
+        (["fit", "--tune", "a.npz"], ["'--calibrate'", "see recuse fit --help"]),
+    ],
+)
+def test_wrong_usage_is_one_line_that_says_where_help_is(command, words, recuse):
+    one_line(recuse(*command), *words)
+
+
+def test_nothing_asked_for_and_help_asked_for_are_answered_at_length(recuse):
+    code, out, err = recuse()
+    assert (code, err) == (2, "")
+    assert "Usage: recuse [OPTIONS] COMMAND" in out
+    code, out, err = recuse("fit", "--help")
+    assert (code, err) == (0, "")
+    assert "Usage: recuse fit [OPTIONS]" in out
+    assert "--target-risk" in out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interruption_during_the_imports_ends_with_130_and_no_traceback():
+    command = [sys.executable, "-X", "importtime", "-m", "recuse", "demo"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if line.rstrip().endswith("| recuse._interrupt") or "numpy" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        seen += process.stderr.read().splitlines()
+    assert process.returncode == 130
+    assert "Traceback" not in "".join(seen)
+
+
+def test_a_program_that_imports_recuse_keeps_its_own_interruption():
+    usual = "signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    code = f"import signal, recuse; print({usual})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["/bin/recuse"], True),
+        (["C:\\recuse.exe".replace("C:\\", ""), "demo"], True),
+        (["-W", "error", "-m", "recuse", "demo"], True),
+        (["-Wm", "-m", "recuse"], True),
+        (["-m", "pytest", "recuse"], False),
+        (["-c", "import recuse"], False),
+        (["-m"], False),
+        ([], False),
+    ],
+)
+def test_only_the_command_line_is_the_command_line(arguments, expected):
+    assert runs_recuse(["python", *arguments]) is expected
+
+
+OUTPUTS = [
+    (["report", "--model", "a=none", "--out", "r.pdf"], "r.pdf: expected a name ending in .html"),
+    (["report", "--model", "a=none", "--out", "x"], "x: expected a name ending in .html"),
+    (["sketch", "none.npz", "--out", "s.json"], "s.json: expected a name ending in .npz"),
+    (["merge", "none.npz", "--out", "s.json"], "s.json: expected a name ending in .npz"),
+    (["split", "none.npz", "--out", "p.npz"], "p.npz: expected a folder, got the name of a .npz"),
+    (["split", "none.npz", "--out", "f"], "f: expected a folder, got a file"),
+    (["demo", "--out", "d.html"], "d.html: expected a folder, got the name of a .html"),
+    (["demo", "--out", "f"], "f: expected a folder, got a file"),
+    (["average", "none.npz", "no.npz", "--out", "m.csv"], "m.csv: expected a file ending in"),
+    (["pick", "a=none.npz", "b=no.npz", "--chart", "c.txt"], "got c.txt"),
+]
+
+
+@pytest.mark.parametrize(("command", "words"), OUTPUTS)
+def test_the_name_of_an_output_fits_what_is_written_before_anything_is_read(
+    command, words, recuse, tmp_path
+):
+    (tmp_path / "f").touch()
+    one_line(recuse(*command), words)
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_shards_that_share_an_id_are_refused(recuse, tmp_path):
+    z, y = sample(60)
+    (tmp_path / "net").mkdir()
+    for i, name in enumerate("ab"):
+        ids = np.arange(60) + 59 * i
+        write_logits(tmp_path / "net" / f"{name}.npz", z + i, y, ids=ids)
+    for command in (["diagnose", "net"], ["average", "net", "net/a.npz", "--out", "m.npz"]):
+        one_line(
+            recuse(*command), "net: expected shards of different", "id 59 in", "a.npz", "b.npz"
+        )
+
+
+@pytest.mark.parametrize("command", ["diagnose", "evaluate"])
+def test_shards_of_equal_labels_are_pooled_with_a_warning(command, recuse, tmp_path):
+    z, y = sample(60)
+    (tmp_path / "net").mkdir()
+    for i, labels in enumerate((y, np.roll(y, 1), y, np.zeros(60, int), np.zeros(60, int))):
+        write_logits(tmp_path / "net" / f"{i}.npz", z + i, labels)
+    code, _, err = recuse(command, "net")
+    assert code == 0
+    assert err.count("\n") == 1
+    assert "recuse: warning: net: " in err
+    assert "net/0.npz and net/2.npz have equal labels row by row" in err.replace(os.sep, "/")
+    for i in (2, 4):
+        (tmp_path / "net" / f"{i}.npz").unlink()
+    assert recuse(command, "net")[2] == ""
+
+
+def test_the_warning_of_probabilities_says_what_helps_in_this_command(recuse, tmp_path):
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        write_logits(tmp_path / f"{name}.npz", *sample(400, seed=seed))
+    splits = ("--tune", "tune.npz", "--calibrate", "calibrate.npz")
+    assert recuse("fit", *splits, "--target-risk", 0.3)[0] == 0
+    z, y = sample(400, seed=3)
+    odds = np.exp(z.astype(np.float64))
+    write_logits(tmp_path / "q.npz", odds / odds.sum(axis=1, keepdims=True), y)
+    for command in (
+        ["predict", "rejector.json", "q.npz"],
+        ["sketch", "q.npz", "--rejector", "rejector.json", "--out", "s.npz"],
+    ):
+        code, _, err = recuse(*command)
+        assert code == 0
+        assert err.startswith("recuse: warning: q.npz: every row of `logits` lies in [0, 1]")
+        assert "its promise does not hold: give logits, or fit again with --probs" in err
+        assert err.count("\n") == 1
+    for command in (["evaluate", "q.npz"], ["sketch", "q.npz", "--out", "t.npz"]):
+        assert "declare them by --probs" in recuse(*command)[2]
