@@ -288,6 +288,32 @@ def test_picks_of_different_models_are_refused():
         plots.over_alpha.prepare([])
 
 
+# One scene
+
+VOID = 9
+C = np.random.default_rng(1).integers(5, size=(7, 6)).astype(float)  # many ties
+K, SCENE = np.random.default_rng(2).integers(3, size=(2, 7, 6))
+SCENE[0] = VOID
+
+
+def test_errors_of_a_scene_have_their_mean_rank_among_labelled_pixels():
+    found = plots.scene.prepare(C, K, SCENE, ignore_index=VOID)
+    labelled = [C[p] for p in np.ndindex(C.shape) if SCENE[p] != VOID]
+    for p in np.ndindex(C.shape):
+        below = sum(c < C[p] for c in labelled) + sum(c == C[p] for c in labelled) / 2
+        wrong = SCENE[p] != VOID and K[p] != SCENE[p]
+        expected = below / len(labelled) if wrong else np.nan
+        np.testing.assert_allclose(found.rank[p], expected)
+        assert found.counted[p] == (SCENE[p] != VOID)
+
+
+def test_a_scene_without_labels_or_of_other_shapes_is_refused():
+    with pytest.raises(InputError, match="at least one labelled pixel"):
+        plots.scene.prepare(C, K, np.full(C.shape, VOID), ignore_index=VOID)
+    with pytest.raises(InputError, match="one \\(H, W\\)"):
+        plots.scene.prepare(C[1:], K, SCENE)
+
+
 # All of them
 
 
@@ -305,6 +331,9 @@ def figures():
         "errors": lambda ax: plots.errors.draw(plots.errors.prepare(two, of="MSP"), ax),
         "risk_coverage": lambda ax: plots.risk_coverage.draw(
             plots.risk_coverage.prepare(two, thresholds={"MSP": 1.0}), ax
+        ),
+        "scene": lambda ax: plots.scene.draw(
+            plots.scene.prepare(C, K, SCENE, ignore_index=VOID), ax
         ),
         "over_alpha": lambda ax: plots.over_alpha.draw(over, over.panels[2], ax),
         "templates": lambda ax: plots.templates.draw(
@@ -335,8 +364,7 @@ def test_a_figure_is_drawn_on_the_given_axes_and_touches_nothing_else(name, look
         assert FIGURES[name](ax) is None
         assert dict(mpl.rcParams) == styled
         ax.figure.savefig(io.BytesIO(), format="svg")
-    assert ax.get_ylabel()
-    assert ax.lines
+    assert (ax.get_ylabel() and ax.lines) or ax.images
     assert (dict(mpl.rcParams), plt.get_fignums()) == (before, open_figures)
 
 

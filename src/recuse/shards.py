@@ -117,7 +117,7 @@ class Plan:
         flat = replace(chunk, groups=self._groups(chunk)).predictions()
         z, labels = flat.labelled()
         label, confidence = predict(z), self.score(z)
-        scale = self.scale or ("log_odds" if self.score.name in STEPS else "float")
+        scale = self.scale or scale_of(self.score)
         keys: Any = label if self.per == "class" else flat.groups
         about = self._about(z.shape[1])
         return self._counted(chunk.name, scale, about, keys, confidence, label != labels)
@@ -143,6 +143,15 @@ class Plan:
         about = {"score": str(self.score), "kind": self.kind, "classes": str(classes)}
         per = {"per": self.per} if self.per else {}
         return about | per | ({"rejector": self.rejector} if self.rejector else {})
+
+
+def scale_of(score: Score) -> str:
+    """The bins that suit a score: log-odds for those in the unit of logits.
+
+    >>> scale_of(Score("msp")), scale_of(Score("entropy"))
+    ('log_odds', 'float')
+    """
+    return "log_odds" if score.name in STEPS else "float"
 
 
 def needs_logits(name: str, option: str) -> str:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from recuse import __version__
+from recuse import __version__, _interrupt
 from recuse._check import InputError, MissingExtra
 from recuse.cli import (
     average,
@@ -24,16 +24,19 @@ from recuse.cli import (
     demo,
     diagnose,
     export,
+    logits,
     measure,
     mixture,
     monitor,
     page,
     pick,
     sketch,
+    train,
 )
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE
 BROKEN_PIPE = 141  # 128 + SIGPIPE
+UsageError: Any = typer.BadParameter.__base__  # typer does not export it
 
 app = typer.Typer(
     name="recuse",
@@ -55,8 +58,11 @@ for command in (
     decide.fit,
     decide.predict,
     export.export,
+    logits.logits,
     page.report,
     sketch.sketch,
+    train.recipes,
+    train.train,
 ):
     app.command()(command)
 app.command("merge")(sketch.merge_)
@@ -81,6 +87,7 @@ def common(
 
 def main() -> None:
     """Run the command line; malformed input is one line on stderr and exit code 2."""
+    _interrupt.as_usual()
     try:
         _run()
     except (BrokenPipeError, SystemExit) as end:
@@ -94,11 +101,15 @@ def main() -> None:
 def _run() -> None:
     try:
         try:
-            app()
+            code = app(prog_name="recuse", standalone_mode=False)
         finally:
             print(end="", flush=True)
+        sys.exit(code)
     except BrokenPipeError:
         raise
+    except UsageError as error:
+        _misused(error)
+        sys.exit(2)
     except (InputError, MissingExtra) as error:
         print("recuse:", *str(error).splitlines(), file=sys.stderr)
         sys.exit(2)
@@ -108,10 +119,30 @@ def _run() -> None:
         _drop_unwritten()
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception:  # a bug of ours must not read as the answer "no"
+        sys.exit(_interrupt.INTERRUPTED)
+    except Exception as error:  # a bug of ours must not read as the answer "no"
+        if isinstance(error.__cause__, KeyboardInterrupt):  # as some versions of typer pass it on
+            sys.exit(_interrupt.INTERRUPTED)
         traceback.print_exc()
         sys.exit(INTERNAL_ERROR)
+
+
+def _misused(error: Any) -> None:
+    """A wrong command or option in one line; where nothing was asked for, the help is there."""
+    if len(sys.argv) == 1:
+        print(error.format_message(), end="")
+        return
+    known = {command.name for command in typer.main.get_group(app).commands.values()}
+    asked = next((f"recuse {word}" for word in sys.argv[1:2] if word in known), "recuse")
+    said = " ".join(error.format_message().split()).rstrip(".")
+    print(f"recuse: {said}{_given(error)}; see {asked} --help", file=sys.stderr)
+
+
+def _given(error: Any) -> str:
+    """The value that could not be taken, where the message does not show it."""
+    details = getattr(error.__context__, "errors", None)  # of pydantic, which typer checks with
+    found = [f", got {detail['input']!r}" for detail in details()[:1]] if callable(details) else []
+    return "" if not found or found[0].removeprefix(", got ") in str(error) else found[0]
 
 
 def _drop_unwritten() -> None:

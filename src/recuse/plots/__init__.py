@@ -3,6 +3,7 @@
 | module | figure | in Xia et al. (2024) |
 |---|---|---|
 | `risk_coverage` | risk against coverage, with thresholds | figures 1, 4, 9 left |
+| `scene` | errors of a segmented scene, by the rank of their confidence | figures 6, 10 |
 | `errors` | how certain each model is of the same errors | figure 5 |
 | `max_logit` | maximum logit given MSP, of right and of wrong predictions | figure 9 right |
 | `sorted_logits` | v, v^p and exp v by rank | figure 18 |
@@ -29,6 +30,7 @@ from recuse.plots import (
     normalized_max,
     over_alpha,
     risk_coverage,
+    scene,
     sorted_logits,
     templates,
 )
@@ -39,6 +41,7 @@ __all__ = [
     "normalized_max",
     "over_alpha",
     "risk_coverage",
+    "scene",
     "sorted_logits",
     "templates",
 ]

@@ -1,1 +1,35 @@
-"""Training recipes: one short file per published experiment."""
+"""Training recipes: one short file for each published experiment, over a small shared trainer.
+
+    recipe     what is trained on what; `RECIPES` has them by name
+    data       data sets in the layouts that people have
+    networks   small networks; `vision` has the larger ones
+    run        every loss with every seed, into folders of logits that all else reads
+
+`digits` is the demo's own training, without the trainer.
+"""
+
+from recuse.recipes._all import RECIPES, recipe_named
+from recuse.recipes._losses import LOSSES, Variant, variants
+from recuse.recipes._recipe import PIXELS, Recipe
+from recuse.recipes._run import SHIFT, Model, describe, models_of, run, shifted, sketches
+from recuse.recipes._settings import ORDERS, Settings, is_helper
+
+__all__ = [
+    "LOSSES",
+    "ORDERS",
+    "PIXELS",
+    "RECIPES",
+    "SHIFT",
+    "Model",
+    "Recipe",
+    "Settings",
+    "Variant",
+    "describe",
+    "is_helper",
+    "models_of",
+    "recipe_named",
+    "run",
+    "shifted",
+    "sketches",
+    "variants",
+]

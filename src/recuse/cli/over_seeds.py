@@ -1,0 +1,182 @@
+"""Models over seeds in words and figures: for `recuse train`, and for pages of results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from recuse.cli import show
+from recuse.evaluation import (
+    RISKS,
+    Change,
+    ModelEvaluation,
+    ModelOverSeeds,
+    OverSeeds,
+    Source,
+    SourceRow,
+    Spread,
+    measure_mixture,
+    score_sources,
+)
+from recuse.io import LogitsFile
+from recuse.scores import Score
+from recuse.tune import MSP
+
+LOW = RISKS[0]
+TENTH = 0.1  # coverage
+TEST, OTHER = "test", "shift"
+HEADER = (
+    "model",
+    "accuracy",
+    "AURC x 1000, MSP",
+    "AURC x 1000, chosen",
+    f"coverage at {show.percent(LOW, 0)} risk, MSP",
+    "chosen",
+    "chosen score",
+)
+
+
+def table(found: OverSeeds) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """One row a model: means over seeds, and standard deviations where there are several."""
+    return HEADER, [_row(model) for model in found.models]
+
+
+def caption(found: OverSeeds) -> str:
+    """What the numbers are of."""
+    n = f"Test split, {found.evaluations[0].models[0].n:,} predictions"
+    if len(found.seeds) == 1:
+        return f"{n}, seed {found.seeds[0]}"
+    return f"{n}; mean and standard deviation of {len(found.seeds)} seeds"
+
+
+def story(found: OverSeeds) -> list[str]:
+    """What the loss did to the ranking, and what the repair did, model by model."""
+    first = found.models[0].name
+    sentences = []
+    for model in found.models:
+        if model.damage is not None:
+            sentences.append(_damage(model, found[first]))
+        sentences.append(_repair(model, first))
+    return sentences
+
+
+def source_table(
+    files: Mapping[str, tuple[LogitsFile, LogitsFile]], scores: Mapping[str, Score]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """What a tenth of both sources together is made of, model by model: the table of figure 8.
+
+    Args:
+        files: Model -> its logits on the test split, and on the other source.
+        scores: Model -> the score that was chosen for it; MSP is always shown.
+    """
+    rows = []
+    for name, (test, shift) in files.items():
+        shown = list(dict.fromkeys([MSP, scores[name]]))
+        mixture = score_sources({TEST: Source(test), OTHER: Source(shift)}, shown)
+        for score in shown:
+            measured = measure_mixture(mixture, str(score), coverages=[TENTH])
+            point = measured.points[0]
+            rows.append((name, str(score), *_counts(point[TEST]), *_counts(point[OTHER])))
+    of = [f"{what}, {source}" for source in (TEST, OTHER) for what in ("accepted", "wrong", "%")]
+    return ("model", "score", *of), rows
+
+
+def _counts(row: SourceRow) -> tuple[str, str, str]:
+    risk = "-" if row.risk is None else f"{100 * row.risk:.1f}"
+    return f"{row.accepted:,.0f}", f"{row.errors:,.0f}", risk
+
+
+def plain(found: OverSeeds) -> dict[str, Any]:
+    """For --json: every number of every seed."""
+    return {
+        "seeds": list(found.seeds),
+        "models": {
+            model.name: [
+                {
+                    "accuracy": m.accuracy,
+                    "score": str(m.tuned.score),
+                    "reason": m.tuned.reason,
+                    "before": m.before.to_dict(),
+                    "after": m.after.to_dict(),
+                    "feasible": m.selection.feasible,
+                    "promise": m.selection.reason,
+                }
+                for m in model.models
+            ]
+            for model in found.models
+        },
+    }
+
+
+def _row(model: ModelOverSeeds) -> tuple[str, ...]:
+    def cell(value: Callable[[ModelEvaluation], float], scale: float, digits: int) -> str:
+        return spread(model.spread(lambda m: scale * value(m)), digits)
+
+    return (
+        model.name,
+        cell(lambda m: m.accuracy, 100, 2),
+        cell(lambda m: m.before.aurc, 1000, 1),
+        cell(lambda m: m.after.aurc, 1000, 1),
+        cell(lambda m: m.before.coverage_at_risk[LOW], 100, 1),
+        cell(lambda m: m.after.coverage_at_risk[LOW], 100, 1),
+        chosen(model),
+    )
+
+
+def spread(s: Spread, digits: int) -> str:
+    """Mean, and standard deviation if there is one; a dash where there is no number."""
+    mean = "-" if s.mean != s.mean else f"{s.mean:.{digits}f}"
+    return mean if s.deviation != s.deviation else f"{mean} ± {s.deviation:.{digits}f}"
+
+
+def chosen(model: ModelOverSeeds) -> str:
+    """The scores chosen over the seeds."""
+    if len(model.scores) == 1:
+        return model.scores[0][0]
+    return ", ".join(f"{count} x {name}" for name, count in model.scores)
+
+
+def _damage(model: ModelOverSeeds, first: ModelOverSeeds) -> str:
+    gain = 100 * (model.spread(lambda m: m.accuracy).mean - first.spread(lambda m: m.accuracy).mean)
+    return (
+        f"{model.name} against {first.name}: accuracy {gain:+.2f} points; "
+        f"{_change(model.damage, 'AURC with MSP', len(model.models))}."
+    )
+
+
+def _repair(model: ModelOverSeeds, first: str) -> str:
+    n = len(model.models)
+    if not model.adopted:
+        return f"{model.name}: MSP was kept{_of(n)}; no gain of another score was shown on tune."
+    sentence = (
+        f"{model.name}: a repair was adopted{_of(model.adopted, n)}; "
+        f"{_change(model.repair, 'AURC on the test split', n)}"
+    )
+    if model.left is None:
+        return f"{sentence}."
+    relative = model.left.relative.mean
+    side = "above" if relative > 0 else "below"
+    return f"{sentence}, which leaves it {show.percent(abs(relative))} {side} {first} with MSP."
+
+
+def _change(change: Change | None, what: str, seeds: int) -> str:
+    """How much, in which direction, and in how many seeds beyond chance."""
+    assert change is not None
+    relative = change.relative.mean
+    up = relative > 0
+    same = change.worse if up else change.better
+    clear = change.clearly_worse if up else change.clearly_better
+    verb = "raised" if up else "lowered"
+    if seeds == 1:
+        beyond = "beyond" if clear else "within"
+        return f"{what} {verb} by {show.percent(abs(relative))}, {beyond} its 95 % interval"
+    return (
+        f"{what} {verb} by {show.percent(abs(relative))} on average, in {same} of {seeds} seeds, "
+        f"beyond the 95 % interval in {clear}"
+    )
+
+
+def _of(count: int, total: int | None = None) -> str:
+    """In how many seeds, where there are several."""
+    total = total or count
+    return "" if total == 1 else f" in {count} of {total} seeds"

@@ -1,0 +1,283 @@
+"""`recuse train` and `recuse recipes`: from data to a report, over losses and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recuse._check import InputError
+from recuse._files import to_json
+from recuse.cli import show
+from recuse.cli.options import Json, Quiet, numbers
+from recuse.cli.over_seeds import caption, plain, source_table, story, table
+from recuse.diagnose import diagnose
+from recuse.evaluation import OverSeeds, over_seeds
+from recuse.io import LogitsFile, read_logits
+from recuse.recipes import (
+    LOSSES,
+    RECIPES,
+    SHIFT,
+    Model,
+    Recipe,
+    Settings,
+    is_helper,
+    recipe_named,
+    run,
+    shifted,
+    sketches,
+    variants,
+)
+from recuse.report import Table, details, report
+from recuse.scores import Score
+from recuse.sketch import CurveSketch
+from recuse.tune import MSP
+
+SPLITS = ("tune", "calibrate", "test")
+
+
+def recipes(as_json: Json = False) -> None:
+    """The experiments that `recuse train` knows: data, cost and published result."""
+    if as_json:
+        print(to_json([_described(recipe) for recipe in RECIPES.values()]))
+        return
+    for recipe in RECIPES.values():
+        show.say(f"{recipe.name}: {recipe.title}")
+        show.say(f"    data       {recipe.data or 'none to get: inside scikit-learn'}")
+        show.say(f"    training   {recipe.epochs} epochs, batch {recipe.batch}; {recipe.source}")
+        show.say(f"    cost       {recipe.cost}")
+        show.say(f"    published  {recipe.reference}")
+    show.say()
+    show.say("Begin with: recuse train digits-pairs")
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="One of those that `recuse recipes` lists.")
+    ],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of the data; nothing is downloaded.")
+    ] = None,
+    smoothing: Annotated[
+        list[str],
+        typer.Option(
+            "--smoothing",
+            help="Strengths of the loss, such as 0,0.1,0.2; 0 is plain cross entropy. "
+            "Those of the recipe by default.",
+        ),
+    ] = [],  # noqa: B006 - typer reads it
+    loss: Annotated[
+        str, typer.Option("--loss", help=f"One or several of {', '.join(LOSSES)}.")
+    ] = "label_smoothing",
+    seeds: Annotated[int, typer.Option("--seeds", help="Paired runs.", min=1)] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run; by default runs/RECIPE.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Shorter or longer than published.", min=1)
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Rows of a batch over all processes.", min=1)
+    ] = None,
+    order: Annotated[
+        str, typer.Option("--order", help="shuffled, or sorted: class after class.")
+    ] = "shuffled",
+    label_noise: Annotated[
+        float | None,
+        typer.Option("--label-noise", help="Share of the training labels made wrong."),
+    ] = None,
+    only: Annotated[list[str], typer.Option("--only", help="Classes to keep, such as 0,1,2.")] = [],  # noqa: B006
+    target_risk: Annotated[
+        float, typer.Option("--target-risk", help="Largest error rate of accepted predictions.")
+    ] = 0.05,
+    delta: Annotated[
+        float, typer.Option("--delta", help="Probability that the promise fails.")
+    ] = 0.05,
+    accelerator: Annotated[
+        str, typer.Option("--accelerator", help="auto, cpu, gpu or another of Lightning's.")
+    ] = "auto",
+    devices: Annotated[
+        int, typer.Option("--devices", help="Processes that share each batch.", min=1)
+    ] = 1,
+    precision: Annotated[
+        str, typer.Option("--precision", help="32-true, 16-mixed, bf16-mixed.")
+    ] = "32-true",
+    workers: Annotated[
+        int, typer.Option("--workers", help="Processes that read images.", min=0)
+    ] = 0,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train each loss with each seed, save the logits, measure the damage, repair and report.
+
+    The models of a seed differ in their loss alone. The same command again goes on where it was
+    stopped; more smoothings or seeds are added to what is there.
+    """
+    known = recipe_named(recipe)
+    folder = out or Path("runs") / known.name
+    options = _options(known, label_noise, only)
+    screen = show.console(stderr=True)
+    settings = Settings(
+        epochs=epochs or known.epochs,
+        batch=batch or known.batch,
+        order=order,
+        accelerator=accelerator,
+        devices=devices,
+        precision=precision,
+        workers=workers,
+        tensorboard=tensorboard,
+        progress=screen.is_terminal and not quiet,
+    )
+    wanted = variants(
+        tuple(loss.split(",")), numbers(smoothing, known.smoothings, "smoothing"), known
+    )
+    models = run(
+        known,
+        data,
+        wanted,
+        range(seeds),
+        folder,
+        settings,
+        options=options,
+        on_model=_counting(len(wanted) * seeds, quiet),
+    )
+    if is_helper():
+        return
+    files = {seed: _files(models, seed, known.kind) for seed in range(seeds)}
+    found = over_seeds(files, target_risk=target_risk, delta=delta, kind=known.kind)
+    diagnoses = [
+        f"{name}: {_diagnosed(splits['tune'], known.kind)}" for name, splits in files[0].items()
+    ]
+    pixels = sketches(known, data, models, lambda m: _scores(found, m), settings, options=options)
+    sentences = [*story(found), *map(_of_all_pixels, pixels, pixels.values()), *diagnoses]
+    tables = [Table(f"{known.title}. {caption(found)}", *table(found))]
+    if shifted(known, data, models, settings, options=options):
+        tables.append(_by_source(known, models, found))
+    _report(known, folder, found, files[0], sentences, tables, as_json=as_json, quiet=quiet)
+
+
+def _report(
+    recipe: Recipe,
+    folder: Path,
+    found: OverSeeds,
+    files: Mapping[str, Mapping[str, LogitsFile]],
+    sentences: Sequence[str],
+    tables: Sequence[Table],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """The page of the first seed, and the table of all on the screen."""
+    page = folder / "report.html"
+    first = found.evaluations[0]
+    lead = [*sentences, f"All that follows is of seed {found.seeds[0]}."]
+    more = details(first, files, seed=found.seeds[0])
+    report(first, page, title=recipe.title, lead=lead, tables=tables, details=more)
+    if as_json:
+        print(to_json({"recipe": recipe.name, "story": sentences, **plain(found)}))
+    elif not quiet:
+        for shown in tables:
+            show.table(shown.header, shown.rows, title=shown.caption)
+        for sentence in sentences:
+            show.say(f"- {sentence}")
+        show.say(f"Written: {page}, and {folder}/MODEL/seed-N with the logits of each model.")
+
+
+def _options(recipe: Recipe, label_noise: float | None, only: list[str]) -> dict[str, Any]:
+    """Options of the data, which not every recipe has."""
+    given = {
+        "label_noise": label_noise,
+        "classes": [int(k) for k in numbers(only, (), "only")] or None,
+    }
+    found = {name: value for name, value in given.items() if value is not None}
+    for name in found:
+        if name not in recipe.options:
+            having = [r.name for r in RECIPES.values() if name in r.options]
+            option = {"label_noise": "--label-noise", "classes": "--only"}[name]
+            raise InputError(f"expected {option} with {', '.join(having)}, got {recipe.name}")
+    return found
+
+
+def _counting(total: int, quiet: bool) -> Callable[[Model], None]:
+    """Says which model is being trained, of how many."""
+    seen = 0
+
+    def tell(model: Model) -> None:
+        nonlocal seen
+        seen += 1
+        if not quiet and not is_helper():
+            show.console(stderr=True).print(
+                f"training {model.name}, seed {model.seed} ({seen} of {total} or fewer)"
+            )
+
+    return tell
+
+
+def _files(models: Sequence[Model], seed: int, kind: str) -> dict[str, dict[str, LogitsFile]]:
+    """The logits of all models of a seed."""
+    return {
+        m.name: {split: read_logits(m.split(split), kind=kind) for split in SPLITS}
+        for m in models
+        if m.seed == seed
+    }
+
+
+def _diagnosed(file: LogitsFile, kind: str) -> str:
+    """The verdict on one model, by its tune split."""
+    logits, labels = file.predictions().labelled()
+    return diagnose(logits, labels, groups=file.predictions().groups, kind=kind).sentence
+
+
+def _scores(found: OverSeeds, model: Model) -> list[Score]:
+    """MSP and, if it is another, the score that was chosen for this model."""
+    chosen = found.evaluations[found.seeds.index(model.seed)][model.name].tuned.score
+    return [MSP] if chosen == MSP else [MSP, chosen]
+
+
+def _by_source(recipe: Recipe, models: Sequence[Model], found: OverSeeds) -> Table:
+    """The first seed's models where another source is mixed in."""
+    first = [model for model in models if model.seed == found.seeds[0]]
+    files = {
+        m.name: (
+            read_logits(m.split("test"), kind=recipe.kind),
+            read_logits(m.split(SHIFT), kind=recipe.kind),
+        )
+        for m in first
+    }
+    scores = {m.name: m.tuned.score for m in found.evaluations[0].models}
+    caption = "The tenth that is accepted first, of the test split and another source together"
+    return Table(f"{caption}, seed {found.seeds[0]}", *source_table(files, scores))
+
+
+def _of_all_pixels(model: Model, curves: Sequence[CurveSketch]) -> str:
+    """The areas of every labelled pixel, not only of those that were sampled."""
+    areas = [(sketch.about["score"], sketch.aurc()) for sketch in curves]
+    said = ", ".join(
+        f"{1000 * area.value:.2f} (between {1000 * area.low:.2f} and {1000 * area.high:.2f}) "
+        f"with {score.partition('(')[0]}"
+        for score, area in areas
+    )
+    return (
+        f"{model.name}, seed {model.seed}, all {curves[0].n:,} test pixels: AURC x 1000 is {said}."
+    )
+
+
+def _described(recipe: Recipe) -> dict[str, Any]:
+    """A recipe for --json."""
+    names = (
+        "name",
+        "title",
+        "data",
+        "epochs",
+        "batch",
+        "smoothings",
+        "cost",
+        "reference",
+        "source",
+    )
+    return {name: getattr(recipe, name) for name in names}

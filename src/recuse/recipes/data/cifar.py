@@ -1,0 +1,181 @@
+"""CIFAR-10 and CIFAR-100 in any of three layouts.
+
+| layout | files |
+|---|---|
+| hub | `train-*.parquet`, `test-*.parquet`; columns `img` or `image`, `label` or `fine_label` |
+| Python batches | `data_batch_1`, ... and `test_batch`, or `train` and `test`; read as data alone |
+| tree | `train/<class>/*.png`, `test/<class>/*.png` |
+
+    x (n, 3, 32, 32) uint8 in memory, normalised by the training part    y (n,)
+
+Of the 50,000 training images 5,000 are held out, as in the published experiment on CIFAR-100,
+one half to tune and one half to calibrate.
+
+References:
+    Krizhevsky, Learning multiple layers of features from tiny images, 2009.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from recuse._check import InputError, extra
+from recuse.recipes.data import _pickles
+from recuse.recipes.data._augment import crop_and_flip
+from recuse.recipes.data._images import opened, pixels, trees
+from recuse.recipes.data._parts import Normalize, Part, Parts, Rows, found, halves, home, split
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64, UInt8
+
+CLASSES = {"cifar10": 10, "cifar100": 100}
+NAMES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+HELD_OUT = 5000
+SIDE = 32  # pixels
+SOURCE = "CIFAR is at https://www.cs.toronto.edu/~kriz/cifar.html and on public hubs"
+EXPECTED = "train-*.parquet, data_batch_1, ... or train/<class>/*.png, and the same for test"
+LABELS = ("fine_label", "fine_labels", "label", "labels")
+IMAGES = ("img", "image")
+
+
+class Images(NamedTuple):
+    """Images and labels of a part of a source."""
+
+    x: UInt8[np.ndarray, "n 3 32 32"]
+    y: Int64[np.ndarray, " n"]
+
+
+def load(
+    folder: Path | str | None,
+    name: Literal["cifar10", "cifar100"] = "cifar10",
+    seed: int = 0,
+    *,
+    held_out: int = HELD_OUT,
+) -> Parts:
+    """CIFAR with the usual augmentation: pad by 4, crop, mirror.
+
+    Args:
+        folder: Holds one of the layouts above, or a folder of that name which does.
+        name: "cifar10" or "cifar100", by the number of classes.
+        seed: Of the images that are held out.
+        held_out: Training images for tune and calibrate, one half each.
+
+    Returns:
+        Rows whose ids count the training images from 0 and the test images on from there.
+
+    Raises:
+        InputError: A layout is missing or broken, an image is not 32 x 32, a pickle asks for
+            more than arrays, there are more or fewer classes.
+    """
+    folder = home(folder, name, expected=EXPECTED, source=SOURCE)
+    train, test, names = source(folder)
+    if len(names) != CLASSES.get(name):
+        raise InputError(f"{folder}: expected {name}, got {len(names)} classes")
+    everything = np.arange(len(train.y))
+    tune, calibrate, rest = split(everything, halves(held_out), seed)
+    x, y = torch.from_numpy(train.x), torch.from_numpy(train.y)
+    prepare = Normalize.of(x[rest])
+    parts = [
+        Part(Rows(x[i], y[i], crop_and_flip if i is rest else None, prepare=prepare), i)
+        for i in (rest, tune, calibrate)
+    ]
+    held = Rows(torch.from_numpy(test.x), torch.from_numpy(test.y), prepare=prepare)
+    tested = Part(held, len(everything) + np.arange(len(test.y)))
+    return Parts(*parts, tested, classes=len(names), names=names)
+
+
+def source(folder: Path) -> tuple[Images, Images, tuple[str, ...]]:
+    """Training images, test images and names of the classes, of whichever layout is there."""
+    if any(folder.rglob("train-*.parquet")):
+        train, test = (_parquet(folder, part) for part in ("train", "test"))
+        return train, test, _numbered(train, test)
+    if files := _batches(folder):
+        train = _together([_batch(path) for path in files[:-1]])
+        test = _batch(files[-1])
+        return train, test, _named(files[0].parent) or _numbered(train, test)
+    for part in ("train", "test"):
+        found(folder / part, expected=EXPECTED, source=SOURCE)
+    seen, held, names = trees(folder / "train", folder / "test")
+    return _tree(seen), _tree(held), names
+
+
+def _parquet(folder: Path, part: str) -> Images:
+    parquet = extra("pyarrow.parquet", "parquet", "CIFAR in parquet")
+    paths = sorted(folder.rglob(f"{part}-*.parquet"))
+    if not paths:
+        raise InputError(f"expected {part}-*.parquet beside those of the other part in {folder}")
+    return _together([_table(parquet.read_table(path), path) for path in paths])
+
+
+def _table(table: Any, path: Path) -> Images:
+    image = _first(IMAGES, table.column_names, path)
+    label = _first(LABELS, table.column_names, path)
+    rows = table[image].to_pylist()
+    x = [_decoded(io.BytesIO(row["bytes"]), f"{path} row {i}") for i, row in enumerate(rows)]
+    return Images(np.stack(x), table[label].to_numpy().astype(np.int64))
+
+
+def _batches(folder: Path) -> list[Path]:
+    """The Python batches in a folder or below, those of the test last; none if there are none."""
+    for place in (folder, folder / "cifar-10-batches-py", folder / "cifar-100-python"):
+        if (place / "test_batch").is_file():
+            return [*sorted(place.glob("data_batch_*")), place / "test_batch"]
+        if (place / "train").is_file() and (place / "test").is_file():
+            return [place / "train", place / "test"]
+    return []
+
+
+def _batch(path: Path) -> Images:
+    read = _pickles.read(path)
+    label = _first(LABELS, list(read), path)
+    x, y = read.get("data"), np.asarray(read[label])
+    rows = isinstance(x, np.ndarray) and x.shape == (len(y), 3 * SIDE * SIDE)
+    if not rows or y.dtype.kind not in "iu":
+        raise InputError(f"{path}: expected `data` of {3 * SIDE * SIDE} bytes for each label")
+    return Images(x.reshape(-1, 3, SIDE, SIDE).copy(), y.astype(np.int64))
+
+
+def _tree(files: list[tuple[Path, int]]) -> Images:
+    x = np.stack([_decoded(path, path) for path, _ in files])
+    return Images(x, np.array([k for _, k in files]))
+
+
+def _decoded(file: Any, name: Path | str) -> UInt8[np.ndarray, "3 32 32"]:
+    x = pixels(opened(file, name)).numpy()
+    if x.shape != (3, SIDE, SIDE):
+        raise InputError(f"{name}: expected an image of 32 x 32, got {x.shape[2]} x {x.shape[1]}")
+    return x
+
+
+def _together(parts: list[Images]) -> Images:
+    if not parts:
+        raise InputError("expected data_batch_1, ... beside test_batch, got none")
+    return Images(*map(np.concatenate, zip(*parts)))
+
+
+def _first(names: tuple[str, ...], there: list[str], path: Path) -> str:
+    for name in names:
+        if name in there:
+            return name
+    raise InputError(f"{path}: expected {' or '.join(names)}, got {', '.join(there)}")
+
+
+def _named(folder: Path) -> tuple[str, ...] | None:
+    """Names of the classes, where the file of names lies beside the batches."""
+    for file, key in (("batches.meta", "label_names"), ("meta", "fine_label_names")):
+        if (folder / file).is_file():
+            return tuple(map(str, _pickles.read(folder / file)[key]))
+    return None
+
+
+def _numbered(*parts: Images) -> tuple[str, ...]:
+    """The known names of CIFAR-10, else numbers."""
+    classes = 1 + max(int(part.y.max()) for part in parts)
+    return NAMES if classes == len(NAMES) else tuple(map(str, range(classes)))

@@ -1,0 +1,142 @@
+"""ImageNet, and any tree `train/<class>/*.jpg`, `val/<class>/*.jpg`; decoded as it is needed.
+
+The folder `val` is the test part; as in the published experiments the held-out images come out of
+`train`, one half to tune and one half to calibrate. A folder `sketch/<class>/*.jpg` beside them
+(ImageNet-Sketch, https://github.com/HaohanWang/ImageNet-Sketch) is the same classes from another
+source.
+
+    x (3, s, s) normalised by ImageNet's mean and standard deviation    y ()
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from recuse._check import InputError
+from recuse.recipes.data._images import Files, opened, pixels, tree, trees
+from recuse.recipes.data._parts import Normalize, Part, Parts, found, halves, home, split
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+HELD_OUT = 50_000
+SIZE = 224  # pixels
+MARGIN = 256 / 224  # the shorter side of a test image over the crop
+SCALE, RATIO, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10  # area and shape of a random crop
+IMAGENET = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+EXPECTED = "train/<class>/*.jpg and val/<class>/*.jpg"
+SOURCE = "ImageNet-1k is at https://image-net.org, val sorted into folders of classes as train is"
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels, from the upper left corner."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class View(NamedTuple):
+    """Reads a file as the network sees it: a random crop where there is randomness."""
+
+    size: int
+
+    def __call__(self, file: tuple[Path, int], generator: Generator | None) -> tuple[Any, Tensor]:
+        """A normalised image (3, s, s) and its label."""
+        image = opened(file[0], file[0])
+        box = central(*image.size) if generator is None else random_box(*image.size, generator)
+        x = pixels(image.resize((self.size, self.size), BICUBIC, box))
+        if generator is not None and torch.rand((), generator=generator) < 0.5:
+            x = x.flip(-1)
+        return IMAGENET(x), torch.tensor(file[1])
+
+
+BICUBIC = 3  # PIL.Image.Resampling.BICUBIC
+
+
+def load(
+    folder: Path | str | None, seed: int = 0, *, held_out: int = HELD_OUT, size: int = SIZE
+) -> Parts:
+    """A tree of images: random resized crop and mirror in training, else the middle.
+
+    Args:
+        folder: Holds `train` and `val`, each with a folder for each class.
+        seed: Of the images that are held out.
+        held_out: Training images for tune and calibrate, one half each.
+        size: Side of the crops in pixels.
+
+    Returns:
+        Items whose ids are paths; classes are in the order of their folders' names.
+
+    Raises:
+        InputError: A folder or image is missing, classes differ; when it is read, an image
+            that cannot be, by its path.
+    """
+    folder = home(folder, "imagenet", expected=EXPECTED, source=SOURCE)
+    for part in ("train", "val"):
+        found(folder / part, expected=EXPECTED, source=SOURCE)
+    train, test, names = trees(folder / "train", folder / "val")
+    tune, calibrate, rest = split(np.arange(len(train)), halves(held_out), seed)
+    files = [[train[i] for i in rows] for rows in (rest, tune, calibrate)]
+    parts = [_part(f, folder, size) for f in (*files, test)]
+    return Parts(*parts, classes=len(names), names=names)
+
+
+def drawings(folder: Path | str, parts: Parts, *, size: int = SIZE) -> Part | None:
+    """The folder `sketch` beside `train`, such as ImageNet-Sketch: the same classes, drawn.
+
+    Returns:
+        None if there is no such folder.
+
+    Raises:
+        InputError: Its classes are others.
+    """
+    folder = home(folder, "imagenet", expected=EXPECTED, source=SOURCE)
+    if not (folder / "sketch").is_dir():
+        return None
+    files, names = tree(folder / "sketch")
+    if names != parts.names:
+        odd = sorted(set(names) ^ set(parts.names))[0]
+        raise InputError(f"expected in {folder / 'sketch'} the classes of train, but for {odd}")
+    return _part(files, folder, size)
+
+
+def _part(files: list[tuple[Path, int]], folder: Path, size: int) -> Part:
+    """Items whose ids are their paths in the folder."""
+    return Part(
+        Files(files, View(size)), np.array([p.relative_to(folder).as_posix() for p, _ in files])
+    )
+
+
+def random_box(width: int, height: int, generator: Generator) -> Box:
+    """A rectangle of 8 to 100 % of the area and sides 3:4 to 4:3; the middle if ten do not fit.
+
+    References:
+        Szegedy et al., CVPR 2015.
+    """
+    for _ in range(TRIES):
+        area, shape, x, y = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+        area = width * height * (SCALE[0] + area * (SCALE[1] - SCALE[0]))
+        shape = math.exp(math.log(RATIO[0]) + shape * math.log(RATIO[1] / RATIO[0]))
+        w, h = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(x * (width - w + 1)), int(y * (height - h + 1))
+            return Box(left, top, left + w, top + h)
+    return middle(width, height, min(width, height))
+
+
+def central(width: int, height: int) -> Box:
+    """The middle 224 of 256 pixels of the shorter side."""
+    return middle(width, height, min(width, height) / MARGIN)
+
+
+def middle(width: int, height: int, side: float) -> Box:
+    """The square in the middle."""
+    left, top = (width - side) / 2, (height - side) / 2
+    return Box(left, top, left + side, top + side)

@@ -1,0 +1,49 @@
+"""ImageNet-1k, ViT-S/16 with sharpness-aware minimisation: figures 4 and 13 of the paper."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from recuse.recipes._recipe import Recipe
+from recuse.recipes._schedules import cosine
+from recuse.recipes.imagenet_resnet50 import drawings, load
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from recuse.recipes.data import Parts
+
+
+def network(parts: Parts) -> nn.Module:
+    """From timm, with random weights; dropout 0.1, none in the attention."""
+    from recuse.recipes import vision
+
+    return vision.vit_s16(parts.classes, dropout=0.1)
+
+
+def optimizer(model: nn.Module) -> Optimizer:
+    """AdamW within SAM, rho = 0.2, not adaptive."""
+    from torch.optim import AdamW
+
+    from recuse.recipes.sam import SAM
+
+    return SAM(model.parameters(), AdamW, rho=0.2, model=model, lr=3e-3, betas=(0.9, 0.999))
+
+
+RECIPE = Recipe(
+    name="imagenet-vit-s16-sam",
+    title="ViT-S/16 with SAM on ImageNet-1k",
+    data="ImageNet-1k, train/ and val/",
+    load=load,
+    network=network,
+    optimizer=optimizer,
+    schedule=partial(cosine, warmup=15 / 300),
+    epochs=300,
+    batch=2048,
+    cost="not measured; the paper used 8 V100",
+    reference="figures 4 and 13 of the paper",
+    source="paper, appendix 0.B.1",
+    shift=drawings,
+)

@@ -1,0 +1,50 @@
+"""IMDB, an LSTM with one logit. Settings of the public code of the ICLR version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recuse.recipes._recipe import BINARY, Recipe
+from recuse.recipes._schedules import constant
+from recuse.recipes._tables import adam
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from recuse.recipes.data import Parts
+
+
+def load(folder: Path | None, *, seed: int) -> Parts:
+    """Reviews as the first 256 words; the 25,000 test reviews are the test split."""
+    from recuse.recipes.data import imdb
+
+    return imdb.load(folder, seed=seed)
+
+
+def network(parts: Parts) -> nn.Module:
+    """The last state of an LSTM."""
+    from recuse.recipes.data.imdb import Texts
+    from recuse.recipes.networks import lstm
+
+    texts = parts.train.data
+    assert isinstance(texts, Texts)
+    return lstm(len(texts.vocabulary))
+
+
+RECIPE = Recipe(
+    name="imdb-lstm",
+    title="LSTM on IMDB reviews, one logit",
+    data="IMDB, train/pos, train/neg, test/pos, test/neg",
+    load=load,
+    network=network,
+    optimizer=adam,
+    schedule=constant,
+    epochs=10,
+    batch=64,
+    cost="not measured",
+    reference="none: figures of the ICLR 2025 version",
+    source="public code of the ICLR 2025 version",
+    smoothings=(0.0, 0.2, 0.4, 0.6),
+    output=BINARY,
+)

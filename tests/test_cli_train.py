@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+import recuse as rc
+
+SMALL = ("train", "digits-pairs", "--only", "0,1,2,10,11,12,20,21,22", "--epochs", 1)
+
+
+def test_training_ends_in_a_report(recuse, tmp_path):
+    code, out, err = recuse(*SMALL, "--smoothing", "0,0.2", "--out", "run")
+    assert code == 0
+    assert "training cross-entropy, seed 0 (1 of 2 or fewer)" in err
+    assert "smoothing-0.2 against cross-entropy: accuracy" in out
+    assert (tmp_path / "run" / "report.html").stat().st_size > 100_000
+    for name in ("cross-entropy", "smoothing-0.2"):
+        file = rc.read_logits(tmp_path / "run" / name / "seed-0" / "test.safetensors")
+        assert file.logits.shape[1] == 9
+
+    code, out, err = recuse(*SMALL, "--smoothing", "0,0.2", "--out", "run", "--json")
+    assert (code, err) == (0, "")  # nothing is trained again
+    answer = json.loads(out)
+    assert answer["seeds"] == [0]
+    assert list(answer["models"]) == ["cross-entropy", "smoothing-0.2"]
+
+    code, out, err = recuse(*SMALL[:-1], 2, "--smoothing", "0,0.2", "--out", "run")
+    assert (code, out) == (2, "")
+    assert "holds a run with epochs = 1, got 2" in err
+
+    code, out, err = recuse("report", "--model", "a=run/smoothing-0.2/seed-0", "--out", "a.html")
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "alexnet"], "expected a recipe of digits, digits-pairs, "),
+        (["train", "cifar10-resnet20"], "expected a folder with train-*.parquet"),
+        (["train", "cifar10-resnet20", "--data", "nowhere"], "got no nowhere"),
+        (["train", "cifar10-resnet20", "--label-noise", "0.2"], "expected --label-noise with"),
+        (["train", "digits-pairs", "--smoothing", "a lot"], "expected numbers for --smoothing"),
+        (["train", "digits-pairs", "--smoothing", "nan"], "finite numbers"),
+        (["train", "digits-pairs", "--loss", "hinge"], "expected a loss of label_smoothing"),
+        (["train", "digits-pairs", "--order", "random"], "expected `order` shuffled or sorted"),
+        (["train", "digits-pairs", "--only", "7"], "expected `classes`"),
+        (["train", "bank-marketing-mlp", "--loss", "max_suppression"], "with one logit"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_one_line(recuse, tmp_path, arguments, words):
+    code, out, err = recuse(*arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_recipes_are_listed(recuse):
+    code, out, _ = recuse("recipes")
+    assert code == 0
+    for name in ("digits-pairs", "cifar10-resnet20", "imagenet-vit-s16-sam", "imdb-lstm"):
+        assert f"{name}: " in out
+    listed = json.loads(recuse("recipes", "--json")[1])
+    assert {"name", "data", "cost", "reference"} <= set(listed[0])
+    assert all(recipe["cost"] and recipe["reference"] for recipe in listed)
