@@ -1,9 +1,13 @@
 # make demo    set everything up, run the main job, write demo/report.html and demo/rejector.json
 # make test    set everything up, run the whole test suite
 # make test-integrations    test with trainers and schedulers of others, in its own environment
+# make test-vision    test recuse logits and the vision models with timm, in its own environment
+# make test-browser    open the report in a headless Chromium, which it installs where it may
 # make test-large    read a file of 2 GB in 0.25 GB of memory
 # make bench    measure the curves beside their real peers, in an environment of its own
 # make bench-selectors    thresholds beside MAPIE's and Geifman's, in an environment of its own
+# make docs    build the documentation as a site into build/site, in an environment of its own;
+#              a broken link or a public name without its place is an error
 # make picture draw the pictures of the README and of docs/which-smoothing.md; with the logits of
 #              benchmarks/zoo.py in ZOO also those of docs/appendix.md
 #
@@ -17,8 +21,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt
 INTEGRATIONS := .venv-integrations
+VISION := .venv-vision
+BROWSER := .venv-browser
 PEERS := .venv-peers
 MAPIE := .venv-mapie
+DOCS := .venv-docs
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
 # As many predictions as fit into 24 GB; SIZES=50000,1000000 make bench is quicker.
@@ -27,7 +34,7 @@ SIZES ?= 50000,1000000,10000000,100000000
 # What python -m benchmarks.zoo --data DATA --out $(ZOO) writes.
 ZOO ?= zoo
 
-.PHONY: demo test test-integrations test-large bench bench-selectors picture lint format clean
+.PHONY: demo test test-integrations test-vision test-browser test-large bench bench-selectors docs picture lint format clean
 
 demo: $(VENV)/.train
 	$(BIN)/recuse demo --out demo
@@ -37,6 +44,12 @@ test: $(VENV)/.dev lint
 
 test-integrations: $(INTEGRATIONS)/.ready
 	$(INTEGRATIONS)/bin/pytest tests/integrations docs/how-to
+
+test-vision: $(VISION)/.ready
+	$(VISION)/bin/pytest tests/vision docs/how-to/saved-logits.md
+
+test-browser: $(BROWSER)/.ready
+	chromium=$$(tests/browser/chromium.sh) && CHROMIUM=$$chromium $(BROWSER)/bin/pytest tests/browser
 
 test-large: $(VENV)/.dev
 	$(BIN)/pytest -m large tests/test_io_large.py
@@ -50,6 +63,9 @@ bench: $(PEERS)/.ready
 bench-selectors: $(MAPIE)/.ready
 	$(MAPIE)/bin/python -m benchmarks.selectors --draws 300 --sizes 1000 \
 	    $(if $(wildcard $(ZOO)),--zoo $(ZOO))
+
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build
 
 picture: demo $(VENV)/.dev
 	$(BIN)/python docs/picture.py demo
@@ -88,6 +104,21 @@ $(INTEGRATIONS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt tests/integra
 	    --editable '.[dev,transformers,fastai,dask]' skorch
 	@touch $@
 
+# The torchvision of the package index does not fit a PyTorch without CUDA: the stub mends that.
+$(VISION)/.ready: $(VENV)/.uv pyproject.toml constraints.txt tests/vision/torchvision_stub.py
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VISION)
+	$(BIN)/uv pip install --quiet --python $(VISION)/bin/python --constraints constraints.txt \
+	    --editable '.[dev,vision]'
+	cp tests/vision/torchvision_stub.py $(VISION)/lib/python3*/site-packages
+	cd $(VISION)/lib/python3*/site-packages && echo 'import torchvision_stub' > torchvision_stub.pth
+	@touch $@
+
+$(BROWSER)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BROWSER)
+	$(BIN)/uv pip install --quiet --python $(BROWSER)/bin/python --constraints constraints.txt \
+	    --editable . playwright pytest hypothesis
+	@touch $@
+
 $(PEERS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
 	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --constraints constraints.txt \
@@ -100,5 +131,11 @@ $(MAPIE)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
 	    --editable . mapie scikit-learn
 	@touch $@
 
+$(DOCS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(DOCS)
+	$(BIN)/uv pip install --quiet --python $(DOCS)/bin/python --constraints constraints.txt \
+	    --editable '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(INTEGRATIONS) $(PEERS) $(MAPIE) demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(INTEGRATIONS) $(VISION) $(BROWSER) $(PEERS) $(MAPIE) $(DOCS) demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -16,8 +16,8 @@ from recuse.report import Table, notation, prepare, repair, report, words
 from recuse.report import page as page_module
 from recuse.scores import FEATURES, Score
 from recuse.tune import Trial
+from reference_report import HOSTILE, splits
 
-HOSTILE = "<script>alert(1)</script>"
 # Means of the same float64 numbers, summed in another order.
 FLOAT64 = 1e-12
 LOADS = {"src", "srcset", "href", "action", "data", "poster", "background", "formaction"}
@@ -59,27 +59,6 @@ def _own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
-
-
-def splits(seed, n=600, classes=5, damage=0.0):
-    """Random logits that are right more often where they are confident.
-
-    `damage` scales up the rows that are wrong after their softmax has been fixed: it adds
-    to the maximum logit and takes from a class that is impossible anyway.
-    """
-    rng = np.random.default_rng(seed)
-
-    def draw():
-        z = rng.normal(size=(n, classes)) * rng.uniform(0.5, 4, size=(n, 1))
-        z[:, -1] -= 30
-        p = np.exp(z - z.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
-        labels = np.array([rng.choice(classes, p=row) for row in p])
-        wrong = labels != z.argmax(axis=1)
-        z[:, -1] -= damage * wrong
-        return z.astype(np.float32), labels
-
-    return {name: draw() for name in ("tune", "calibrate", "test")}
 
 
 @pytest.fixture(scope="module")
@@ -367,9 +346,23 @@ def test_the_model_with_the_best_objective_leads_whichever_way_it_points(informe
         assert words.lead(models)[0].startswith(f"Deploy {first} ")
 
 
-def test_a_kept_msp_needs_no_repair_and_has_no_fingerprint(evaluation):
+@pytest.mark.parametrize(
+    ("objective", "aim"),
+    [
+        ("aurc", "a smaller AURC"),
+        ("augrc", "a smaller AUGRC"),
+        ("coverage", "a larger coverage at risk ≤ "),
+    ],
+)
+def test_a_kept_msp_is_said_of_the_objective_that_was_tested(objective, aim, evaluation):
     model = prepare.prepare(evaluation)[0]
-    assert "needs no repair" in words.naive(model)
+    m = replace(model.result, tuned=replace(model.result.tuned, objective=objective))
+    said = words.naive(model._replace(result=m))
+    assert said.startswith(f"No other score than MSP is shown to have {aim}")
+
+
+def test_a_kept_msp_has_no_fingerprint(evaluation):
+    model = prepare.prepare(evaluation)[0]
     assert "This is the fingerprint" not in words.reading(model.fingerprint, False)
 
 

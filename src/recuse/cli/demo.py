@@ -12,13 +12,13 @@ import typer
 
 from recuse._files import to_json
 from recuse.cli import show
-from recuse.cli.options import Json, Quiet, Seed
+from recuse.cli.options import Json, Quiet, Seed, check_folder
 from recuse.evaluation import RISKS, Evaluation, ModelEvaluation, evaluate
 from recuse.intervals import Comparison, compare
 from recuse.io import LogitsFile, write_logits
 from recuse.recipes import digits
 from recuse.rejector import choose
-from recuse.report import Table, report
+from recuse.report import Table, details, report
 
 SMOOTHING = 0.2
 NAMES = {0.0: "cross-entropy", SMOOTHING: "label-smoothing"}
@@ -59,6 +59,7 @@ def demo(
     Writes the logits, the rejector and the report of the first seed; files of an earlier
     demo in the folder are overwritten.
     """
+    check_folder(out)
     runs = _runs(range(seed, seed + seeds), target_risk, delta, show_progress=not quiet)
     first = runs[0]
     for model, splits in first.files.items():
@@ -80,6 +81,7 @@ def demo(
         title="Handwritten digits under noise: what label smoothing does to a reject option",
         lead=[*story, f"All that follows is of seed {first.seed}, unless it says otherwise."],
         tables=[Table(caption, header, rows)],
+        details=details(first.evaluation, first.files, seed=first.seed),
     )
     if as_json:
         print(to_json({"seeds": [_plain(run) for run in runs], "story": story}))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from recuse._check import InputError
-from recuse.cli import show
-from recuse.cli.decide import Learned, Objective
+from recuse.cli import per, show
+from recuse.cli.decide import Learned, Objective, _class_names
 from recuse.cli.options import (
     Binary,
     Force,
@@ -17,13 +18,15 @@ from recuse.cli.options import (
     Probs,
     Quiet,
     Seed,
+    check_ending,
     kind_of,
     named,
     read,
     refuse_overwrite,
 )
-from recuse.evaluation import evaluate
-from recuse.io import FORMATS
+from recuse.evaluation import Evaluation, evaluate
+from recuse.io import FORMATS, LogitsFile
+from recuse.report import details
 from recuse.report import report as write_report
 
 SPLITS = ("tune", "calibrate", "test")
@@ -51,12 +54,31 @@ def report(
     binary: Binary = False,
     probs: Probs = False,
     ignore_index: IgnoreIndex = None,
+    classes: Annotated[
+        Path | None, typer.Option("--classes", help="Class names, one a line.")
+    ] = None,
+    per_: Annotated[
+        Path | None,
+        typer.Option(
+            "--per", metavar="FILE.csv", help="Populations to count apart: a .csv of id and group."
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="A folder with an image of each id, for the worst errors."),
+    ] = None,
+    scenes: Annotated[
+        list[str],
+        typer.Option(
+            "--scenes", metavar="NAME=FILE", help="The scenes.npz of a segmentation recipe."
+        ),
+    ] = [],  # noqa: B006 - typer reads it
     seed: Seed = 0,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """One HTML page that opens offline: curves, damage, repair, threshold and guarantee."""
-    refuse_overwrite(out, force)
+    refuse_overwrite(check_ending(out, ".html", ".htm"), force)
     options: dict[str, Any] = {"kind": kind_of(binary, probs), "ignore_index": ignore_index}
     models = {
         name: {split: read(find(Path(place), split), **options) for split in SPLITS}
@@ -71,9 +93,44 @@ def report(
         kind=options["kind"],
         seed=seed,
     )
-    write_report(evaluation, out)
+    found = details(
+        evaluation,
+        models,
+        classes=_names(classes, evaluation),
+        populations=_populations(per_, models),
+        images=images,
+        scenes=_scenes(scenes, evaluation),
+        seed=seed,
+    )
+    write_report(evaluation, out, details=found)
     if not quiet:
         show.say(f"Written to {out}.")
+
+
+def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:
+    """All models name the same classes."""
+    named_ = [_class_names(path, m.classes) for m in evaluation.models]
+    return None if named_[0] is None else named_[0].tolist()
+
+
+def _populations(
+    path: Path | None, models: Mapping[str, Mapping[str, LogitsFile]]
+) -> dict[str, Any] | None:
+    """Of every row of the test splits."""
+    if path is None:
+        return None
+    group_of = per.read_groups_of(path)
+    return {
+        name: per.joined(group_of, splits["test"], str(path)) for name, splits in models.items()
+    }
+
+
+def _scenes(pairs: list[str], evaluation: Evaluation) -> dict[str, str]:
+    """Of models that there are."""
+    given, known = named(pairs, "--scenes NAME=FILE"), [m.name for m in evaluation.models]
+    if odd := sorted(set(given) - set(known)):
+        raise InputError(f"expected --scenes of a model among {', '.join(known)}, got {odd[0]!r}")
+    return given
 
 
 def find(place: Path, split: str) -> Path:

@@ -1,12 +1,17 @@
 """Evaluation -> one self-contained HTML page.
 
+details    what the page needs of the splits themselves
 prepare    Evaluation -> the plain data of every picture
+explore    what every threshold does: the counts behind the sliders
+mistakes   the confusion matrix, the most confident errors
+paired     models against each other
 datasets   plain data -> the columns that the page holds
 charts     Vega-Lite specifications; bin_charts those over bins of MSP
 words      what the data says, in sentences
 repair     what the score was chosen for, and the learned score, in words and figures
 tables     what stands behind the pictures, in figures
 notation   how a number is written
+pictures   thumbnails and segmented scenes
 runtime    the JavaScript that draws the charts, inlined once
 page       all of it -> HTML
 """
@@ -14,13 +19,14 @@ page       all of it -> HTML
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from recuse._files import write_text
 from recuse.evaluation import Evaluation
+from recuse.report.details import Detail, details
 from recuse.report.notation import Table
 
-__all__ = ["Table", "report"]
+__all__ = ["Detail", "Table", "details", "report"]
 
 
 def report(
@@ -30,6 +36,7 @@ def report(
     title: str = "Selective classification report",
     lead: Sequence[str] = (),
     tables: Sequence[Table] = (),
+    details: Mapping[str, Detail] | None = None,
 ) -> None:
     """Write an evaluation as one HTML file that opens without a network.
 
@@ -42,10 +49,12 @@ def report(
         title: Of the page.
         lead: Plain sentences shown first; written from the evaluation if empty.
         tables: Further tables, shown after that of the models.
+        details: From `recuse.report.details`: limits, classes, errors, pictures. Without them
+            the page shows what the evaluation alone knows.
 
     Raises:
         InputError: `path` is a folder.
     """
     from recuse.report.page import render
 
-    write_text(path, render(evaluation, title=title, lead=lead, tables=tables))
+    write_text(path, render(evaluation, title=title, lead=lead, tables=tables, details=details))

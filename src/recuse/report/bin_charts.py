@@ -1,4 +1,4 @@
-"""The charts over bins of MSP: the fingerprint and the reliability diagram of one model."""
+"""The charts over bins, of one model: the fingerprint, the histogram and the reliability."""
 
 from __future__ import annotations
 
@@ -10,25 +10,20 @@ if TYPE_CHECKING:
     import altair as alt
 
 PERCENT = "format(100 * datum.value, '.8~r') + '\u00a0%'"  # labels as the text writes them
+ABSOLUTE = PERCENT.replace("datum.value", "abs(datum.value)")
 NINES = tuple(1 - 10.0**-k for k in range(2, 9))
 PROBABILITIES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, *NINES)
 
 
-def fingerprint(data: str) -> alt.LayerChart:
+def fingerprint(data: str, ceiling: str | None) -> alt.LayerChart:
     """Maximum logit of right and wrong predictions, less the mean of right ones of equal MSP."""
     import altair as alt
 
-    ticks = np.log(np.array(PROBABILITIES) / (1 - np.array(PROBABILITIES))).tolist()
     x = alt.X(
         "msp:Q",
         title="MSP",
         scale=alt.Scale(zero=False, nice=False, padding=8),
-        axis=alt.Axis(
-            values=ticks,
-            labelExpr=PERCENT.replace("datum.value", "1 / (1 + exp(-datum.value))"),
-            labelOverlap="greedy",
-            labelSeparation=20,
-        ),
+        axis=probability_axis(),
     )
     scale = alt.Scale(zero=False)
     tint = alt.Color("colour:N", scale=None)
@@ -60,7 +55,59 @@ def fingerprint(data: str) -> alt.LayerChart:
             alt.Tooltip("count:Q", format=","),
         ],
     )
-    return alt.layer(band, bars, line, dots).properties(height=300)
+    return alt.layer(band, bars, line, dots, *_rule(ceiling, x)).properties(height=300)
+
+
+def _rule(data: str | None, x: alt.X) -> list[alt.Chart]:
+    """A dotted vertical line, if there is anything to mark."""
+    import altair as alt
+
+    if data is None:
+        return []
+    line = alt.Chart(alt.NamedData(data)).encode(x=x)
+    return [line.mark_rule(stroke="var(--ink)", strokeWidth=1.5, strokeDash=[1, 3])]
+
+
+def probability_axis() -> alt.Axis:
+    """Log-odds, labelled as probabilities."""
+    import altair as alt
+
+    ticks = np.log(np.array(PROBABILITIES) / (1 - np.array(PROBABILITIES))).tolist()
+    return alt.Axis(
+        values=ticks,
+        labelExpr=PERCENT.replace("datum.value", "1 / (1 + exp(-datum.value))"),
+        labelOverlap="greedy",
+        labelSeparation=20,
+    )
+
+
+def histogram(data: str, threshold: str | None, title: str, *, log_odds: bool) -> alt.LayerChart:
+    """Shares of right predictions upwards and of wrong ones downwards, by the chosen score."""
+    import altair as alt
+
+    axis = probability_axis() if log_odds else alt.Axis(tickCount=6, format="~g")
+    scale = alt.Scale(zero=False, nice=False)
+    bars = (
+        alt.Chart(alt.NamedData(data))
+        .mark_rect(opacity=0.8, stroke="var(--paper)", strokeWidth=0.5, aria=False)
+        .encode(
+            x=alt.X("start:Q", title=title, scale=scale, axis=axis),
+            x2="end:Q",
+            y=alt.Y(
+                "height:Q", title="Wrong  |  Right", axis=alt.Axis(labelExpr=ABSOLUTE, tickCount=6)
+            ),
+            y2=alt.Y2Datum(0),
+            fill=alt.Fill("colour:N", scale=None),
+            tooltip=[
+                alt.Tooltip("kind:N", title="predictions"),
+                alt.Tooltip("start:Q", title="score from", format=".6~g"),
+                alt.Tooltip("end:Q", title="to", format=".6~g"),
+                alt.Tooltip("count:Q", format=","),
+                alt.Tooltip("share:Q", title="share", format=".2%"),
+            ],
+        )
+    )
+    return alt.layer(bars, *_rule(threshold, alt.X("score:Q"))).properties(height=220)
 
 
 def reliability(data: str) -> alt.LayerChart:
@@ -68,7 +115,7 @@ def reliability(data: str) -> alt.LayerChart:
     import altair as alt
 
     unit = alt.Scale(domain=[0, 1], nice=False)
-    percent = alt.Axis(labelExpr=PERCENT, tickCount=5)
+    percent = alt.Axis(labelExpr=PERCENT, tickCount=5, labelFlush=False)
     y = alt.Y("accuracy:Q", title="Fraction right", scale=unit, axis=percent)
     tooltip = [
         alt.Tooltip("probability:Q", title="mean MSP", format=".2%"),

@@ -6,45 +6,57 @@ is named, and comes from `datasets`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from recuse.report.bin_charts import PERCENT, fingerprint, reliability
+from recuse.report import words
+from recuse.report.bin_charts import PERCENT, fingerprint, histogram, reliability
+from recuse.report.details import Detail
 from recuse.report.prepare import ModelData
+from recuse.tune import MSP
 
 if TYPE_CHECKING:
     import altair as alt
 
-LOW = 0.5  # largest coverage of the low-coverage view
 LINEAR_BELOW = 0.001  # risk under which the log axis is linear, so that 0 has a place
 RISKS = (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 STEADY = 0.01  # coverage from which on the risk axis shows every point
 
 
-def charts(models: tuple[ModelData, ...], target_risk: float) -> dict[str, dict[str, Any]]:
+def charts(
+    models: tuple[ModelData, ...], target_risk: float, details: Mapping[str, Detail]
+) -> dict[str, dict[str, Any]]:
     """Every chart of the page by the id of its element."""
     out = {
-        "curves-whole": risk_coverage(models, target_risk, low=False),
-        "curves-low": risk_coverage(models, target_risk, low=True),
+        "curves-linear": risk_coverage(models, target_risk, log=False),
+        "curves-log": risk_coverage(models, target_risk, log=True),
     }
-    for i in range(len(models)):
-        out[f"fingerprint-{i}"] = fingerprint(f"fingerprint-{i}")
+    for i, m in enumerate(models):
+        score = m.result.tuned.score
+        ceiling = f"ceiling-{i}" if words.ceiling(details.get(m.result.name)) else None
+        out[f"fingerprint-{i}"] = fingerprint(f"fingerprint-{i}", ceiling)
+        out[f"histogram-{i}"] = histogram(
+            f"histogram-{i}",
+            None if m.point is None else f"threshold-{i}",
+            words.scale(score),
+            log_odds=score == MSP or score.fitted,
+        )
         out[f"reliability-{i}"] = reliability(f"reliability-{i}")
     return {name: _finish(chart) for name, chart in out.items()}
 
 
 def risk_coverage(
-    models: tuple[ModelData, ...], target_risk: float, *, low: bool
+    models: tuple[ModelData, ...], target_risk: float, *, log: bool
 ) -> alt.LayerChart:
     """Risk-coverage curves of every model; MSP dashed where it was replaced.
 
-    `low` shows the low coverages, with the risk on a logarithmic scale.
+    Three layers follow the sliders: the limits of the curve looked at, the target risk, and
+    the points of all curves.
     """
     import altair as alt
 
-    largest = LOW if low else 1
-    x, y = _axes(largest, _highest_risk(models, target_risk, largest), low)
-    visible = f"datum.coverage <= {largest}"
-    base = alt.Chart(alt.NamedData("curves")).transform_filter(visible).encode(x, y)
+    x, y = _axes(_highest_risk(models, target_risk), log)
+    base = alt.Chart(alt.NamedData("curves")).encode(x, y)
     tint = alt.Color("colour:N", scale=None)
     tooltip = [
         alt.Tooltip("model:N"),
@@ -62,22 +74,42 @@ def risk_coverage(
     dots = base.mark_point(filled=True, size=260, strokeWidth=0, clip=True, aria=False)
     dots = dots.encode(tint, opacity=shown, tooltip=tooltip).add_params(hovered)
     target = alt.Chart(alt.NamedData("target_risk")).encode(y=alt.Y("risk:Q"))
-    target = target.mark_rule(strokeDash=[2, 3], stroke="var(--muted)", aria=False)
-    fitted = alt.Chart(alt.NamedData("fitted")).transform_filter(visible).encode(x, y)
+    target = target.mark_rule(strokeDash=[2, 3], stroke="var(--muted)", clip=True, aria=False)
+    fitted = alt.Chart(alt.NamedData("fitted")).encode(x, y)
     fitted = fitted.mark_point(
         filled=True, size=110, opacity=1, stroke="var(--paper)", strokeWidth=2, clip=True
     ).encode(alt.Fill("colour:N", scale=None), tooltip=tooltip)
-    return alt.layer(target, lines, dots, fitted).properties(height=320)
+    layers = (_limits(x, y), target, lines, dots, fitted, _now(x, y, tooltip))
+    return alt.layer(*layers).properties(height=340)
 
 
-def _axes(largest: float, highest: float, low: bool) -> tuple[alt.X, alt.Y]:
-    """Coverage up to `largest`, risk up to `highest`."""
+def _limits(x: alt.X, y: alt.Y) -> alt.Chart:
+    """Where the risk of one curve lies, with the confidence of the page: under its limit."""
     import altair as alt
 
-    coverage = alt.Scale(domain=[0, largest], nice=False)
-    x = alt.X("coverage:Q", title="Coverage", scale=coverage)
-    x = x.axis(labelExpr=PERCENT, tickCount=6)
-    if not low:
+    area = alt.Chart(alt.NamedData("limits")).encode(x, alt.Y("upper:Q"), y2=alt.Y2Datum(0))
+    area = area.mark_area(opacity=0.16, clip=True, interpolate="step-after", aria=False)
+    return area.encode(alt.Fill("colour:N", scale=None))
+
+
+def _now(x: alt.X, y: alt.Y, tooltip: list[alt.Tooltip]) -> alt.Chart:
+    """A ring around the point of each curve that the sliders are at."""
+    import altair as alt
+
+    rings = alt.Chart(alt.NamedData("now")).encode(x, y, alt.Stroke("colour:N", scale=None))
+    return rings.mark_point(
+        shape="circle", filled=False, size=190, strokeWidth=3, opacity=1, clip=True
+    ).encode(tooltip=tooltip)
+
+
+def _axes(highest: float, log: bool) -> tuple[alt.X, alt.Y]:
+    """Coverage from 0 to 1, risk up to `highest`."""
+    import altair as alt
+
+    whole = alt.Scale(domain=[0, 1], nice=False, padding=8)  # room for half a point at either end
+    x = alt.X("coverage:Q", title="Coverage", scale=whole)
+    x = x.axis(labelExpr=PERCENT, tickCount=6, labelFlush=False)
+    if not log:
         risk = alt.Scale(domain=[0, highest], nice=False)
         return x, alt.Y("risk:Q", title="Risk", scale=risk).axis(labelExpr=PERCENT, tickCount=6)
     risk = alt.Scale(type="symlog", constant=LINEAR_BELOW, domain=[0, highest], nice=False)
@@ -102,16 +134,15 @@ def _finish(chart: alt.LayerChart) -> dict[str, Any]:
     whole = chart.properties(width="container").configure(
         background="transparent", font="system-ui, sans-serif", axis=axis, view={"stroke": None}
     )
-    spec = whole.to_dict()
+    spec = whole.to_dict(validate=False)  # half of the time; the browser's tests draw them
     del spec["$schema"]
     return spec
 
 
-def _highest_risk(models: tuple[ModelData, ...], target_risk: float, coverage: float) -> float:
+def _highest_risk(models: tuple[ModelData, ...], target_risk: float) -> float:
     """The top of the risk axis: the first few predictions of a curve do not set it."""
     risks = [target_risk]
     for m in models:
         for curve in m.curves:
-            c = curve.points
-            risks.append(c.risk[(c.coverage >= STEADY) & (c.coverage <= coverage)].max(initial=0))
+            risks.append(curve.points.risk[curve.points.coverage >= STEADY].max(initial=0))
     return min(1.0, 1.1 * max(risks))

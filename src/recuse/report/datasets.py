@@ -6,10 +6,12 @@ the part's fixed fields. The page's script puts them together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from recuse.report.details import Detail
 from recuse.report.prepare import RELIABILITY_BINS, Curve, ModelData, Point
 from recuse.scores import as_probability
 
@@ -19,15 +21,24 @@ SOLID, SHORT, LONG = [1, 0], [5, 4], [7, 3]
 Dataset = list[dict[str, dict[str, Any]]]
 
 
-def datasets(models: tuple[ModelData, ...], target_risk: float) -> dict[str, Dataset]:
+def datasets(
+    models: tuple[ModelData, ...], target_risk: float, details: Mapping[str, Detail]
+) -> dict[str, Dataset]:
     """Every data set of the page by name."""
     out = {
         "curves": [_curve(m, curve) for m in models for curve in m.curves],
         "fitted": [_fitted(m, m.point) for m in models if m.point is not None],
         "target_risk": [_part({}, risk=[target_risk])],
         "diagonal": [_part({}, x=[0, 1], y=[0, 1])],
+        "now": [],  # these two follow the sliders
+        "limits": [],
     }
     for i, m in enumerate(models):
+        out[f"histogram-{i}"] = [_bars(m, "right"), _bars(m, "wrong")]
+        if m.point is not None:
+            out[f"threshold-{i}"] = [_part({}, score=[m.point.threshold])]
+        if (detail := details.get(m.result.name)) is not None and detail.smoothing is not None:
+            out[f"ceiling-{i}"] = [_part({}, msp=[detail.smoothing.ceiling_log_odds])]
         out[f"fingerprint-{i}"] = [_band(m, "right"), _band(m, "wrong")]
         out[f"reliability-{i}"] = [_reliability(m)]
     return out
@@ -74,6 +85,20 @@ def _band(m: ModelData, kind: str) -> dict[str, dict[str, Any]]:
         probability=as_probability(band.msp).tolist(),
         low=(band.excess - band.spread).tolist(),
         high=(band.excess + band.spread).tolist(),
+    )
+
+
+def _bars(m: ModelData, kind: str) -> dict[str, dict[str, Any]]:
+    """Shares of the right, or of the wrong predictions; wrong ones hang down."""
+    edge, held = m.histogram.edge, getattr(m.histogram, kind)
+    share = held / max(held.sum(), 1)
+    return _part(
+        {"kind": kind, "colour": f"var(--{kind})"},
+        start=edge[:-1].tolist(),
+        end=edge[1:].tolist(),
+        count=held.tolist(),
+        share=share.tolist(),
+        height=(share if kind == "right" else -share).tolist(),
     )
 
 

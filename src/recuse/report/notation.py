@@ -33,6 +33,12 @@ def percent(x: float) -> str:
     return f"{value:.1f}{SPACE}%" if value >= 10 else f"{value:.2f}{SPACE}%"
 
 
+def upper(x: float) -> str:
+    """An upper limit, to three figures, never below itself: 5.33 % for 0.05321."""
+    digits = 1 if 100 * x >= 10 else 2
+    return f"{math.ceil(round(100 * x * 10**digits, 6)) / 10**digits:.{digits}f}{SPACE}%"
+
+
 def level(x: float) -> str:
     """A rate that was asked for, as it was asked: 5 %, 0.1 %."""
     return f"{100 * x:.4g}{SPACE}%"

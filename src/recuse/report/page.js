@@ -1,6 +1,8 @@
 "use strict";
 (() => {
   const page = JSON.parse(document.getElementById("report-data").textContent);
+  const { targets, shown, curves } = page.explore;
+  const $ = (id) => document.getElementById(id);
 
   // A part {fixed, columns} -> one object a row.
   const rows = ({ fixed, columns }) =>
@@ -13,6 +15,176 @@
   const datasets = {};
   for (const [name, parts] of Object.entries(page.datasets)) datasets[name] = parts.flatMap(rows);
 
+  // Numbers as the rest of the page writes them: three figures, ties to even.
+  const fixed = (x, digits) => {
+    const [whole, rest] = x.toFixed(60).split(".");
+    const down = Number(`${whole}.${rest.slice(0, digits)}`);
+    const tie = /^50*$/.test(rest.slice(digits));
+    return (tie && Math.round(down * 10 ** digits) % 2 === 0 ? down : x).toFixed(digits);
+  };
+  const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
+  const percent = (k, n) => {
+    if (!n) return "–";
+    const value = 100 * (k / n);
+    const digits = value === 0 || value === 100 ? 0 : value >= 10 ? 1 : 2;
+    return `${fixed(value, digits)}\u00a0%`;
+  };
+
+  // The sliders: what was moved last, a target risk or a threshold of the curve selected.
+  // It starts at the fitted threshold, where there is one.
+  const chosen = Number($("curve").value);
+  const state = { moved: curves[chosen].fitted < 0 ? "target" : "threshold", curve: chosen };
+
+  const positions = () => {
+    if (state.moved === "target") {
+      const r = Number($("target").value);
+      return curves.map((c) => c.at_target[r]);
+    }
+    const own = curves[state.curve], at = Number($("threshold").value);
+    const coverage = own.accepted[at] / own.n;
+    return curves.map((c, i) => {
+      if (i === state.curve) return at;
+      const first = c.accepted.findIndex((k) => k / c.n >= coverage);
+      return first < 0 ? c.accepted.length - 1 : first;
+    });
+  };
+
+  const cell = (row, text, label, tag = "td") => {
+    const td = document.createElement(tag);
+    td.textContent = text;
+    if (label) td.dataset.label = label;
+    if (tag === "th") td.scope = "row";
+    row.append(td);
+    return td;
+  };
+  const labels = [...$("outcome").tHead.rows[0].cells].map((th) => th.textContent);
+
+  const limit = (c, at) => {
+    if (!c.limits || at < 0) return null;
+    const point = c.limits.of[at];
+    if (point < 0) return null;
+    const position = c.limits.position[point];
+    return { shown: c.limits.shown[point], upper: c.limits.upper[point], position };
+  };
+
+  const outcome = (at) => {
+    const r = Number($("target").value), limited = labels.length > 7;
+    const body = $("outcome").tBodies[0];
+    body.replaceChildren(...curves.map((c, i) => {
+      const row = document.createElement("tr"), k = at[i];
+      row.style.setProperty("--tint", c.colour);
+      if (i === state.curve) row.className = "selected";
+      cell(row, c.name, "", "th");
+      const accepted = k < 0 ? 0 : c.accepted[k], errors = k < 0 ? 0 : c.errors[k];
+      const figures = [
+        k < 0 ? "none" : c.rules[k], percent(accepted, c.n), count(accepted),
+        count(c.n - accepted), count(errors), percent(errors, accepted),
+      ];
+      figures.forEach((text, j) => cell(row, text, labels[j + 1]));
+      if (limited) {
+        const found = limit(c, k), promised = c.limits ? c.limits.of_target[r] : -1;
+        cell(row, found ? found.shown : "none", labels[7]);
+        cell(row, promised < 0 ? "none" : percent(c.accepted[promised], c.n), labels[8]);
+      }
+      return row;
+    }));
+  };
+
+  const say = (at) => {
+    const c = curves[state.curve], k = at[state.curve], r = Number($("target").value);
+    const confidence = page.explore.confidence;
+    const now = state.moved === "target" ? `, a test risk of at most ${shown[r]}` : "";
+    $("said-now").textContent = k < 0
+      ? `${c.name}${now}: no threshold reaches it.`
+      : `${c.name}${now}: accept from ${c.rules[k]}. On the test split that accepts `
+        + `${percent(c.accepted[k], c.n)} (${count(c.accepted[k])} of ${count(c.n)}), and `
+        + `${percent(c.errors[k], c.accepted[k])} of these are wrong (${count(c.errors[k])}). `
+        + "This sentence describes the test split; it promises nothing.";
+    const found = limit(c, k);
+    $("said-limit").textContent = !c.limits || k < 0 ? "" : !found
+      ? "No limit holds here: the threshold is stricter than all that the calibrate split can speak for."
+      : `Promise after looking: deploy ${c.rules[found.position]}, `
+        + (found.position === k ? "which has a limit of its own" : "the next stricter threshold with a limit")
+        + `. With ${confidence} confidence at most ${found.shown} of what it accepts are wrong, `
+        + "although you chose it by looking: the limits of all thresholds and curves of this page "
+        + "hold at once.";
+    $("said-limit").className = found ? "promised" : "described";
+    $("said-fitted").textContent = c.fitted < 0 ? "" : c.void
+      ? "The fitted threshold has no promise: its guarantee is void."
+      : `Promise before looking: only the fitted threshold, ${c.rules[c.fitted]}, carries it: with `
+        + `${confidence} confidence at most ${page.explore.promised} of what it accepts are wrong. `
+        + (k === c.fitted ? "The slider stands on it." : "It is not what the sliders stand at.");
+    $("matched").textContent = state.moved === "target"
+      ? `For each curve the largest coverage with a test risk of at most ${shown[r]}.`
+      : "The other curves are at the next coverage, at least as large, that their slider stops at.";
+  };
+
+  const who = (k) => {
+    const select = $("kind");
+    if (!select) return;
+    const tables = curves[state.curve].tables;
+    if (select.options.length !== tables.length) {
+      select.replaceChildren(...tables.map((t) => new Option(t.kind)));
+    }
+    const table = tables[select.selectedIndex];
+    $("who").tBodies[0].replaceChildren(...table.names.map((name, g) => {
+      const row = document.createElement("tr"), n = table.size[g];
+      const accepted = k < 0 ? 0 : table.accepted[g][k], errors = k < 0 ? 0 : table.errors[g][k];
+      cell(row, name, "", "th");
+      [count(n), count(accepted), percent(accepted, n), count(errors), percent(errors, accepted)]
+        .forEach((text) => cell(row, text));
+      return row;
+    }));
+  };
+
+  const views = {};
+  const mark = (at) => {
+    const c = curves[state.curve];
+    const point = (c, k) => ({
+      model: c.model, score: c.name, colour: c.colour, threshold: c.threshold[k],
+      coverage: c.accepted[k] / c.n, risk: c.errors[k] / c.accepted[k],
+    });
+    const now = curves.flatMap((c, i) => at[i] < 0 || !c.accepted[at[i]] ? [] : [point(c, at[i])]);
+    const limits = !c.limits ? [] : c.limits.position.flatMap((k, j) =>
+      c.accepted[k] ? [{ ...point(c, k), upper: c.limits.upper[j] }] : []);
+    const target = [{ risk: targets[Number($("target").value)] }];
+    for (const id of ["curves-linear", "curves-log"]) {
+      if (!views[id]) continue;
+      views[id].data("now", now).data("limits", limits).data("target_risk", target).run();
+    }
+  };
+
+  const update = () => {
+    const c = curves[state.curve], slider = $("threshold");
+    slider.max = c.threshold.length - 1;
+    const at = positions(), k = at[state.curve];
+    if (state.moved === "target") slider.value = Math.max(k, 0);
+    const values = {
+      target: shown[Number($("target").value)],
+      threshold: k < 0 ? "none" : c.rules[k],
+    };
+    for (const [id, text] of Object.entries(values)) {
+      $(`${id}-value`).textContent = text;
+      $(id).setAttribute("aria-valuetext", text);
+    }
+    outcome(at), say(at), who(k), mark(at);
+  };
+
+  $("target").addEventListener("input", () => { state.moved = "target"; update(); });
+  $("threshold").addEventListener("input", () => { state.moved = "threshold"; update(); });
+  $("curve").addEventListener("change", (event) => {
+    // The same target, or the coverage that this curve has beside the one selected before.
+    const at = positions(), k = at[Number(event.target.value)];
+    state.curve = Number(event.target.value);
+    $("threshold").max = curves[state.curve].threshold.length - 1;
+    $("threshold").value = Math.max(k, 0);
+    update();
+  });
+  if ($("kind")) $("kind").addEventListener("change", update);
+  $("threshold").max = curves[chosen].threshold.length - 1;
+  $("threshold").value = Math.max(curves[chosen].fitted, 0);
+  update();
+
   // `ast`: expressions are interpreted, so the page needs no eval.
   const options = {
     ast: true, actions: false, renderer: "svg", defaultStyle: false,
@@ -20,9 +192,9 @@
   };
 
   for (const [id, spec] of Object.entries(page.charts)) {
-    const element = document.getElementById(id);
-    vegaEmbed(element, { ...spec, datasets }, options).catch((error) => {
-      element.textContent = `This chart could not be drawn: ${error.message}`;
-    });
+    const element = $(id);
+    vegaEmbed(element, { ...spec, datasets }, options)
+      .then(({ view }) => { views[id] = view; if (id.startsWith("curves-")) update(); })
+      .catch((error) => { element.textContent = `This chart could not be drawn: ${error.message}`; });
   }
 })();

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.metadata import version
 from typing import Any
@@ -19,30 +19,58 @@ from markupsafe import Markup
 
 from recuse._files import to_json
 from recuse._version import __version__
+from recuse.calibration import smooth_ece
 from recuse.evaluation import Evaluation
-from recuse.report import notation, repair, words
+from recuse.report import mistakes, notation, repair, words
 from recuse.report.charts import charts
 from recuse.report.datasets import colour, dash, datasets
+from recuse.report.details import Detail
+from recuse.report.explore import explore
 from recuse.report.notation import Table
+from recuse.report.paired import paired, paired_table
 from recuse.report.prepare import LOW_COVERAGE, ModelData, prepare
 from recuse.report.runtime import bundle
-from recuse.report.tables import bin_table, curve_table, fingerprint_table, split_table
+from recuse.report.tables import (
+    bin_table,
+    curve_table,
+    fingerprint_table,
+    histogram_table,
+    split_table,
+)
 
 PACKAGES = ("numpy", "scipy", "altair", "vl-convert-python")
 NOTATION = ("percent", "level", "area", "area_with_error", "interval", "p_value", "count", "prose")
 
 
 def render(
-    evaluation: Evaluation, *, title: str, lead: Sequence[str], tables: Sequence[Table]
+    evaluation: Evaluation,
+    *,
+    title: str,
+    lead: Sequence[str],
+    tables: Sequence[Table],
+    details: Mapping[str, Detail] | None,
 ) -> str:
     """The page as text; arguments as in `report`."""
-    models = prepare(evaluation)
+    models, details = prepare(evaluation), details or {}
+    best = words.best(models)
+    sliders = explore(models, details, evaluation.target_risk, evaluation.delta)
+    against = paired((best, *(m for m in models if m is not best)), details)
     scripts = [_script(bundle()), _script(_source("page.js"))]
     return (
         _environment()
         .get_template("page.html.j2")
         .render(
             words=words,
+            mistakes=mistakes,
+            details=details,
+            scenes=[picture for detail in details.values() for picture in detail.scenes],
+            explore=sliders,
+            chosen=_last_curve(models, best),
+            outcome_labels=_outcome_labels(bool(details), evaluation.delta),
+            paired=None if against is None else paired_table(against),
+            unfitted=[m.result.name for m in models if not m.result.selection.feasible],
+            smooth_ece=lambda m: smooth_ece(m.result.probability, m.result.loss),
+            histogram_table=histogram_table,
             repair=repair,
             learned=[m.result for m in models if m.result.tuned.score.fitted],
             swatch=swatch,
@@ -62,8 +90,9 @@ def render(
             scripts=scripts,
             digests=" ".join(map(_digest, scripts)),
             data={
-                "datasets": datasets(models, evaluation.target_risk),
-                "charts": charts(models, evaluation.target_risk),
+                "datasets": datasets(models, evaluation.target_risk, details),
+                "charts": charts(models, evaluation.target_risk, details),
+                "explore": sliders,
             },
         )
     )
@@ -88,6 +117,17 @@ def swatch(model: ModelData, stage: str) -> dict[str, Any]:
         "colour": colour(model.index),
         "dash": " ".join(map(str, dash(model, getattr(model, stage)))),
     }
+
+
+def _last_curve(models: Sequence[ModelData], model: ModelData) -> int:
+    """The index of the chosen score of a model among all curves."""
+    return sum(len(m.curves) for m in models[: model.index + 1]) - 1
+
+
+def _outcome_labels(limits: bool, delta: float) -> list[str]:
+    counted = ["Curve", "Threshold", "Coverage", "Accepted", "Abstained", "Errors served", "Risk"]
+    promised = [f"Limit, {notation.level(1 - delta)}", "Coverage with the target promised"]
+    return counted + promised * limits
 
 
 def _source(name: str) -> str:

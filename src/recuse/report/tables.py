@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recuse.report.notation import Table, count, level, logit, percent
+from recuse.report.notation import Table, count, level, logit, number, percent
 from recuse.report.prepare import COVERAGES, ModelData
 from recuse.scores import as_probability
 
@@ -33,6 +33,17 @@ def bin_table(model: ModelData) -> Table:
     """Stated and observed probability of being right."""
     rows = [(percent(q), percent(right), count(n)) for q, right, n in zip(*model.reliability)]
     return Table("Reliability of MSP", ("Mean MSP", "Fraction right", "Count"), rows)
+
+
+def histogram_table(model: ModelData) -> Table:
+    """Right and wrong predictions in every bin of the chosen score."""
+    edge, right, wrong = model.histogram
+    rows = [
+        (f"{number(low)} to {number(high)}", count(int(r)), count(int(w)))
+        for low, high, r, w in zip(edge, edge[1:], right, wrong)
+        if r or w
+    ]
+    return Table("Predictions by the chosen score", ("Score", "Right", "Wrong"), rows)
 
 
 def split_table(models: tuple[ModelData, ...]) -> Table:

@@ -6,9 +6,10 @@ import math
 
 from recuse.evaluation import ModelEvaluation
 from recuse.report import repair
+from recuse.report.details import Detail
 from recuse.report.notation import count, level, logit, number, percent, plural, prose
 from recuse.report.prepare import LOW_COVERAGE, Fingerprint, ModelData
-from recuse.scores import as_probability
+from recuse.scores import Score, as_probability
 from recuse.tune import MSP
 
 SHOWN = 0.05  # two-sided p-value under which a difference is called shown
@@ -16,12 +17,12 @@ SHOWN = 0.05  # two-sided p-value under which a difference is called shown
 
 def lead(models: tuple[ModelData, ...]) -> list[str]:
     """What to deploy, what it promises, and what was wrong with the naive choice."""
-    best = min(models, key=lambda m: _on_tune(m.result))
-    others = [m.result for m in models if m is not best]
+    first = best(models)
+    others = [m.result for m in models if m is not first]
     feasible = [m.name for m in others if m.selection.feasible]
     repaired = [m.name for m in others if m.repaired]
-    sentences = [_deploy(best.result, len(models)), _promise(best.result), naive(best)]
-    if feasible and not best.result.selection.feasible:
+    sentences = [_deploy(first.result, len(models)), _promise(first.result), naive(first)]
+    if feasible and not first.result.selection.feasible:
         sentences.append(
             f"A threshold exists for {', '.join(feasible)}; whoever turns to it now should "
             "fit it on new calibrate data, since this choice has seen the present one."
@@ -29,6 +30,11 @@ def lead(models: tuple[ModelData, ...]) -> list[str]:
     if repaired:
         sentences.append(f"MSP was replaced for {', '.join(repaired)}.")
     return sentences
+
+
+def best(models: tuple[ModelData, ...]) -> ModelData:
+    """The model with the best objective on the tune split."""
+    return min(models, key=lambda m: _on_tune(m.result))
 
 
 def _on_tune(m: ModelEvaluation) -> float:
@@ -61,12 +67,21 @@ def _promise(m: ModelEvaluation) -> str:
 
 def rule(m: ModelEvaluation) -> str:
     """When a prediction is accepted."""
-    threshold, score = m.selection.threshold, m.tuned.score
+    return f"{scale(m.tuned.score)} ≥ {at_least(m.tuned.score, m.selection.threshold)}"
+
+
+def scale(score: Score) -> str:
+    """What a threshold is compared with."""
+    if score.fitted:
+        return "the learned probability of being right"
+    return "MSP" if score == MSP else str(score)
+
+
+def at_least(score: Score, threshold: float) -> str:
+    """A threshold: of MSP and of a learned score as a probability and its log-odds."""
     if score != MSP and not score.fitted:
-        return f"{score} ≥ {number(threshold)}"
-    name = "the learned probability of being right" if score.fitted else "MSP"
-    probability = float(as_probability(threshold))
-    return f"{name} ≥ {number(probability)} (log-odds {number(threshold)})"
+        return number(threshold)
+    return f"{number(float(as_probability(threshold)))} (log-odds {number(threshold)})"
 
 
 def outcome(m: ModelEvaluation) -> str:
@@ -88,7 +103,9 @@ def naive(model: ModelData) -> str:
     """What ranking by MSP costs this model, or that it costs nothing."""
     m = model.result
     if not m.repaired:
-        return f"Ranking by MSP needs no repair for {m.name}: {_clause(m.tuned.reason)}."
+        aim = f"a {'larger' if repair.of_coverage(m) else 'smaller'} {repair.objective(m)}"
+        kept = f"No other score than MSP is shown to have {aim} for {m.name}"
+        return f"{kept}: {_clause(m.tuned.reason)}."
     better = m.gain.difference if repair.of_coverage(m) else -m.gain.difference
     seen, adopted = repair.on_test(model), f"The tune split replaced MSP for {m.name}"
     if math.isnan(m.gain.p_value):
@@ -105,10 +122,12 @@ def _cost(model: ModelData, seen: str) -> str:
     m, (before, after) = model.result, model.low_risk
     if repair.of_coverage(m):
         return f"Ranking {m.name} by MSP accepts fewer predictions: on the test split {seen}."
+    said = f"Ranking {m.name} by MSP lets more errors through: on the test split {seen}"
+    if before <= after:
+        return f"{said}."
     return (
-        f"Ranking {m.name} by MSP lets more errors through: on the test split {seen}, and at "
-        f"{level(LOW_COVERAGE)} coverage {percent(before)} of accepted predictions are wrong "
-        f"against {percent(after)}."
+        f"{said}, and at {level(LOW_COVERAGE)} coverage {percent(before)} of accepted predictions "
+        f"are wrong against {percent(after)}."
     )
 
 
@@ -152,3 +171,15 @@ def _clause(reason: str) -> str:
 
 def _first_lower(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
+
+
+def ceiling(detail: Detail | None) -> str:
+    """What a fitted smoothing says of the probabilities; empty where none is shown."""
+    s = None if detail is None else detail.smoothing
+    if s is None or not s.low > 0:
+        return ""
+    return (
+        f"The tune split fits a smoothing of {s.value:.2f} ({s.low:.2f} to {s.high:.2f}): no "
+        f"training target asked for more than {percent(s.ceiling)} (dotted line); "
+        f"{percent(s.above)} of the tune predictions are above."
+    )

@@ -1,0 +1,277 @@
+"""The report as a person meets it: in a browser, moving the sliders."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import recuse
+from recuse import curves
+from recuse.report import details, explore, notation, prepare, report, words
+from recuse.tune import MSP
+from reference_report import HOSTILE, outcome, splits
+
+TARGET = 0.2
+MODELS = {"plain": splits(0), HOSTILE: splits(1, damage=20.0)}
+CLASSES = [HOSTILE, "b", "c", "d", "e"]
+MOVE = """([id, value]) => {
+    const slider = document.getElementById(id);
+    slider.value = value;
+    slider.dispatchEvent(new Event("input"));
+}"""
+CELLS = """(id) => [...document.getElementById(id).tBodies[0].rows]
+    .map(row => [...row.cells].map(cell => cell.textContent))"""
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return recuse.evaluate(MODELS, target_risk=TARGET)
+
+
+@pytest.fixture(scope="module")
+def detail(evaluation):
+    sites = {name: np.array(["north", "south"])[np.arange(600) % 2] for name in MODELS}
+    return details(evaluation, MODELS, classes=CLASSES, populations=sites)
+
+
+@pytest.fixture(scope="module")
+def path(evaluation, detail, tmp_path_factory):
+    written = tmp_path_factory.mktemp("page") / "report.html"
+    report(evaluation, written, details=detail)
+    return written
+
+
+@pytest.fixture(scope="module")
+def drawn(evaluation, detail):
+    """Each curve's name, score, confidence, loss and limits, in the order of the page."""
+    out = []
+    for m in evaluation.models:
+        d = detail[m.name]
+        out.append((f"{m.name}, MSP", MSP, m.msp, m.loss, d.before))
+        if m.repaired:
+            score = m.tuned.score
+            out.append((f"{m.name}, {score}", score, m.confidence, m.loss, d.after))
+    return out
+
+
+def figures(score, c, loss, band, threshold):
+    """A row of the table, from the library's numbers."""
+    accepted, errors = outcome(c, loss, threshold)
+    point = band.at(threshold)
+    return [
+        words.at_least(score, threshold),
+        notation.percent(accepted / c.size),
+        notation.count(accepted),
+        notation.count(c.size - accepted),
+        notation.count(errors),
+        notation.percent(errors / accepted) if accepted else notation.UNDEFINED,
+        notation.upper(point.upper) if np.isfinite(point.threshold) else "none",
+    ]
+
+
+def test_moving_the_target_shows_the_librarys_coverage_risk_and_threshold(opened, path, drawn):
+    with opened(path) as page:
+        for place, target in enumerate(explore.targets(TARGET)):
+            if place % 7 and target != TARGET:
+                continue
+            page.evaluate(MOVE, ["target", place])
+            rows = page.evaluate(CELLS, "outcome")
+            for (name, score, c, loss, band), row in zip(drawn, rows, strict=True):
+                coverage = curves.coverage_at_risk(c, loss, target)
+                assert row[:3:2] == [name, notation.percent(coverage)]
+                whole = curves.risk_coverage(c, loss)
+                if coverage:
+                    at = whole.threshold[np.argmax(whole.coverage == coverage)]
+                    shown = next(
+                        t for t in np.r_[at, band.threshold] if row[1] == words.at_least(score, t)
+                    )
+                    assert row[1:8] == figures(score, c, loss, band, shown)
+                    assert round(coverage * c.size) == outcome(c, loss, shown)[0]
+                else:
+                    assert row[1] == "none"
+                promised = band.threshold_for(target)
+                share = (c >= np.float32(promised)).mean()
+                assert row[8] == (notation.percent(share) if np.isfinite(promised) else "none")
+
+
+def test_every_stop_of_the_threshold_shows_exact_counts(opened, path, evaluation, detail, drawn):
+    held = explore.explore(prepare.prepare(evaluation), detail, TARGET, 0.05)["curves"]
+    with opened(path) as page:
+        for i, (name, score, c, loss, band) in enumerate(drawn):
+            page.select_option("#curve", str(i))
+            for k, threshold in enumerate(held[i]["threshold"]):
+                page.evaluate(MOVE, ["threshold", k])
+                row = page.evaluate(CELLS, "outcome")[i]
+                assert row[0] == name
+                assert row[1:8] == figures(score, c, loss, band, threshold)
+
+
+def test_who_is_accepted_follows_the_slider(opened, path, evaluation, detail):
+    m, d = evaluation.models[0], detail["plain"]
+    by = {
+        "True class": (d.labels, dict(enumerate(CLASSES))),
+        "Predicted class": (d.predicted, dict(enumerate(CLASSES))),
+        "Population": (d.populations, {"north": "north", "south": "south"}),
+    }
+    with opened(path) as page:
+        page.select_option("#curve", "0")
+        page.evaluate(MOVE, ["target", int(np.argmax(explore.targets(TARGET) == TARGET))])
+        shown = page.evaluate(CELLS, "outcome")[0][1]
+        whole = curves.risk_coverage(m.msp, m.loss)
+        at = next(
+            t for t in np.r_[whole.threshold, d.before.threshold] if words.at_least(MSP, t) == shown
+        )
+        for kind, (codes, names) in by.items():
+            page.select_option("#kind", kind)
+            rows = page.evaluate(CELLS, "who")
+            assert [row[0] for row in rows] == [names[k] for k in np.unique(codes)]
+            for row, k in zip(rows, np.unique(codes)):
+                own = codes == k
+                accepted, errors = outcome(m.msp[own], m.loss[own], at)
+                assert row[1:] == [
+                    notation.count(own.sum()),
+                    notation.count(accepted),
+                    notation.percent(accepted / own.sum()),
+                    notation.count(errors),
+                    notation.percent(errors / accepted) if accepted else notation.UNDEFINED,
+                ]
+
+
+def test_the_page_says_which_promise_holds_where(opened, path, evaluation, detail):
+    with opened(path) as page:
+        best = words.best(prepare.prepare(evaluation)).result
+        fitted = words.at_least(best.tuned.score, best.selection.threshold)
+        assert fitted in page.text_content("#said-now")  # it starts there
+        assert "The slider stands on it." in page.text_content("#said-fitted")
+        band = detail[best.name].after
+        point = band.at(best.selection.threshold)
+        said = page.text_content("#said-limit")
+        assert words.at_least(best.tuned.score, point.threshold) in said
+        assert f"at most {notation.upper(point.upper)}" in said
+        page.focus("#threshold")
+        page.keyboard.press("ArrowRight")
+        assert "It is not what the sliders stand at." in page.text_content("#said-fitted")
+        assert "promises nothing" in page.text_content("#said-now")
+        page.evaluate(MOVE, ["threshold", 0])
+        if page.evaluate(CELLS, "outcome")[0][7] == "none":
+            assert "No limit holds here" in page.text_content("#said-limit")
+
+
+def test_the_keyboard_alone_moves_the_target(opened, path):
+    with opened(path) as page:
+        page.focus("#curve")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "target"
+        before = page.text_content("#target-value")
+        page.keyboard.press("ArrowLeft")
+        after = page.text_content("#target-value")
+        assert before == "20\u00a0%" != after
+        assert page.get_attribute("#target", "aria-valuetext") == after
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "threshold"
+
+
+def test_the_rings_stand_where_the_table_says(opened, path, drawn):
+    place = int(np.argmax(explore.targets(TARGET) == TARGET))
+    rings = """() => [...document.querySelectorAll('#curves-linear path[aria-label]')]
+        .map(p => p.getAttribute('aria-label'))"""
+    with opened(path) as page:
+        page.evaluate(MOVE, ["target", place])
+        said = " ".join(page.evaluate(rings))
+        for _, _, c, loss, _ in drawn:
+            coverage = curves.coverage_at_risk(c, loss, TARGET)
+            assert f"coverage: {100 * coverage:.2f}%" in said
+
+
+def test_nothing_leaves_the_page_and_nothing_complains(opened, path):
+    with opened(path) as page:
+        page.evaluate(MOVE, ["target", 3])
+        page.evaluate(MOVE, ["threshold", 3])
+        page.hover("#curves-linear svg")
+        assert [url.split(":")[0] for url in page.requests] == ["file"]
+        assert page.complaints == []
+
+
+def test_a_hostile_name_stays_text(opened, path):
+    with opened(path) as page:
+        assert page.evaluate("document.scripts.length") == 3
+        page.select_option("#kind", "Predicted class")
+        assert page.evaluate(CELLS, "who")[0][0] == HOSTILE
+        assert HOSTILE in page.text_content("#outcome")
+        assert HOSTILE in page.text_content("#curve")
+        assert page.complaints == []
+
+
+def contrast(a, b):
+    """WCAG's ratio of two colours, as "rgb(1, 2, 3)"."""
+
+    def luminance(colour):
+        parts = [int(x) / 255 for x in colour[4:-1].split(",")]
+        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [380, 1400])
+def test_it_fits_and_can_be_read(opened, path, width, scheme):
+    with opened(path, width=width, scheme=scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+        for selector in ("body", ".note", ".status", "caption", "#outcome th", ".sentences p"):
+            ink = page.evaluate("s => getComputedStyle(document.querySelector(s)).color", selector)
+            assert contrast(ink, paper) >= 4.5, selector
+        cut = """[...document.querySelectorAll('p, h1, h2, h3, figcaption, .legend li, .controls')]
+            .filter(e => e.getBoundingClientRect().right > innerWidth).length"""
+        assert page.evaluate(cut) == 0
+        assert page.complaints == []
+
+
+def test_print_hides_the_sliders_and_keeps_their_answer(opened, path):
+    with opened(path) as page:
+        page.emulate_media(media="print", color_scheme="dark")
+        assert page.is_hidden("#target")
+        assert page.is_visible("#outcome")
+        assert (
+            page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        )
+
+
+def test_a_page_without_details_has_sliders_and_no_limits(opened, evaluation, tmp_path):
+    report(evaluation, tmp_path / "r.html")
+    with opened(tmp_path / "r.html") as page:
+        page.evaluate(MOVE, ["target", 40])
+        assert {len(row) for row in page.evaluate(CELLS, "outcome")} == {7}
+        assert page.text_content("#said-limit") == ""
+        assert page.query_selector("#who") is None
+        assert page.complaints == []
+
+
+def test_an_infeasible_model_starts_at_the_target(opened, tmp_path):
+    models = {"plain": MODELS["plain"]}
+    found = recuse.evaluate(models, target_risk=0.001)
+    report(found, tmp_path / "r.html", details=details(found, models))
+    with opened(tmp_path / "r.html") as page:
+        assert page.text_content("#target-value") == "0.1\u00a0%"
+        assert page.text_content("#said-fitted") == ""
+        assert page.complaints == []
+
+
+def test_a_void_promise_is_called_void_and_has_no_limit(opened, tmp_path):
+    models = {"plain": MODELS["plain"]}
+    found = recuse.evaluate(models, target_risk=TARGET)
+    m = found.models[0]
+    selection = replace(m.selection, guarantee=replace(m.selection.guarantee, void=True))
+    void = replace(found, models=(replace(m, selection=selection),))
+    report(void, tmp_path / "r.html", details=details(void, models))
+    with opened(tmp_path / "r.html") as page:
+        assert "Do not rely on a threshold" in page.text_content(".lead")
+        assert page.text_content(".status") == "Guarantee void"
+        assert "its guarantee is void" in page.text_content("#said-fitted")
+        assert page.text_content("#said-limit") == ""
+        assert {row[7] for row in page.evaluate(CELLS, "outcome")} == {"none"}
+        assert page.complaints == []
