@@ -1,0 +1,36 @@
+"""The commands and their options, from the program itself, in place of a mark on one page."""
+
+import typer
+
+from recuse.cli import app
+
+MARK = "<!-- commands -->"
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """The page with the mark, filled in; any other as it is."""
+    if MARK not in markdown:
+        return markdown
+    commands = typer.main.get_command(app).commands
+    return markdown.replace(MARK, "\n".join(map(section, commands.values())))
+
+
+def section(command: typer.core.TyperCommand) -> str:
+    """Name, help and options of one command."""
+    rows = [
+        f"| {names(p)} | {cell(p)} |" for p in command.params if not getattr(p, "hidden", False)
+    ]
+    head = [f"## `recuse {command.name}`", "", command.help or "", "", "| option | |", "|---|---|"]
+    return "\n".join([*head, *rows, ""])
+
+
+def names(parameter: typer.core.TyperOption | typer.core.TyperArgument) -> str:
+    """`--risk`, or the metavar of an argument."""
+    if parameter.param_type_name == "argument":
+        return f"`{(parameter.metavar or parameter.name).upper()}`"
+    return ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+
+
+def cell(parameter: typer.core.TyperOption | typer.core.TyperArgument) -> str:
+    """Its help, in one line of a table."""
+    return " ".join((getattr(parameter, "help", None) or "").split()).replace("|", "\\|")
