@@ -1,8 +1,10 @@
 import json
 
 import pytest
+from rich.console import Console
 
 import recuse as rc
+from recuse.cli import show
 
 SMALL = ("train", "digits-pairs", "--only", "0,1,2,10,11,12,20,21,22", "--epochs", 1)
 
@@ -62,3 +64,15 @@ def test_recipes_are_listed(recuse):
     listed = json.loads(recuse("recipes", "--json")[1])
     assert {"name", "data", "cost", "reference"} <= set(listed[0])
     assert all(recipe["cost"] and recipe["reference"] for recipe in listed)
+
+
+def test_long_work_says_so_on_a_terminal_alone(monkeypatch, capsys):
+    def screen(*, stderr=False):
+        return Console(stderr=stderr, force_terminal=terminal, width=80)
+
+    monkeypatch.setattr(show, "console", screen)
+    for terminal, quiet in ((True, False), (True, True), (False, False)):
+        with show.working("[bold]choosing", quiet=quiet):
+            pass
+        err = capsys.readouterr().err
+        assert ("[bold]choosing" in err) == (terminal and not quiet)

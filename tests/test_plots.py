@@ -335,6 +335,18 @@ def figures():
         "scene": lambda ax: plots.scene.draw(
             plots.scene.prepare(C, K, SCENE, ignore_index=VOID), ax
         ),
+        "confidence": lambda ax: plots.confidence.draw(
+            plots.confidence.prepare(two["MSP"][0], loss, threshold=1.0), ax
+        ),
+        "reliability": lambda ax: plots.reliability.draw(
+            plots.reliability.prepare(scores.as_probability(two["MSP"][0]), loss), ax
+        ),
+        "confusion": lambda ax: plots.confusion.draw(
+            plots.confusion.prepare(Y, Z.argmax(axis=1), two["MSP"][0] > 0), ax
+        ),
+        "per_class": lambda ax: plots.per_class.draw(
+            plots.per_class.prepare(two["MSP"][0] > 0, loss, Y).risk, ax
+        ),
         "over_alpha": lambda ax: plots.over_alpha.draw(over, over.panels[2], ax),
         "templates": lambda ax: plots.templates.draw(
             plots.templates.prepare(Z, np.eye(Z.shape[1]), Y, (0, 1, 2)), ax, names=("a", "b", "c")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recuse
-from recuse import curves, intervals, selectors
+from recuse import curves, intervals, plots, selectors
 from recuse.io import LogitsFile
 from recuse.report import details, explore, mistakes, notation, paired, pictures, prepare, words
 from recuse.scores import Score, predict
@@ -247,7 +247,7 @@ def test_an_upper_limit_is_never_written_below_itself(x):
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.0, np.inf]), st.booleans()), min_size=1))
 def test_a_histogram_holds_every_prediction(rows):
     c, wrong = np.float32([r[0] for r in rows]), np.array([float(r[1]) for r in rows])
-    found = prepare.histogram(c, wrong)
+    found = plots.confidence.prepare(c, wrong)
     assert (found.right.sum(), found.wrong.sum()) == ((wrong == 0).sum(), wrong.sum())
     assert (np.diff(found.edge) > 0).all()
 

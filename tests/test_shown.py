@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 import recuse as rc
+from recuse._check import InputError
 from samples import sample
 
 BAD = "<script>alert(1)</script>"
@@ -51,3 +52,8 @@ def test_nothing_to_promise_is_said(evaluation):
     shown = repr(replace(evaluation, models=models))
     assert "infeasible" in shown
     assert " - " in shown
+
+
+def test_an_unknown_model_is_named_in_one_line(evaluation):
+    with pytest.raises(InputError, match="expected a model of good, "):
+        evaluation["bad"]

@@ -141,10 +141,11 @@ def fit(
         "kind": kind,
         "allow_overlap": allow_overlap,
     }
-    if len(targets) > 1:
-        choices = fit_several(*files, target_risks=targets, **options)
-    else:
-        choices = (choose(*files, **promised, per=per.populations(per_, *files), **options),)
+    with show.working("choosing the score and the threshold", quiet=quiet):
+        if len(targets) > 1:
+            choices = fit_several(*files, target_risks=targets, **options)
+        else:
+            choices = (choose(*files, **promised, per=per.populations(per_, *files), **options),)
     for choice, path in zip(choices, outs):
         if choice.rejector is not None:
             choice.rejector.save(path)

@@ -48,7 +48,8 @@ def diagnose_(
     data = read(file, kind=kind, ignore_index=ignore_index, groups=groups)
     layer: dict[str, Any] = {} if features is None else read_features(features)
     z, labels = data.labelled()
-    with naming(str(file) if features is None else f"{file} and {features}"):
+    where = str(file) if features is None else f"{file} and {features}"
+    with naming(where), show.working("diagnosing", quiet=quiet):
         found = diagnose(z, labels, groups=data.groups, kind=kind, seed=seed, **layer)
     if as_json:
         print(to_json({"file": str(file), **found.to_dict()}))

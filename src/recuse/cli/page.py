@@ -84,25 +84,26 @@ def report(
         name: {split: read(find(Path(place), split), **options) for split in SPLITS}
         for name, place in named(model, "--model NAME=DIR").items()
     }
-    evaluation = evaluate(
-        models,
-        target_risk=target_risk,
-        delta=delta,
-        objective=objective,
-        learned=learned,
-        kind=options["kind"],
-        seed=seed,
-    )
-    found = details(
-        evaluation,
-        models,
-        classes=_names(classes, evaluation),
-        populations=_populations(per_, models),
-        images=images,
-        scenes=_scenes(scenes, evaluation),
-        seed=seed,
-    )
-    write_report(evaluation, out, details=found)
+    with show.working("scoring, choosing and drawing", quiet=quiet):
+        evaluation = evaluate(
+            models,
+            target_risk=target_risk,
+            delta=delta,
+            objective=objective,
+            learned=learned,
+            kind=options["kind"],
+            seed=seed,
+        )
+        found = details(
+            evaluation,
+            models,
+            classes=_names(classes, evaluation),
+            populations=_populations(per_, models),
+            images=images,
+            scenes=_scenes(scenes, evaluation),
+            seed=seed,
+        )
+        write_report(evaluation, out, details=found)
     if not quiet:
         show.say(f"Written to {out}.")
 

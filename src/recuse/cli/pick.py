@@ -78,14 +78,15 @@ def pick(
     read = partial(read_whole, kind=kind, ignore_index=ignore_index)
     if chart is not None:
         _check_chart(chart, force, [Path(file) for file in (*given.values(), *seen.values())])
-    found = pick_model(
-        {name: partial(read, Path(file), groups=groups) for name, file in given.items()},
-        train={name: partial(read, Path(file)) for name, file in seen.items()},
-        by=by,
-        risks=risks,
-        kind=kind,
-        seed=seed,
-    )
+    with show.working("comparing the models", quiet=quiet):
+        found = pick_model(
+            {name: partial(read, Path(file), groups=groups) for name, file in given.items()},
+            train={name: partial(read, Path(file)) for name, file in seen.items()},
+            by=by,
+            risks=risks,
+            kind=kind,
+            seed=seed,
+        )
     if chart is not None:
         _draw(found, chart)
     if as_json:

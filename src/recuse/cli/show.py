@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -71,6 +72,21 @@ def progress(
         for part in parts:
             yield part
             bar.advance(task, len(part))
+
+
+@contextmanager
+def working(what: str, *, quiet: bool = False) -> Generator[None]:
+    """What takes long, and for how long already, on stderr if that is a terminal."""
+    screen = console(stderr=True)
+    if quiet or not screen.is_terminal:
+        yield
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=screen, transient=True) as bar:
+        bar.add_task(escape(what), total=None)
+        yield
 
 
 def percent(x: float, digits: int = 1) -> str:

@@ -18,6 +18,7 @@ from recuse.evaluation import OverSeeds, over_seeds
 from recuse.io import LogitsFile, read_logits
 from recuse.recipes import (
     LOSSES,
+    PIXELS,
     RECIPES,
     SHIFT,
     Model,
@@ -149,11 +150,15 @@ def train(
     if is_helper():
         return
     files = {seed: _files(models, seed, known.kind) for seed in range(seeds)}
-    found = over_seeds(files, target_risk=target_risk, delta=delta, kind=known.kind)
+    with show.working("evaluating all models", quiet=quiet):
+        found = over_seeds(files, target_risk=target_risk, delta=delta, kind=known.kind)
     diagnoses = [
         f"{name}: {_diagnosed(splits['tune'], known.kind)}" for name, splits in files[0].items()
     ]
-    pixels = sketches(known, data, models, lambda m: _scores(found, m), settings, options=options)
+    with show.working("all pixels of the test split", quiet=quiet or known.output != PIXELS):
+        pixels = sketches(
+            known, data, models, lambda m: _scores(found, m), settings, options=options
+        )
     sentences = [*story(found), *map(_of_all_pixels, pixels, pixels.values()), *diagnoses]
     tables = [Table(f"{known.title}. {caption(found)}", *table(found))]
     if shifted(known, data, models, settings, options=options):

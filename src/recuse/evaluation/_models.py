@@ -89,7 +89,11 @@ class Evaluation:
     coverages: tuple[float, ...]
 
     def __getitem__(self, name: str) -> ModelEvaluation:
-        return next(m for m in self.models if m.name == name)
+        for model in self.models:
+            if model.name == name:
+                return model
+        names = ", ".join(m.name for m in self.models)
+        raise InputError(f"expected a model of {names}, got {name!r}")
 
     def __repr__(self) -> str:
         return _shown.text(self)

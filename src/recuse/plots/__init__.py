@@ -9,6 +9,10 @@
 | `sorted_logits` | v, v^p and exp v by rank | figure 18 |
 | `normalized_max` | maximum logit over the norm, given the former, at similar MSP | figure 19 |
 | `templates` | features and templates of three classes | Müller et al. (2019), figure 1 |
+| `confidence` | histograms of right and of wrong predictions, with the threshold | - |
+| `reliability` | stated against observed probability of being right | - |
+| `confusion` | what was said of each class, and where the model abstained | - |
+| `per_class` | coverage and risk of each class, with exact intervals | - |
 | `over_alpha` | accuracy, calibration and ranking against the smoothing | - |
 
 `draw(data, ax)` draws on the matplotlib axes that it is given, labels them, and touches nothing
@@ -21,14 +25,25 @@ Matplotlib comes with the extra `plots`: pip install 'recuse[plots]'.
     fig, ax = plt.subplots()
     plots.risk_coverage.draw(plots.risk_coverage.prepare({"MSP": (confidence, loss)}), ax)
 
+What `recuse.evaluate` found is drawn by `of` in the place of `prepare`, in `risk_coverage`,
+`max_logit`, `confidence`, `reliability`, `confusion` and `per_class`; the latter two also take what
+an evaluation does not keep, the labels. The first shows all models, the others one:
+
+    plots.risk_coverage.draw(plots.risk_coverage.of(evaluation), ax)
+    plots.reliability.draw(plots.reliability.of(evaluation["net"]), ax)
+
 n = predictions, K = classes.
 """
 
 from recuse.plots import (
+    confidence,
+    confusion,
     errors,
     max_logit,
     normalized_max,
     over_alpha,
+    per_class,
+    reliability,
     risk_coverage,
     scene,
     sorted_logits,
@@ -36,10 +51,14 @@ from recuse.plots import (
 )
 
 __all__ = [
+    "confidence",
+    "confusion",
     "errors",
     "max_logit",
     "normalized_max",
     "over_alpha",
+    "per_class",
+    "reliability",
     "risk_coverage",
     "scene",
     "sorted_logits",

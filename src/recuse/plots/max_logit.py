@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse import scores
-from recuse._check import check_labels, check_logits
-from recuse.diagnose import Window, windows
+from recuse._check import InputError, check_labels, check_logits
+from recuse.diagnose import Window, Windows, windows
 from recuse.plots._draw import FIRST, SECOND, band
+from recuse.plots._of import Evaluated, one
 
 if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
     from matplotlib.axes import Axes
+    from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
 WIDTH = 0.05  # of the window, in probability
@@ -55,8 +58,25 @@ def prepare(
     wrong = (scores.predict(z) != check_labels(labels, z)).ravel()
     msp = scores.as_probability(scores.msp(z)).ravel()
     top = scores.max_logit(z, center=center).ravel()
-    at = np.linspace(msp.min(), msp.max(), POINTS)
-    return MaxLogit(*windows(msp, top, wrong, width=width, at=at), center)
+    return MaxLogit(*_windows(msp, top, wrong, width), center)
+
+
+def of(evaluation: Evaluated, *, width: float = WIDTH) -> MaxLogit:
+    """The centred maximum logit of a model on its test split.
+
+    Predictions with a logit of -inf, the logarithm of a probability of 0, have none and are
+    left out.
+
+    Raises:
+        InputError: An evaluation of several models: name one, as in evaluation["net"]; or of a
+            model without a finite maximum logit.
+    """
+    m = one(evaluation)
+    finite = np.isfinite(m.max_logit)
+    if not finite.any():
+        raise InputError(f"model {m.name!r}: expected finite logits, got none")
+    msp, top, wrong = (x[finite] for x in (m.probability, m.max_logit, m.loss > 0))
+    return MaxLogit(*_windows(msp, top, wrong, width), center=True)
 
 
 def draw(data: MaxLogit, ax: Axes) -> None:
@@ -67,3 +87,10 @@ def draw(data: MaxLogit, ax: Axes) -> None:
     what = "maximum logit, less the mean" if data.center else "maximum logit"
     ax.set(xlabel="maximum softmax probability", ylabel=what)
     ax.legend()
+
+
+def _windows(
+    msp: Float[Array, " N"], top: Float[Array, " N"], wrong: Bool[Array, " N"], width: float
+) -> Windows:
+    """At evenly spaced places, from the least certain to the most."""
+    return windows(msp, top, wrong, width=width, at=np.linspace(msp.min(), msp.max(), POINTS))

@@ -14,6 +14,8 @@ from recuse import curves
 from recuse._check import InputError, check_confidence, check_loss
 from recuse.curves import RiskCoverage
 from recuse.plots._draw import STYLES, percent
+from recuse.plots._of import Evaluated, several
+from recuse.plots._of import threshold as fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,6 +73,31 @@ def prepare(
         )
         for name, (c, l) in models.items()
     )
+
+
+def of(evaluation: Evaluated, *, points: int = POINTS) -> tuple[Curve, ...]:
+    """The curves of all models on their test splits: MSP, and the chosen score if it is another.
+
+    The point is the fitted threshold of the chosen score.
+
+    >>> import recuse
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(0, 3, (3, 200))
+    >>> parts = [(2 * np.eye(3)[labels] + rng.normal(size=(200, 3)), labels) for labels in y]
+    >>> splits = dict(zip(("tune", "calibrate", "test"), parts))
+    >>> [curve.name for curve in of(recuse.evaluate({"net": splits}))]
+    ['net, MSP']
+    """
+    models, thresholds = {}, {}
+    for m in several(evaluation):
+        name = f"{m.name}, MSP"
+        models[name] = m.msp, m.loss
+        if m.repaired:
+            name = f"{m.name}, {m.tuned.score}"
+            models[name] = m.confidence, m.loss
+        if (threshold := fitted(m)) is not None:
+            thresholds[name] = threshold
+    return prepare(models, thresholds=thresholds, points=points)
 
 
 def draw(data: tuple[Curve, ...], ax: Axes, *, log: bool = False) -> None:

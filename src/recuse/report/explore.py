@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from recuse.plots._classes import shown
 from recuse.report.datasets import colour, dash
 from recuse.report.details import Detail
 from recuse.report.notation import level, number, upper
@@ -32,7 +33,6 @@ TARGETS = 60  # target risks, from SMALLEST to LARGEST in equal ratios
 SMALLEST, LARGEST = 0.001, 0.5
 MANY = 25  # rows of a table beyond which the rest is counted together
 NONE = -1  # no position
-OTHERS = "{} others together"
 
 
 class Positions(NamedTuple):
@@ -166,12 +166,8 @@ def table(
     """
     _, first, row = np.unique(code, return_index=True, return_inverse=True)
     names, row = [str(name[i]) for i in first], row.reshape(-1)
-    if len(names) > MANY + 1:
-        most = np.argsort(-np.bincount(row, loss), kind="stable")[:MANY]
-        kept = np.sort(most)
-        merged = np.full(len(names), MANY)
-        merged[kept] = np.arange(MANY)
-        row, names = merged[row], [names[i] for i in kept] + [OTHERS.format(len(names) - MANY)]
+    merged, kept = shown(names, np.bincount(row, loss), MANY)
+    row, names = merged[row], list(kept)
     g, stop = len(names), np.searchsorted(-at.threshold, -c, side="left")
     accepted, errors = (_running(row, stop, rows, g, len(at.threshold)) for rows in (..., loss > 0))
     size = np.bincount(row, minlength=g)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse.evaluation import ModelEvaluation
+from recuse.plots.confusion import prepare
 from recuse.report.details import Detail
 from recuse.report.notation import Table, count, number, percent
 from recuse.scores import as_probability
@@ -28,7 +29,7 @@ class Confusion(NamedTuple):
     """Labels in rows, what was said in columns; the last column abstained."""
 
     classes: tuple[str, ...]
-    counts: Int[Array, "K K+1"]
+    counts: Int[Array, "K K+1"]  # those of `plots.confusion`
 
     @property
     def rows(self) -> list[tuple[str, list[tuple[int, float, bool]], int]]:
@@ -62,12 +63,11 @@ def accepted(m: ModelEvaluation) -> Bool[Array, " n"]:
 
 def confusion(m: ModelEvaluation, detail: Detail) -> Confusion | None:
     """What was said of each label; None with too many classes for a matrix."""
-    k = m.classes
-    if k > LARGEST:
+    if m.classes > LARGEST:
         return None
-    said = np.where(accepted(m), detail.predicted, k)
-    held = np.bincount(detail.labels * (k + 1) + said, minlength=k * (k + 1))
-    return Confusion(detail.classes, held.reshape(k, k + 1))
+    d = detail
+    found = prepare(d.labels, d.predicted, accepted(m), classes=d.classes, most=m.classes)
+    return Confusion(*found)
 
 
 def confused(m: ModelEvaluation, detail: Detail) -> Table:

@@ -13,6 +13,7 @@ from recuse import curves
 from recuse.calibration import Reliability, reliability
 from recuse.curves import RiskCoverage
 from recuse.evaluation import Evaluation, ModelEvaluation
+from recuse.plots import confidence
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -24,8 +25,6 @@ COVERAGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # of the table und
 BINS = 20  # of MSP in the fingerprint
 LEAST = 10  # predictions that a bin of the fingerprint needs
 RELIABILITY_BINS = 15  # those of `calibration.ece`
-HISTOGRAM_BINS = 40
-TAIL = 0.002  # of each end of a histogram, in its outermost bin
 
 
 class Curve(NamedTuple):
@@ -67,14 +66,6 @@ class Fingerprint(NamedTuple):
     larger: int  # bins of wrong predictions with positive excess
 
 
-class Histogram(NamedTuple):
-    """Right and wrong predictions in equal bins of the chosen score; the outermost are open."""
-
-    edge: Float[Array, " b+1"]
-    right: Int[Array, " b"]
-    wrong: Int[Array, " b"]
-
-
 class ModelData(NamedTuple):
     """One model: what the evaluation says, and what the pictures need."""
 
@@ -85,7 +76,7 @@ class ModelData(NamedTuple):
     point: Point | None  # the fitted threshold; None if it is infeasible or accepts nothing
     fingerprint: Fingerprint
     reliability: Reliability
-    histogram: Histogram
+    histogram: confidence.Confidence
     low_risk: tuple[float, float]  # at LOW_COVERAGE, before and after
     target_coverage: tuple[float, float]  # largest with a test risk under target, before and after
 
@@ -111,7 +102,7 @@ def _model(index: int, m: ModelEvaluation, target_risk: float) -> ModelData:
         point=_point(m),
         fingerprint=fingerprint(m),
         reliability=reliability(m.probability, m.loss, bins=RELIABILITY_BINS),
-        histogram=histogram(m.confidence, m.loss),
+        histogram=confidence.of(m),
         low_risk=(
             curves.risk_at_coverage(m.msp, m.loss, LOW_COVERAGE),
             curves.risk_at_coverage(m.confidence, m.loss, LOW_COVERAGE),
@@ -123,8 +114,8 @@ def _model(index: int, m: ModelEvaluation, target_risk: float) -> ModelData:
     )
 
 
-def _curve(stage: str, score: str, aurc: float, confidence: Array, loss: Array) -> Curve:
-    whole = curves.risk_coverage(confidence, loss)
+def _curve(stage: str, score: str, aurc: float, c: Array, loss: Array) -> Curve:
+    whole = curves.risk_coverage(c, loss)
     at = np.searchsorted(whole.coverage, COVERAGES).clip(max=len(whole.coverage) - 1)
     return Curve(stage, score, aurc, whole, curves.thin(whole, POINTS), tuple(whole.risk[at]))
 
@@ -158,23 +149,6 @@ def fingerprint(m: ModelEvaluation) -> Fingerprint:
     excess = np.average(band.excess, weights=band.count)
     spread = np.average(np.interp(band.msp, right.msp, right.spread), weights=band.count)
     return Fingerprint(right, band, float(excess), float(spread), int((band.excess > 0).sum()))
-
-
-def histogram(confidence: Float[Array, " n"], loss: Float[Array, " n"]) -> Histogram:
-    """Where right and wrong predictions lie; what is beyond the quantiles is in the end bins.
-
-    >>> histogram(np.float32([0, 1, 1]), np.array([1.0, 0.0, 0.0])).right[[0, -1]]
-    array([0, 2])
-    """
-    c = confidence.astype(np.float64)
-    finite = c[np.isfinite(c)]
-    low, high = np.quantile(finite, [TAIL, 1 - TAIL]) if finite.size else (0.0, 0.0)
-    edge = np.linspace(low, high if high > low else low + 1, HISTOGRAM_BINS + 1)
-    bin = np.searchsorted(edge[1:-1], c, side="right")
-    right, wrong = (
-        np.bincount(bin[rows], minlength=HISTOGRAM_BINS) for rows in (loss == 0, loss > 0)
-    )
-    return Histogram(edge, right, wrong)
 
 
 def _band(x: Array, y: Array, excess: Array, bin: Array, rows: Array) -> Band:

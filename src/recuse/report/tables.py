@@ -37,7 +37,7 @@ def bin_table(model: ModelData) -> Table:
 
 def histogram_table(model: ModelData) -> Table:
     """Right and wrong predictions in every bin of the chosen score."""
-    edge, right, wrong = model.histogram
+    edge, right, wrong = model.histogram[:3]
     rows = [
         (f"{number(low)} to {number(high)}", count(int(r)), count(int(w)))
         for low, high, r, w in zip(edge, edge[1:], right, wrong)
