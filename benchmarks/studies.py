@@ -47,11 +47,12 @@ Each was trained by `{train} --out runs/NAME` and
 
 """
 MEANING = """
-AURC x 1000 of MSP, and of the score chosen by `recuse.tune`. Distances are those of `recuse
-diagnose --features`: the squared distance of a right prediction's features to the template of its
-class, over the mean squared distance to the others; and how unevenly far the other templates are
+AURC x 1000 of MSP, and of the score chosen by `recuse.tune`. "Own template" is the squared
+distance of a right prediction's features to the template of its class (the row of the last
+layer), over the mean squared distance to the others; "unevenness" is how unevenly far these are
 (standard deviation over mean). Smoothing is said to pull features towards their own template and
-to put them at equal distances from all others.
+to put them at equal distances from all others. Both measures are of this page; `recuse diagnose
+--features` has its own.
 """
 SPIKES = """
 ## Unshuffled batches
