@@ -180,9 +180,9 @@ def _report(
     """The page of the first seed, and the table of all on the screen."""
     page = folder / "report.html"
     first = found.evaluations[0]
-    lead = [*sentences, f"All that follows is of seed {found.seeds[0]}."]
     more = details(first, files, seed=found.seeds[0])
-    report(first, page, title=recipe.title, lead=lead, tables=tables, details=more)
+    title = f"{recipe.title}: seed {found.seeds[0]}"
+    report(first, page, title=title, tables=tables, details=more)
     if as_json:
         print(to_json({"recipe": recipe.name, "story": sentences, **plain(found)}))
     elif not quiet:
