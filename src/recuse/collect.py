@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recuse._check import InputError, extra, to_numpy
+from recuse._progress import bar
 from recuse.io import LogitsFile, check_suffix, write_logits
 
 
@@ -33,7 +34,7 @@ def collect_logits(
         out: The file to write, as `write_logits` takes it.
         device: Where inputs go; that of the model's parameters if None.
         ignore_index: A label outside 0..K-1 that is allowed (void pixels).
-        progress: Show a bar on stderr, if that is a terminal.
+        progress: Show a bar, on a terminal or in a notebook.
 
     Raises:
         InputError: The loader is empty or yields something else.
@@ -50,7 +51,9 @@ def collect_logits(
         model.eval()
     try:
         with torch.no_grad():
-            batches = [_arrays(model, batch, device) for batch in _bar(loader, "logits", progress)]
+            batches = [
+                _arrays(model, batch, device) for batch in bar(loader, "logits", show=progress)
+            ]
     finally:
         for module, mode in zip(modules, training):
             module.training = mode
@@ -72,22 +75,3 @@ def _arrays(model: Any, batch: Any, device: Any) -> tuple[np.ndarray, ...]:
         )
     inputs = batch[0].to(device) if hasattr(batch[0], "to") else batch[0]
     return tuple(to_numpy(x) for x in (model(inputs), *batch[1:]))
-
-
-def _bar(loader: Iterable[Any], label: str, show: bool) -> Iterable[Any]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    try:
-        total = len(loader)  # ty: ignore[invalid-argument-type]
-    except TypeError:  # a generator, or a DataLoader of an IterableDataset
-        total = None
-    return track(
-        loader,
-        description=label,
-        total=total,
-        console=console,
-        transient=True,
-        disable=not (show and console.is_terminal),
-    )

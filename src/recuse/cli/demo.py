@@ -129,6 +129,7 @@ def _run(
         risks=(*RISKS, target_risk),
         coverages=(LOW_COVERAGE, 0.8),
         seed=seed,
+        progress=False,
     )
     plain, smoothed = evaluation[PLAIN], evaluation[SMOOTHED]
     groups = files[PLAIN]["test"].groups

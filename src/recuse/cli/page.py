@@ -93,6 +93,7 @@ def report(
             learned=learned,
             kind=options["kind"],
             seed=seed,
+            progress=False,
         )
         found = details(
             evaluation,

@@ -151,7 +151,9 @@ def train(
         return
     files = {seed: _files(models, seed, known.kind) for seed in range(seeds)}
     with show.working("evaluating all models", quiet=quiet):
-        found = over_seeds(files, target_risk=target_risk, delta=delta, kind=known.kind)
+        found = over_seeds(
+            files, target_risk=target_risk, delta=delta, kind=known.kind, progress=False
+        )
     diagnoses = [
         f"{name}: {_diagnosed(splits['tune'], known.kind)}" for name, splits in files[0].items()
     ]

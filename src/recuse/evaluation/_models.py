@@ -20,6 +20,7 @@ from recuse._check import (
     check_seed,
     check_sequence,
 )
+from recuse._progress import bar
 from recuse.evaluation import _shown
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
@@ -116,6 +117,7 @@ def evaluate(
     risks: Sequence[float] = RISKS,
     coverages: Sequence[float] = COVERAGES,
     seed: int = 0,
+    progress: bool = True,
 ) -> Evaluation:
     """Repair, select and measure every model on its three splits.
 
@@ -133,6 +135,7 @@ def evaluate(
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.
         seed: Of the folds of the fallback test.
+        progress: Show a bar of the models, on a terminal or in a notebook.
 
     Raises:
         InputError: No model, a split is missing, malformed input, or splits that overlap.
@@ -155,8 +158,8 @@ def evaluate(
         "seed": seed,
     }
     done = []
-    for name, splits in models.items():
-        splits = check_named(splits, f"splits of model {name!r}", '{"tune": ..., ...}')
+    for name in bar(models, "evaluating", show=progress):
+        splits = check_named(models[name], f"splits of model {name!r}", '{"tune": ..., ...}')
         missing = set(SPLITS) - set(splits)
         if missing:
             raise InputError(f"model {name!r}: expected a {sorted(missing)[0]} split, got none")

@@ -1,0 +1,36 @@
+import pytest
+import rich.console
+
+import recuse as rc
+from recuse._progress import bar
+from samples import sample
+
+
+class Screen(rich.console.Console):
+    def __init__(self, **options):
+        super().__init__(**options, force_terminal=terminal, width=60)
+
+
+terminal = False
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_bar_is_on_terminals_alone_and_keeps_the_items(monkeypatch, capsys, shown):
+    monkeypatch.setattr(f"{__name__}.terminal", shown)
+    monkeypatch.setattr(rich.console, "Console", Screen)
+    assert list(bar(iter([3, 1, 2]), "counting")) == [3, 1, 2]
+    assert ("counting" in capsys.readouterr().err) == shown
+    assert list(bar([3, 1, 2], "counting", show=False)) == [3, 1, 2]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_evaluation_shows_its_models_where_somebody_looks(monkeypatch, capsys):
+    parts = {name: sample(300, seed=i) for i, name in enumerate(("tune", "calibrate", "test"))}
+    rc.evaluate({"net": parts}, target_risk=0.3, learned=False)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(f"{__name__}.terminal", True)
+    monkeypatch.setattr(rich.console, "Console", Screen)
+    rc.evaluate({"net": parts}, target_risk=0.3, learned=False)
+    assert "evaluating" in capsys.readouterr().err
+    rc.evaluate({"net": parts}, target_risk=0.3, learned=False, progress=False)
+    assert capsys.readouterr() == ("", "")
