@@ -47,6 +47,10 @@ def test_training_ends_in_a_report(recuse, tmp_path):
         (["train", "digits-pairs", "--loss", "hinge"], "expected a loss of label_smoothing"),
         (["train", "digits-pairs", "--order", "random"], "expected `order` shuffled or sorted"),
         (["train", "digits-pairs", "--only", "7"], "expected `classes`"),
+        (["train", "digits-pairs", "--only", "1.5,2"], "whole numbers, got 1.5"),
+        (["train", "digits-pairs", "--target-risk", "5"], "expected `target_risk` in (0, 1)"),
+        (["train", "digits-pairs", "--delta", "2"], "expected `delta` in"),
+        (["train", "digits-pairs", "--devices", "3"], "3 processes can share evenly"),
         (["train", "bank-marketing-mlp", "--loss", "max_suppression"], "with one logit"),
     ],
 )

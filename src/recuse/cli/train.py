@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recuse._check import InputError
+from recuse._check import InputError, check_delta, check_fraction
 from recuse._files import to_json
 from recuse.cli import show
 from recuse.cli.options import Json, Quiet, numbers
@@ -119,6 +119,7 @@ def train(
     The models of a seed differ in their loss alone. The same command again goes on where it was
     stopped; more smoothings or seeds are added to what is there.
     """
+    check_fraction(target_risk, "target_risk"), check_delta(delta)
     known = recipe_named(recipe)
     folder = out or Path("runs") / known.name
     options = _options(known, label_noise, only)
@@ -199,7 +200,7 @@ def _options(recipe: Recipe, label_noise: float | None, only: list[str]) -> dict
     """Options of the data, which not every recipe has."""
     given = {
         "label_noise": label_noise,
-        "classes": [int(k) for k in numbers(only, (), "only")] or None,
+        "classes": _whole(numbers(only, (), "only")) or None,
     }
     found = {name: value for name, value in given.items() if value is not None}
     for name in found:
@@ -208,6 +209,14 @@ def _options(recipe: Recipe, label_noise: float | None, only: list[str]) -> dict
             option = {"label_noise": "--label-noise", "classes": "--only"}[name]
             raise InputError(f"expected {option} with {', '.join(having)}, got {recipe.name}")
     return found
+
+
+def _whole(values: tuple[float, ...]) -> list[int]:
+    """Numbers of classes."""
+    for value in values:
+        if not value.is_integer():
+            raise InputError(f"expected --only with whole numbers, got {value:g}")
+    return [int(value) for value in values]
 
 
 def _counting(total: int, quiet: bool) -> Callable[[Model], None]:

@@ -26,6 +26,11 @@ class Settings:
     progress: bool = False
 
     def __post_init__(self):
+        if self.batch % self.devices:
+            raise InputError(
+                f"expected a batch that {self.devices} processes can share evenly, "
+                f"got {self.batch} rows"
+            )
         if self.order not in ORDERS:
             raise InputError(f"expected `order` {' or '.join(ORDERS)}, got {self.order!r}")
 
