@@ -214,7 +214,7 @@ def _options(recipe: Recipe, label_noise: float | None, only: list[str]) -> dict
 def _whole(values: tuple[float, ...]) -> list[int]:
     """Numbers of classes."""
     for value in values:
-        if not value.is_integer():
+        if value % 1:
             raise InputError(f"expected --only with whole numbers, got {value:g}")
     return [int(value) for value in values]
 
