@@ -90,11 +90,16 @@ def run(
         on_model: Called before each model that is to be trained.
 
     Raises:
-        InputError: `out` holds a run of something else, or data are missing or malformed.
+        InputError: `out` holds a run of something else, this machine or a loss cannot do what is
+            asked, or data are missing or malformed.
     """
+    from recuse.recipes._train import check_training
+
     options = {**recipe.options, **(options or {})}
+    check_training(recipe, variants, settings)
+    about = _about(recipe, settings, options)
     if not is_helper():
-        check_run(out, recipe, settings, options)
+        _check_same(out, about)
     models = []
     for seed in seeds:
         todo = [Model(v, seed, out / v.name / f"seed-{seed}") for v in variants]
@@ -102,6 +107,8 @@ def run(
         if all(model.done for model in todo):
             continue
         parts = recipe.load(data, seed=seed, **options)
+        if not is_helper():
+            write_text(out / RUN, to_json({**about, "recuse": __version__}) + "\n")
         for model in todo:
             if not model.done:
                 on_model(model)
@@ -209,9 +216,9 @@ def _names(split: str) -> tuple[str, str]:
     return f"{split}.safetensors", f"{split}.npz"
 
 
-def check_run(out: Path, recipe: Recipe, settings: Settings, options: Mapping[str, Any]) -> None:
-    """Begin the folder, or make sure that it is of the same training."""
-    asked = {
+def _about(recipe: Recipe, settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What must not change when a run goes on."""
+    return {
         "recipe": recipe.name,
         "epochs": settings.epochs,
         "batch": settings.batch,
@@ -219,13 +226,16 @@ def check_run(out: Path, recipe: Recipe, settings: Settings, options: Mapping[st
         "precision": settings.precision,
         **options,
     }
+
+
+def _check_same(out: Path, about: Mapping[str, Any]) -> None:
+    """Make sure that the folder is new, or of the same training."""
     if not (out / RUN).exists():
         if out.exists() and any(out.iterdir()):
             raise InputError(f"{out}: expected a new folder or one of `recuse train`")
-        write_text(out / RUN, to_json(asked | {"recuse": __version__}) + "\n")
         return
     there = describe(out)
-    for name, value in json.loads(to_json(asked)).items():
+    for name, value in json.loads(to_json(about)).items():
         if there.get(name) != value:
             raise InputError(
                 f"{out}: holds a run with {name} = {there.get(name)}, got {value}: "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,33 @@ class _Checkpoint(lightning.Callback):
         trainer.save_checkpoint(new)
         if trainer.is_global_zero:
             os.replace(new, self.path)
+
+
+def check_training(recipe: Recipe, variants: Sequence[Variant], settings: Settings) -> None:
+    """Everything that does not depend on data, before any of them are read.
+
+    Raises:
+        InputError: A strength that its loss does not have, a machine that is not here, or a
+            precision that it does not know by this name.
+    """
+    for variant in variants:
+        loss_of(variant, recipe.output, None)
+    try:
+        with _quietly():
+            trainer = lightning.Trainer(
+                **_machine(settings), logger=False, enable_checkpointing=False
+            )
+    except Exception as error:  # Lightning raises errors of many kinds
+        detail = str(error).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"expected an accelerator, devices and a precision of this machine, "
+            f"got {settings.accelerator}, {settings.devices} and {settings.precision}: {detail}"
+        ) from error
+    if trainer.precision != settings.precision:
+        raise InputError(
+            f"expected `precision` {trainer.precision}, which is what would be used here, "
+            f"got {settings.precision!r}"
+        )
 
 
 def train_model(
@@ -117,11 +144,8 @@ def _trainer(folder: Path, settings: Settings) -> Any:
         bar = lightning.callbacks.RichProgressBar
         callbacks.append(bar(leave=False, console_kwargs={"stderr": True}))
     return lightning.Trainer(
+        **_machine(settings),
         max_epochs=settings.epochs,
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        strategy=_strategy(settings),
-        precision=settings.precision,
         callbacks=callbacks,
         logger=_loggers(folder, settings),
         log_every_n_steps=1,
@@ -131,6 +155,16 @@ def _trainer(folder: Path, settings: Settings) -> Any:
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,
     )
+
+
+def _machine(settings: Settings) -> dict[str, Any]:
+    """What Lightning is to train on."""
+    return {
+        "accelerator": settings.accelerator,
+        "devices": settings.devices,
+        "strategy": _strategy(settings),
+        "precision": settings.precision,
+    }
 
 
 def _strategy(settings: Settings) -> str:
