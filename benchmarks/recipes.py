@@ -15,10 +15,17 @@ import recuse as rc
 from recuse._files import write_text
 from recuse.cli import over_seeds as words
 from recuse.evaluation import ModelEvaluation, OverSeeds, Spread, over_seeds
-from recuse.recipes import SHIFT, Model, Recipe, describe, models_of, recipe_named
+from recuse.recipes import (
+    SHIFT,
+    Model,
+    Recipe,
+    describe,
+    logits_of,
+    models_of,
+    recipe_named,
+)
 from recuse.sketch import CurveSketch
 
-SPLITS = ("tune", "calibrate", "test")
 Files = dict[str, rc.io.LogitsFile]  # by split
 HEAD = """# The published experiments, on real data
 
@@ -139,15 +146,11 @@ def section(run: Path, found: OverSeeds) -> str:
 
 def files_of(recipe: Recipe, models: Sequence[Model]) -> dict[int, dict[str, Files]]:
     """Seed -> model -> split -> file, cross entropy first; models that every seed has."""
-    runs: dict[int, dict[str, Files]] = {}
     seeds = {m.seed for m in models}
     everywhere = {m.name for m in models if {o.seed for o in models if o.name == m.name} == seeds}
-    for model in sorted(models, key=lambda m: (m.seed, m.variant.strength != 0)):
-        if model.name not in everywhere:
-            continue
-        files = {name: rc.read_logits(model.split(name), kind=recipe.kind) for name in SPLITS}
-        runs.setdefault(model.seed, {})[model.name] = files
-    return runs
+    wanted = [m for m in models if m.name in everywhere]
+    wanted.sort(key=lambda m: (m.seed, m.variant.strength != 0))
+    return logits_of(wanted, recipe.kind)
 
 
 def without_fallback(
@@ -248,15 +251,10 @@ def all_pixels(models: Sequence[Model]) -> Iterable[str]:
 
 def by_source(recipe: Recipe, models: Sequence[Model], found: OverSeeds) -> list[str]:
     """The table of figure 8 on our own second source, of the first seed."""
-    first = [m for m in models if m.seed == found.seeds[0] and m.has(SHIFT)]
-    if not first:
+    having = [m for m in models if m.has(SHIFT)]
+    if not having:
         return []
-    files = {
-        m.name: tuple(rc.read_logits(m.split(s), kind=recipe.kind) for s in ("test", SHIFT))
-        for m in first
-    }
-    scores = {m.name: found.evaluations[0][m.name].tuned.score for m in first}
-    table = markdown(*words.source_table(files, scores))
+    table = markdown(*words.by_source(having, found, recipe.kind))
     return ["", "The first tenth of the test images and their drawings together, seed 0:\n", table]
 
 

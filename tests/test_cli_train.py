@@ -12,7 +12,8 @@ SMALL = ("train", "digits-pairs", "--only", "0,1,2,10,11,12,20,21,22", "--epochs
 def test_training_ends_in_a_report(recuse, tmp_path):
     code, out, err = recuse(*SMALL, "--smoothing", "0,0.2", "--out", "run")
     assert code == 0
-    assert "training cross-entropy, seed 0 (1 of 2 or fewer)" in err
+    assert "training cross-entropy, seed 0 (1 of 2)" in err
+    assert "training smoothing-0.2, seed 0 (2 of 2)" in err
     assert "smoothing-0.2 against cross-entropy: accuracy" in out
     page = (tmp_path / "run" / "report.html").read_text()
     assert "MLP on pairs of digits, 100 classes: seed 0" in page

@@ -237,6 +237,11 @@ def test_all_pixels_are_in_the_sketch(tmp_path):
             np.testing.assert_allclose(saved["logits"], z[saved["item"]], atol=0.01)
             np.testing.assert_array_equal(saved["labels"], y[saved["item"]])
     assert sketches(BLOBS, None, models, lambda m: scores, plan(BLOBS)) == {}
+    other = {models[0]: scores, models[1]: [MSP, Score("logit_norm", {"p": 4})]}
+    (models[0].folder / "model.safetensors").unlink()  # not needed for what is saved
+    again = sketches(SCENES, None, models, other.__getitem__, plan(SCENES))
+    assert [s.aurc() for s in again[models[0]]] == [s.aurc() for s in found[models[0]]]
+    assert [s.about["score"] for s in again[models[1]]] == [str(s) for s in other[models[1]]]
 
 
 def test_a_coarser_map_of_logits_is_judged_at_the_nearest_labels(tmp_path):

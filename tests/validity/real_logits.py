@@ -15,7 +15,8 @@ import numpy as np
 
 import recuse as rc
 from recuse.rejector import ALL, CLASS, Choice
-from recuse.rejector._fit import Ready, _chosen, _ready
+from recuse.rejector._fit import chosen
+from recuse.rejector._prepare import Prepared, prepare
 from recuse.scores import predict
 from recuse.selectors import select, select_by_group, select_cost, select_coverage
 
@@ -55,7 +56,7 @@ def pool(path: Path) -> Population | None:
     return Population(z, y, predict(z), predict(z) != y)
 
 
-def choices(ready: Ready, target: float) -> dict[str, Choice]:
+def choices(ready: Prepared, target: float) -> dict[str, Choice]:
     """`choose` of every promise, with one score."""
     (c, wrong, _), seen = ready.held, ready.seen
     error, abstain = COSTS
@@ -70,7 +71,7 @@ def choices(ready: Ready, target: float) -> dict[str, Choice]:
         found["class"] = select_by_group(*ready.held, **options)
     by = {"class": CLASS}
     return {
-        name: _chosen(ready._replace(by=by.get(name, ALL)), selection, DELTA)
+        name: chosen(ready._replace(by=by.get(name, ALL)), selection, DELTA)
         for name, selection in found.items()
     }
 
@@ -105,7 +106,7 @@ def draws(p: Population, n: int, count: int, target: float) -> dict[str, list[Ou
         rows = np.random.default_rng(seed).choice(len(p.labels), 2 * n)  # with replacement
         tune, calibrate = ((p.logits[i], p.labels[i]) for i in (rows[:n], rows[n:]))
         options = {"per": "class", "kind": "logits", "seed": 0, "allow_overlap": True}
-        ready = _ready(tune, calibrate, **options, tuning=TUNING)._replace(shared=False)
+        ready = prepare(tune, calibrate, **options, tuning=TUNING)._replace(shared=False)
         confidence = ready.tuned.score(p.logits)  # the rows are independent, though some are alike
         for name, choice in choices(ready, target).items():
             found.setdefault(name, []).append(outcome(choice, p, confidence, target))

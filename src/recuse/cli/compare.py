@@ -22,10 +22,9 @@ from recuse.cli.options import (
     Probs,
     Quiet,
     kind_of,
-    read_groups,
-    scan,
     scores_of,
 )
+from recuse.cli.reading import read_groups, scan
 from recuse.evaluation import Scored, matched, of_confidences, score_chunks
 from recuse.intervals import Comparison
 from recuse.io import holds_confidences, read_confidences

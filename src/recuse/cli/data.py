@@ -10,17 +10,8 @@ import typer
 from recuse._check import InputError
 from recuse._files import to_json
 from recuse.cli import show
-from recuse.cli.options import (
-    Binary,
-    Force,
-    IgnoreIndex,
-    Json,
-    Quiet,
-    Seed,
-    check_folder,
-    kind_of,
-    refuse_overwrite,
-)
+from recuse.cli.options import Binary, Force, IgnoreIndex, Json, Quiet, Seed, kind_of
+from recuse.cli.outputs import check_folder, refuse_overwrite
 from recuse.io import open_logits, split_rows, write_logits
 
 

@@ -12,7 +12,8 @@ import typer
 
 from recuse._files import to_json
 from recuse.cli import show
-from recuse.cli.options import Json, Quiet, Seed, check_folder
+from recuse.cli.options import Json, Quiet, Seed
+from recuse.cli.outputs import check_folder
 from recuse.evaluation import RISKS, Evaluation, ModelEvaluation, evaluate
 from recuse.intervals import Comparison, compare
 from recuse.io import LogitsFile, write_logits

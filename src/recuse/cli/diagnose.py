@@ -11,7 +11,8 @@ import typer
 from recuse._check import InputError
 from recuse._files import to_json
 from recuse.cli import show
-from recuse.cli.options import Binary, Groups, IgnoreIndex, Json, Probs, Quiet, Seed, kind_of, read
+from recuse.cli.options import Binary, Groups, IgnoreIndex, Json, Probs, Quiet, Seed, kind_of
+from recuse.cli.reading import read
 from recuse.diagnose import Diagnosis, Geometry, Gradient, MaxLogit, Smoothing, diagnose
 from recuse.io import naming, reading
 

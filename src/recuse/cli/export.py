@@ -14,7 +14,8 @@ from recuse._check import InputError, extra
 from recuse._files import atomic, to_json
 from recuse.cli import show
 from recuse.cli.model import load_function
-from recuse.cli.options import Force, Json, Quiet, Seed, refuse_overwrite
+from recuse.cli.options import Force, Json, Quiet, Seed
+from recuse.cli.outputs import refuse_overwrite
 from recuse.rejector import Rejector
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from recuse._check import InputError, check_logits_form, extra
 from recuse._files import atomic_folder, to_json
 from recuse.cli import show
 from recuse.cli.model import load_function
-from recuse.cli.options import Force, Json, Quiet, refuse_overwrite
+from recuse.cli.options import Force, Json, Quiet
+from recuse.cli.outputs import refuse_overwrite
 from recuse.collect import collect_logits
 from recuse.io import LogitsFile, check_suffix, open_logits, write_logits
 from recuse.scores import predict

@@ -25,10 +25,9 @@ from recuse.cli.options import (
     Risk,
     kind_of,
     levels_of,
-    read_groups,
-    scan,
     scores_of,
 )
+from recuse.cli.reading import read_groups, scan
 from recuse.evaluation import (
     FileMeasures,
     Measures,

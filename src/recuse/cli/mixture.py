@@ -20,9 +20,9 @@ from recuse.cli.options import (
     kind_of,
     named,
     numbers,
-    scan,
     scores_of,
 )
+from recuse.cli.reading import scan
 from recuse.evaluation import (
     BySource,
     MixtureMeasures,

@@ -10,7 +10,8 @@ import typer
 from recuse._check import InputError
 from recuse._files import to_json
 from recuse.cli import show
-from recuse.cli.options import Json, Quiet, refuse_overwrite
+from recuse.cli.options import Json, Quiet
+from recuse.cli.outputs import refuse_overwrite
 from recuse.monitor import FEWER, MORE, RISK, Monitor, Update, Verdict, replay
 from recuse.rejector import Rejector
 from recuse.selectors._guarantee import sure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recuse.cli import show
@@ -19,12 +19,13 @@ from recuse.evaluation import (
     score_sources,
 )
 from recuse.io import LogitsFile
+from recuse.recipes import SHIFT, Model, logits_of
 from recuse.scores import Score
 from recuse.tune import MSP
 
 LOW = RISKS[0]
 TENTH = 0.1  # coverage
-TEST, OTHER = "test", "shift"
+TEST = "test"
 HEADER = (
     "model",
     "accuracy",
@@ -60,6 +61,16 @@ def story(found: OverSeeds) -> list[str]:
     return sentences
 
 
+def by_source(
+    models: Sequence[Model], found: OverSeeds, kind: str
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """`source_table` of the first seed's models; all of them have logits of another source."""
+    seed = found.seeds[0]
+    first = logits_of([m for m in models if m.seed == seed], kind, (TEST, SHIFT))[seed]
+    files = {name: (splits[TEST], splits[SHIFT]) for name, splits in first.items()}
+    return source_table(files, {m.name: m.tuned.score for m in found.evaluations[0].models})
+
+
 def source_table(
     files: Mapping[str, tuple[LogitsFile, LogitsFile]], scores: Mapping[str, Score]
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -72,12 +83,12 @@ def source_table(
     rows = []
     for name, (test, shift) in files.items():
         shown = list(dict.fromkeys([MSP, scores[name]]))
-        mixture = score_sources({TEST: Source(test), OTHER: Source(shift)}, shown)
+        mixture = score_sources({TEST: Source(test), SHIFT: Source(shift)}, shown)
         for score in shown:
             measured = measure_mixture(mixture, str(score), coverages=[TENTH])
             point = measured.points[0]
-            rows.append((name, str(score), *_counts(point[TEST]), *_counts(point[OTHER])))
-    of = [f"{what}, {source}" for source in (TEST, OTHER) for what in ("accepted", "wrong", "%")]
+            rows.append((name, str(score), *_counts(point[TEST]), *_counts(point[SHIFT])))
+    of = [f"{what}, {source}" for source in (TEST, SHIFT) for what in ("accepted", "wrong", "%")]
     return ("model", "score", *of), rows
 
 

@@ -10,20 +10,20 @@ import typer
 
 from recuse._check import InputError
 from recuse.cli import per, show
-from recuse.cli.decide import Learned, Objective, _class_names
 from recuse.cli.options import (
     Binary,
     Force,
     IgnoreIndex,
+    Learned,
+    Objective,
     Probs,
     Quiet,
     Seed,
-    check_ending,
     kind_of,
     named,
-    read,
-    refuse_overwrite,
 )
+from recuse.cli.outputs import check_ending, refuse_overwrite
+from recuse.cli.reading import class_names, read
 from recuse.evaluation import Evaluation, evaluate
 from recuse.io import FORMATS, LogitsFile
 from recuse.report import details
@@ -111,7 +111,7 @@ def report(
 
 def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:
     """All models name the same classes."""
-    named_ = [_class_names(path, m.classes) for m in evaluation.models]
+    named_ = [class_names(path, m.classes) for m in evaluation.models]
     return None if named_[0] is None else named_[0].tolist()
 
 

@@ -5,7 +5,6 @@ n = rows of a logits file. `groups` in a logits file are dependent rows, never p
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._check import InputError
+from recuse._csv import csv_lines, csv_rows
 from recuse.cli import show
 from recuse.io import LogitsFile
-from recuse.io._confidences import _rows
 from recuse.rejector import CLASS
 from recuse.selectors import GroupRow
 
@@ -39,13 +38,10 @@ def populations(per: str | None, *files: LogitsFile) -> Any:
 def read_groups_of(path: Path) -> dict[str, str]:
     """The group of each id, from a .csv with the header `id,<name>`."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file, strict=True)
+        with csv_lines(path) as lines:
             return _parsed(path, lines)
     except OSError as error:
         raise InputError(f"{path}: expected class, or a .csv, got {error.strerror}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as csv in UTF-8 ({error})") from error
 
 
 def _parsed(path: Path, lines: Any) -> dict[str, str]:
@@ -53,7 +49,7 @@ def _parsed(path: Path, lines: Any) -> dict[str, str]:
     if len(header) != 2 or header[0].strip().lower() != "id":
         raise InputError(f"{path}: expected the header id,<name>, got {','.join(header) or 'none'}")
     found: dict[str, str] = {}
-    for name, group in _rows(path, lines, 2):
+    for name, group in csv_rows(path, lines, 2):
         if not (name and group):
             raise InputError(f"{path}: line {lines.line_num}: expected an id and a group, got none")
         if found.setdefault(name, group) != group:

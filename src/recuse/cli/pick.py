@@ -24,9 +24,9 @@ from recuse.cli.options import (
     kind_of,
     levels_of,
     named,
-    read_whole,
-    refuse_overwrite,
 )
+from recuse.cli.outputs import refuse_overwrite
+from recuse.cli.reading import read_whole
 from recuse.evaluation import Pick
 from recuse.evaluation import pick as pick_model
 

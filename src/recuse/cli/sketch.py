@@ -14,8 +14,6 @@ from recuse._check import InputError
 from recuse._files import to_json
 from recuse.cli import show
 from recuse.cli.options import (
-    DECLARE,
-    FIT_AGAIN,
     Binary,
     Coverage,
     Force,
@@ -26,9 +24,9 @@ from recuse.cli.options import (
     Risk,
     kind_of,
     levels_of,
-    refuse_overwrite,
-    warn_of_probabilities,
 )
+from recuse.cli.outputs import refuse_overwrite
+from recuse.cli.reading import DECLARE, FIT_AGAIN, warn_of_probabilities
 from recuse.io import LogitsFile, holds_confidences, is_url, shards
 from recuse.scores import Score
 from recuse.shards import Plan, Shard, Sketch, chunks, merge, needs_logits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,19 +12,19 @@ from recuse._check import InputError, check_delta, check_fraction
 from recuse._files import to_json
 from recuse.cli import show
 from recuse.cli.options import Json, Quiet, numbers
-from recuse.cli.over_seeds import caption, plain, source_table, story, table
+from recuse.cli.over_seeds import by_source, caption, plain, story, table
 from recuse.diagnose import diagnose
 from recuse.evaluation import OverSeeds, over_seeds
-from recuse.io import LogitsFile, read_logits
+from recuse.io import LogitsFile
 from recuse.recipes import (
     LOSSES,
     PIXELS,
     RECIPES,
-    SHIFT,
     Model,
     Recipe,
     Settings,
     is_helper,
+    logits_of,
     recipe_named,
     run,
     shifted,
@@ -35,8 +35,6 @@ from recuse.report import Table, details, report
 from recuse.scores import Score
 from recuse.sketch import CurveSketch
 from recuse.tune import MSP
-
-SPLITS = ("tune", "calibrate", "test")
 
 
 def recipes(as_json: Json = False) -> None:
@@ -146,11 +144,11 @@ def train(
         folder,
         settings,
         options=options,
-        on_model=_counting(len(wanted) * seeds, quiet),
+        on_model=_silent if quiet else _announce,
     )
     if is_helper():
         return
-    files = {seed: _files(models, seed, known.kind) for seed in range(seeds)}
+    files = logits_of(models, known.kind)
     with show.working("evaluating all models", quiet=quiet):
         found = over_seeds(
             files, target_risk=target_risk, delta=delta, kind=known.kind, progress=False
@@ -165,7 +163,10 @@ def train(
     sentences = [*story(found), *map(_of_all_pixels, pixels, pixels.values()), *diagnoses]
     tables = [Table(f"{known.title}. {caption(found)}", *table(found))]
     if shifted(known, data, models, settings, options=options):
-        tables.append(_by_source(known, models, found))
+        said = "The tenth accepted first, of the test split and another source together"
+        tables.append(
+            Table(f"{said}, seed {found.seeds[0]}", *by_source(models, found, known.kind))
+        )
     _report(known, folder, found, files[0], sentences, tables, as_json=as_json, quiet=quiet)
 
 
@@ -219,28 +220,16 @@ def _whole(values: tuple[float, ...]) -> list[int]:
     return [int(value) for value in values]
 
 
-def _counting(total: int, quiet: bool) -> Callable[[Model], None]:
-    """Says which model is being trained, of how many."""
-    seen = 0
-
-    def tell(model: Model) -> None:
-        nonlocal seen
-        seen += 1
-        if not quiet and not is_helper():
-            show.console(stderr=True).print(
-                f"training {model.name}, seed {model.seed} ({seen} of {total} or fewer)"
-            )
-
-    return tell
+def _announce(model: Model, place: int, count: int) -> None:
+    """Which model is being trained, of how many."""
+    if not is_helper():
+        show.console(stderr=True).print(
+            f"training {model.name}, seed {model.seed} ({place} of {count})"
+        )
 
 
-def _files(models: Sequence[Model], seed: int, kind: str) -> dict[str, dict[str, LogitsFile]]:
-    """The logits of all models of a seed."""
-    return {
-        m.name: {split: read_logits(m.split(split), kind=kind) for split in SPLITS}
-        for m in models
-        if m.seed == seed
-    }
+def _silent(model: Model, place: int, count: int) -> None:
+    """With --quiet."""
 
 
 def _diagnosed(file: LogitsFile, kind: str) -> str:
@@ -253,21 +242,6 @@ def _scores(found: OverSeeds, model: Model) -> list[Score]:
     """MSP and, if it is another, the score that was chosen for this model."""
     chosen = found.evaluations[found.seeds.index(model.seed)][model.name].tuned.score
     return [MSP] if chosen == MSP else [MSP, chosen]
-
-
-def _by_source(recipe: Recipe, models: Sequence[Model], found: OverSeeds) -> Table:
-    """The first seed's models where another source is mixed in."""
-    first = [model for model in models if model.seed == found.seeds[0]]
-    files = {
-        m.name: (
-            read_logits(m.split("test"), kind=recipe.kind),
-            read_logits(m.split(SHIFT), kind=recipe.kind),
-        )
-        for m in first
-    }
-    scores = {m.name: m.tuned.score for m in found.evaluations[0].models}
-    caption = "The tenth that is accepted first, of the test split and another source together"
-    return Table(f"{caption}, seed {found.seeds[0]}", *source_table(files, scores))
 
 
 def _of_all_pixels(model: Model, curves: Sequence[CurveSketch]) -> str:

@@ -170,7 +170,7 @@ def evaluate(
 def _evaluate_model(
     name: str, splits: Mapping[str, Data], levels: dict[str, Any], chosen_by: dict[str, Any]
 ) -> ModelEvaluation:
-    tune, calibrate, test = (_split(splits, s, name) for s in SPLITS)
+    tune, calibrate, test = (checked_split(splits, s, name) for s in SPLITS)
     for split, other in (("tune", tune), ("calibrate", calibrate)):
         if other.logits.shape[1] != test.logits.shape[1]:
             shapes = f"{other.logits.shape[1]} and {test.logits.shape[1]}"
@@ -213,7 +213,7 @@ def _evaluate_model(
     )
 
 
-def _split(splits: Mapping[str, Data], split: str, model: str) -> LogitsFile:
+def checked_split(splits: Mapping[str, Data], split: str, model: str) -> LogitsFile:
     """One row a prediction."""
     file = check_file(splits[split], f"{model}, {split}")
     file.labelled()

@@ -5,9 +5,8 @@ Further columns: `group` and `id`; any other is left alone. n = rows.
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._check import InputError, check_confidence, check_loss
+from recuse._csv import csv_lines, csv_rows
 from recuse.io._checked import check_names, naming
 from recuse.io._parquet import column, names_of, opened
 from recuse.io._stores import reading
@@ -106,11 +106,8 @@ def _read_parquet(path: Path) -> dict[str, Array]:
 
 
 def _read_csv(path: Path) -> dict[str, Array]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return _parse(path, csv.reader(file, strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as csv in UTF-8 ({error})") from error
+    with csv_lines(path) as lines:
+        return _parse(path, lines)
 
 
 def _parse(path: Path, lines: Any) -> dict[str, Array]:
@@ -122,7 +119,7 @@ def _parse(path: Path, lines: Any) -> dict[str, Array]:
     readers |= {name: str for name in ("group", "id") if name in names}
     places = {name: names.index(name) for name in readers}
     out: dict[str, list] = {name: [] for name in readers}
-    for cells in _rows(path, lines, len(names)):
+    for cells in csv_rows(path, lines, len(names)):
         for name, read in readers.items():
             try:
                 out[name].append(read(cells[places[name]]))
@@ -134,17 +131,6 @@ def _parse(path: Path, lines: Any) -> dict[str, Array]:
     if not out["confidence"]:
         raise InputError(f"{path}: expected at least one row below the header, got none")
     return {name: np.array(values) for name, values in out.items()}
-
-
-def _rows(path: Path, lines: Any, width: int) -> Iterator[list[str]]:
-    """Rows of the right number of cells; blank lines are passed over."""
-    for cells in lines:
-        if len(cells) == width:
-            yield cells
-        elif cells:
-            raise InputError(
-                f"{path}: line {lines.line_num}: expected {width} cells, got {len(cells)}"
-            )
 
 
 def _number(text: str) -> float:

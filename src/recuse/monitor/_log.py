@@ -5,7 +5,6 @@ b = rows of a part. What `recuse predict` writes is such a log.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator
 from itertools import islice
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse._check import InputError
-from recuse.io._confidences import EXPECTED, WORDS, _rows
+from recuse._csv import csv_lines, csv_rows
+from recuse.io._confidences import EXPECTED, WORDS
 from recuse.monitor._monitor import Monitor, Update
 from recuse.monitor._track import UNKNOWN
 
@@ -60,15 +60,11 @@ def replay(monitor: Monitor, path: str | os.PathLike) -> Update:
 
 def parts(path: Path) -> Iterator[Part]:
     """The rows of a log, checked one by one."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file, strict=True)
-            rows = _parsed(path, lines)
-            while part := list(islice(rows, ROWS)):
-                ids, accept, loss, numbers = zip(*part)
-                yield Part(np.array(ids), np.array(accept), np.array(loss), list(numbers))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as csv in UTF-8 ({error})") from error
+    with csv_lines(path) as lines:
+        rows = _parsed(path, lines)
+        while part := list(islice(rows, ROWS)):
+            ids, accept, loss, numbers = zip(*part)
+            yield Part(np.array(ids), np.array(accept), np.array(loss), list(numbers))
 
 
 def _parsed(path: Path, lines: Any) -> Iterator[tuple[str, int, int, int]]:
@@ -76,7 +72,7 @@ def _parsed(path: Path, lines: Any) -> Iterator[tuple[str, int, int, int]]:
     names = _names(path, next(lines, []))
     place = names.index("id")
     accept, correct = (names.index(k) if k in names else None for k in ("accept", "correct"))
-    for cells in _rows(path, lines, len(names)):
+    for cells in csv_rows(path, lines, len(names)):
         if not cells[place]:
             raise InputError(f"{path}: line {lines.line_num}: expected an `id`, got none")
         a = _outcome(cells, accept, path, lines)

@@ -9,9 +9,11 @@
 """
 
 from recuse.recipes._all import RECIPES, recipe_named
+from recuse.recipes._further import shifted, sketches
 from recuse.recipes._losses import LOSSES, Variant, variants
+from recuse.recipes._models import SHIFT, SPLITS, Model, describe, logits_of, models_of
 from recuse.recipes._recipe import PIXELS, Recipe
-from recuse.recipes._run import SHIFT, Model, describe, models_of, run, shifted, sketches
+from recuse.recipes._run import run
 from recuse.recipes._settings import ORDERS, Settings, is_helper
 
 __all__ = [
@@ -20,12 +22,14 @@ __all__ = [
     "PIXELS",
     "RECIPES",
     "SHIFT",
+    "SPLITS",
     "Model",
     "Recipe",
     "Settings",
     "Variant",
     "describe",
     "is_helper",
+    "logits_of",
     "models_of",
     "recipe_named",
     "run",

@@ -14,6 +14,7 @@ import numpy as np
 from recuse._check import InputError, extra
 from recuse._files import atomic
 from recuse.io import write_logits
+from recuse.recipes._models import SPLITS
 from recuse.recipes._recipe import PIXELS, Recipe
 from recuse.recipes.data import Part, Parts, collate
 from recuse.scores import Score, predict
@@ -26,10 +27,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64, UInt8
     from numpy import ndarray as Array
 
-SPLITS = ("tune", "calibrate", "test")
 BATCH = 256  # items at once, where the recipe's own batch is smaller or larger
 BATCH_OF_IMAGES = 8  # of logits for every pixel
-SCENES = 5  # of which all pixels are saved
+FEW = 5  # images of which all pixels are saved
 
 
 class Place(NamedTuple):
@@ -117,7 +117,7 @@ def save_scenes(
 
     image (S, h, w, 3) uint8, logits (S, K, H, W) float16, labels (S, H, W), item (S,)
     """
-    items = np.unique(np.linspace(0, len(part.data) - 1, SCENES).round().astype(int))
+    items = np.unique(np.linspace(0, len(part.data) - 1, FEW).round().astype(int))
     few = torch.utils.data.Subset(part.data, items.tolist())
     z, y = (np.concatenate(c) for c in zip(*outputs(recipe, network, Part(few), device)))
     image = np.stack([_shown(few[i][0].numpy()) for i in range(len(items))])

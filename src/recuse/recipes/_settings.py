@@ -38,3 +38,11 @@ class Settings:
 def is_helper() -> bool:
     """Whether `torchrun` started this process to train along: another one writes and evaluates."""
     return os.environ.get("RANK", "0") != "0"
+
+
+def device_of(settings: Settings) -> str:
+    """Where logits are computed."""
+    import torch
+
+    wanted = settings.accelerator in ("auto", "gpu", "cuda")
+    return "cuda" if wanted and torch.cuda.is_available() else "cpu"

@@ -7,23 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from recuse._check import InputError, check_fraction
-from recuse.io import LogitsFile, naming
-from recuse.overlap import overlap
 from recuse.rejector._knots import fit_knots
+from recuse.rejector._prepare import Per, Prepared, prepare
 from recuse.rejector._promise import check_method
-from recuse.rejector._rejector import Rejector, check_kind
-from recuse.rejector._rules import ALL, CLASS, GROUP, names_of, rules_of
-from recuse.rejector._splits import (
-    Data,
-    as_file,
-    index_of_one,
-    rows_of_predictions,
-    whole,
-)
-from recuse.scores import predict
+from recuse.rejector._rejector import Rejector
+from recuse.rejector._rules import rules_of
+from recuse.rejector._splits import Data
 from recuse.selectors import (
     GroupSelection,
     Selection,
@@ -35,13 +27,8 @@ from recuse.selectors import (
 )
 from recuse.selectors._cost import check_costs
 from recuse.selectors._methods import INDEPENDENT
-from recuse.tune import Tuned, tune
+from recuse.tune import Tuned
 
-if TYPE_CHECKING:
-    from numpy import ndarray as Array
-    from numpy.typing import ArrayLike
-
-Per = str | tuple[Any, Any] | None  # "class", or groups of tune and of calibrate rows
 GOALS = ("target_risk", "coverage", "cost")
 ROWS_OF_GROUPS = (
     "groups are independent draws from the deployment population, one random row of each was "
@@ -63,27 +50,6 @@ class Choice(NamedTuple):
     tuned: Tuned
     selection: Any  # Selection; with `per`, GroupSelection
     rejector: Rejector | None  # None if no threshold can make the promise
-
-
-class Judged(NamedTuple):
-    """Confidence and whether the prediction is wrong, of every row, and its population."""
-
-    confidence: Array
-    wrong: Array
-    of: Array | None
-
-
-class Ready(NamedTuple):
-    """Both splits, under the score that `tune` chose."""
-
-    tuned: Tuned
-    tune: LogitsFile
-    calibrate: LogitsFile  # all of it
-    seen: Judged  # of the tune split
-    held: Judged  # of the calibrate split, one row of each group
-    by: str
-    shared: bool  # rows in both
-    kind: str
 
 
 def fit(
@@ -187,7 +153,7 @@ def choose(
     if goal != "target_risk":
         _refuse_with(goal, per=per is not None, objective=objective == "coverage")
         _refuse_with(goal, method=method != "auto")
-    ready = _ready(
+    splits = prepare(
         tune,
         calibrate,
         per=per,
@@ -196,18 +162,18 @@ def choose(
         allow_overlap=allow_overlap,
         tuning={"objective": objective, "target_risk": target_risk, "learned": learned},
     )
-    c, wrong, of = ready.held
+    c, wrong, of = splits.held
     if goal == "coverage":
         selection = select_coverage(c, coverage=coverage, delta=delta)  # ty: ignore[invalid-argument-type]
     elif goal == "cost":
-        selection = select_cost(c, wrong, **_costs(cost), delta=delta, tune=ready.seen[:2])
+        selection = select_cost(c, wrong, **_costs(cost), delta=delta, tune=splits.seen[:2])
     else:
         risk: Any = {"target_risk": target_risk, "delta": delta, "method": method}
         if of is None:
-            selection = select(c, wrong, **risk, tune=ready.seen[:2])
+            selection = select(c, wrong, **risk, tune=splits.seen[:2])
         else:
-            selection = select_by_group(c, wrong, of, **risk, tune=ready.seen, by=ready.by)  # ty: ignore[invalid-argument-type]
-    return _chosen(ready, selection, delta)
+            selection = select_by_group(c, wrong, of, **risk, tune=splits.seen, by=splits.by)  # ty: ignore[invalid-argument-type]
+    return chosen(splits, selection, delta)
 
 
 def fit_several(
@@ -259,7 +225,7 @@ def fit_several(
         raise InputError("expected `objective` aurc or augrc with several target risks")
     for target in target_risks:
         check_fraction(target, "target_risk")
-    ready = _ready(
+    splits = prepare(
         tune,
         calibrate,
         per=None,
@@ -269,13 +235,13 @@ def fit_several(
         tuning={"objective": objective, "learned": learned},
     )
     found = select_several(
-        *ready.held[:2],
+        *splits.held[:2],
         target_risks=target_risks,
         delta=delta,
         method=method,
-        tune=ready.seen[:2],
+        tune=splits.seen[:2],
     )
-    return tuple(_chosen(ready, selection, selection.guarantee.delta) for selection in found)
+    return tuple(chosen(splits, selection, selection.guarantee.delta) for selection in found)
 
 
 def _one_goal(*given: Any) -> str:
@@ -305,101 +271,31 @@ def _refuse_with(goal: str, **given: bool) -> None:
             raise InputError(f"expected `{name}` with a target risk alone, got {value} with {goal}")
 
 
-def _ready(
-    tune: Data,
-    calibrate: Data,
-    *,
-    per: Per,
-    kind: str,
-    seed: int,
-    allow_overlap: bool,
-    tuning: dict[str, Any],
-) -> Ready:
-    """Tune the score, and judge both splits by it."""
-    t, c = as_file(tune, "tune"), as_file(calibrate, "calibrate")
-    check_kind(kind, t.logits.shape[1])
-    by, of_tune, of_calibrate = _populations(per, tune, calibrate)
-    shared = _shared(t, c, allow_overlap)
-    tuned = _tune(t, kind, seed=seed, **tuning)
-    one = index_of_one(c, seed)
-    held = _judged(tuned, c.rows(one), by, None if of_calibrate is None else of_calibrate[one])
-    seen = _judged(tuned, t, by, of_tune)
-    return Ready(tuned, t, c, seen, held, by, bool(shared), kind)
-
-
-def _populations(per: Per, tune: Data, calibrate: Data) -> tuple[str, Array | None, Array | None]:
-    """What the rules are for, and the population of every prediction of both splits."""
-    if per is None or (isinstance(per, str) and per == "class"):
-        return ALL if per is None else CLASS, None, None
-    if not isinstance(per, (tuple, list)) or len(per) != 2:
-        raise InputError(
-            f'expected `per` "class", or (groups of tune rows, groups of calibrate rows), '
-            f"got {per!r}"
-        )
-    of_tune, of_calibrate = _spread(per[0], tune, "tune"), _spread(per[1], calibrate, "calibrate")
-    if (of_tune.dtype.kind == "U") != (of_calibrate.dtype.kind == "U"):
-        raise InputError("expected `per` of groups of one kind, got integers and text")
-    return GROUP, of_tune, of_calibrate
-
-
-def _spread(groups: ArrayLike, data: Data, name: str) -> Array:
-    """Groups of rows as those of predictions."""
-    file = whole(data, name)
-    with naming(name):
-        return names_of(groups, len(file), "`per`")[rows_of_predictions(file)]
-
-
-def _shared(tune: LogitsFile, calibrate: LogitsFile, allowed: bool) -> str | None:
-    """What the splits have in common; an error unless that is allowed."""
-    if tune.logits.shape[1] != calibrate.logits.shape[1]:
-        raise InputError(
-            f"expected tune and calibrate of the same number of classes, got "
-            f"{tune.logits.shape[1]} in {tune.name} and "
-            f"{calibrate.logits.shape[1]} in {calibrate.name}"
-        )
-    shared = overlap(tune, calibrate)
-    if shared and not allowed:
-        raise InputError(f"expected disjoint tune and calibrate splits, got {shared}")
-    return shared
-
-
-def _tune(file: LogitsFile, kind: str, **options: Any) -> Tuned:
-    logits, labels = file.labelled()
-    return tune(logits, labels, groups=file.groups, kind=kind, **options)
-
-
-def _judged(tuned: Tuned, file: LogitsFile, by: str, of: Array | None) -> Judged:
-    """Confidence and error of every row; the predicted class where the rules are for classes."""
-    logits, labels = file.labelled()
-    label = predict(logits)
-    return Judged(tuned.score(logits), label != labels, label if by == CLASS else of)
-
-
-def _chosen(ready: Ready, selection: Selection | GroupSelection, delta: float) -> Choice:
+def chosen(splits: Prepared, selection: Selection | GroupSelection, delta: float) -> Choice:
     """The rejector of what was selected, whose words say how rows were taken."""
-    if ready.calibrate.groups is not None:
+    if splits.calibrate.groups is not None:
         selection = _promising(selection, _of_groups)
-    if ready.shared:
+    if splits.shared:
         selection = _promising(selection, lambda promise: replace(promise, void=True))
     if not selection.feasible:
-        return Choice(ready.tuned, selection, None)
-    classes, used = ready.tune.logits.shape[1], len(ready.held.wrong)
-    t, c = ready.tune, ready.calibrate
+        return Choice(splits.tuned, selection, None)
+    classes, used = splits.tune.logits.shape[1], len(splits.held.wrong)
+    t, c = splits.tune, splits.calibrate
     rejector = Rejector(
-        score=ready.tuned.score,
+        score=splits.tuned.score,
         rules=rules_of(selection, classes),
         classes=classes,
-        knots=fit_knots(ready.seen.confidence, ~ready.seen.wrong),
-        reason=ready.tuned.reason,
+        knots=fit_knots(splits.seen.confidence, ~splits.seen.wrong),
+        reason=splits.tuned.reason,
         splits={
             "tune": {"n": len(t), "digest": t.digest},
             "calibrate": {"n": len(c), "used": used, "digest": c.digest},
         },
-        kind=ready.kind,
-        by=ready.by,
+        kind=splits.kind,
+        by=splits.by,
         delta=delta,
     )
-    return Choice(ready.tuned, selection, rejector)
+    return Choice(splits.tuned, selection, rejector)
 
 
 def _of_groups(promise: Any) -> Any:

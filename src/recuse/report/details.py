@@ -17,7 +17,7 @@ from recuse.diagnose import Smoothing
 from recuse.diagnose._rows import rows
 from recuse.diagnose._smoothing import fit_smoothing
 from recuse.evaluation import Evaluation, ModelEvaluation
-from recuse.evaluation._models import SPLITS, _split
+from recuse.evaluation._models import SPLITS, checked_split
 from recuse.io import LogitsFile
 from recuse.rejector import Data
 from recuse.rejector._splits import index_of_one
@@ -125,7 +125,7 @@ def _detail(
     share: float,
     seed: int,
 ) -> Detail:
-    tune, calibrate, test = (_split(splits, name, m.name) for name in SPLITS)
+    tune, calibrate, test = (checked_split(splits, name, m.name) for name in SPLITS)
     z, labels = test.labelled()
     predicted = predict(z)
     same = {"tune": len(tune), "calibrate": len(calibrate), "test": len(test)} == dict(m.sizes)

@@ -1,0 +1,97 @@
+"""The folder of a run, and the trained models in it.
+
+RUN/run.json                    what must not change when the run goes on
+RUN/<model>/seed-<seed>/        tune, calibrate and test logits, weights, log, model.json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recuse._check import InputError
+from recuse.io import LogitsFile, read_logits
+from recuse.recipes._losses import Variant
+
+RUN, MODEL = "run.json", "model.json"
+SPLITS = ("tune", "calibrate", "test")
+SHIFT = "shift"  # the name of the split from another source
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model: what it is and where its files are."""
+
+    variant: Variant
+    seed: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Of its loss."""
+        return self.variant.name
+
+    def split(self, name: str) -> Path:
+        """The logits file of a split.
+
+        Raises:
+            InputError: There is none.
+        """
+        found = [path for path in map(self.folder.joinpath, _names(name)) if path.exists()]
+        if not found:
+            raise InputError(f"{self.folder}: expected a logits file of the {name} split, got none")
+        return found[0]
+
+    def has(self, name: str) -> bool:
+        """Whether there are logits of this split."""
+        return any((self.folder / file).exists() for file in _names(name))
+
+    @property
+    def done(self) -> bool:
+        """Whether it is trained and all its logits are saved."""
+        return (self.folder / MODEL).exists()
+
+
+def models_of(out: Path) -> list[Model]:
+    """The finished models of a run, by loss and seed.
+
+    Raises:
+        InputError: No run is there.
+    """
+    describe(out)
+    found = []
+    for path in sorted(out.glob(f"*/seed-*/{MODEL}")):
+        about = json.loads(path.read_text(encoding="utf-8"))
+        found.append(Model(Variant(about["loss"], about["strength"]), about["seed"], path.parent))
+    return sorted(found, key=lambda m: (m.variant.loss, m.variant.strength, m.seed))
+
+
+def describe(out: Path) -> dict[str, Any]:
+    """What `run.json` says."""
+    try:
+        return json.loads((out / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{out}: expected a folder that `recuse train` wrote") from error
+
+
+def logits_of(
+    models: Sequence[Model], kind: str, splits: Sequence[str] = SPLITS
+) -> dict[int, dict[str, dict[str, LogitsFile]]]:
+    """Seed -> model -> split -> what was saved.
+
+    Raises:
+        InputError: A file is missing or malformed.
+    """
+    found: dict[int, dict[str, dict[str, LogitsFile]]] = {}
+    for model in models:
+        files = {split: read_logits(model.split(split), kind=kind) for split in splits}
+        found.setdefault(model.seed, {})[model.name] = files
+    return found
+
+
+def _names(split: str) -> tuple[str, str]:
+    """What the file of a split may be called."""
+    return f"{split}.safetensors", f"{split}.npz"

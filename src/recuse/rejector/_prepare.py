@@ -1,0 +1,111 @@
+"""`prepare`: both splits under the score that the tune split leads to, and judged by it.
+
+n = rows, N = predictions, ... = any trailing axes (pixels).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from recuse._check import InputError
+from recuse.io import LogitsFile, naming
+from recuse.overlap import overlap
+from recuse.rejector._rejector import check_kind
+from recuse.rejector._rules import ALL, CLASS, GROUP, names_of
+from recuse.rejector._splits import Data, as_file, index_of_one, rows_of_predictions, whole
+from recuse.scores import predict
+from recuse.tune import Tuned
+from recuse.tune import tune as tune_score
+
+if TYPE_CHECKING:
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+Per = str | tuple[Any, Any] | None  # "class", or groups of tune and of calibrate rows
+
+
+class Judged(NamedTuple):
+    """Confidence and whether the prediction is wrong, of every row, and its population."""
+
+    confidence: Array
+    wrong: Array
+    of: Array | None
+
+
+class Prepared(NamedTuple):
+    """Both splits, under the score that `tune` chose."""
+
+    tuned: Tuned
+    tune: LogitsFile
+    calibrate: LogitsFile  # all of it
+    seen: Judged  # of the tune split
+    held: Judged  # of the calibrate split, one row of each group
+    by: str
+    shared: bool  # rows in both
+    kind: str
+
+
+def prepare(
+    tune: Data,
+    calibrate: Data,
+    *,
+    per: Per,
+    kind: str,
+    seed: int,
+    allow_overlap: bool,
+    tuning: dict[str, Any],
+) -> Prepared:
+    """Tune the score, and judge both splits by it."""
+    t, c = as_file(tune, "tune"), as_file(calibrate, "calibrate")
+    check_kind(kind, t.logits.shape[1])
+    by, of_tune, of_calibrate = _populations(per, tune, calibrate)
+    shared = _shared(t, c, allow_overlap)
+    logits, labels = t.labelled()
+    tuned = tune_score(logits, labels, groups=t.groups, kind=kind, seed=seed, **tuning)
+    one = index_of_one(c, seed)
+    held = _judged(tuned, c.rows(one), by, None if of_calibrate is None else of_calibrate[one])
+    seen = _judged(tuned, t, by, of_tune)
+    return Prepared(tuned, t, c, seen, held, by, bool(shared), kind)
+
+
+def _populations(per: Per, tune: Data, calibrate: Data) -> tuple[str, Array | None, Array | None]:
+    """What the rules are for, and the population of every prediction of both splits."""
+    if per is None or (isinstance(per, str) and per == "class"):
+        return ALL if per is None else CLASS, None, None
+    if not isinstance(per, (tuple, list)) or len(per) != 2:
+        raise InputError(
+            f'expected `per` "class", or (groups of tune rows, groups of calibrate rows), '
+            f"got {per!r}"
+        )
+    of_tune, of_calibrate = _spread(per[0], tune, "tune"), _spread(per[1], calibrate, "calibrate")
+    if (of_tune.dtype.kind == "U") != (of_calibrate.dtype.kind == "U"):
+        raise InputError("expected `per` of groups of one kind, got integers and text")
+    return GROUP, of_tune, of_calibrate
+
+
+def _spread(groups: ArrayLike, data: Data, name: str) -> Array:
+    """Groups of rows as those of predictions."""
+    file = whole(data, name)
+    with naming(name):
+        return names_of(groups, len(file), "`per`")[rows_of_predictions(file)]
+
+
+def _shared(tune: LogitsFile, calibrate: LogitsFile, allowed: bool) -> str | None:
+    """What the splits have in common; an error unless that is allowed."""
+    if tune.logits.shape[1] != calibrate.logits.shape[1]:
+        raise InputError(
+            f"expected tune and calibrate of the same number of classes, got "
+            f"{tune.logits.shape[1]} in {tune.name} and "
+            f"{calibrate.logits.shape[1]} in {calibrate.name}"
+        )
+    shared = overlap(tune, calibrate)
+    if shared and not allowed:
+        raise InputError(f"expected disjoint tune and calibrate splits, got {shared}")
+    return shared
+
+
+def _judged(tuned: Tuned, file: LogitsFile, by: str, of: Array | None) -> Judged:
+    """Confidence and error of every row; the predicted class where the rules are for classes."""
+    logits, labels = file.labelled()
+    label = predict(logits)
+    return Judged(tuned.score(logits), label != labels, label if by == CLASS else of)
