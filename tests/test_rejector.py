@@ -533,6 +533,10 @@ def test_one_row_of_each_group_is_used_whatever_the_order_of_the_rows(names):
     assert first.splits["calibrate"]["n"] == 600
     assert (first.threshold, first.guarantee) == (again.threshold, again.guarantee)
 
+    reason = choose(TUNE, file, target_risk=0.01).selection.reason
+    assert "on 120 calibrate groups" in reason
+    assert "examples" not in reason
+
 
 def overlapping():
     z, labels = CALIBRATE

@@ -26,6 +26,7 @@ from recuse.selectors import (
     select_several,
 )
 from recuse.selectors._cost import check_costs
+from recuse.selectors._infeasible import EXAMPLES
 from recuse.selectors._methods import INDEPENDENT
 from recuse.tune import Tuned
 
@@ -310,5 +311,6 @@ def _promising(selection: Any, changed: Callable[[Any], Any]) -> Any:
         each = {name: _promising(s, changed) for name, s in selection.selections.items()}
         return replace(selection, selections=each)
     guarantee = changed(selection.guarantee)
-    reason = str(guarantee) if selection.feasible else selection.reason
+    infeasible = selection.reason.replace(EXAMPLES, f"calibrate {guarantee.unit}")
+    reason = str(guarantee) if selection.feasible else infeasible
     return replace(selection, guarantee=guarantee, reason=reason)

@@ -12,6 +12,7 @@ from recuse.selectors._guarantee import percent, sure
 from recuse.selectors._methods import Plan
 
 LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
+EXAMPLES = "calibrate examples"  # in words; groups where one row of each was used
 Z_FIFTH = 0.84  # a normal variable exceeds it in one draw of five
 
 
@@ -53,7 +54,7 @@ def why(
     """The answer in words."""
     parts = [
         f"Infeasible: no threshold that was tested passed for a risk of {percent(target)} with "
-        f"{sure(delta)} confidence on {n} calibrate examples "
+        f"{sure(delta)} confidence on {n} {EXAMPLES} "
         f"(to pass, {plan.free(target)} must be accepted if none of them is wrong, "
         "more if some are)."
     ]
@@ -66,7 +67,7 @@ def why(
         parts.append("The risk is above the target at every threshold: more data will not help.")
     elif rows is not None:
         parts.append(
-            f"At the risks seen, perhaps {_two_digits(rows):,} calibrate examples would do."
+            f"At the risks seen, perhaps {_two_digits(rows):,} {EXAMPLES} would do."
         )
     return " ".join(parts)
 
