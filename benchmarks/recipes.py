@@ -19,6 +19,7 @@ from recuse.recipes import (
     SHIFT,
     Model,
     Recipe,
+    comparable,
     describe,
     logits_of,
     models_of,
@@ -91,7 +92,10 @@ def main() -> None:
 def read(runs: Sequence[Path]) -> dict[Path, tuple[dict[int, dict[str, Files]], str]]:
     """The files of each run, and what they hold."""
     recipes = {run: recipe_named(describe(run)["recipe"]) for run in runs}
-    return {run: (files_of(recipe, models_of(run)), recipe.kind) for run, recipe in recipes.items()}
+    return {
+        run: (logits_of(comparable(models_of(run)), recipe.kind), recipe.kind)
+        for run, recipe in recipes.items()
+    }
 
 
 def in_short(found: Mapping[Path, OverSeeds]) -> str:
@@ -128,7 +132,7 @@ def in_short(found: Mapping[Path, OverSeeds]) -> str:
 def section(run: Path, found: OverSeeds) -> str:
     """What one run found."""
     recipe, models = recipe_named(describe(run)["recipe"]), models_of(run)
-    runs = files_of(recipe, models)
+    runs = logits_of(comparable(models), recipe.kind)
     parts = [
         f"## {recipe.title}\n",
         how(run, recipe, models),
@@ -142,15 +146,6 @@ def section(run: Path, found: OverSeeds) -> str:
         "",
     ]
     return "\n".join(parts)
-
-
-def files_of(recipe: Recipe, models: Sequence[Model]) -> dict[int, dict[str, Files]]:
-    """Seed -> model -> split -> file, cross entropy first; models that every seed has."""
-    seeds = {m.seed for m in models}
-    everywhere = {m.name for m in models if {o.seed for o in models if o.name == m.name} == seeds}
-    wanted = [m for m in models if m.name in everywhere]
-    wanted.sort(key=lambda m: (m.seed, m.variant.strength != 0))
-    return logits_of(wanted, recipe.kind)
 
 
 def without_fallback(

@@ -28,6 +28,10 @@ def test_training_ends_in_a_report(recuse, tmp_path):
     assert answer["seeds"] == [0]
     assert list(answer["models"]) == ["cross-entropy", "smoothing-0.2"]
 
+    margin = ("--loss", "margin_smoothing", "--smoothing", "0.2", "--out", "run", "--json")
+    models = json.loads(recuse(*SMALL, *margin)[1])["models"]
+    assert list(models) == ["cross-entropy", "smoothing-0.2", "margin-0.2"]
+
     code, out, err = recuse(*SMALL[:-1], 2, "--smoothing", "0,0.2", "--out", "run")
     assert (code, out) == (2, "")
     assert "holds a run with epochs = 1, got 2" in err
@@ -50,6 +54,7 @@ def test_training_ends_in_a_report(recuse, tmp_path):
         (["train", "digits-pairs", "--only", "7"], "expected `classes`"),
         (["train", "digits-pairs", "--only", "1.5,2"], "whole numbers, got 1.5"),
         (["train", "digits-pairs", "--target-risk", "5"], "expected `target_risk` in (0, 1)"),
+        (["train", "digits-pairs", "--data", "mine"], "expected no --data with digits-pairs"),
         (["train", "digits-pairs", "--delta", "2"], "expected `delta` in"),
         (["train", "digits-pairs", "--smoothing", "0,2"], "at most 1, where nothing"),
         (

@@ -89,6 +89,8 @@ OUTPUTS = [
     (["split", "none.npz", "--out", "p.npz"], "p.npz: expected a folder, got the name of a .npz"),
     (["split", "none.npz", "--out", "f"], "f: expected a folder, got a file"),
     (["demo", "--out", "d.html"], "d.html: expected a folder, got the name of a .html"),
+    (["demo", "--target-risk", "2"], "expected `target_risk` in (0, 1)"),
+    (["demo", "--delta", "0.7"], "expected `delta` in"),
     (["demo", "--out", "f"], "f: expected a folder, got a file"),
     (["average", "none.npz", "no.npz", "--out", "m.csv"], "m.csv: expected a file ending in"),
     (["pick", "a=none.npz", "b=no.npz", "--chart", "c.txt"], "got c.txt"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,17 @@ def test_one_seed_has_no_deviation():
     assert "±" not in "".join(words.table(found)[1][1])
     assert words.caption(found).endswith("seed 0")
     assert "of 1 seeds" not in " ".join(words.story(found))
+
+
+def test_without_a_single_error_there_is_no_relative_change():
+    def perfect(name):
+        return {s: replace(f, labels=f.logits.argmax(1)) for s, f in splits(0, name).items()}
+
+    found = over_seeds({0: {name: perfect(name) for name in NAMES}}, target_risk=0.1)
+    assert np.isnan(found["smoothing-0.2"].damage.relative.mean)
+    said = words.story(found)
+    assert "no relative change of AURC with MSP, which is 0 where nothing is wrong." in said[1]
+    assert all("nan" not in s and "NaN" not in s for s in [*said, *words.table(found)[1][1]])
 
 
 def test_seeds_of_other_models_are_refused():

@@ -21,8 +21,10 @@ from recuse._check import InputError
 from recuse.curves import aurc
 from recuse.recipes import (
     RECIPES,
+    Model,
     Settings,
     Variant,
+    comparable,
     describe,
     models_of,
     recipe_named,
@@ -414,3 +416,21 @@ def test_the_digits_recipe_has_the_data_of_the_demo():
     assert 0 <= clean.min() <= clean.max() <= 1
     assert not torch.equal(clean, noisy)
     assert torch.equal(noisy, parts.train.data[(7, 0)][0])
+
+
+def test_models_are_comparable_where_all_seeds_are_there(tmp_path):
+    def model(loss, strength, seed):
+        return Model(Variant(loss, strength), seed, tmp_path)
+
+    plain, smoothed = (
+        [model("label_smoothing", a, seed) for seed in (0, 1, 2)] for a in (0.0, 0.2)
+    )
+    margin = [model("margin_smoothing", 0.2, seed) for seed in (0, 2)]
+    models = [*margin, *smoothed, *plain]
+    found = comparable(models)
+    assert [(m.name, m.seed) for m in found] == [
+        (name, seed) for seed in (0, 1, 2) for name in ("cross-entropy", "smoothing-0.2")
+    ]
+    names = [m.name for m in comparable(models, [0, 2])]
+    assert names == ["cross-entropy", "margin-0.2", "smoothing-0.2"] * 2
+    assert comparable(models, [3]) == []

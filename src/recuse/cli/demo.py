@@ -10,6 +10,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from recuse._check import check_delta, check_fraction
 from recuse._files import to_json
 from recuse.cli import show
 from recuse.cli.options import Json, Quiet, Seed
@@ -60,7 +61,7 @@ def demo(
     Writes the logits, the rejector and the report of the first seed; files of an earlier
     demo in the folder are overwritten.
     """
-    check_folder(out)
+    check_folder(out), check_fraction(target_risk, "target_risk"), check_delta(delta)
     runs = _runs(range(seed, seed + seeds), target_risk, delta, show_progress=not quiet)
     first = runs[0]
     for model, splits in first.files.items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from recuse.cli import show
 from recuse.evaluation import (
     RISKS,
@@ -163,9 +165,9 @@ def _repair(model: ModelOverSeeds, first: str) -> str:
         f"{model.name}: a repair was adopted{_of(model.adopted, n)}; "
         f"{_change(model.repair, 'AURC on the test split', n)}"
     )
-    if model.left is None:
+    relative = np.nan if model.left is None else model.left.relative.mean
+    if np.isnan(relative):
         return f"{sentence}."
-    relative = model.left.relative.mean
     side = "above" if relative > 0 else "below"
     return f"{sentence}, which leaves it {show.percent(abs(relative))} {side} {first} with MSP."
 
@@ -174,6 +176,8 @@ def _change(change: Change | None, what: str, seeds: int) -> str:
     """How much, in which direction, and in how many seeds beyond chance."""
     assert change is not None
     relative = change.relative.mean
+    if np.isnan(relative):
+        return f"no relative change of {what}, which is 0 where nothing is wrong"
     up = relative > 0
     same = change.worse if up else change.better
     clear = change.clearly_worse if up else change.clearly_better

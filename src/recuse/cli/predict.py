@@ -12,7 +12,7 @@ import typer
 
 from recuse._check import InputError, extra
 from recuse._files import atomic, to_json
-from recuse.cli import per, verdict, why
+from recuse.cli import per, show, verdict, why
 from recuse.cli.options import Force, IgnoreIndex, Json, Quiet
 from recuse.cli.outputs import check_ending, refuse_overwrite
 from recuse.cli.reading import class_names, warn_of_probabilities
@@ -74,7 +74,8 @@ def predict(
         check_ending(out, *TABLES)
         refuse_overwrite(out, force, rejector_path, file, *([] if per_ is None else [per_]))
     rejector = Rejector.load(rejector_path)
-    data = read_logits(file, kind=rejector.kind, ignore_index=ignore_index)
+    with show.working("reading", quiet=quiet):
+        data = read_logits(file, kind=rejector.kind, ignore_index=ignore_index)
     warn_of_probabilities(data, rejector.kind)
     if out is not None and data.logits.ndim > 2 and out.suffix.lower() != ".npz":
         raise InputError(f"{out}: expected .npz for pixel logits {data.logits.shape}")
@@ -88,11 +89,12 @@ def predict(
     names = class_names(classes, rejector.classes)
     groups = _groups(per_, rejector, data)
     runners_up = max(top - 1, RUNNERS_UP)
-    reasons = explain(rejector, data, ids, top=runners_up, groups=groups) if ids else []
-    predictions = rejector.predict(data.logits, groups)
-    summary = verdict.summary_of(data, predictions, rejector, groups)
-    if out is not None:
-        _write(out, _columns(data, predictions, top, names))
+    with show.working("deciding", quiet=quiet):
+        reasons = explain(rejector, data, ids, top=runners_up, groups=groups) if ids else []
+        predictions = rejector.predict(data.logits, groups)
+        summary = verdict.summary_of(data, predictions, rejector, groups)
+        if out is not None:
+            _write(out, _columns(data, predictions, top, names))
     if as_json:
         print(
             to_json(

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 PIPE_WIDTH = 160  # columns of a table that goes into a file or a pipe
-LONG = 1 << 28  # bytes to read that deserve a bar
+LONG = 1 << 26  # bytes to read that deserve a bar
 
 Part = TypeVar("Part", bound=Sized)
 

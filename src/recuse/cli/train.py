@@ -23,8 +23,10 @@ from recuse.recipes import (
     Model,
     Recipe,
     Settings,
+    comparable,
     is_helper,
     logits_of,
+    models_of,
     recipe_named,
     run,
     shifted,
@@ -115,11 +117,14 @@ def train(
     """Train each loss with each seed, save the logits, measure the damage, repair and report.
 
     The models of a seed differ in their loss alone. The same command again goes on where it was
-    stopped; more smoothings or seeds are added to what is there.
+    stopped; more losses, smoothings or seeds are added to what is there, and the page is of all
+    models in the folder that have these seeds.
     """
     check_fraction(target_risk, "target_risk"), check_delta(delta)
     known = recipe_named(recipe)
     folder = out or Path("runs") / known.name
+    if data is not None and not known.data:
+        raise InputError(f"expected no --data with {known.name}, whose data are in scikit-learn")
     options = _options(known, label_noise, only)
     screen = show.console(stderr=True)
     settings = Settings(
@@ -136,7 +141,7 @@ def train(
     wanted = variants(
         tuple(loss.split(",")), numbers(smoothing, known.smoothings, "smoothing"), known
     )
-    models = run(
+    run(
         known,
         data,
         wanted,
@@ -148,6 +153,7 @@ def train(
     )
     if is_helper():
         return
+    models = comparable(models_of(folder), range(seeds))
     files = logits_of(models, known.kind)
     with show.working("evaluating all models", quiet=quiet):
         found = over_seeds(

@@ -37,7 +37,7 @@ class Spread(NamedTuple):
 class Change(NamedTuple):
     """A paired change of AURC over seeds; positive is worse."""
 
-    relative: Spread  # of the mean it is a change of
+    relative: Spread  # to the area it is a change of; NaN where that is 0
     worse: int  # seeds; where the score is the same, neither worse nor better
     better: int
     clearly_worse: int  # beyond the 95 % interval over examples
@@ -47,7 +47,7 @@ class Change(NamedTuple):
     def of(cls, changes: Sequence[Comparison], areas: Sequence[float]) -> Change:
         """Of one comparison a seed, and the area that each is a change of."""
         return cls(
-            Spread.of([c.difference / area for c, area in zip(changes, areas)]),
+            Spread.of([c.difference / area if area else np.nan for c, area in zip(changes, areas)]),
             sum(c.difference > 0 for c in changes),
             sum(c.difference < 0 for c in changes),
             sum(c.low > 0 for c in changes),

@@ -11,7 +11,7 @@
 from recuse.recipes._all import RECIPES, recipe_named
 from recuse.recipes._further import shifted, sketches
 from recuse.recipes._losses import LOSSES, Variant, variants
-from recuse.recipes._models import SHIFT, SPLITS, Model, describe, logits_of, models_of
+from recuse.recipes._models import SHIFT, SPLITS, Model, comparable, describe, logits_of, models_of
 from recuse.recipes._recipe import PIXELS, Recipe
 from recuse.recipes._run import run
 from recuse.recipes._settings import ORDERS, Settings, is_helper
@@ -27,6 +27,7 @@ __all__ = [
     "Recipe",
     "Settings",
     "Variant",
+    "comparable",
     "describe",
     "is_helper",
     "logits_of",

@@ -7,7 +7,7 @@ RUN/<model>/seed-<seed>/        tune, calibrate and test logits, weights, log, m
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,14 @@ def models_of(out: Path) -> list[Model]:
         about = json.loads(path.read_text(encoding="utf-8"))
         found.append(Model(Variant(about["loss"], about["strength"]), about["seed"], path.parent))
     return sorted(found, key=lambda m: (m.variant.loss, m.variant.strength, m.seed))
+
+
+def comparable(models: Sequence[Model], seeds: Iterable[int] | None = None) -> list[Model]:
+    """Models that have all these seeds, or all that any model has; cross entropy first."""
+    wanted = {m.seed for m in models} if seeds is None else set(seeds)
+    of = {m.name: {o.seed for o in models if o.name == m.name} for m in models}
+    found = [m for m in models if m.seed in wanted and wanted <= of[m.name]]
+    return sorted(found, key=lambda m: (m.seed, m.variant.strength != 0))
 
 
 def describe(out: Path) -> dict[str, Any]:

@@ -66,9 +66,7 @@ def why(
     if hopeless(plan, target, delta):
         parts.append("The risk is above the target at every threshold: more data will not help.")
     elif rows is not None:
-        parts.append(
-            f"At the risks seen, perhaps {_two_digits(rows):,} {EXAMPLES} would do."
-        )
+        parts.append(f"At the risks seen, perhaps {_two_digits(rows):,} {EXAMPLES} would do.")
     return " ".join(parts)
 
 
