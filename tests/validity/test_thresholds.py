@@ -21,6 +21,7 @@ from thresholds import (
     coverage_violations,
     general,
     group_violations,
+    order_violations,
     several_violations,
     simulate,
 )
@@ -70,6 +71,11 @@ def test_clusters_keep_the_promise(case):
     assert cluster_violations(TARGET + 1e-4, CLUSTERED[case], FEW) <= ALLOWED_OF_FEW
 
 
+@pytest.mark.parametrize("size", [1, 5])
+def test_bets_keep_their_promise_whatever_the_order_of_the_file(size):
+    assert order_violations(size, FEW) <= ALLOWED_OF_FEW
+
+
 def test_groups_keep_their_promises_at_once():
     assert group_violations(POPULATIONS["flat"], 800, FEW) <= ALLOWED_OF_FEW
 
@@ -104,6 +110,11 @@ def test_this_simulation_would_catch_a_rank_that_counts_its_boundary_point():
 def test_this_simulation_would_catch_binomials_over_dependent_rows():
     rows = CLUSTERED["rows, as if independent"]
     assert cluster_violations(TARGET + 1e-4, rows, FEW) > 0.18
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_this_simulation_would_catch_bets_in_the_order_of_the_file(size):
+    assert order_violations(size, FEW, seed=None) > 0.4
 
 
 def test_this_simulation_would_catch_groups_that_do_not_share_delta():

@@ -223,7 +223,31 @@ def general(population: Population, n: int, count: int, seed: int = 8) -> Iterat
     rng = np.random.default_rng(seed)
     for _ in range(count):
         (tc, tl), (c, l) = double.draw(n, rng), double.draw(n, rng)
-        yield Splits(c, l * rng.uniform(size=n), (tc, tl * rng.uniform(size=n)), seed=0)
+        yield Splits(c, l * rng.uniform(size=n), (tc, tl * rng.uniform(size=n)))
+
+
+SITES = (0.0, 2 * (TARGET + 2e-3))  # error rates of the better and the worse
+
+
+def one_site_after_the_other(clusters: int, size: int, count: int) -> Iterator[Splits]:
+    """A file of two sites, the better one first; together they err too often at any confidence."""
+    rng = np.random.default_rng(10)
+    rate, code = np.repeat(SITES, clusters // 2), np.repeat(np.arange(clusters), size)
+    for _ in range(count):
+        c = rng.uniform(size=(2, code.size)).astype(np.float32)
+        l = (rng.uniform(size=(2, clusters)) < rate)[:, code].astype(float)
+        yield Splits(c[1], l[1], (c[0], l[0]), code)
+
+
+def order_violations(size: int, count: int, **order) -> float:
+    """How often bets on such a file accept anything, which they may not."""
+    options = {"target_risk": TARGET, "delta": DELTA, "method": "betting"} | order
+
+    def breaks(s: Splits) -> bool:
+        kept = {"tune": s.tune, "clusters": s.clusters}
+        return selectors.select(s.confidence, s.loss, **options, **kept).feasible
+
+    return rate_of(one_site_after_the_other(400, size, count), breaks)
 
 
 def clustered(rate: float, clusters: int, size: int, count: int, seed: int = 9) -> Iterator[Splits]:
@@ -352,6 +376,10 @@ def print_others(count: int) -> None:
     for name, choose in CLUSTERED.items():
         rate = cluster_violations(TARGET + 1e-4, choose, count)
         print(f"| risk, 200 clusters of 5 | {name} | {rate:.3f} | |", flush=True)
+    for size, rows in ((1, "400 rows"), (5, "400 clusters of 5")):
+        for case, order in (("shuffled", {}), ("`seed=None`", {"seed": None})):
+            rate = order_violations(size, count, **order)
+            print(f"| risk, {rows}, site after site | {case} | {rate:.3f} | |", flush=True)
     for name in ("flat", "smooth"):
         rate = group_violations(POPULATIONS[name], 1000, count)
         print(f"| risk in each of 4 groups | {name}, n = 1,000 | {rate:.3f} | |", flush=True)

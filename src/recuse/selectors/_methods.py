@@ -54,7 +54,7 @@ class Splits(NamedTuple):
     loss: Float[Array, " n"]
     tune: tuple[Float32[Array, " t"], Float[Array, " t"]] | None = None
     clusters: Int[Array, " n"] | None = None  # codes; None if rows are independent
-    seed: int | None = None  # of the order of bets
+    seed: int | None = 0  # of the order of bets; None: that of the rows
 
     @property
     def binary(self) -> bool:
@@ -92,7 +92,7 @@ def fixed_sequence(s: Splits, target: float, delta: float) -> Plan:
 
 
 def betting(s: Splits, target: float, delta: float) -> Plan:
-    """The same sequence, tested by betting on rows, or on means of clusters, in data order."""
+    """The same sequence, tested by betting on rows, or on means of clusters, shuffled."""
 
     def p_values(held: Counts, grid: Array, risk: float) -> Callable[[int], float]:
         return lambda i: betting_p_value(_bets(s, grid[i], risk), risk, delta=delta, seed=s.seed)

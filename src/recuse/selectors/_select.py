@@ -38,7 +38,7 @@ def select(
     method: str = "auto",
     tune: tuple[ArrayLike, ArrayLike] | None = None,
     clusters: ArrayLike | None = None,
-    seed: int | None = None,
+    seed: int | None = 0,
 ) -> Selection:
     """Choose a threshold on the calibrate split so that the risk stays under a target.
 
@@ -65,8 +65,9 @@ def select(
         clusters: Shape (n,): rows of one cluster are not independent. A cluster of several
             rows is refused by all but "betting", since a binomial would count it several
             times; keep one row of each, or bet.
-        seed: Bet in an order shuffled by it; None bets in the order of the rows, which must
-            not depend on confidence or loss.
+        seed: Of the order of the bets. None is the order of the rows (of clusters: of their
+            values), valid only if it says nothing of the losses: not in a file sorted by
+            confidence or class, nor in one that has its sites one after the other.
 
     Raises:
         InputError: Malformed input, a loss that the method does not take, or a cluster of

@@ -26,7 +26,7 @@ def select_several(
     method: str = "auto",
     tune: tuple[ArrayLike, ArrayLike] | None = None,
     clusters: ArrayLike | None = None,
-    seed: int | None = None,
+    seed: int | None = 0,
 ) -> tuple[Selection, ...]:
     """One `select` for each target risk, at delta over their number: all hold at once.
 
