@@ -17,6 +17,7 @@ from recuse._json import checksum
 from recuse.bounds import binomial_p_value
 from recuse.intervals import AUGRC, AURC, coverage_at
 from recuse.io import LogitsFile
+from recuse.overlap import overlap
 from recuse.rejector import choose, explain
 from recuse.rejector._splits import one_of_each
 from recuse.scores import FEATURES, Score, features, from_binary
@@ -556,6 +557,15 @@ def overlapping():
             (np.concatenate([TUNE[0][:40], z[40:]]), np.r_[TUNE[1][:40], labels[40:]]),
         ),
         "400 identical rows in both": (TUNE, (TUNE[0][::-1].astype(np.float64), TUNE[1][::-1])),
+        "400 identical rows in": (
+            LogitsFile(*TUNE, ids=ids, groups=ids),
+            LogitsFile(TUNE[0][::-1], TUNE[1][::-1], ids=ids + 1000, groups=ids + 1000),
+        ),
+        "400 identical rows": (TUNE, (TUNE[0].astype(np.float16), TUNE[1])),
+        "400 identical": (
+            (TUNE[0].astype(ml_dtypes.bfloat16).astype(np.float32), TUNE[1]),
+            TUNE,
+        ),
     }
 
 
@@ -588,6 +598,32 @@ def test_coarse_logits_that_agree_by_chance_are_no_overlap(dtype, n):
     labels = np.r_[tune[1][: n // 2], calibrate[1][n // 2 :]]
     with pytest.raises(InputError, match="identical rows in both"):
         recuse.fit(tune, (z, labels), target_risk=0.3)
+
+
+def few_values(n, rng):
+    """Logits of two classes, as of a small tree: five rows that differ."""
+    z = rng.choice([-2.0, -0.5, 0.0, 1.0, 3.0], n, p=[0.3, 0.1, 0.1, 0.2, 0.3])
+    return LogitsFile(np.c_[np.zeros(n), z], rng.integers(0, 2, n))
+
+
+def test_rows_that_many_have_are_no_overlap_of_splits_of_unequal_size():
+    rng = np.random.default_rng(0)
+    assert not any(overlap(few_values(5000, rng), few_values(500, rng)) for _ in range(40))
+
+
+def test_a_file_in_half_precision_is_no_overlap_with_other_rows_in_full():
+    rng = np.random.default_rng(0)
+    full, half = (LogitsFile(rng.normal(size=(4000, 2)), np.zeros(4000, int)) for _ in "ab")
+    assert overlap(full, replace(half, logits=half.logits.astype(np.float16))) is None
+
+
+def test_ten_rows_of_many_may_be_in_both_splits_and_no_more():
+    rng = np.random.default_rng(0)
+    full = LogitsFile(rng.normal(size=(4000, 3)), np.zeros(4000, int))
+    other = rng.normal(size=(4000, 3))
+    for shared, found in ((10, None), (11, "11 identical rows in both")):
+        z = np.concatenate([full.logits[:shared], other[shared:]])
+        assert overlap(full, LogitsFile(z, np.zeros(4000, int))) == found
 
 
 def test_pixel_files_of_different_images_fit_and_of_the_same_image_do_not():

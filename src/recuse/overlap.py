@@ -1,4 +1,4 @@
-"""Do two splits share examples? By ids, by groups, or else by identical rows.
+"""Do two splits share examples? By ids, by groups, and by identical rows.
 
 n = rows of a file.
 """
@@ -13,8 +13,9 @@ from recuse.io import LogitsFile
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
+    from numpy.typing import DTypeLike
 
-SHARED_ROWS = 0.01  # of the smaller split that may also stand in the other, beyond chance
+SHARED_ROWS, FEW = 0.01, 10  # of the smaller split, and at most: so many may repeat by accident
 HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplication loses nothing
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
 
@@ -23,36 +24,65 @@ def overlap(a: LogitsFile, b: LogitsFile) -> str | None:
     """What two splits have in common, in words; None if they look disjoint."""
     if a.digest == b.digest:
         return "the same data twice"
-    keys = [
-        (name, getattr(a, name), getattr(b, name))
-        for name in ("ids", "groups")
-        if getattr(a, name) is not None and getattr(b, name) is not None
-    ]
-    for name, x, y in keys:
-        both = np.intersect1d(x, y)
-        if both.size:
-            return f"{both.size} {name} in both, such as {both[0]}"
-    if keys:
-        return None
-    return _shared_rows(fingerprints(a), fingerprints(b))
+    return _shared_names(a, b) or _shared_rows(a, b)
 
 
-def _shared_rows(a: Array, b: Array) -> str | None:
-    """Rows in both files, beyond those that agree by chance as often as inside each file."""
+def _shared_names(a: LogitsFile, b: LogitsFile) -> str | None:
+    """Ids or groups in both files."""
+    for name in ("ids", "groups"):
+        x, y = getattr(a, name), getattr(b, name)
+        both = () if x is None or y is None else np.intersect1d(x, y)
+        if len(both):
+            return f"{len(both)} {name} in both, such as {both[0]}"
+    return None
+
+
+def _shared_rows(a: LogitsFile, b: LogitsFile) -> str | None:
+    """Rows in both files, also where one was saved in a coarser format than the other."""
+    formats = {_format(a.logits), _format(b.logits)}
+    excess = max(_excess(fingerprints(a, f), fingerprints(b, f)) for f in formats)
+    return f"{excess:,.0f} identical rows in both" if excess else None
+
+
+def _format(logits: Array) -> np.dtype:
+    """The coarsest that holds every logit as it is."""
+    import ml_dtypes
+
+    coarse = [np.dtype(f) for f in (ml_dtypes.bfloat16, np.float16, np.float32)]
+    with np.errstate(over="ignore"):
+        holds = (f for f in coarse if all((_rounded(c, f) == c).all() for c in logits.T))
+        return next(holds, np.dtype(np.float64))
+
+
+def _rounded(column: Array, dtype: DTypeLike) -> Array:
+    return column.astype(dtype).astype(np.float64)
+
+
+def _excess(a: Array, b: Array) -> float:
+    """Rows in both files beyond those that agree by chance; 0 if these explain all of them.
+
+    Pairs of equal rows are parted by chance as often as any pair is. Of a row that many have,
+    each file holds its share, which scatters.
+    """
+    n, share = a.size + b.size, a.size / (a.size + b.size)
     code = np.unique(np.r_[a, b], return_inverse=True)[1].reshape(-1)
     x, y = (np.bincount(c, minlength=code.max() + 1) * 1.0 for c in np.split(code, [a.size]))
-    pairs = a.size * (a.size - 1) + b.size * (b.size - 1)
-    chance = (x @ (x - 1) + y @ (y - 1)) / max(pairs, 1) * a.size * b.size
-    excess = x @ y - chance
-    if excess <= SHARED_ROWS * min(a.size, b.size) + CHANCE * np.sqrt(chance):
-        return None
-    return f"{excess:,.0f} identical rows in both"
+    within = (x @ (x - 1) + y @ (y - 1)) / 2
+    parted = 2 * a.size * b.size / (n * (n - 1))  # of all pairs
+    odds = parted / max(1 - parted, 1 / n)
+    scatter = share * (1 - share) * (1 - 2 * share) ** 2 * n * np.var((x + y)[code])
+    excess = x @ y - odds * within
+    deviation = np.sqrt((1 + odds) * (odds * within + (1 + odds) * scatter))
+    few = min(SHARED_ROWS * min(a.size, b.size), FEW)
+    return float(excess) if excess > few + CHANCE * deviation else 0.0
 
 
-def fingerprints(file: LogitsFile) -> Array:
-    """A hash of the logits and label of each row: equal rows have equal ones in any file."""
+def fingerprints(file: LogitsFile, dtype: DTypeLike = np.float64) -> Array:
+    """A hash of the logits, rounded to `dtype`, and of the label of each row."""
     out = np.zeros(len(file), np.uint64)
-    for column in (*file.logits.T, *([] if file.labels is None else [file.labels])):
+    with np.errstate(over="ignore"):
+        columns = [_rounded(column, dtype) for column in file.logits.T]
+    for column in (*columns, *([] if file.labels is None else [file.labels])):
         bits = (column.astype(np.float64) + 0.0).view(np.uint64)
         out = (out ^ bits ^ (bits >> 32)) * HASH_FACTOR
         out ^= out >> 29
