@@ -83,19 +83,50 @@ def test_infeasible_is_an_answer_with_a_reason_and_a_way_out():
     assert again.feasible
 
 
-def test_the_rows_said_to_be_needed_are_about_enough():
+@pytest.mark.parametrize(
+    ("method", "n", "target", "draws"),
+    [
+        ("fixed_sequence", 200, 0.05, 150),
+        ("bonferroni", 200, 0.05, 150),
+        ("band", 200, 0.05, 150),
+        ("fixed_sequence", 1000, 0.02, 60),
+    ],
+)
+def test_the_rows_said_to_be_needed_pass_in_four_draws_of_five(method, n, target, draws):
     rng = np.random.default_rng(0)
 
-    def flat(n):
-        return rng.uniform(size=n), rng.uniform(size=n) < 0.03
+    def draw(n):
+        confidence = rng.uniform(size=n)
+        return confidence, rng.uniform(size=n) < 0.2 * (1 - confidence)
 
+    def chosen(n):
+        return select(*draw(n), target_risk=target, tune=draw(n), method=method)
+
+    asked = [chosen(n) for _ in range(draws)]
+    needed = [s.rows_needed for s in asked if s.rows_needed]
+    assert len(needed) > 30
+    assert np.mean([chosen(n).feasible for n in needed]) > 0.8 - 0.08
+
+
+def test_the_rows_said_to_be_needed_name_the_tune_split_where_it_matters():
+    rng = np.random.default_rng(0)
+    flat = lambda n: (rng.uniform(size=n), rng.uniform(size=n) < 0.03)  # noqa: E731
     s = select(*flat(60), target_risk=0.05, tune=flat(5000))
-    assert not s.feasible
     assert 100 < s.rows_needed < 3000
-    feasible = sum(
-        select(*flat(s.rows_needed), target_risk=0.05, tune=flat(5000)).feasible for _ in range(40)
-    )
-    assert feasible >= 10
+    assert s.reason.endswith("calibrate examples would do, if the tune split has as many.")
+    alone = select(*flat(200), target_risk=0.05, method="bonferroni")
+    assert alone.rows_needed
+    assert alone.reason.endswith("calibrate examples would do.")
+
+
+@pytest.mark.parametrize("method", ["fixed_sequence", "band", "bonferroni", "sgr"])
+def test_the_smallest_target_is_found_below_a_thousandth(method):
+    right = np.linspace(0, 1, 50_000), np.zeros(50_000)
+    s = select(*right, target_risk=1e-6, tune=right, method=method)
+    assert 3e-5 < s.smallest_target < 3e-4
+    again = {"tune": right, "method": method}
+    assert select(*right, target_risk=s.smallest_target, **again).feasible
+    assert not select(*right, target_risk=s.smallest_target * 0.95, **again).feasible
 
 
 @pytest.mark.parametrize("n_tune", [1_000, 100_000, 2_000_000])

@@ -5,40 +5,48 @@ m = thresholds.
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 
-from recuse.bounds import binomial_p_value, clopper_pearson_lower
+from recuse.bounds import binomial_p_value, clopper_pearson_lower, clopper_pearson_upper
 from recuse.selectors._guarantee import percent, sure
 from recuse.selectors._methods import Plan
 
 LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
 EXAMPLES = "calibrate examples"  # in words; groups where one row of each was used
-Z_FIFTH = 0.84  # a normal variable exceeds it in one draw of five
+FIFTH, Z_FIFTH = 0.2, 0.84  # a normal variable exceeds the latter in one draw of five
 
 
 def smallest_target(plan: Plan, target: float) -> float | None:
-    """The smallest target above the asked one, in steps of 0.1 %, for which a threshold passes."""
-    scan_from = int(1000 * max(plan.scan_from(), target)) + 1
-    targets = (t / 1000 for t in range(scan_from, 1000))
+    """The smallest target above the asked one for which a threshold passes.
+
+    In steps of 0.1 %; below 1 %, of two digits.
+    """
+    least = max(plan.scan_from(), target)
+    digits = (d / 10**place for place in range(10, 3, -1) for d in range(10, 100))
+    targets = (t for t in chain(digits, (t / 1000 for t in range(10, 1000))) if t > least)
     return next((t for t in targets if plan.choose(t) is not None), None)
 
 
 def rows_needed(plan: Plan, n: int, target: float) -> int | None:
     """About how many calibrate examples would pass in four draws of five; None if that is unclear.
 
-    Were the risk at a threshold what it was seen to be: the number of accepted at which the
-    test passes for all but the largest fifth of error counts (normal approximation).
+    Were the risk at a threshold what it is at most by all counts, with 80 % confidence: the
+    number of accepted at which the test passes for all but the largest fifth of error counts
+    (normal approximation). As many tune examples must then say where to begin.
     """
-    seen, risk = plan.seen, plan.seen.risk()
-    possible = (seen.accepted > 0) & (risk < target)
-    accepted, risk = seen.accepted[possible], risk[possible]
+    seen, n_seen = plan.known(n)
+    limit = clopper_pearson_upper(seen.errors, seen.accepted, FIFTH)
+    possible = (seen.accepted > 0) & (limit < target)
+    accepted, risk = seen.accepted[possible], limit[possible]
     low, high = np.zeros(risk.size), np.full(risk.size, float(LARGEST_SAMPLE))
     while np.any(high - low > 1 + low / 100):
         middle = np.ceil((low + high) / 2)
         errors = np.ceil(middle * risk + Z_FIFTH * np.sqrt(middle * risk * (1 - risk)))
         enough = binomial_p_value(errors, middle, target) <= plan.level
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    rows = high * plan.n_seen / accepted
+    rows = high * n_seen / accepted
     return int(np.ceil(rows.min())) if rows.size and n < rows.min() < LARGEST_SAMPLE else None
 
 
@@ -66,7 +74,9 @@ def why(
     if hopeless(plan, target, delta):
         parts.append("The risk is above the target at every threshold: more data will not help.")
     elif rows is not None:
-        parts.append(f"At the risks seen, perhaps {_two_digits(rows):,} {EXAMPLES} would do.")
+        both = "" if plan.held is plan.seen else ", if the tune split has as many"
+        needed = f"perhaps {_two_digits(rows):,} {EXAMPLES} would do{both}"
+        parts.append(f"At the risks seen, {needed}.")
     return " ".join(parts)
 
 

@@ -75,6 +75,13 @@ class Plan:
     scan_from: Callable[[], float]  # no smaller target can pass
     choose: Callable[[float], int | None]  # target -> index
 
+    def known(self, n: int) -> tuple[Counts, int]:
+        """What n calibrate examples and those of `seen` show together, and how many they are."""
+        if self.seen is self.held:
+            return self.held, n
+        both = Counts(*(a + b for a, b in zip(self.seen, self.held)))
+        return both, self.n_seen + n
+
     def free(self, target: float) -> int:
         """How many accepted examples without an error pass one test."""
         return smallest_error_free_sample(target, self.level)
