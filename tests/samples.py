@@ -31,6 +31,12 @@ def one_column(n=400, seed=0, dtype=np.float32):
     return z.astype(dtype)[:, None], labels
 
 
+def log_softmax(z):
+    """The logarithm of the probabilities of logits (n, K), in float64."""
+    z = z.astype(np.float64)
+    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+
+
 def learned_score(seed=0):
     """A learned score with parameters as a fit could leave them."""
     from recuse.scores import FEATURES, Score

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from answers import one_line
+from learnable import learnable
 from recuse import write_logits
 from recuse._interrupt import runs_recuse
-from samples import sample
+from samples import log_softmax, sample
+
+SPLITS = ("--tune", "tune.npz", "--calibrate", "calibrate.npz")
 
 
 @pytest.mark.parametrize(
@@ -137,8 +140,7 @@ def test_shards_of_equal_labels_are_pooled_with_a_warning(command, recuse, tmp_p
 def test_the_warning_of_probabilities_says_what_helps_in_this_command(recuse, tmp_path):
     for seed, name in enumerate(("tune", "calibrate", "test")):
         write_logits(tmp_path / f"{name}.npz", *sample(400, seed=seed))
-    splits = ("--tune", "tune.npz", "--calibrate", "calibrate.npz")
-    assert recuse("fit", *splits, "--target-risk", 0.3)[0] == 0
+    assert recuse("fit", *SPLITS, "--target-risk", 0.3)[0] == 0
     z, y = sample(400, seed=3)
     odds = np.exp(z.astype(np.float64))
     write_logits(tmp_path / "q.npz", odds / odds.sum(axis=1, keepdims=True), y)
@@ -153,3 +155,41 @@ def test_the_warning_of_probabilities_says_what_helps_in_this_command(recuse, tm
         assert err.count("\n") == 1
     for command in (["evaluate", "q.npz"], ["sketch", "q.npz", "--out", "t.npz"]):
         assert "declare them by --probs" in recuse(*command)[2]
+
+
+def test_log_probabilities_are_warned_of_where_the_score_of_a_rejector_can_tell(recuse, tmp_path):
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        z, y = learnable(1000, seed)
+        write_logits(tmp_path / f"{name}.npz", z, y)
+        write_logits(tmp_path / f"log-{name}.npz", log_softmax(z), y)
+    commands = (
+        ["predict", "rejector.json", "{}"],
+        ["sketch", "{}", "--rejector", "rejector.json", "--out", "s.npz", "--force"],
+    )
+    for fitted, other in (("{}.npz", "log-{}.npz"), ("log-{}.npz", "{}.npz")):
+        files = ("--tune", fitted.format("tune"), "--calibrate", fitted.format("calibrate"))
+        fit = ("fit", *files, "--target-risk", 0.3, "--force")
+        assert recuse(*fit)[0] == 0
+        for command in commands:
+            said = recuse(*(word.format(other.format("test")) for word in command))[2]
+            assert said.startswith(f"recuse: warning: {other.format('test')}: `logits` holds ")
+            assert said.count("\n") == 1
+            assert "its promise does not hold" in said
+            assert recuse(*(word.format(fitted.format("test")) for word in command))[2] == ""
+        assert recuse(*fit, "--no-learned")[0] == 0
+        for command in commands:
+            assert recuse(*(word.format(other.format("test")) for word in command))[2] == ""
+
+
+def test_logits_of_other_classes_are_no_input_of_a_rejector(recuse, tmp_path):
+    for seed, name in enumerate(("tune", "calibrate")):
+        write_logits(tmp_path / f"{name}.npz", *sample(400, seed=seed))
+    write_logits(tmp_path / "other.npz", *sample(40, classes=4))
+    assert recuse("fit", *SPLITS, "--target-risk", 0.3)[0] == 0
+    for command in (
+        ["predict", "rejector.json", "other.npz"],
+        ["sketch", "other.npz", "--rejector", "rejector.json", "--out", "s.npz"],
+    ):
+        code, out, err = recuse(*command)
+        assert (code, out) == (2, "")
+        assert err == "recuse: other.npz: expected logits of 5 classes, as fitted, got 4\n"

@@ -24,7 +24,7 @@ from recuse.scores import FEATURES, Score, features, from_binary
 from recuse.selectors import walk_level
 from recuse.tune import tune
 from rejectors import altered
-from samples import learned_score, one_column, pixels, sample
+from samples import learned_score, log_softmax, one_column, pixels, sample
 
 TUNE, CALIBRATE, TEST = (sample(400, seed=s) for s in range(3))
 FITTED = recuse.fit(TUNE, CALIBRATE, target_risk=0.2)
@@ -48,7 +48,8 @@ def test_the_file_is_json_without_nan_and_names_the_data_it_saw(tmp_path):
     assert data["by"] == "all"
     (rule,) = data["rules"]
     assert float(rule["threshold"]) == float.fromhex(rule["threshold_hex"]) == FITTED.threshold
-    assert data["splits"]["tune"] == {"n": 400, "digest": LogitsFile(*TUNE).digest}
+    seen = {"n": 400, "digest": LogitsFile(*TUNE).digest, "log_probs": False}
+    assert data["splits"]["tune"] == seen
     assert data["splits"]["calibrate"]["digest"] == LogitsFile(*CALIBRATE).digest
 
 
@@ -71,7 +72,7 @@ NESTED = [
     *(f"score.{k}" for k in ("name", "params")),
     *(f"rules.0.promise.{k}" for k in FITTED.guarantee.to_dict()),
     *(f"p_correct.{k}" for k in ("confidence", "probability")),
-    *(f"splits.tune.{k}" for k in ("n", "digest")),
+    *(f"splits.tune.{k}" for k in ("n", "digest", "log_probs")),
     "splits.tune",
 ]
 EVERY = [*(k for k in FITTED.to_dict() if k != "checksum"), *NESTED]
@@ -739,3 +740,14 @@ def test_pixels_have_no_single_reason():
 def test_what_no_file_holds_is_refused_before_anything_is_fitted(kind):
     with pytest.raises(InputError, match="a known `kind`"):
         recuse.fit(sample(400, seed=0), sample(400, seed=1), target_risk=0.1, kind=kind)
+
+
+def test_splits_of_logits_and_of_log_probabilities_are_refused_where_the_score_tells_them_apart():
+    splits = [learnable(1000, seed) for seed in range(2)]
+    logs = [(log_softmax(z), y) for z, y in splits]
+    for pair, odd in (((splits[0], logs[1]), "logits in tune"), ((logs[0], splits[1]), "calib")):
+        with pytest.raises(InputError, match=f"in both splits for the score learned, got .*{odd}"):
+            recuse.fit(*pair, target_risk=0.3)
+        assert recuse.fit(*pair, target_risk=0.3, learned=False).log_probs is None
+    assert recuse.fit(*splits, target_risk=0.3).log_probs is False
+    assert recuse.fit(*logs, target_risk=0.3).splits["tune"]["log_probs"]

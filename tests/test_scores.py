@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import reference
 from recuse import InputError, scores
-from recuse.scores import SCORES, Score
+from recuse.scores import SCORES, Score, are_log_probs
 from strategies import logits
 
 FLOAT32 = 2e-7  # one rounding to float32 (6e-8 relative) and the reference's own in float64
@@ -294,3 +294,20 @@ def test_a_score_survives_text_and_json(score):
 def test_a_malformed_score_is_named(text, message):
     with pytest.raises(InputError, match=message):
         Score.parse(text)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_log_probabilities_are_told_from_logits_in_every_dtype(dtype):
+    z = 3 * np.random.default_rng(0).normal(size=(300, 10))
+    logs = np.log(np.exp(z) / np.exp(z).sum(axis=1, keepdims=True))
+    narrow = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    assert are_log_probs(logs.astype(narrow))
+    assert not are_log_probs(z.astype(narrow))
+    assert not are_log_probs(np.r_[logs, z[:1]].astype(narrow))
+
+
+@pytest.mark.parametrize("score", [*SCORES, "logit_norm(center=false)", "logit_norm(center=true)"])
+def test_a_score_knows_whether_a_shift_changes_it(score):
+    z, value = np.random.default_rng(0).normal(size=(50, 4)), Score.parse(score)
+    same = bool(np.allclose(value(z), value(z + np.linspace(-2, 2, 50)[:, None]), atol=1e-5))
+    assert same == value.shift_invariant

@@ -19,10 +19,11 @@ from recuse.io import (
     LogitsFile,
     fetched,
     holds_confidences,
+    naming,
     open_logits,
     read_confidences,
 )
-from recuse.rejector import Rejector
+from recuse.rejector import Rejector, check_classes
 from recuse.scores import SOFTMAX_FAMILY, Score, predict
 from recuse.sketch import CurveSketch, GroupedSketch
 from recuse.tune import MSP
@@ -48,6 +49,8 @@ class Plan:
     ignore_index: int | None = None
     per: str | None = None  # one sketch for each "group" of the file or predicted "class"
     rejector: str | None = None  # digest of the rejector that the score is of
+    classes: int | None = None  # that it was fitted to
+    log_probs: bool | None = None  # as `Rejector.log_probs`
     scale: str | None = None  # by default that of the score, "float" for a table
     read: Callable[..., Iterable[LogitsFile]] = chunks
 
@@ -66,7 +69,14 @@ class Plan:
     def of_rejector(cls, path: Shard, **options) -> Plan:
         """The score of a rejector, and the kind of its files."""
         found = Rejector.load(path)
-        return cls(found.score, found.kind, rejector=found.to_dict()["checksum"], **options)
+        return cls(
+            found.score,
+            found.kind,
+            rejector=found.to_dict()["checksum"],
+            classes=found.classes,
+            log_probs=found.log_probs,
+            **options,
+        )
 
     def sketch(self, shard: Shard) -> Sketch:
         """The sketch of one shard, which may lie behind a URL that fsspec knows.
@@ -116,6 +126,9 @@ class Plan:
     def _count(self, chunk: LogitsFile) -> Sketch:
         flat = replace(chunk, groups=self._groups(chunk)).predictions()
         z, labels = flat.labelled()
+        if self.classes is not None:
+            with naming(chunk.name):
+                check_classes(z.shape[1], self.classes)
         label, confidence = predict(z), self.score(z)
         scale = self.scale or scale_of(self.score)
         keys: Any = label if self.per == "class" else flat.groups

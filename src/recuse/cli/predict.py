@@ -15,8 +15,8 @@ from recuse._files import atomic, to_json
 from recuse.cli import per, show, verdict, why
 from recuse.cli.options import Force, IgnoreIndex, Json, Quiet
 from recuse.cli.outputs import check_ending, refuse_overwrite
-from recuse.cli.reading import class_names, warn_of_probabilities
-from recuse.io import LogitsFile, read_logits
+from recuse.cli.reading import class_names, warn_of_another_shift, warn_of_probabilities
+from recuse.io import LogitsFile, naming, read_logits
 from recuse.rejector import (
     ALL,
     CLASS,
@@ -25,6 +25,7 @@ from recuse.rejector import (
     Predictions,
     Rejector,
     Why,
+    check_classes,
     explain,
     ranked,
 )
@@ -77,13 +78,11 @@ def predict(
     with show.working("reading", quiet=quiet):
         data = read_logits(file, kind=rejector.kind, ignore_index=ignore_index)
     warn_of_probabilities(data, rejector.kind)
+    warn_of_another_shift(data, rejector.log_probs)
     if out is not None and data.logits.ndim > 2 and out.suffix.lower() != ".npz":
         raise InputError(f"{out}: expected .npz for pixel logits {data.logits.shape}")
-    if data.logits.shape[1] != rejector.classes:
-        raise InputError(
-            f"{file}: expected logits of {rejector.classes} classes, as fitted, "
-            f"got {data.logits.shape[1]}"
-        )
+    with naming(str(file)):
+        check_classes(data.logits.shape[1], rejector.classes)
     if not 1 <= top <= data.logits.shape[1]:
         raise InputError(f"expected --top in 1..{data.logits.shape[1]}, got {top}")
     names = class_names(classes, rejector.classes)

@@ -14,12 +14,14 @@ from recuse._check import InputError
 from recuse.cli import show
 from recuse.evaluation import without_labels
 from recuse.io import LogitsFile, LogitsReader, check_names, open_logits
+from recuse.scores import are_log_probs
 
 DECLARE = "if these are probabilities, declare them by --probs"
 FIT_AGAIN = (
     "if these are probabilities, the rejector was not fitted to such and its promise does not "
     "hold: give logits, or fit again with --probs"
 )
+SHIFTS = ("logits", "log-probabilities (logsumexp 0)")
 FEW_LABELS = 20  # fewer may be equal in two shards by chance
 
 
@@ -151,6 +153,20 @@ def warn_of_probabilities(file: LogitsFile, kind: str, advice: str = FIT_AGAIN) 
     """
     if kind == "logits" and _look_like_probabilities(file.logits):
         _warn_of_probabilities(file.name, advice)
+
+
+def warn_of_another_shift(file: LogitsFile, fitted: bool | None) -> None:
+    """Say on stderr that a rejector was fitted to logits, and these are log-probabilities.
+
+    Or the reverse; `fitted` is its `log_probs`.
+    """
+    if fitted is None or (found := are_log_probs(file.logits)) == fitted:
+        return
+    held, wanted = SHIFTS[found], SHIFTS[fitted]
+    _warn(
+        f"{file.name}: `logits` holds {held}, but the rejector was fitted to {wanted} and its "
+        f"score tells them apart: its promise does not hold; give {wanted}, or fit again"
+    )
 
 
 def _look_like_probabilities(z: np.ndarray) -> bool:

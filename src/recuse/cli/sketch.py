@@ -26,7 +26,7 @@ from recuse.cli.options import (
     levels_of,
 )
 from recuse.cli.outputs import refuse_overwrite
-from recuse.cli.reading import DECLARE, FIT_AGAIN, warn_of_probabilities
+from recuse.cli.reading import DECLARE, FIT_AGAIN, warn_of_another_shift, warn_of_probabilities
 from recuse.io import LogitsFile, holds_confidences, is_url, shards
 from recuse.scores import Score
 from recuse.shards import Plan, Shard, Sketch, chunks, merge, needs_logits
@@ -134,15 +134,16 @@ def _refuse_tables(files: list[Path], score: str | None) -> None:
 
 def _sketched(plan: Plan, file: Shard) -> Sketch:
     warned = isinstance(file, Path) and not holds_confidences(file)
-    read = partial(_warned, FIT_AGAIN if plan.rejector else DECLARE)
+    read = partial(_warned, plan)
     return (replace(plan, read=read) if warned else plan).sketch(file)
 
 
-def _warned(advice: str, shard: Shard, **options: Any) -> Iterator[LogitsFile]:
-    """`chunks`, with a warning of logits that look like probabilities."""
+def _warned(plan: Plan, shard: Shard, **options: Any) -> Iterator[LogitsFile]:
+    """`chunks`, with a warning of logits that look like something else."""
     for i, chunk in enumerate(chunks(shard, **options)):
         if i == 0:
-            warn_of_probabilities(chunk, options["kind"], advice)
+            warn_of_probabilities(chunk, plan.kind, FIT_AGAIN if plan.rejector else DECLARE)
+            warn_of_another_shift(chunk, plan.log_probs)
         yield chunk
 
 

@@ -11,7 +11,7 @@ from recuse.overlap import overlap
 from recuse.rejector._fit import Choice, Infeasible, choose, fit, fit_several
 from recuse.rejector._knots import Knots
 from recuse.rejector._ranked import ranked
-from recuse.rejector._rejector import Predictions, Rejector
+from recuse.rejector._rejector import Predictions, Rejector, check_classes
 from recuse.rejector._rules import ALL, BY, CLASS, GROUP, Rule
 from recuse.rejector._splits import Data, as_file, spread
 from recuse.rejector._why import RUNNERS_UP, Why, explain
@@ -31,6 +31,7 @@ __all__ = [
     "Rule",
     "Why",
     "as_file",
+    "check_classes",
     "choose",
     "explain",
     "fit",

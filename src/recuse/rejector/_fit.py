@@ -289,7 +289,7 @@ def chosen(splits: Prepared, selection: Selection | GroupSelection, delta: float
         knots=fit_knots(splits.seen.confidence, ~splits.seen.wrong),
         reason=splits.tuned.reason,
         splits={
-            "tune": {"n": len(t), "digest": t.digest},
+            "tune": {"n": len(t), "digest": t.digest, "log_probs": splits.log_probs},
             "calibrate": {"n": len(c), "used": used, "digest": c.digest},
         },
         kind=splits.kind,

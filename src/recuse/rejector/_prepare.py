@@ -13,7 +13,7 @@ from recuse.overlap import overlap
 from recuse.rejector._rejector import check_kind
 from recuse.rejector._rules import ALL, CLASS, GROUP, names_of
 from recuse.rejector._splits import Data, as_file, index_of_one, rows_of_predictions, whole
-from recuse.scores import predict
+from recuse.scores import are_log_probs, predict
 from recuse.tune import Tuned
 from recuse.tune import tune as tune_score
 
@@ -43,6 +43,7 @@ class Prepared(NamedTuple):
     by: str
     shared: bool  # rows in both
     kind: str
+    log_probs: bool  # what stands for the logits of the tune split
 
 
 def prepare(
@@ -62,10 +63,11 @@ def prepare(
     shared = _shared(t, c, allow_overlap)
     logits, labels = t.labelled()
     tuned = tune_score(logits, labels, groups=t.groups, kind=kind, seed=seed, **tuning)
+    log_probs = _log_probs(t, c, tuned)
     one = index_of_one(c, seed)
     held = _judged(tuned, c.rows(one), by, None if of_calibrate is None else of_calibrate[one])
     seen = _judged(tuned, t, by, of_tune)
-    return Prepared(tuned, t, c, seen, held, by, bool(shared), kind)
+    return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, log_probs)
 
 
 def _populations(per: Per, tune: Data, calibrate: Data) -> tuple[str, Array | None, Array | None]:
@@ -102,6 +104,18 @@ def _shared(tune: LogitsFile, calibrate: LogitsFile, allowed: bool) -> str | Non
     if shared and not allowed:
         raise InputError(f"expected disjoint tune and calibrate splits, got {shared}")
     return shared
+
+
+def _log_probs(tune: LogitsFile, calibrate: LogitsFile, tuned: Tuned) -> bool:
+    """Whether tune holds log-probabilities; so must calibrate, where the score can tell."""
+    of_tune = are_log_probs(tune.logits)
+    if not tuned.score.shift_invariant and are_log_probs(calibrate.logits) != of_tune:
+        odd, other = (calibrate, tune) if of_tune else (tune, calibrate)
+        raise InputError(
+            f"expected logits, or log-probabilities, in both splits for the score {tuned.score}, "
+            f"got logits in {odd.name} and log-probabilities in {other.name}"
+        )
+    return of_tune
 
 
 def _judged(tuned: Tuned, file: LogitsFile, by: str, of: Array | None) -> Judged:

@@ -78,7 +78,7 @@ def check_method(method: str) -> None:
 def check_splits(splits: Any, promises: tuple[Promise, ...]) -> None:
     """What the splits say must be what the promises counted."""
     strict(splits, {"tune": dict, "calibrate": dict}, "`splits`")
-    strict(splits["tune"], {"n": int, "digest": str}, "split 'tune'")
+    strict(splits["tune"], {"n": int, "digest": str, "log_probs": bool}, "split 'tune'")
     strict(splits["calibrate"], {"n": int, "used": int, "digest": str}, "split 'calibrate'")
     tune, calibrate = splits["tune"], splits["calibrate"]
     for split in (tune, calibrate):

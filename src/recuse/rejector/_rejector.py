@@ -74,7 +74,7 @@ class Rejector:
     classes: int
     knots: Knots = field(repr=False)
     reason: str  # why this score
-    splits: Mapping[str, Mapping[str, Any]]  # name -> n and digest of the data it saw
+    splits: Mapping[str, Mapping[str, Any]]  # name -> facts of the data it saw, and their digest
     kind: str = "logits"  # what files hold: logits, binary or probs
     by: str = ALL  # or "class", the predicted one, or "group"
     delta: float = field(kw_only=True)  # of all promises together
@@ -91,6 +91,11 @@ class Rejector:
         """What is promised: a `Guarantee` of the risk, of coverage or cost, or of each group."""
         return guarantee_of(self.rules, self.by, self.delta)
 
+    @property
+    def log_probs(self) -> bool | None:
+        """Whether it was fitted to log-probabilities; None where its score ignores the shift."""
+        return None if self.score.shift_invariant else self.splits["tune"]["log_probs"]
+
     def thresholds(
         self, label: Int[Array, "n ..."], groups: ArrayLike | None = None
     ) -> Float32[Array, ...]:
@@ -102,7 +107,9 @@ class Rejector:
         """Label, confidence, decision and probability of being right for every example.
 
         Args:
-            logits: Shape (n, K, ...), of the model that this rejector was fitted for.
+            logits: Shape (n, K, ...), of the model that this rejector was fitted for, and its
+                logits as in the fit: a score that depends on their shift (`log_probs`) means
+                something else on a log-softmax, of which nothing is said here.
             groups: Shape (n,), where the thresholds are those of groups; rows of a group that
                 the calibrate split did not have are abstained on.
 
@@ -111,10 +118,7 @@ class Rejector:
         """
         check_given(self.by, groups)
         z = check_logits(logits)
-        if z.shape[1] != self.classes:
-            raise InputError(
-                f"expected logits of {self.classes} classes, as fitted, got {z.shape[1]}"
-            )
+        check_classes(z.shape[1], self.classes)
         label, confidence = predict(z), self.score(z)
         threshold = self.thresholds(label, groups)
         accept = (confidence >= threshold) & (threshold < np.inf)
@@ -206,6 +210,12 @@ def check_kind(kind: str, classes: int) -> None:
     """What files hold must be known, and a binary head has two classes."""
     if classes < 2 or kind not in KINDS or (kind == "binary" and classes != 2):
         raise InputError(f"expected `classes` >= 2 and a known `kind`, got {classes} and {kind!r}")
+
+
+def check_classes(classes: int, fitted: int) -> None:
+    """A rejector decides on logits of as many classes as it was fitted to."""
+    if classes != fitted:
+        raise InputError(f"expected logits of {fitted} classes, as fitted, got {classes}")
 
 
 def _score(data: Any, kind: str, classes: int) -> Score:

@@ -24,7 +24,7 @@ from recuse.scores._functions import (
     prob_margin,
     renyi,
 )
-from recuse.scores._inputs import as_probability, from_binary, from_probs
+from recuse.scores._inputs import are_log_probs, as_probability, from_binary, from_probs
 from recuse.scores._learned import FEATURES, features, learned, score_features
 from recuse.scores._score import Score
 
@@ -33,6 +33,7 @@ __all__ = [
     "SCORES",
     "SOFTMAX_FAMILY",
     "Score",
+    "are_log_probs",
     "as_probability",
     "energy",
     "entropy",

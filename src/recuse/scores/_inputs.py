@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import InputError, first, is_floating, to_numpy
+from recuse._check import InputError, check_logits, first, is_floating, to_numpy
+from recuse.scores._functions import energy
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
+
+
+LOG_PROBS = 1e-3  # of logsumexp from 0, beside what rounding to a narrow dtype does
+ULPS = 4  # of 1: the rounding of a logarithm down to -8
+FIRST = 64  # rows that settle the matter for nearly all logits
 
 
 def as_probability(log_odds: ArrayLike) -> Float[Array, ...]:
@@ -67,3 +73,19 @@ def from_binary(logit: ArrayLike) -> Float[Array, "n 2 ..."]:
     if z.ndim < 2 or z.shape[1] != 1:
         raise InputError(f"expected a binary head of shape (n,) or (n, 1, ...), got {z.shape}")
     return np.concatenate([np.zeros_like(z), z], axis=1)
+
+
+def are_log_probs(logits: ArrayLike) -> bool:
+    """Whether logsumexp is 0 in every row: a log-softmax, which has lost the shift of the logits.
+
+    Only scores that are `Score.shift_invariant` are the same for logits and their log-softmax.
+
+    >>> z = np.array([[2.0, 0.0, 1.0], [0.0, 3.0, 1.0]])
+    >>> are_log_probs(z), are_log_probs(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
+    (False, True)
+    """
+    import ml_dtypes
+
+    z = check_logits(logits)
+    tolerance = max(LOG_PROBS, ULPS * float(ml_dtypes.finfo(z.dtype).eps))
+    return all(bool((np.abs(energy(part)) < tolerance).all()) for part in (z[:FIRST], z))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from recuse._check import InputError
-from recuse.scores._functions import SCORES
+from recuse.scores._functions import SCORES, SOFTMAX_FAMILY
 from recuse.scores._learned import learned
 
 if TYPE_CHECKING:
@@ -69,6 +69,12 @@ class Score:
     def fitted(self) -> bool:
         """Whether its parameters were learned from data: a name does not say them."""
         return self.name not in SCORES
+
+    @property
+    def shift_invariant(self) -> bool:
+        """Whether it is the same after a shift of all logits of a row, as the softmax is."""
+        centered = self.name == "logit_norm" and self.params.get("center", True)
+        return self.name in SOFTMAX_FAMILY or centered
 
     @classmethod
     def parse(cls, text: str) -> Score:
