@@ -69,10 +69,17 @@ def test_a_score_of_its_own_for_each_file(recuse, tmp_path):
 
 def test_equal_rankings_are_called_equal(recuse, tmp_path):
     pair(tmp_path)
-    for command in (["a.npz", "a.npz"], ["a.npz", "--score-b", "msp"]):
+    write_logits(tmp_path / "twice.npz", 2 * Z, Y)
+    alike = "a.npz and a.npz have the same confidence and the same errors"
+    doubled = ["a.npz", "twice.npz", "--score", "max_logit"]
+    for command, said in (
+        (["a.npz", "a.npz"], alike),
+        (["a.npz", "--score-b", "msp"], alike),
+        (doubled, "a.npz and twice.npz rank these 400 predictions equally well"),
+    ):
         found = plain(recuse("compare", *command, "--json"))
         assert (found["difference"], found["p_value"]) == (0, 1)
-        assert "equally well" in recuse("compare", *command)[1]
+        assert said in recuse("compare", *command)[1]
 
 
 def test_a_difference_that_chance_explains_is_no_difference(recuse, tmp_path):

@@ -432,3 +432,11 @@ def test_a_risk_of_many_digits_is_a_criterion_too():
     z, y = with_information(400, 0)
     found = pick({"a": (z, y), "b": (2 * z, y)}, by="coverage@0.3333333333333333")
     assert found.best.name in ("a", "b")
+
+
+def test_an_equal_model_is_no_alternative_and_is_called_the_same():
+    found = pick({"a": (Z, Y), "b": (Z, Y), "c": (W, Y)})
+    assert found.same == found.to_dict()["same"] == {"b": "a"}
+    assert "More accurate" not in found.answer
+    assert "b and a have the same confidence and the same errors in every row" in str(found)
+    assert pick({"a": (Z, Y), "c": (W, Y)}).same == {}

@@ -111,7 +111,8 @@ def _report(sides: tuple[Side, Side], by: str, as_json: bool, quiet: bool) -> No
     if as_json:
         print(to_json(_plain(sides, found, by, groups)))
     elif not quiet:
-        show.say(_sentence(_names(sides), found, len(loss)))
+        same = np.array_equal(confidence, confidence_b) and np.array_equal(loss, loss_b)
+        show.say(_sentence(_names(sides), found, len(loss), same=same))
         _table(sides, found)
         if by == "rows":
             show.say(_matched_by_position(sides[0]))
@@ -177,15 +178,20 @@ def _matched_by_position(side: Side) -> str:
 def _names(sides: tuple[Side, Side]) -> tuple[str, str]:
     """What tells the two apart: the file, the score, or both."""
     (a, score_a), (b, score_b) = ((side.scored.name, side.score) for side in sides)
-    if a == b:
+    if a == b and score_a != score_b:
         return score_a, score_b
     if Path(a).name != Path(b).name:
         a, b = Path(a).name, Path(b).name
     return (a, b) if score_a == score_b else (f"{score_a} of {a}", f"{score_b} of {b}")
 
 
-def _sentence(names: tuple[str, str], d: Comparison, n: int) -> str:
+def _sentence(names: tuple[str, str], d: Comparison, n: int, *, same: bool) -> str:
     """The answer, for somebody who has never seen a risk-coverage curve."""
+    if same:
+        return (
+            f"{names[0]} and {names[1]} have the same confidence and the same errors in each of "
+            f"these {n:,} predictions."
+        )
     if d.difference == 0 and d.standard_error == 0:
         return f"{names[0]} and {names[1]} rank these {n:,} predictions equally well."
     if not d.p_value < LEVEL:

@@ -6,7 +6,7 @@ n = rows, N = predictions, K = classes, M = models.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +21,7 @@ from recuse._check import (
     check_seed,
     check_sequence,
 )
+from recuse._files import digest
 from recuse.evaluation._measures import RISKS
 from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking, criterion
 from recuse.evaluation._scored import Scored, matched
@@ -107,7 +108,16 @@ def pick(
         risks=risks,
         matched_by="ids" if all_of.matches == {"ids"} else "rows",
         compared={name: _compared(all_of, name) for name in criteria},
+        same=dict(_same(all_of.pairs)),
     )
+
+
+def _same(pairs: Mapping[str, tuple[Array, Array]]) -> Iterator[tuple[str, str]]:
+    """Each model whose confidences and losses are those of an earlier one, with that one."""
+    first: dict[str, str] = {}
+    for name, pair in pairs.items():
+        if (other := first.setdefault(digest(*pair), name)) != name:
+            yield name, other
 
 
 def _compared(all_of: _Measured, by: str) -> Comparisons:

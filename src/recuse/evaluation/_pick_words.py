@@ -68,6 +68,11 @@ def notes(found: Pick) -> list[str]:
         "Standard errors are over examples: train again with other seeds to see what training "
         "varies.",
     ]
+    notes += [
+        f"{name} and {first} have the same confidence and the same errors in every row: are they "
+        "two models?"
+        for name, first in found.same.items()
+    ]
     few = [m.name for m in found.models if m.errors < FEW_ERRORS]
     if few:
         notes.append(f"Fewer than {FEW_ERRORS} errors ({', '.join(few)}): s.e. are too small.")
@@ -127,7 +132,7 @@ def _others(found: Pick) -> str:
     """What other criteria would choose."""
     aurc, accurate = found.best_by("aurc"), found.best_by("accuracy")
     said = [] if found.by == "aurc" else [_best(found, "aurc")]
-    others = [name for name in found.front if name != aurc.name]
+    others = [name for name in found.front if _trades(found[name], aurc)]
     if others:
         said.append(f"More accurate with a larger AURC: {_and(others)}.")
     if accurate.name == aurc.name and found.by != "accuracy":
@@ -136,6 +141,12 @@ def _others(found: Pick) -> str:
         lead = next(_lead(d, "accuracy") for d in found.behind("accuracy") if d.name == aurc.name)
         said.append(f"Accuracy alone would choose {accurate.name}, ahead of {lead}.")
     return " ".join(said)
+
+
+def _trades(m: PickedModel, best: PickedModel) -> bool:
+    """Whether a model is more accurate than the one of the smallest AURC, for a larger AURC."""
+    larger = m.repaired.aurc.value > best.repaired.aurc.value
+    return larger and m.accuracy.value > best.accuracy.value
 
 
 def _collapse(found: Pick) -> str:

@@ -113,6 +113,7 @@ class Pick:
     matched_by: str  # "ids" or "rows"
     # by "aurc", "accuracy" and `by`: every model with the best by it
     compared: Mapping[str, Comparisons] = field(repr=False)
+    same: Mapping[str, str]  # model -> an earlier one that ranks and errs alike in every row
 
     def __getitem__(self, name: str) -> PickedModel:
         return next(m for m in self.models if m.name == name)
@@ -167,6 +168,7 @@ class Pick:
             "by_aurc": self.best_by("aurc").name,
             "not_told_apart": list(self.not_told_apart),
             "front": list(self.front),
+            "same": dict(self.same),
             "compared_with_the_best": {d.name: d.to_dict() for d in self.behind("aurc")},
             "compared_with_the_pick": {d.name: d.to_dict() for d in self.behind(self.by)},
             "answer": self.answer,
