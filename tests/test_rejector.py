@@ -557,6 +557,7 @@ def overlapping():
             TUNE,
             (np.concatenate([TUNE[0][:40], z[40:]]), np.r_[TUNE[1][:40], labels[40:]]),
         ),
+        "equal labels in all 400 rows": (TUNE, (TUNE[0] + np.float32(0.1) * z, TUNE[1])),
         "400 identical rows in both": (TUNE, (TUNE[0][::-1].astype(np.float64), TUNE[1][::-1])),
         "400 identical rows in": (
             LogitsFile(*TUNE, ids=ids, groups=ids),
@@ -587,6 +588,23 @@ def test_an_overlap_asked_for_voids_the_guarantee_in_every_sentence(shared, tmp_
         assert "No guarantee: tune and calibrate share examples" in str(said)
         assert "confidence, at most" not in str(said)
     assert Rejector.load(tmp_path / "r.json").guarantee.void
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.r_[0, 1, 0, 2], np.zeros(400, int), np.repeat([0, 1, 2, 3], 100), np.r_[1, np.zeros(399)]],
+    ids=["few", "one class", "sorted", "one of another class"],
+)
+def test_equal_labels_that_say_nothing_are_no_overlap(labels):
+    labels = labels.astype(int)
+    a, b = (LogitsFile(sample(len(labels), seed=s)[0], labels) for s in (1, 2))
+    assert recuse.rejector.overlap(a, b) is None
+    ids = np.arange(400)
+    mixed = ids * 7 % 5
+    a, b = (sample(400, seed=s)[0] for s in (1, 2))
+    others = LogitsFile(a, mixed, ids=ids), LogitsFile(b, mixed, ids=ids + 400)
+    assert recuse.rejector.overlap(*others) is None
+    assert "equal labels" in recuse.rejector.overlap(LogitsFile(a, mixed), LogitsFile(b, mixed))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])

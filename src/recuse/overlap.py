@@ -1,10 +1,11 @@
-"""Do two splits share examples? By ids, by groups, and by identical rows.
+"""Do two splits share examples? By ids, by groups, by identical rows, and by equal labels.
 
 n = rows of a file.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import DTypeLike
 
+NAMES = ("ids", "groups")
 SHARED_ROWS, FEW = 0.01, 10  # of the smaller split, and at most: so many may repeat by accident
 HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplication loses nothing
+AGREE = 1e-6  # probability with which all labels of two splits may agree by chance
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
 
 
@@ -24,12 +27,12 @@ def overlap(a: LogitsFile, b: LogitsFile) -> str | None:
     """What two splits have in common, in words; None if they look disjoint."""
     if a.digest == b.digest:
         return "the same data twice"
-    return _shared_names(a, b) or _shared_rows(a, b)
+    return _shared_names(a, b) or _shared_rows(a, b) or _equal_labels(a, b)
 
 
 def _shared_names(a: LogitsFile, b: LogitsFile) -> str | None:
     """Ids or groups in both files."""
-    for name in ("ids", "groups"):
+    for name in NAMES:
         x, y = getattr(a, name), getattr(b, name)
         both = () if x is None or y is None else np.intersect1d(x, y)
         if len(both):
@@ -77,13 +80,32 @@ def _excess(a: Array, b: Array) -> float:
     return float(excess) if excess > few + CHANCE * deviation else 0.0
 
 
+def _equal_labels(a: LogitsFile, b: LogitsFile) -> str | None:
+    """Labels equal row by row, where no names tell the rows apart: one set, by two models.
+
+    Drawn independently, rows of class shares p would all agree with probability (sum p^2)^n. The
+    order of sorted labels is no draw: in two balanced splits it is the same.
+    """
+    x, y = a.labels, b.labels
+    named = any(getattr(a, k) is not None and getattr(b, k) is not None for k in NAMES)
+    if x is None or y is None or named or not np.array_equal(x, y) or (np.diff(x) >= 0).all():
+        return None
+    share = np.unique(x, return_counts=True)[1] / len(x)
+    if len(a) * np.log(share @ share) > np.log(AGREE):
+        return None
+    return (
+        f"equal labels in all {len(a):,} rows: files of two models on the same examples? If they "
+        "are others, give both files `ids`"
+    )
+
+
 def fingerprints(file: LogitsFile, dtype: DTypeLike = np.float64) -> Array:
     """A hash of the logits, rounded to `dtype`, and of the label of each row."""
     out = np.zeros(len(file), np.uint64)
+    labels = [] if file.labels is None else [file.labels.astype(np.float64)]
     with np.errstate(over="ignore"):
-        columns = [_rounded(column, dtype) for column in file.logits.T]
-    for column in (*columns, *([] if file.labels is None else [file.labels])):
-        bits = (column.astype(np.float64) + 0.0).view(np.uint64)
-        out = (out ^ bits ^ (bits >> 32)) * HASH_FACTOR
-        out ^= out >> 29
+        for column in chain((_rounded(c, dtype) for c in file.logits.T), labels):
+            bits = (column + 0.0).view(np.uint64)
+            out = (out ^ bits ^ (bits >> 32)) * HASH_FACTOR
+            out ^= out >> 29
     return out
