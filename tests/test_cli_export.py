@@ -35,6 +35,9 @@ def fails():
 def number():
     return 3
 
+def exits():
+    raise SystemExit(0)
+
 constant = 3
 """
 COMMAND = ("export", "r.json", "--model", "net.py:model", "--example", "1,3,2,2", "--out", "m.onnx")
@@ -107,18 +110,19 @@ def with_(**changes):
         (with_(model="net.py:other"), ["a function 'other', got none"]),
         (with_(model="net.py:constant"), ["a function 'constant', got none"]),
         (with_(model="net.py:fails"), ["net.py:fails raised OSError: no weights at all"]),
-        (with_(model="net.py:number"), ["a torch.nn.Module, got int"]),
+        (with_(model="net.py:number"), ["net.py:number: expected a torch.nn.Module, got int"]),
+        (with_(model="net.py:exits"), ["net.py:exits raised SystemExit: 0"]),
         (with_(model="bad.py:model"), ["raised SyntaxError"]),
         (with_(model="net.py:four"), ["logits of shape (n, 5, ...)", "got (1, 4)"]),
         (with_(example="1,3,4,4"), ["the model fails on --example"]),
         (with_(example="1,x"), ["--example 1,3,32,32", "got '1,x'"]),
         (with_(example="0,3"), ["--example 1,3,32,32", "got '0,3'"]),
         (with_(example="1,3:complex64"), ["a dtype among float16", "got '1,3:complex64'"]),
-        (with_(out="m.pt"), ["m.pt", ".onnx"]),
-        (with_(out="r.json"), ["r.json is an input"]),
+        (with_(out="m.pt", model="none.py:model"), ["m.pt: expected a name ending in .onnx"]),
+        (with_(out="old.onnx", check="old.onnx"), ["old.onnx is an input"]),
         (with_(out="old.onnx"), ["old.onnx exists", "--force"]),
         (with_(check="none.npy"), ["none.npy: no such file"]),
-        (with_(check="r.json"), ["r.json: expected a .npy file of inputs"]),
+        (with_(check="r.json"), ["r.json: expected inputs in .npy, which this is not"]),
         (with_(check="flat.npy"), ["flat.npy: expected inputs like (1, 3, 2, 2), got (4,)"]),
         ((*with_(check="x.npy"), "--check", "x.npy"), ["once for each of 1 inputs, got 2"]),
         (("export", "net.py", *COMMAND[2:]), ["net.py: expected a rejector"]),

@@ -631,3 +631,11 @@ def test_a_bet_on_costs_takes_its_stake_from_tune_alone():
     shuffled = sample(1000, 1)
     again = select_cost(shuffled[0][::-1], shuffled[1][::-1], **options).guarantee
     assert again == one
+
+
+@pytest.mark.parametrize("method", ["fixed_sequence", "random_walk", "bonferroni", "band", "sgr"])
+def test_a_risk_below_what_any_data_could_show_is_infeasible_in_words(method):
+    c = np.arange(200, dtype=np.float32)
+    found = select(c, np.zeros(200), target_risk=5e-324, method=method, tune=(c, np.zeros(200)))
+    assert not found.feasible
+    assert "to pass, more than 100,000,000 must be accepted" in found.reason

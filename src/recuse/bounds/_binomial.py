@@ -67,7 +67,11 @@ def clopper_pearson_lower(k: ArrayLike, n: ArrayLike, delta: float) -> Float[Arr
 def smallest_error_free_sample(risk: float, delta: float) -> int:
     """How many accepted examples without one error show that the risk is below `risk`.
 
+    A float's range limits it: risks below about 1e-305 need more.
+
     >>> smallest_error_free_sample(0.05, 0.05)
     59
     """
-    return int(np.ceil(np.log(delta) / np.log1p(-risk)))
+    with np.errstate(over="ignore"):
+        rows = np.divide(np.log(delta), np.log1p(-risk))
+    return int(np.ceil(min(rows, np.finfo(np.float64).max)))

@@ -15,7 +15,8 @@ from recuse._files import atomic, to_json
 from recuse.cli import show
 from recuse.cli.model import load_function
 from recuse.cli.options import Force, Json, Quiet, Seed
-from recuse.cli.outputs import refuse_overwrite
+from recuse.cli.outputs import check_ending, refuse_overwrite
+from recuse.io import naming
 from recuse.rejector import Rejector
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def export(
     The file is run in onnxruntime before it takes its place. Exit code 1 and no file where one
     of its decisions is not that of `recuse predict` on the same logits.
     """
+    check_ending(out, ".onnx")
     refuse_overwrite(out, force, rejector_path, *(check or ()))
     shapes = [_shape(text) for text in example]
     rejector = Rejector.load(rejector_path)
@@ -75,7 +77,9 @@ def export(
     from recuse.export import check_onnx, to_module, to_onnx
 
     with redirect_stdout(sys.stderr):  # what the user's code prints is no result
-        module = to_module(load_function(model)(), rejector)
+        network = load_function(model)()
+        with naming(model):
+            module = to_module(network, rejector)
         inputs = _inputs(shapes, seed, rows=None)
         rows = max(CHECKED, 1 + len(inputs[0]))  # another batch than that of the export
         real = _read(check, inputs) if check else _inputs(shapes, seed + 1, rows=rows)
@@ -101,7 +105,7 @@ def _run(spec: str, module: SelectiveModule, inputs: tuple[Tensor, ...]) -> None
             module(*inputs)
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{spec}: the model fails on --example: {reason}") from error
 
@@ -153,7 +157,7 @@ def _array(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: expected a .npy file of inputs ({error})") from error
+        raise InputError(f"{path}: expected inputs in .npy, which this is not") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
         raise InputError(f"{path}: expected a .npy file of numbers")
     return array

@@ -52,7 +52,7 @@ class Model(NamedTuple):
         """Of a batch (n, c, h, w), in a dtype that every format holds."""
         try:
             z = self.module(pixels)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             shape, reason = tuple(pixels.shape), " ".join(str(error).split())
             raise InputError(
                 f"{self.source}: the model fails on images of shape {shape}: {reason}"

@@ -34,9 +34,9 @@ def load_function(spec: str, *, name: str = "--model") -> Callable[[], Any]:
 
 
 def _users(spec: str, call: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the user's code; what it raises is one line."""
+    """Call the user's code; what it raises is one line, its own exit included."""
     try:
         return call(*arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{spec} raised {type(error).__name__}: {reason}") from error

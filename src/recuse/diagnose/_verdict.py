@@ -111,5 +111,5 @@ def recommendation(found: str, tuned: Tuned, kind: str = "logits") -> str:
             "smoothing and compare the two by `recuse compare`."
         )
     if found == NO_SMOOTHING:
-        return f"{kept} Smoothing left nothing to repair."
+        return f"{kept} No repair is shown to help on these rows."
     return f"{kept} Look up how the model was trained; the logits alone do not say."

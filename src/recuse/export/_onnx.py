@@ -62,7 +62,7 @@ def to_onnx(
     """
     for package in ("onnx", "onnxscript"):
         extra(package, "onnx", "export to ONNX")
-    if Path(path).suffix != ".onnx":
+    if Path(path).suffix.lower() != ".onnx":
         raise InputError(f"{path}: expected a name ending in .onnx")
     inputs = as_inputs(example)
     _check_module(module)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+SMALLEST = Decimal("1e-10")  # percent that a confidence is below 100 %, as it is shown
+
 
 @dataclass(frozen=True)
 class Guarantee:
@@ -101,10 +103,10 @@ def no_guarantee(seen: str) -> str:
 def sure(delta: float) -> str:
     """The confidence of a promise in percent, never more than it has: four digits of delta.
 
-    >>> sure(0.05), sure(0.05 / 3), sure(1e-6 / 7)
-    ('95 %', '98.333 %', '99.99998571 %')
+    >>> sure(0.05), sure(0.05 / 3), sure(1e-6 / 7), sure(1e-300)
+    ('95 %', '98.333 %', '99.99998571 %', '99.9999999999 %')
     """
-    share = Decimal(f"{delta:.12g}") * 100
+    share = max(Decimal(f"{delta:.12g}") * 100, SMALLEST)
     shown = share.quantize(Decimal(1).scaleb(share.adjusted() - 3), rounding=ROUND_CEILING)
     return f"{(100 - shown).normalize():f} %"
 

@@ -63,7 +63,7 @@ def why(
     parts = [
         f"Infeasible: no threshold that was tested passed for a risk of {percent(target)} with "
         f"{sure(delta)} confidence on {n} {EXAMPLES} "
-        f"(to pass, {plan.free(target)} must be accepted if none of them is wrong, "
+        f"(to pass, {_at_most(plan.free(target))} must be accepted if none of them is wrong, "
         "more if some are)."
     ]
     if best is not None:
@@ -78,6 +78,11 @@ def why(
         needed = f"perhaps {_two_digits(rows):,} {EXAMPLES} would do{both}"
         parts.append(f"At the risks seen, {needed}.")
     return " ".join(parts)
+
+
+def _at_most(rows: int) -> str:
+    """A number of rows that could be had, or that it is larger than any."""
+    return str(rows) if rows <= LARGEST_SAMPLE else f"more than {LARGEST_SAMPLE:,}"
 
 
 def _two_digits(n: int) -> int:
