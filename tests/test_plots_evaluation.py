@@ -281,6 +281,41 @@ def test_an_evaluation_is_drawn_on_the_given_axes(name, evaluation):
     assert "" not in (ax.get_xlabel(), ax.get_ylabel())
 
 
+DOLLARS = "a${b$"  # no formula
+CLASSES = [DOLLARS, "$x$", "c", "d", "e"]
+PAIR = {DOLLARS: (ONE["net"].confidence, ONE["net"].loss)}
+NAMED = {
+    "risk_coverage": lambda ax: plots.risk_coverage.draw(plots.risk_coverage.prepare(PAIR), ax),
+    "confusion": lambda ax: plots.confusion.draw(
+        plots.confusion.of(ONE, Y, SAID, classes=CLASSES), ax
+    ),
+    "per_class": lambda ax: plots.per_class.draw(
+        plots.per_class.of(ONE, Y, classes=CLASSES).risk, ax
+    ),
+    "errors": lambda ax: plots.errors.draw(plots.errors.prepare(PAIR, of=DOLLARS), ax),
+    "confidence": lambda ax: plots.confidence.draw(
+        plots.confidence.prepare(*PAIR[DOLLARS], score=DOLLARS), ax
+    ),
+    "over_alpha": lambda ax: plots.over_alpha.draw(
+        found := plots.over_alpha.prepare(recuse.evaluation.pick({DOLLARS: TEST, "b": TEST})),
+        found.panels[0],
+        ax,
+    ),
+    "templates": lambda ax: plots.templates.draw(
+        plots.templates.prepare(Z, np.eye(5), Y, (0, 1, 2)), ax, names=CLASSES[:3]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_name_with_dollars_is_no_formula(name):
+    import io
+
+    ax = axes()
+    NAMED[name](ax)
+    ax.figure.savefig(io.BytesIO(), format="svg")
+
+
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - {"risk_coverage"}))
 def test_a_figure_of_one_model_wants_one(name):
     with pytest.raises(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxtyping import Float
     from matplotlib.axes import Axes
+    from matplotlib.legend import Legend
     from numpy import ndarray as Array
 
 FIRST, SECOND = "C0", "C1"  # colours of the style in use
@@ -35,6 +36,14 @@ def percent(ax: Axes, *axes: str) -> None:
 
     for name in axes:
         getattr(ax, f"{name}axis").set_major_formatter(PercentFormatter(1.0, decimals=None))
+
+
+def legend(ax: Axes, **options: Any) -> Legend:
+    """A legend of names as they are written: a dollar begins no formula."""
+    drawn = ax.legend(**options)
+    for name in drawn.get_texts():
+        name.set_parse_math(False)
+    return drawn
 
 
 def ink(ax: Axes) -> Any:

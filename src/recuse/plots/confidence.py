@@ -93,6 +93,7 @@ def draw(data: Confidence, ax: Axes) -> None:
     ax.axhline(0, color=ink(ax), linewidth=0.8)
     if data.threshold is not None and np.isfinite(data.threshold):
         ax.axvline(data.threshold, color=ink(ax), linestyle=":", label="threshold")
-    ax.set(xlabel=data.score, ylabel="share of wrong  |  of right")
+    ax.set_xlabel(data.score, parse_math=False)
+    ax.set_ylabel("share of wrong  |  of right")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{abs(100 * share):.3g}%"))
     ax.legend()

@@ -115,10 +115,10 @@ def draw(data: Confusion, ax: Axes) -> None:
             size = min(LARGEST, cell / (DIGIT * max(len(text), 3)))
             ax.text(j, i, text, ha="center", va="center", color=tint, fontsize=size)
     ax.axvline(k - 0.5, color="gray", linewidth=1.5)
-    ax.set_xticks(range(k + 1), [*data.classes, "abstained"])
+    ax.set_xticks(range(k + 1), [*data.classes, "abstained"], parse_math=False)
     for name in ax.get_xticklabels():
         name.set(rotation=45, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(k), data.classes)
+    ax.set_yticks(range(k), data.classes, parse_math=False)
     ax.set(xlabel="prediction", ylabel="label")
 
 

@@ -96,9 +96,10 @@ def draw(data: Errors, ax: Axes) -> None:
         ax.plot(*right, "o", markersize=4, fillstyle="none", color=drawn.get_color())
     if len(data.ids):
         ax.plot(place, np.median(data.uncertainty, axis=0), "_", markersize=24, color=ink(ax))
-    ax.set_xticks(place, data.models)
+    ax.set_xticks(place, data.models, parse_math=False)
     ax.set(ylabel="percentile of uncertainty", xlim=(-0.4, len(place) - 0.6))
-    ax.set_title(f"the {len(data.ids)} most confident errors of {data.of}", fontsize="medium")
+    title = f"the {len(data.ids)} most confident errors of {data.of}"
+    ax.set_title(title, fontsize="medium", parse_math=False)
     percent(ax, "y")
 
 

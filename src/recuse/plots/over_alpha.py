@@ -99,7 +99,7 @@ def draw(data: OverAlpha, panel: Panel, ax: Axes) -> None:
         for seed, error in zip(values, np.nan_to_num(errors)):
             dots = ax.errorbar(data.at, seed, error, fmt=marker, color=colour, markersize=4)
             dots.lines[2][0].set_linewidth(0.8)
-    ax.set_xticks(data.at, data.names)
+    ax.set_xticks(data.at, data.names, parse_math=False)
     ax.set(xlabel="smoothing" if data.numeric else "", ylabel=panel.title)
     percent(ax, "y")
     if len(panel.series) > 1:

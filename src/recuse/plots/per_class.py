@@ -113,7 +113,7 @@ def draw(data: Rates, ax: Axes) -> None:
         ax.axvline(data.overall, color=ink(ax), linestyle="--", label=f"all, {data.overall:.1%}")
     for i in y[~some]:
         ax.text(0, i, "  nothing accepted", va="center", fontsize="small", color=ink(ax))
-    ax.set_yticks(y, data.classes)
+    ax.set_yticks(y, data.classes, parse_math=False)
     ax.set(xlabel=data.title, ylabel="class", ylim=(len(y) - 0.5, -0.5))
     right = 1.0 if data.title == "coverage" or not some.any() else data.high[some].max()
     ax.set_xlim(-MARGIN * right, (1 + MARGIN) * right)

@@ -13,7 +13,7 @@ import numpy as np
 from recuse import curves
 from recuse._check import InputError, check_confidence, check_loss
 from recuse.curves import RiskCoverage
-from recuse.plots._draw import STYLES, percent
+from recuse.plots._draw import STYLES, legend, percent
 from recuse.plots._of import Evaluated, several
 from recuse.plots._of import threshold as fitted
 
@@ -115,7 +115,7 @@ def draw(data: tuple[Curve, ...], ax: Axes, *, log: bool = False) -> None:
         ax.set_yscale("log")
     else:
         ax.set_ylim(bottom=0)
-    ax.legend()
+    legend(ax)
 
 
 def _reached(confidence: ArrayLike, loss: ArrayLike, threshold: float) -> Point | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from recuse.diagnose import Projection, project
-from recuse.plots._draw import ink
+from recuse.plots._draw import ink, legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,5 @@ def draw(data: Projection, ax: Axes, *, names: Sequence[str] = ("0", "1", "2")) 
         ax.plot(*data.templates[i], "X", color=drawn.get_color(), markeredgecolor=ink(ax))
     ax.set(xlabel="along the first two templates", ylabel="across")
     ax.set_aspect("equal", "datalim")
-    legend = ax.legend(markerscale=4, frameon=False, labelcolor=ink(ax))
-    for line in legend.get_lines():
+    for line in legend(ax, markerscale=4, frameon=False, labelcolor=ink(ax)).get_lines():
         line.set_alpha(1.0)
