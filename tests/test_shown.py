@@ -47,6 +47,25 @@ def test_a_notebook_shows_a_table_and_the_curves_and_names_stay_text(evaluation)
     assert risk > 0
 
 
+def test_sizes_that_differ_are_a_range():
+    def parts(n):
+        return {name: sample(n, seed=i) for i, name in enumerate(("tune", "calibrate", "test"))}
+
+    models = {f"net {n}": parts(n) for n in (600, 1200, 900)}
+    assert "600 to 1,200 test predictions" in repr(rc.evaluate(models, target_risk=0.2))
+
+
+def test_lines_of_many_models_differ_and_their_names_stand_under_them(evaluation):
+    many = tuple(replace(evaluation.models[0], name=f"net {i}") for i in range(13))
+    page = replace(evaluation, models=many)._repr_html_()
+    tree = ElementTree.fromstring(f"<div>{page}</div>")
+    looks = [(a.get("stroke"), a.get("stroke-dasharray")) for a in tree.iter("polyline")]
+    assert len(set(looks)) == 13
+    assert [(a.get("stroke"), a.get("stroke-dasharray")) for a in tree.iter("line")] == looks
+    names = [e[0].tail.strip() for e in tree.findall("div")]
+    assert names == [m.name for m in many]
+
+
 def test_nothing_to_promise_is_said(evaluation):
     models = tuple(replace(m, rejector=None, accepted=0, errors=0) for m in evaluation.models)
     shown = repr(replace(evaluation, models=models))

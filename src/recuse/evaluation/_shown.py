@@ -32,7 +32,8 @@ HEADER = (
 WIDTH = 110  # columns of the table as text
 POINTS = 200  # of a drawn curve
 BOX = (360, 200)  # of the plot, in pixels
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito
+# After Okabe & Ito; 3:1 on white, and all but the fifth on black.
+COLOURS = ("#0072b2", "#d55e00", "#008f60", "#a45580", "#8a5300", "#2a9bc6")
 STYLES = ("", "6 3", "2 3", "8 3 2 3", "1 3", "12 4")
 
 
@@ -89,35 +90,44 @@ def html(evaluation: Evaluation) -> str:
 
 def caption(evaluation: Evaluation) -> str:
     """What the numbers are of."""
-    n = evaluation.models[0].n
-    return f"{n:,} test predictions; areas x 1000; the threshold keeps its promise with " + (
+    sizes = sorted({m.n for m in evaluation.models})
+    n = " to ".join(f"{size:,}" for size in (sizes[0], *sizes[1:][-1:]))
+    return f"{n} test predictions; areas x 1000; the threshold keeps its promise with " + (
         f"{100 * (1 - evaluation.delta):g} % confidence"
     )
 
 
 def _plot(evaluation: Evaluation) -> str:
-    """Risk against coverage, as a picture of lines and words."""
+    """Risk against coverage, as a picture of lines and words, and the models under it."""
     width, height = BOX
     curves = [_points(m) for m in evaluation.models]
     top = max(max(risk for _, risk in points) for points in curves) or 1.0
-    lines, legend = "", ""
-    for i, (m, points) in enumerate(zip(evaluation.models, curves)):
-        look = f'stroke="{COLOURS[i % 6]}" stroke-dasharray="{STYLES[i % 6]}" stroke-width="1.5"'
+    lines = ""
+    for i, points in enumerate(curves):
         path = " ".join(f"{40 + 310 * x:.1f},{170 - 150 * y / top:.1f}" for x, y in points)
-        lines += f'<polyline points="{path}" fill="none" {look}/>'
-        legend += (
-            f'<line x1="46" x2="70" y1="{20 + 14 * i}" y2="{20 + 14 * i}" {look}/>'
-            f'<text x="76" y="{24 + 14 * i}">{escape(m.name)}</text>'
-        )
+        lines += f'<polyline points="{path}" fill="none" {_look(i)}/>'
+    legend = "".join(_entry(i, m.name) for i, m in enumerate(evaluation.models))
     return (
         f'<svg width="{width}" height="{height + 14}" viewBox="0 0 {width} {height + 14}" '
         f'font-size="11" fill="currentColor" role="img" aria-label="risk against coverage">'
-        f'<path d="M40 20V170H350" fill="none" stroke="currentColor"/>{lines}{legend}'
+        f'<path d="M40 20V170H350" fill="none" stroke="currentColor"/>{lines}'
         f'<text x="36" y="24" text-anchor="end">{100 * top:.0f} %</text>'
         f'<text x="36" y="174" text-anchor="end">0</text>'
         f'<text x="350" y="188" text-anchor="end">100 % coverage</text>'
-        f'<text x="40" y="188">risk of the accepted</text></svg>'
+        f'<text x="40" y="188">risk of the accepted</text></svg>{legend}'
     )
+
+
+def _look(i: int) -> str:
+    """Of a line: colour and dashes repeat, but not together."""
+    dashes = STYLES[(i + i // len(COLOURS)) % len(STYLES)]
+    return f'stroke="{COLOURS[i % len(COLOURS)]}" stroke-dasharray="{dashes}" stroke-width="1.5"'
+
+
+def _entry(i: int, name: str) -> str:
+    """A line of the legend."""
+    line = f'<line x1="0" x2="28" y1="5" y2="5" {_look(i)}/>'
+    return f'<div><svg width="28" height="10">{line}</svg> {escape(name)}</div>'
 
 
 def _points(model: ModelEvaluation) -> Sequence[tuple[float, float]]:
