@@ -197,7 +197,7 @@ def test_without_a_threshold_the_matrix_shows_what_there_would_be_to_abstain_fro
     assert not m.selection.feasible
     counts = mistakes.confusion(m, found).counts
     assert counts[:, -1].sum() == 0
-    assert {e.served for e in mistakes.most_confident(m, found)} == {"no"}
+    assert {e.served for e in mistakes.most_confident(m, found)} == {notation.UNDEFINED}
 
 
 def test_many_classes_list_their_most_frequent_confusions(evaluation, detail, monkeypatch):
@@ -268,6 +268,22 @@ def test_a_thumbnail_never_leaves_its_folder(tmp_path):
         pictures.thumbnail(tmp_path / "in", "b")
 
 
+def test_one_error_without_an_image_hides_no_other(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    named = {
+        split: LogitsFile(z, y, ids=np.array([f"{split}{i}" for i in range(len(y))]))
+        for split, (z, y) in MODELS["plain"].items()
+    }
+    found = recuse.evaluate({"net": named}, target_risk=0.2)
+    errors = mistakes.most_confident(found.models[0], details(found, {"net": named})["net"])
+    for e in errors[1:]:
+        image.new("RGB", (8, 8)).save(tmp_path / f"{e.id}.png")
+    more = details(found, {"net": named}, images=tmp_path)
+    recuse.report(found, tmp_path / "r.html", details=more)
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert html.count('<img src="data:image/jpeg') == len(errors) - 1
+
+
 def test_scenes_are_drawn_with_the_error_they_hold(tmp_path, evaluation):
     pytest.importorskip("matplotlib")
     rng = np.random.default_rng(0)
@@ -283,7 +299,9 @@ def test_scenes_are_drawn_with_the_error_they_hold(tmp_path, evaluation):
         "plain, scene 0: 50.0\u00a0% of the labelled pixels are wrong",
         "plain, scene 1: 0\u00a0% of the labelled pixels are wrong",
     ]
-    assert all(p.image.startswith("data:image/png;base64,") for p in found)
+    assert [list(p.panels) for p in found] == [["image", "prediction", "errors"]] * 2
+    for picture in (image for p in found for image in p.panels.values()):
+        assert picture.startswith("data:image/png;base64,")
     np.savez(path, image=image, logits=z, labels=labels[:1], item=np.arange(2))
     with pytest.raises(recuse.InputError, match=r"labels \(S, H, W\)"):
         pictures.read_scenes(path)

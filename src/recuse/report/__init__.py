@@ -11,6 +11,7 @@ words      what the data says, in sentences
 repair     what the score was chosen for, and the learned score, in words and figures
 tables     what stands behind the pictures, in figures
 notation   how a number is written
+names      how a name is written
 pictures   thumbnails and segmented scenes
 runtime    the JavaScript that draws the charts, inlined once
 page       all of it -> HTML

@@ -12,7 +12,7 @@ import numpy as np
 from recuse.evaluation import ModelEvaluation
 from recuse.plots.confusion import prepare
 from recuse.report.details import Detail
-from recuse.report.notation import Table, count, number, percent
+from recuse.report.notation import UNDEFINED, Table, count, number, percent
 from recuse.scores import as_probability
 from recuse.tune import MSP
 
@@ -99,11 +99,17 @@ def most_confident(m: ModelEvaluation, detail: Detail) -> list[Mistake]:
             predicted=detail.classes[detail.predicted[i]],
             msp=float(q),
             score=float(m.confidence[i]),
-            served="yes" if m.selection.feasible and kept[i] else "no",
+            served=_served(m, kept[i]),
             image=_image(detail, i),
         )
         for i, q in zip(first, msp)
     ]
+
+
+def _served(m: ModelEvaluation, kept: bool) -> str:
+    if not m.selection.feasible:
+        return UNDEFINED
+    return "yes" if kept else "no"
 
 
 def _image(detail: Detail, i: int) -> str | None:

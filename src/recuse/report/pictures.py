@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,11 +16,13 @@ import numpy as np
 
 from recuse._check import InputError, extra
 from recuse.plots import scene
+from recuse.report.names import isolated
 from recuse.report.notation import percent
 from recuse.scores import Score, predict
 
 if TYPE_CHECKING:
     from jaxtyping import Float16, Int, UInt8
+    from matplotlib.axes import Axes
     from numpy import ndarray as Array
 
 SIDE = 72  # pixels of a thumbnail's longer side
@@ -29,9 +32,9 @@ FIELDS = ("image", "logits", "labels", "item")
 
 
 class Picture(NamedTuple):
-    """An image as a data URI, and what it shows in words."""
+    """Images side by side as data URIs, by name, and what they show in words."""
 
-    image: str
+    panels: dict[str, str]
     text: str
 
 
@@ -97,30 +100,45 @@ def scene_pictures(name: str, scenes: Scenes, score: Score) -> list[Picture]:
         known = np.where((labels >= 0) & (labels < len(logits)), labels, VOID)
         data = scene.prepare(confidence, predicted, known, ignore_index=VOID)
         wrong = data.wrong.sum() / data.counted.sum()
-        text = f"{name}, scene {item}: {percent(wrong)} of the labelled pixels are wrong"
-        out.append(Picture(_drawn(image, predicted, logits.shape[0], data), text))
+        text = f"{isolated(name)}, scene {item}: {percent(wrong)} of the labelled pixels are wrong"
+        out.append(Picture(_panels(image, predicted, logits.shape[0], data), text))
     return out
 
 
-def _drawn(image: Array, predicted: Array, classes: int, data: scene.Scene) -> str:
+def _panels(image: Array, predicted: Array, classes: int, data: scene.Scene) -> dict[str, str]:
+    """One picture each, so that a narrow page can stack them."""
+    return {
+        "image": _panel(4, lambda ax: ax.imshow(image), "image"),
+        "prediction": _panel(4, lambda ax: _segments(predicted, classes, ax), "prediction"),
+        "errors": _panel(5, lambda ax: _errors(data, ax)),
+    }
+
+
+def _panel(width: float, draw: Callable[[Axes], object], title: str = "") -> str:
+    """A drawing of so many inches; a drawing without a title brings its own."""
     extra("matplotlib", "plots", "--scenes")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 3), layout="constrained", facecolor="white")
-    left, middle, right = figure.subplots(1, 3)
-    left.imshow(image)
-    middle.imshow(
-        predicted, cmap="tab20", vmin=0, vmax=max(classes - 1, 19), interpolation="nearest"
-    )
-    for ax, title in ((left, "image"), (middle, "prediction")):
+    figure = Figure(figsize=(width, 3), layout="constrained", facecolor="white")
+    ax = figure.subplots()
+    draw(ax)
+    if title:
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize="medium")
-    scene.draw(data, right)
-    bar = figure.colorbar(right.images[-1], ax=right, shrink=0.8)
-    bar.set_label("rank of confidence")
     held = io.BytesIO()
     figure.savefig(held, format="png", dpi=90, metadata={"Software": None})
     return _uri("png", held.getvalue())
+
+
+def _segments(predicted: Array, classes: int, ax: Axes) -> None:
+    last = max(classes - 1, 19)
+    ax.imshow(predicted, cmap="tab20", vmin=0, vmax=last, interpolation="nearest")
+
+
+def _errors(data: scene.Scene, ax: Axes) -> None:
+    scene.draw(data, ax)
+    bar = ax.figure.colorbar(ax.images[-1], ax=ax, shrink=0.8)
+    bar.set_label("rank of confidence")
 
 
 def _uri(kind: str, data: bytes) -> str:
