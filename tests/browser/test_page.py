@@ -1,5 +1,6 @@
 """The report as a person meets it: in a browser, moving the sliders."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -275,3 +276,94 @@ def test_a_void_promise_is_called_void_and_has_no_limit(opened, tmp_path):
         assert page.text_content("#said-limit") == ""
         assert {row[7] for row in page.evaluate(CELLS, "outcome")} == {"none"}
         assert page.complaints == []
+
+
+def test_a_chart_is_one_picture_with_its_own_name(opened, path):
+    with opened(path) as page:
+        for chart in page.query_selector_all(".chart"):
+            assert chart.get_attribute("role") == "img"
+            assert chart.get_attribute("aria-label").endswith("are in the table below.")
+            assert chart.get_attribute("aria-roledescription") is None
+            assert chart.query_selector("svg").get_attribute("aria-hidden") == "true"
+
+
+def over(paint, paper):
+    """A colour that may be mixed and transparent, on paper, as "rgb(1, 2, 3)"."""
+    if paint.startswith("rgb("):
+        return paint
+    scale = 255 if paint.startswith("color(") else 1
+    *parts, opacity = [*map(float, re.findall(r"\d[\d.e-]*", paint)), 1.0][:4]
+    ground = [int(x) for x in paper[4:-1].split(",")]
+    mixed = [opacity * scale * p + (1 - opacity) * g for p, g in zip(parts, ground)]
+    return f"rgb({', '.join(str(round(x)) for x in mixed)})"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_counts_can_be_read_on_every_tint_and_curves_on_the_paper(opened, path, scheme):
+    tint = """([kind, share]) => {
+        const cell = document.querySelector(".matrix td");
+        cell.className = kind;
+        cell.style.setProperty("--share", share);
+        return [getComputedStyle(cell).backgroundColor, getComputedStyle(cell).color];
+    }"""
+    colour = """(name) => {
+        const probe = document.body.appendChild(document.createElement("i"));
+        probe.style.color = `var(${name})`;
+        return getComputedStyle(probe).color;
+    }"""
+    with opened(path, scheme=scheme) as page:
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        for kind in ("right", "wrong", "abstain"):
+            for share in np.linspace(0, 1, 11).tolist():
+                ground, ink = page.evaluate(tint, [kind, share])
+                assert contrast(over(ground, paper), ink) >= 4.5, (kind, share)
+        for name in (*(f"--model-{i}" for i in range(7)), "--right", "--wrong"):
+            assert contrast(page.evaluate(colour, name), paper) >= 3, name
+
+
+LONG = ("m" * 120, "x" * 200)
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """A page whose names have no spaces."""
+    models = {LONG[0]: splits(1, damage=20.0)}
+    found = recuse.evaluate(models, target_risk=TARGET)
+    classes = [LONG[1], "Donaudampfschifffahrtsgesellschaft", "c", "d", "e"]
+    written = tmp_path_factory.mktemp("long") / "report.html"
+    report(found, written, details=details(found, models, classes=classes))
+    return written
+
+
+@pytest.mark.parametrize("width", [380, 1400])
+def test_a_name_without_spaces_breaks_its_own_cell_alone(opened, long, width):
+    covered = """[...document.querySelectorAll("th, td")].filter(cell =>
+        cell.clientWidth && !cell.closest("thead") && cell.scrollWidth > cell.clientWidth + 1
+    ).length"""
+    lost = """[...document.querySelectorAll(".scroll")].filter(e =>
+        e.clientWidth && !e.querySelector(".matrix") && e.scrollWidth > e.clientWidth + 1
+    ).map(e => e.getAttribute("aria-label"))"""
+    broken = """[...document.querySelectorAll(".matrix td")].filter(cell => {
+        const text = document.createRange();
+        text.selectNodeContents(cell);
+        return text.getClientRects().length > 1;
+    }).length"""
+    with opened(long, width=width) as page:
+        assert page.evaluate(covered) == page.evaluate(broken) == 0
+        if width > 380:
+            assert page.evaluate(lost) == []
+        assert page.get_attribute(".matrix thead th:nth-child(2)", "title") == LONG[1]
+        assert page.complaints == []
+
+
+def test_the_printed_matrix_covers_none_of_its_columns(opened, path):
+    with opened(path) as page:
+        page.emulate_media(media="print")
+        place = "getComputedStyle(document.querySelector('.matrix td.abstain')).position"
+        assert page.evaluate(place) == "static"
+        columns = "getComputedStyle(document.querySelector('.grid.wide')).gridTemplateColumns"
+        assert len(page.evaluate(columns).split()) == 1
+    with opened(path, width=720) as page:  # of a sheet of A4
+        page.emulate_media(media="print")
+        wide = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > 721).length"
+        assert page.evaluate(wide) == 0

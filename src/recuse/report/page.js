@@ -192,9 +192,21 @@
   };
 
   for (const [id, spec] of Object.entries(page.charts)) {
-    const element = $(id);
+    const element = $(id), label = element.getAttribute("aria-label");
     vegaEmbed(element, { ...spec, datasets }, options)
-      .then(({ view }) => { views[id] = view; if (id.startsWith("curves-")) update(); })
+      .then(({ view }) => {
+        views[id] = view;
+        drawn(element, label);
+        if (id.startsWith("curves-")) update();
+      })
       .catch((error) => { element.textContent = `This chart could not be drawn: ${error.message}`; });
+  // Vega names its elements by itself: one picture with a name says more than a hundred marks.
+  const drawn = (element, label) => {
+    element.setAttribute("role", "img");
+    element.setAttribute("aria-label", label);
+    element.removeAttribute("aria-roledescription");
+    element.querySelector("svg").setAttribute("aria-hidden", "true");
+  };
+
   }
 })();
