@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-SMALLEST = Decimal("1e-10")  # percent that a confidence is below 100 %, as it is shown
+SMALLEST = Decimal("1e-20")  # percent that a confidence is below 100 %, as it is shown
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def sure(delta: float) -> str:
     """The confidence of a promise in percent, never more than it has: four digits of delta.
 
     >>> sure(0.05), sure(0.05 / 3), sure(1e-6 / 7), sure(1e-300)
-    ('95 %', '98.333 %', '99.99998571 %', '99.9999999999 %')
+    ('95 %', '98.333 %', '99.99998571 %', '99.99999999999999999999 %')
     """
     share = max(Decimal(f"{delta:.12g}") * 100, SMALLEST)
     shown = share.quantize(Decimal(1).scaleb(share.adjusted() - 3), rounding=ROUND_CEILING)
