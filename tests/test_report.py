@@ -12,7 +12,19 @@ import pytest
 import recuse
 from learnable import learnable
 from recuse import curves, intervals
-from recuse.report import Table, notation, prepare, repair, report, words
+from recuse.io import LogitsFile
+from recuse.report import (
+    Table,
+    datasets,
+    details,
+    explore,
+    notation,
+    prepare,
+    repair,
+    report,
+    tables,
+    words,
+)
 from recuse.report import page as page_module
 from recuse.scores import FEATURES, Score
 from recuse.tune import Trial
@@ -363,7 +375,27 @@ def test_a_kept_msp_is_said_of_the_objective_that_was_tested(objective, aim, eva
 
 def test_a_kept_msp_has_no_fingerprint(evaluation):
     model = prepare.prepare(evaluation)[0]
-    assert "This is the fingerprint" not in words.reading(model.fingerprint, False)
+    assert "This is the fingerprint" not in words.reading(model.fingerprint, model.result)
+
+
+def test_two_classes_have_no_fingerprint_at_all(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def draw():
+        z = rng.normal(size=(800, 2)).astype(np.float32)
+        return z, (rng.random(800) > 1 / (1 + np.exp(z[:, 0] - z[:, 1]))).astype(int)
+
+    models = {"net": {name: draw() for name in ("tune", "calibrate", "test")}}
+    found = recuse.evaluate(models, target_risk=0.2)
+    report(found, tmp_path / "r.html", details=details(found, models))
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "With two classes the centred maximum logit is half the log-odds of MSP" in page.text
+    assert "fingerprint of label smoothing" not in page.text
+    assert "dotted line)" not in page.text
+    assert "fingerprint-0" not in page.data["charts"]
+    assert "fingerprint-0" not in {a.get("id") for a in page.attributes("div")}
+    m = found.models[0]
+    np.testing.assert_allclose(m.max_logit, abs(m.msp) / 2, rtol=1e-5, atol=1e-5)
 
 
 def test_the_fingerprint_is_the_excess_of_wrong_predictions_of_equal_msp(evaluation):
@@ -376,7 +408,8 @@ def test_the_fingerprint_is_the_excess_of_wrong_predictions_of_equal_msp(evaluat
         y = (2 * x + excess * wrong + noise).astype(np.float32)
         f = prepare.fingerprint(replace(m, msp=x, max_logit=y, loss=wrong.astype(float)))
         assert f.excess == pytest.approx(excess, abs=0.02)
-        assert ("This is the fingerprint" in words.reading(f, True)) == (excess > 0.1)
+        said = words.reading(f, evaluation.models[1])  # a repaired one
+        assert ("This is the fingerprint" in said) == (excess > 0.1)
     edges = np.linspace(*np.quantile(x, [0.005, 0.995]), prepare.BINS + 1)
     between = wrong & (x >= f.right.msp[0]) & (x <= f.right.msp[-1])
     rows = [between & (x >= low) & (x < high) for low, high in pairwise(edges)]
@@ -388,7 +421,69 @@ def test_the_fingerprint_is_the_excess_of_wrong_predictions_of_equal_msp(evaluat
 def test_without_both_right_and_wrong_predictions_no_fingerprint_is_read(evaluation, loss):
     m = evaluation.models[0]
     f = prepare.fingerprint(replace(m, loss=np.full(m.n, loss)))
-    assert words.reading(f, False).startswith("Too few")
+    assert words.reading(f, m).startswith("Too few")
+    assert f.drawn == (loss == 0)
+
+
+def test_names_of_either_direction_leave_their_sentence_alone(tmp_path):
+    turned = {"net\u202e": splits(0), "net": splits(2), "شبكة": splits(1)}
+    found = recuse.evaluate(turned, target_risk=0.2)
+    classes = ["قط", "b\u2066", "c", "d", "e"]
+    sites = {name: np.array(["x\u202d", "y"])[np.arange(600) % 2] for name in turned}
+    more = details(found, turned, classes=classes, populations=sites)
+    report(found, tmp_path / "r.html", details=more)
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert not {*"\u202d\u202e\u2066"} & {*html.split("<script>", 1)[0]}
+    named = [curve["model"] for curve in page.data["explore"]["curves"]]
+    assert {*named} == {"net[U+202E]", "net", "\u2068شبكة\u2069"}
+    tables = page.data["explore"]["curves"][0]["tables"]
+    assert tables[0]["names"][:2] == ["\u2068قط\u2069", "b[U+2066]"]
+    assert tables[2]["names"] == ["x[U+202D]", "y"]
+
+
+def test_curves_of_many_models_differ_in_colour_or_dash(evaluation):
+    models = [m._replace(index=i) for i in range(21) for m in prepare.prepare(evaluation)[1:]]
+    looks = [(datasets.colour(m.index), *datasets.dash(m, c)) for m in models for c in m.curves]
+    assert len({*looks}) == len(looks) == 42
+
+
+def test_a_promise_to_groups_says_so_wherever_it_is_made(tmp_path):
+    grouped = {
+        name: LogitsFile(z, y, groups=np.arange(len(y)) // 2 + 1000 * i)
+        for i, (name, (z, y)) in enumerate(splits(0).items())
+    }
+    models = {"net": grouped, "other": splits(1)}
+    found = recuse.evaluate(models, target_risk=0.3)
+    first, other = (words.whose(m) for m in found.models)
+    assert (first, other) == (", for a random row of a random group", "")
+    report(found, tmp_path / "r.html", details=details(found, models))
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert f"none of the limits of this page is exceeded{first}" in page.text
+    assert [c["whose"] for c in page.data["explore"]["curves"]] == [first, other]
+    lead = words.lead(prepare.prepare(replace(found, models=found.models[:1])))
+    assert f"of accepted predictions are wrong{first}; on the test split" in lead[1]
+
+
+def test_without_its_script_the_page_shows_what_the_fitted_thresholds_do(tmp_path):
+    models = {"plain": splits(0), "damaged": splits(1, damage=20.0)}
+    found = recuse.evaluate(models, target_risk=0.2)
+    more = details(found, models)
+    sliders = explore.explore(prepare.prepare(found), more, 0.2, 0.05)
+    for m, row in zip(found.models, tables.fitted_rows(sliders, limits=True), strict=True):
+        band = more[m.name].after
+        assert row == [
+            f"{m.name}, {m.tuned.score if m.repaired else 'MSP'}",
+            words.at_least(m.tuned.score, m.selection.threshold),
+            notation.percent(m.accepted / m.n),
+            notation.count(m.accepted),
+            notation.count(m.n - m.accepted),
+            notation.count(m.errors),
+            notation.percent(m.errors / m.accepted),
+            notation.upper(band.at(m.selection.threshold).upper),
+            notation.percent((m.confidence >= np.float32(band.threshold_for(0.2))).mean()),
+        ]
+    assert [len(row) for row in tables.fitted_rows(sliders, limits=False)] == [7, 7]
 
 
 def test_the_page_replaces_the_file_whole_or_not_at_all(evaluation, html, tmp_path, monkeypatch):

@@ -367,3 +367,81 @@ def test_the_printed_matrix_covers_none_of_its_columns(opened, path):
         page.emulate_media(media="print")
         wide = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > 721).length"
         assert page.evaluate(wide) == 0
+
+
+def test_without_scripts_the_fitted_thresholds_stand_in_the_table(browser, path, drawn, evaluation):
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto(path.absolute().as_uri())
+    rows = [
+        row.locator("th, td").all_text_contents() for row in page.locator("#outcome tbody tr").all()
+    ]
+    fitted = [d for d in drawn if d[1] == evaluation[d[0].rsplit(", ", 1)[0]].tuned.score]
+    for m, (name, score, c, loss, band), row in zip(evaluation.models, fitted, rows, strict=True):
+        assert row[0] == name
+        assert row[1:8] == figures(score, c, loss, band, m.selection.threshold)
+    for selector in ("#target", "#curve", "#curves-linear", "#who"):
+        assert page.locator(selector).is_hidden()
+    note, curves = (page.locator(s).bounding_box() for s in ("noscript p", "#outcome"))
+    assert note["y"] < curves["y"]
+    context.close()
+
+
+def few(wrong, n=200):
+    """Splits in which so many of the first predictions are wrong."""
+    out = {}
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        z = np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32)
+        out[name] = z, (z.argmax(axis=1) + (np.arange(n) < wrong)) % 3
+    return out
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 200])
+def test_a_chart_of_nothing_is_not_drawn(opened, tmp_path, wrong):
+    models = {"net": few(wrong)}
+    found = recuse.evaluate(models, target_risk=0.1)
+    report(found, tmp_path / "r.html", details=details(found, models))
+    with opened(tmp_path / "r.html") as page:
+        said = page.text_content("section[aria-labelledby=maximum-logit]")
+        assert "Too few right or wrong predictions" in said
+        assert (page.query_selector("#fingerprint-0") is None) == (wrong == 200)
+        assert page.complaints == []
+
+
+def test_a_limit_that_says_nothing_is_no_promise(opened, tmp_path):
+    models = {"net": splits(0)}
+    found = recuse.evaluate(models, target_risk=0.001)
+    more = details(found, models)
+    report(found, tmp_path / "r.html", details=more)
+    m, band = found.models[0], more["net"].before
+    held = explore.explore(prepare.prepare(found), more, 0.001, 0.05)["curves"][0]
+    seen = set()
+    with opened(tmp_path / "r.html") as page:
+        for k, threshold in enumerate(held["threshold"]):
+            page.evaluate(MOVE, ["threshold", k])
+            limit = band.at(threshold)
+            idle = limit.upper >= m.loss.mean() and np.isfinite(limit.threshold)
+            promised = limit.upper < m.loss.mean()
+            seen.add((idle, promised))
+            said = page.text_content("#said-limit")
+            assert said.startswith("The calibrate split limits nothing here") == idle
+            assert said.startswith("Promise after looking") == promised
+            classes = page.get_attribute("#said-limit", "class")
+            assert classes == ("promised" if promised else "described")
+    assert {(True, False), (False, True)} <= seen
+
+
+def test_the_panels_of_a_scene_are_stacked_on_a_phone(opened, tmp_path):
+    pytest.importorskip("matplotlib")
+    models = {"net": splits(0)}
+    found = recuse.evaluate(models, target_risk=TARGET)
+    z = np.random.default_rng(0).normal(size=(1, 5, 6, 8)).astype(np.float16)
+    held = {"logits": z, "labels": np.zeros((1, 6, 8), int), "item": [0]}
+    np.savez(tmp_path / "s.npz", image=np.zeros((1, 12, 16, 3), np.uint8), **held)
+    more = details(found, models, scenes={"net": tmp_path / "s.npz"})
+    report(found, tmp_path / "r.html", details=more)
+    for width, columns in ((380, 1), (1400, 3)):
+        with opened(tmp_path / "r.html", width=width) as page:
+            boxes = [image.bounding_box() for image in page.query_selector_all(".scene img")]
+            assert len({box["x"] for box in boxes}) == columns
+            assert min(box["width"] for box in boxes) > 300

@@ -15,7 +15,7 @@ NINES = tuple(1 - 10.0**-k for k in range(2, 9))
 PROBABILITIES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, *NINES)
 
 
-def fingerprint(data: str, ceiling: str | None) -> alt.LayerChart:
+def fingerprint(data: str, ceiling: str | None, *, wrong: bool) -> alt.LayerChart:
     """Maximum logit of right and wrong predictions, less the mean of right ones of equal MSP."""
     import altair as alt
 
@@ -55,7 +55,8 @@ def fingerprint(data: str, ceiling: str | None) -> alt.LayerChart:
             alt.Tooltip("count:Q", format=","),
         ],
     )
-    return alt.layer(band, bars, line, dots, *_rule(ceiling, x)).properties(height=300)
+    layers = (band, *[bars] * wrong, line, dots, *_rule(ceiling, x))  # Vega warns of empty ones
+    return alt.layer(*layers).properties(height=300)
 
 
 def _rule(data: str | None, x: alt.X) -> list[alt.Chart]:

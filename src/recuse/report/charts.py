@@ -33,8 +33,10 @@ def charts(
     }
     for i, m in enumerate(models):
         score = m.result.tuned.score
-        ceiling = f"ceiling-{i}" if words.ceiling(details.get(m.result.name)) else None
-        out[f"fingerprint-{i}"] = fingerprint(f"fingerprint-{i}", ceiling)
+        if m.fingerprint.drawn:
+            ceiling = f"ceiling-{i}" if words.ceiling(details.get(m.result.name)) else None
+            wrong = len(m.fingerprint.wrong.msp) > 0
+            out[f"fingerprint-{i}"] = fingerprint(f"fingerprint-{i}", ceiling, wrong=wrong)
         out[f"histogram-{i}"] = histogram(
             f"histogram-{i}",
             None if m.point is None else f"threshold-{i}",

@@ -15,8 +15,9 @@ from recuse.report.details import Detail
 from recuse.report.prepare import RELIABILITY_BINS, Curve, ModelData, Point
 from recuse.scores import as_probability
 
-COLOURS = 7  # of the page's palette; models beyond it start again
+COLOURS = 7  # of the page's palette; models beyond it start again, with other dashes
 SOLID, SHORT, LONG = [1, 0], [5, 4], [7, 3]
+DASHES = ((SOLID, SHORT), ([14, 3], [1, 3]), ([14, 3, 2, 3], [5, 3, 2, 3]))  # chosen, replaced MSP
 
 Dataset = list[dict[str, dict[str, Any]]]
 
@@ -50,8 +51,9 @@ def colour(index: int) -> str:
 
 
 def dash(model: ModelData, curve: Curve) -> list[int]:
-    """MSP is dashed where it was replaced."""
-    return SHORT if model.after is not None and curve is model.before else SOLID
+    """MSP is dashed where it was replaced; models that share a colour differ."""
+    chosen, replaced = DASHES[model.index // COLOURS % len(DASHES)]
+    return replaced if model.after is not None and curve is model.before else chosen
 
 
 def _part(fixed: dict[str, Any], **columns: list) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from recuse.report.datasets import colour, dash
 from recuse.report.details import Detail
 from recuse.report.notation import level, number, upper
 from recuse.report.prepare import Curve, ModelData
-from recuse.report.words import at_least
+from recuse.report.words import at_least, whose
 from recuse.selectors import Band
 from recuse.selectors._grid import counts
 from recuse.tune import MSP
@@ -88,6 +88,7 @@ def _curve(model: ModelData, curve: Curve, detail: Detail | None, risks: Array) 
     return {
         "model": m.name,
         "name": f"{m.name}, {curve.score}",
+        "whose": whose(m),
         "colour": colour(model.index),
         "dash": dash(model, curve),
         "n": m.n,

@@ -100,19 +100,24 @@
         + `${percent(c.accepted[k], c.n)} (${count(c.accepted[k])} of ${count(c.n)}), and `
         + `${percent(c.errors[k], c.accepted[k])} of these are wrong (${count(c.errors[k])}). `
         + "This sentence describes the test split; it promises nothing.";
-    const found = limit(c, k);
+    const found = limit(c, k), everything = c.errors.at(-1) / c.n;
+    const idle = found && found.upper >= everything;
     $("said-limit").textContent = !c.limits || k < 0 ? "" : !found
       ? "No limit holds here: the threshold is stricter than all that the calibrate split can speak for."
+      : idle
+      ? "The calibrate split limits nothing here: the limit of the risk, "
+        + `${found.shown}${c.whose}, is not under the ${percent(c.errors.at(-1), c.n)} of the test `
+        + "split that are wrong when everything is accepted."
       : `Promise after looking: deploy ${c.rules[found.position]}, `
         + (found.position === k ? "which has a limit of its own" : "the next stricter threshold with a limit")
-        + `. With ${confidence} confidence at most ${found.shown} of what it accepts are wrong, `
+        + `. With ${confidence} confidence at most ${found.shown} of what it accepts are wrong${c.whose}, `
         + "although you chose it by looking: the limits of all thresholds and curves of this page "
         + "hold at once.";
-    $("said-limit").className = found ? "promised" : "described";
+    $("said-limit").className = found && !idle ? "promised" : "described";
     $("said-fitted").textContent = c.fitted < 0 ? "" : c.void
       ? "The fitted threshold has no promise: its guarantee is void."
       : `Promise before looking: only the fitted threshold, ${c.rules[c.fitted]}, carries it: with `
-        + `${confidence} confidence at most ${page.explore.promised} of what it accepts are wrong. `
+        + `${confidence} confidence at most ${page.explore.promised} of what it accepts are wrong${c.whose}. `
         + (k === c.fitted ? "The slider stands on it." : "It is not what the sliders stand at.");
     $("matched").textContent = state.moved === "target"
       ? `For each curve the largest coverage with a test risk of at most ${shown[r]}.`
@@ -191,6 +196,14 @@
     tooltip: { disableDefaultStyle: true },
   };
 
+  // Vega names its elements by itself: one picture with a name says more than a hundred marks.
+  const drawn = (element, label) => {
+    element.setAttribute("role", "img");
+    element.setAttribute("aria-label", label);
+    element.removeAttribute("aria-roledescription");
+    element.querySelector("svg").setAttribute("aria-hidden", "true");
+  };
+
   for (const [id, spec] of Object.entries(page.charts)) {
     const element = $(id), label = element.getAttribute("aria-label");
     vegaEmbed(element, { ...spec, datasets }, options)
@@ -200,13 +213,5 @@
         if (id.startsWith("curves-")) update();
       })
       .catch((error) => { element.textContent = `This chart could not be drawn: ${error.message}`; });
-  // Vega names its elements by itself: one picture with a name says more than a hundred marks.
-  const drawn = (element, label) => {
-    element.setAttribute("role", "img");
-    element.setAttribute("aria-label", label);
-    element.removeAttribute("aria-roledescription");
-    element.querySelector("svg").setAttribute("aria-hidden", "true");
-  };
-
   }
 })();

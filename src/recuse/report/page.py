@@ -26,6 +26,7 @@ from recuse.report.charts import charts
 from recuse.report.datasets import colour, dash, datasets
 from recuse.report.details import Detail
 from recuse.report.explore import explore
+from recuse.report.names import isolate
 from recuse.report.notation import Table
 from recuse.report.paired import paired, paired_table
 from recuse.report.prepare import LOW_COVERAGE, ModelData, prepare
@@ -34,6 +35,7 @@ from recuse.report.tables import (
     bin_table,
     curve_table,
     fingerprint_table,
+    fitted_rows,
     histogram_table,
     split_table,
 )
@@ -51,7 +53,8 @@ def render(
     details: Mapping[str, Detail] | None,
 ) -> str:
     """The page as text; arguments as in `report`."""
-    models, details = prepare(evaluation), details or {}
+    evaluation, details = isolate(evaluation, details or {})
+    models = prepare(evaluation)
     best = words.best(models)
     sliders = explore(models, details, evaluation.target_risk, evaluation.delta)
     against = paired((best, *(m for m in models if m is not best)), details)
@@ -67,7 +70,9 @@ def render(
             explore=sliders,
             chosen=_last_curve(models, best),
             outcome_labels=_outcome_labels(bool(details), evaluation.delta),
+            fitted_rows=fitted_rows(sliders, limits=bool(details)),
             paired=None if against is None else paired_table(against),
+            whose=next(filter(None, (words.whose(m.result) for m in models)), ""),
             unfitted=[m.result.name for m in models if not m.result.selection.feasible],
             smooth_ece=lambda m: smooth_ece(m.result.probability, m.result.loss),
             histogram_table=histogram_table,

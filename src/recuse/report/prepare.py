@@ -65,6 +65,11 @@ class Fingerprint(NamedTuple):
     spread: float  # of the maximum logit of right predictions of equal MSP
     larger: int  # bins of wrong predictions with positive excess
 
+    @property
+    def drawn(self) -> bool:
+        """Whether there is anything to draw."""
+        return len(self.right.msp) > 0
+
 
 class ModelData(NamedTuple):
     """One model: what the evaluation says, and what the pictures need."""
@@ -131,8 +136,11 @@ def fingerprint(m: ModelEvaluation) -> Fingerprint:
 
     Bins are equally wide in the log-odds of MSP. So that a bin's width does not pass for a
     difference, each prediction is compared with the right ones at its own MSP, by linear
-    interpolation between their bins.
+    interpolation between their bins. With two classes it is a function of MSP: no bin is filled.
     """
+    nothing = Band(*np.empty((5, 0)))
+    if m.classes == 2:
+        return Fingerprint(nothing, nothing, np.nan, np.nan, 0)
     x, y = m.msp.astype(np.float64), m.max_logit.astype(np.float64)
     finite = np.isfinite(x) & np.isfinite(y)
     x, y, wrong = x[finite], y[finite], m.loss[finite] > 0
@@ -141,7 +149,7 @@ def fingerprint(m: ModelEvaluation) -> Fingerprint:
     inside = (bin >= 0) & (bin < BINS)
     right = _band(x, y, np.zeros_like(y), bin, inside & ~wrong)
     if len(right.msp) < 2:
-        return Fingerprint(right, Band(*np.empty((5, 0))), np.nan, np.nan, 0)
+        return Fingerprint(right, nothing, np.nan, np.nan, 0)
     comparable = inside & wrong & (x >= right.msp[0]) & (x <= right.msp[-1])
     band = _band(x, y, y - np.interp(x, right.msp, right.mean), bin, comparable)
     if not len(band.msp):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from recuse.report.notation import Table, count, level, logit, number, percent
 from recuse.report.prepare import COVERAGES, ModelData
 from recuse.scores import as_probability
@@ -16,6 +19,30 @@ def curve_table(models: tuple[ModelData, ...]) -> Table:
     ]
     header = ("Coverage", *map(level, COVERAGES))
     return Table("Risk at the smallest reachable coverage that is at least as large", header, rows)
+
+
+def fitted_rows(explore: dict[str, Any], *, limits: bool) -> list[list[str]]:
+    """What each fitted threshold does, as the page's script writes it once it runs."""
+    fitted = [curve for curve in explore["curves"] if curve["fitted"] >= 0]
+    return [_counted(c) + _limited(c, explore["start"]) * limits for c in fitted]
+
+
+def _counted(curve: dict[str, Any]) -> list[str]:
+    k, n = curve["fitted"], curve["n"]
+    accepted, errors = int(curve["accepted"][k]), int(curve["errors"][k])
+    counts = map(count, (accepted, n - accepted, errors))
+    risk = percent(errors / accepted if accepted else math.nan)
+    return [curve["name"], curve["rules"][k], percent(accepted / n), *counts, risk]
+
+
+def _limited(curve: dict[str, Any], target: int) -> list[str]:
+    """The limit of the risk, and the coverage promised at a target, where there are any."""
+    if (found := curve["limits"]) is None:
+        return ["none", "none"]
+    of, promised = found["of"][curve["fitted"]], found["of_target"][target]
+    upper = found["shown"][of] if of >= 0 else "none"
+    covered = percent(curve["accepted"][promised] / curve["n"]) if promised >= 0 else "none"
+    return [upper, covered]
 
 
 def fingerprint_table(model: ModelData) -> Table:

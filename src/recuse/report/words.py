@@ -61,8 +61,14 @@ def _promise(m: ModelEvaluation) -> str:
         return prose(str(m.selection))
     return (
         f"With {level(1 - g.delta)} confidence at most {level(g.target_risk)} of accepted "
-        f"predictions are wrong; {_first_lower(outcome(m))}"
+        f"predictions are wrong{whose(m)}; {_first_lower(outcome(m))}"
     )
+
+
+def whose(m: ModelEvaluation) -> str:
+    """Whose risk is promised, where it is not that of any row."""
+    grouped = m.selection.guarantee.unit == "groups"
+    return ", for a random row of a random group" if grouped else ""
 
 
 def rule(m: ModelEvaluation) -> str:
@@ -138,8 +144,13 @@ def score(m: ModelEvaluation) -> str:
     return f"MSP kept: {_clause(m.tuned.reason)}."
 
 
-def reading(f: Fingerprint, repaired: bool) -> str:
+def reading(f: Fingerprint, m: ModelEvaluation) -> str:
     """What the fingerprint of one model shows, and no more."""
+    if m.classes == 2:
+        return (
+            "With two classes the centred maximum logit is half the log-odds of MSP: given MSP it "
+            "is the same for right and wrong predictions, and shows nothing of label smoothing."
+        )
     if math.isnan(f.excess):
         return "Too few right or wrong predictions of equal MSP to compare."
     bins = len(f.wrong.msp)
@@ -149,7 +160,7 @@ def reading(f: Fingerprint, repaired: bool) -> str:
         f"{'larger' if f.excess > 0 else 'smaller'} than right ones of equal MSP on average"
         f"{size}; it is larger in {f.larger} of {plural(bins, 'bin')}."
     )
-    return f"{seen} {_verdict(f.excess > 0 and 2 * f.larger > bins, repaired)}"
+    return f"{seen} {_verdict(f.excess > 0 and 2 * f.larger > bins, m.repaired)}"
 
 
 def _verdict(larger: bool, repaired: bool) -> str:
@@ -173,13 +184,13 @@ def _first_lower(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
 
 
-def ceiling(detail: Detail | None) -> str:
+def ceiling(detail: Detail | None, *, drawn: bool = True) -> str:
     """What a fitted smoothing says of the probabilities; empty where none is shown."""
     s = None if detail is None else detail.smoothing
     if s is None or not s.low > 0:
         return ""
     return (
         f"The tune split fits a smoothing of {s.value:.2f} ({s.low:.2f} to {s.high:.2f}): no "
-        f"training target asked for more than {percent(s.ceiling)} (dotted line); "
+        f"training target asked for more than {percent(s.ceiling)}{' (dotted line)' * drawn}; "
         f"{percent(s.above)} of the tune predictions are above."
     )
