@@ -102,10 +102,10 @@ def bad_top(at: float, top: float, slope: float) -> Population:
     )
 
 
-def tied(count: int, slope: float) -> Population:
-    """Error rate slope (1 - k / count) at level k."""
+def tied(rates: np.ndarray) -> Population:
+    """An error rate for each of equally likely levels, the least confident first."""
+    count = len(rates)
     scale = levels(count)
-    rates = slope * (1 - np.arange(count) / count)
     sums = np.r_[np.cumsum(rates[::-1])[::-1], 0.0] / count
     level = lambda u: np.minimum((u * count + 1e-9).astype(int), count)  # noqa: E731
     return Population(
@@ -124,7 +124,7 @@ POPULATIONS = {
     "accurate": linear(0.01),
     "poor": linear(0.5, 0.04),
     "saturated": step(0.4, 0.3, TARGET + 1e-4, SATURATED),
-    "five levels": tied(5, 0.2),
+    "five levels": tied(0.2 * (1 - np.arange(5) / 5)),
     "two levels": step(0.5, 0.4, 0.005, levels(2)),
     "one level": flat(TARGET + 1e-4, levels(1)),
 }
@@ -301,11 +301,13 @@ def group_violations(
     return rate_of(draws(population, n, count), breaks)
 
 
-def several_violations(population: Population, targets: tuple, n: int, count: int) -> float:
+def several_violations(
+    population: Population, targets: tuple, n: int, count: int, delta: float = DELTA
+) -> float:
     """How often any of several promises is broken."""
 
     def breaks(s: Splits) -> bool:
-        options = {"target_risks": targets, "delta": DELTA, "tune": s.tune}
+        options = {"target_risks": targets, "delta": delta, "tune": s.tune}
         chosen = selectors.select_several(s.confidence, s.loss, **options)
         return any(population.risk(x.threshold) > r for x, r in zip(chosen, targets))
 
@@ -322,11 +324,13 @@ def coverage_violations(population: Population, n: int, coverage: float, count: 
     return Outcome(np.mean(reached < coverage), reached.mean())
 
 
-def cost_violations(population: Population, n: int, error: float, count: int) -> Outcome:
+def cost_violations(
+    population: Population, n: int, error: float, count: int, delta: float = DELTA
+) -> Outcome:
     """How often the mean cost of the deployed threshold exceeds its limit; abstaining costs 1."""
 
     def chosen(s: Splits) -> selectors.Selection:
-        options = {"cost_error": error, "cost_abstain": 1, "delta": DELTA, "tune": s.tune}
+        options = {"cost_error": error, "cost_abstain": 1, "delta": delta, "tune": s.tune}
         return selectors.select_cost(s.confidence, s.loss, **options)
 
     found = [chosen(s) for s in draws(population, n, count)]
@@ -336,7 +340,11 @@ def cost_violations(population: Population, n: int, error: float, count: int) ->
     return Outcome(np.mean(cost > upper), np.mean(reached))
 
 
-KINKED = step(0.5, 0.15, TARGET + 1e-4)  # risk .0501 down to half the coverage, .10005 at all
+STAIRS = (0.1, 0.2, 0.3, 0.4)  # the risk, less a little, of the first .1, .3, .6 and 1 of "stairs"
+OTHERS = {
+    "stairs": tied(np.repeat([0.55, 0.4, 0.25, 0.1], [4, 3, 2, 1]) + 1e-4),
+    "rare errors": flat(0.01),
+}
 
 
 def print_targets(count: int) -> None:
@@ -383,16 +391,16 @@ def print_others(count: int) -> None:
     for name in ("flat", "smooth"):
         rate = group_violations(POPULATIONS[name], 1000, count)
         print(f"| risk in each of 4 groups | {name}, n = 1,000 | {rate:.3f} | |", flush=True)
-    rate = several_violations(KINKED, (0.05, 0.1), 1000, count)
-    print(f"| risks .05 and .1 at once | kinked, n = 1,000 | {rate:.3f} | |", flush=True)
+    rate = several_violations(OTHERS["stairs"], STAIRS, 2000, count)
+    print(f"| risks .1, .2, .3 and .4 at once | stairs, n = 2,000 | {rate:.3f} | |", flush=True)
     for name in ("smooth", "five levels", "saturated"):
         for n in (20, 200, 5000):
             found = coverage_violations(POPULATIONS[name], n, 0.8, count)
             case = f"{name}, n = {n:,} | {found.violations:.3f} | {found.coverage:.3f}"
             print(f"| coverage at least .8 | {case} |", flush=True)
-    for name in ("smooth", "poor", "two levels"):
-        found = cost_violations(POPULATIONS[name], 1000, 10, count)
-        case = f"{name}, n = 1,000 | {found.violations:.3f} | {found.coverage:.3f}"
+    for name, n in (("smooth", 1000), ("poor", 1000), ("two levels", 1000), ("rare errors", 150)):
+        found = cost_violations((POPULATIONS | OTHERS)[name], n, 10, count)
+        case = f"{name}, n = {n:,} | {found.violations:.3f} | {found.coverage:.3f}"
         print(f"| mean cost, 10 an error | {case} |", flush=True)
 
 
