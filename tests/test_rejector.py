@@ -18,10 +18,11 @@ from recuse.bounds import binomial_p_value
 from recuse.intervals import AUGRC, AURC, coverage_at
 from recuse.io import LogitsFile
 from recuse.overlap import overlap
-from recuse.rejector import choose, explain
+from recuse.rejector import choose, explain, fit_several
 from recuse.rejector._splits import one_of_each
 from recuse.scores import FEATURES, Score, features, from_binary
 from recuse.selectors import walk_level
+from recuse.selectors._methods import ASSUMPTIONS, INDEPENDENT, LONGEST_WALK
 from recuse.tune import tune
 from rejectors import altered
 from samples import learned_score, log_softmax, one_column, pixels, sample
@@ -262,7 +263,8 @@ def test_a_field_that_stands_twice_is_refused(tmp_path):
 def promised(**changes):
     """A file whose guarantee is another, and whose splits and checksum agree with it."""
     data = copy.deepcopy(json.loads(json.dumps(FITTED.to_dict())))
-    data["rules"][0]["promise"] |= changes
+    promise = data["rules"][0]["promise"]
+    promise |= {"assumption": ASSUMPTIONS[changes.get("method", promise["method"])]} | changes
     data["delta"] = data["rules"][0]["promise"]["delta"]
     n = data["rules"][0]["promise"]["n"]
     data["splits"]["calibrate"] |= {"n": n, "used": n}
@@ -311,7 +313,7 @@ def test_what_any_method_promises_is_read_back(tmp_path, method, void):
 
 
 @pytest.mark.parametrize("n", [20_000, 50_500])
-def test_a_long_walk_is_read_by_the_level_of_a_shorter_one(n):
+def test_a_long_walk_is_read_if_its_counts_pass_and_with_one_error_more_is_not(n):
     level = walk_level(n, 0.2, 0.05)
     accepted = n // 2
     errors = max(
@@ -322,7 +324,33 @@ def test_a_long_walk_is_read_by_the_level_of_a_shorter_one(n):
     g = {"method": "random_walk", "n": n, "accepted": accepted, "target_risk": 0.2, "delta": 0.05}
     assert Rejector.from_dict(promised(**g, errors=errors))
     with pytest.raises(InputError, match="counts do not support"):
-        Rejector.from_dict(promised(**g, errors=errors + accepted // 100))
+        Rejector.from_dict(promised(**g, errors=errors + 1))
+    with pytest.raises(InputError, match="at most 1,000,000 rows for random_walk"):
+        Rejector.from_dict(promised(**g | {"n": LONGEST_WALK + 1}, errors=errors))
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("fixed_sequence", "nothing at all"),
+        ("random_walk", INDEPENDENT),
+        ("fixed_sequence", f"{INDEPENDENT}; 3 such promises hold at once with 99 % confidence"),
+        ("fixed_sequence", f"{INDEPENDENT}; 1 such promises hold at once with 95 % confidence"),
+    ],
+)
+def test_an_assumption_that_is_not_that_of_the_method_is_refused(method, said):
+    g = {"method": method, "n": 400, "accepted": 300, "errors": 10, "target_risk": 0.2}
+    assert Rejector.from_dict(promised(**g, delta=0.05))
+    with pytest.raises(InputError, match="expected the assumption 'calibrate rows are"):
+        Rejector.from_dict(promised(**g, delta=0.05, assumption=said))
+
+
+def test_the_words_of_several_targets_are_read_back():
+    found = fit_several(TUNE, CALIBRATE, target_risks=(0.25, 0.3, 0.35), learned=False)
+    for choice in found:
+        data = json.loads(json.dumps(choice.rejector.to_dict()))
+        assert "3 such promises" in data["rules"][0]["promise"]["assumption"]
+        assert Rejector.from_dict(data) == choice.rejector
 
 
 @pytest.mark.parametrize(

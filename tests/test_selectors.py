@@ -71,6 +71,14 @@ def test_auto_uses_the_tune_split_where_there_is_one():
     assert s.guarantee.method == "fixed_sequence"
 
 
+def test_the_random_walk_is_left_where_it_would_take_minutes():
+    many = np.linspace(0, 1, 200_001), np.zeros(200_001)
+    assert select(*many, target_risk=0.05).guarantee.method == "bonferroni"
+    more = np.zeros(1_000_001), np.zeros(1_000_001)
+    with pytest.raises(InputError, match="at most 1,000,000 rows for random_walk, got 1,000,001"):
+        select(*more, target_risk=0.05, method="random_walk")
+
+
 def test_infeasible_is_an_answer_with_a_reason_and_a_way_out():
     s = select(*sample(200, 1), target_risk=0.01, tune=sample(500, 0))
     assert not s.feasible

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from recuse._check import InputError, check_fraction
 from recuse.rejector._knots import fit_knots
 from recuse.rejector._prepare import Per, Prepared, prepare
-from recuse.rejector._promise import check_method
+from recuse.rejector._promise import ROWS_OF_GROUPS, check_method
 from recuse.rejector._rejector import Rejector
 from recuse.rejector._rules import rules_of
 from recuse.rejector._splits import Data
@@ -31,10 +31,6 @@ from recuse.selectors._methods import INDEPENDENT
 from recuse.tune import Tuned
 
 GOALS = ("target_risk", "coverage", "cost")
-ROWS_OF_GROUPS = (
-    "groups are independent draws from the deployment population, one random row of each was "
-    "used, and the promise is for a random row of a random group"
-)
 
 
 class Infeasible(ValueError):

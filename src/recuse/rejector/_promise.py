@@ -23,7 +23,15 @@ from recuse.bounds import binomial_p_value
 from recuse.selectors import CostGuarantee, CoverageGuarantee, Guarantee, walk_level
 from recuse.selectors._cost import check_costs, cost_upper
 from recuse.selectors._coverage import fails_at
-from recuse.selectors._methods import METHODS, POINTS, RANKS
+from recuse.selectors._methods import (
+    ASSUMPTIONS,
+    INDEPENDENT,
+    LONGEST_WALK,
+    METHODS,
+    POINTS,
+    RANKS,
+)
+from recuse.selectors._several import together
 
 Promise = Guarantee | CoverageGuarantee | CostGuarantee
 
@@ -49,8 +57,12 @@ COUNTING = tuple(m for m in METHODS if m != "betting")  # their promises follow 
 UNITS = ("examples", "groups")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ROUNDING = 1e-9  # relative: another machine's last bits
-LONGEST_WALK = 50_000  # steps whose level is computed at once; longer walks have a smaller one
-WALK_ROUNDING = 0.01  # of the logarithm of a walk's level, which is found by halving
+QUICK_WALK = 50_000  # steps whose level is soon found
+ROWS_OF_GROUPS = (
+    "groups are independent draws from the deployment population, one random row of each was "
+    "used, and the promise is for a random row of a random group"
+)
+SEVERAL = re.compile(r"; (\d{1,6}) such promises")
 
 
 def read_promise(data: Any, *, abstains: bool) -> Promise:
@@ -64,9 +76,22 @@ def read_promise(data: Any, *, abstains: bool) -> Promise:
     if not isinstance(kind, str) or kind not in READERS:
         raise InputError(f"expected `promise` of a kind among {', '.join(READERS)}, got {kind!r}")
     promise = READERS[kind](data, abstains)
+    _check_assumption(promise)
     if abstains and promise.accepted:
         raise InputError(f"expected nothing accepted without a threshold, got {promise.accepted}")
     return promise
+
+
+def _check_assumption(promise: Promise) -> None:
+    """In the words of its method and unit, and of the targets that it shares delta with."""
+    alone = ASSUMPTIONS[promise.method] if isinstance(promise, Guarantee) else INDEPENDENT
+    if promise.unit == "groups":
+        alone = alone.replace(INDEPENDENT, ROWS_OF_GROUPS)
+    found = SEVERAL.match(promise.assumption.removeprefix(alone))
+    count = int(found[1]) if found and isinstance(promise, Guarantee) else 1
+    shared = together(count, promise.delta * count) if promise.delta * count < 0.5 else ""
+    if promise.assumption != alone + shared:
+        raise InputError(f"expected the assumption {alone!r}, got {promise.assumption!r}")
 
 
 def check_method(method: str) -> None:
@@ -195,9 +220,15 @@ def _sgr(g: Guarantee) -> tuple[float, float]:
 
 
 def _walk(g: Guarantee) -> tuple[float, float]:
-    """The level falls with the length: what passed a long walk passes a shorter one's level."""
-    level = walk_level(min(g.n, LONGEST_WALK), g.target_risk, g.delta)
-    return _p_value(g), level * (1 + WALK_ROUNDING) if g.n > LONGEST_WALK else level
+    """A long walk is asked how often it passes at its own p-value, which takes no search."""
+    from recuse._kernels import crossing_probability, walk_boundary
+
+    if g.n > LONGEST_WALK:
+        raise InputError(f"expected at most {LONGEST_WALK:,} rows for random_walk, got {g.n:,}")
+    if g.n <= QUICK_WALK:
+        return _p_value(g), walk_level(g.n, g.target_risk, g.delta)
+    boundary = walk_boundary(g.n, g.target_risk, _p_value(g) * (1 + ROUNDING))
+    return float(crossing_probability(boundary, g.target_risk)), g.delta
 
 
 LEVELS: Mapping[str, Callable[[Guarantee], tuple[float, float]]] = {

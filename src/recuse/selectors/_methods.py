@@ -45,6 +45,8 @@ CLUSTERED = (
     "random row of a random cluster"
 )
 UNPROVED = "as published: its adaptive search has no proof by a union bound"
+LONGEST_WALK = 1_000_000  # steps: beyond it, finding the level takes minutes
+LONGEST_BY_DEFAULT = 200_000  # likewise, seconds
 
 
 class Splits(NamedTuple):
@@ -94,7 +96,11 @@ def fixed_sequence(s: Splits, target: float, delta: float) -> Plan:
     """Thresholds of the tune split, towards more coverage, each at full delta."""
     test = _test(s)
     return _sequence(
-        s, target, delta, lambda held, grid, risk: test(held, risk).__getitem__, INDEPENDENT
+        s,
+        target,
+        delta,
+        lambda held, grid, risk: test(held, risk).__getitem__,
+        ASSUMPTIONS["fixed_sequence"],
     )
 
 
@@ -104,7 +110,8 @@ def betting(s: Splits, target: float, delta: float) -> Plan:
     def p_values(held: Counts, grid: Array, risk: float) -> Callable[[int], float]:
         return lambda i: betting_p_value(_bets(s, grid[i], risk), risk, delta=delta, seed=s.seed)
 
-    return _sequence(s, target, delta, p_values, INDEPENDENT if s.clusters is None else CLUSTERED)
+    assumption = ASSUMPTIONS["betting"] if s.clusters is None else CLUSTERED
+    return _sequence(s, target, delta, p_values, assumption)
 
 
 def random_walk(s: Splits, target: float, delta: float) -> Plan:
@@ -112,8 +119,10 @@ def random_walk(s: Splits, target: float, delta: float) -> Plan:
     from recuse._kernels import walk_boundary
 
     check_zero_one(s.loss)
+    if (n := s.confidence.size) > LONGEST_WALK:
+        raise InputError(f"expected at most {LONGEST_WALK:,} rows for random_walk, got {n:,}")
     grid = thresholds_between(s.confidence)
-    held, n = counts(s.confidence, s.loss, grid), s.confidence.size
+    held = counts(s.confidence, s.loss, grid)
     level = walk_level(n, target, delta)  # it hardly depends on the target
 
     def least() -> float:
@@ -123,8 +132,7 @@ def random_walk(s: Splits, target: float, delta: float) -> Plan:
         boundary = walk_boundary(n, risk, walk_level(n, risk, delta))
         return _last(held.errors <= boundary[held.accepted - 1])
 
-    assumption = f"{INDEPENDENT}, and {MONOTONE}"
-    return Plan(assumption, grid, held, held, n, level, least, choose)
+    return Plan(ASSUMPTIONS["random_walk"], grid, held, held, n, level, least, choose)
 
 
 def bonferroni(s: Splits, target: float, delta: float) -> Plan:
@@ -136,7 +144,8 @@ def bonferroni(s: Splits, target: float, delta: float) -> Plan:
     def choose(risk: float) -> int | None:
         return _last(test(held, risk) <= delta / RANKS)
 
-    return Plan(INDEPENDENT, grid, held, held, n, delta / RANKS, lambda: target, choose)
+    assumption, level = ASSUMPTIONS["bonferroni"], delta / RANKS
+    return Plan(assumption, grid, held, held, n, level, lambda: target, choose)
 
 
 def band(s: Splits, target: float, delta: float) -> Plan:
@@ -145,7 +154,7 @@ def band(s: Splits, target: float, delta: float) -> Plan:
     held, n = counts(s.confidence, s.loss, grid), s.confidence.size
     seen, n_seen = (held, n) if s.tune is None else (counts(*s.tune, grid), s.tune[0].size)
     upper = band_upper(held, delta / POINTS, is_binary(s.loss))
-    assumption, level = at_once(POINTS), delta / POINTS
+    assumption, level = ASSUMPTIONS["band"], delta / POINTS
 
     def choose(risk: float) -> int | None:
         return _last(upper <= risk)
@@ -195,7 +204,7 @@ def sgr(s: Splits, target: float, delta: float) -> Plan:
 
         return _bisect(passes, group)
 
-    return Plan(f"{INDEPENDENT}; {UNPROVED}", grid, held, held, n, level, lambda: target, choose)
+    return Plan(ASSUMPTIONS["sgr"], grid, held, held, n, level, lambda: target, choose)
 
 
 METHODS: dict[str, Callable[[Splits, float, float], Plan]] = {
@@ -207,12 +216,22 @@ METHODS: dict[str, Callable[[Splits, float, float], Plan]] = {
     "sgr": sgr,
 }
 
+ASSUMPTIONS = {  # of each method, on independent rows
+    "fixed_sequence": INDEPENDENT,
+    "random_walk": f"{INDEPENDENT}, and {MONOTONE}",
+    "bonferroni": INDEPENDENT,
+    "band": at_once(POINTS),
+    "betting": INDEPENDENT,
+    "sgr": f"{INDEPENDENT}; {UNPROVED}",
+}
+
 
 def default_method(s: Splits) -> str:
     """The method of "auto"."""
     if s.tune is not None:
         return "fixed_sequence" if s.binary and s.clusters is None else "betting"
-    return "random_walk" if s.binary else "bonferroni"
+    walks = s.binary and s.confidence.size <= LONGEST_BY_DEFAULT
+    return "random_walk" if walks else "bonferroni"
 
 
 def mean_test(binary: bool) -> PValue:

@@ -52,7 +52,8 @@ def select(
     | "sgr" | a binary search over ranks | exact binomial at `delta` / ceil(log2 n) | 0-1 losses; no proof, see `docs/thresholds.md` |
 
     "auto" is the first with `tune`, 0-1 losses and independent rows, the second with `tune`
-    and others; without `tune` the third for 0-1 losses, the fourth for others.
+    and others; without `tune` the third for 0-1 losses of at most 200,000 rows, since it takes
+    time, the fourth for others.
 
     Args:
         confidence: Shape (n,), of the calibrate split; compared as float32.

@@ -73,12 +73,13 @@ def select_several(
         )
         for target in target_risks
     ]
-    together = (
-        f"; {len(found)} such promises hold at once with {sure(delta)} confidence"
-        if len(found) > 1
-        else ""
-    )
-    return tuple(_saying(s, together) for s in found)
+    return tuple(_saying(s, together(len(found), delta)) for s in found)
+
+
+def together(count: int, delta: float) -> str:
+    """What several promises say besides; nothing if there is one."""
+    more = f"; {count} such promises hold at once with {sure(delta)} confidence"
+    return more if count > 1 else ""
 
 
 def _saying(selection: Selection, more: str) -> Selection:
