@@ -1,4 +1,9 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from rich.console import Console
@@ -74,6 +79,32 @@ def test_what_cannot_be_trained_is_said_in_one_line(recuse, tmp_path, arguments,
     assert words in err
     assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_commands_load_no_torch():
+    code = "import recuse.cli, sys; print([m for m in ('torch', 'lightning') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    ("sent", "devices", "code"),
+    [(signal.SIGTERM, 1, 143), (signal.SIGINT, 1, 130), (signal.SIGINT, 2, 130)],
+)
+def test_a_stopped_training_says_how_to_go_on(tmp_path, sent, devices, code):
+    command = [sys.executable, "-m", "recuse", *map(str, SMALL[:-1]), "500", "--smoothing", "0.2"]
+    command += ["--devices", str(devices), "--accelerator", "cpu", "--out", "run"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list(tmp_path.rglob("last.ckpt")):
+            time.sleep(0.1)
+        process.send_signal(sent)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert err.splitlines()[-1] == "recuse: stopped; the same command goes on"
+    assert "Traceback" not in err
+    assert list(tmp_path.rglob("last.ckpt"))
+    assert not list(tmp_path.rglob("model.safetensors"))
 
 
 def test_recipes_are_listed(recuse):

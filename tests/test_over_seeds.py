@@ -55,6 +55,18 @@ def test_changes_are_those_of_each_seed_in_a_plain_loop(found):
     assert model.left.relative.mean == pytest.approx(np.mean(areas))
 
 
+@pytest.mark.parametrize("field", ["labels", "ids"])
+def test_models_of_other_rows_are_not_compared(field):
+    runs = {0: {name: splits(0, name) for name in NAMES}}
+    for splits_of in runs[0].values():
+        splits_of["test"] = replace(splits_of["test"], ids=np.arange(400))
+    test = runs[0][NAMES[1]]["test"]
+    moved = replace(test, **{field: np.roll(getattr(test, field), 1)})
+    runs[0][NAMES[1]]["test"] = moved
+    with pytest.raises(InputError, match=f"smoothing-0.2 on the same test rows, got other {field}"):
+        over_seeds(runs)
+
+
 def test_scores_are_counted_over_seeds(found):
     model = found["smoothing-0.2"]
     assert sum(count for _, count in model.scores) == 3

@@ -30,13 +30,22 @@ from recuse.recipes import (
     recipe_named,
     run,
     sketches,
+    started,
     variants,
 )
 from recuse.recipes._batches import Batches, stamp_of
 from recuse.recipes._logits import outputs
 from recuse.recipes._losses import loss_of
 from recuse.recipes._schedules import constant, cosine, drops, poly
-from recuse.recipes._train import WEIGHTS, train_model, trained, with_weights
+from recuse.recipes._train import (
+    WEIGHTS,
+    _Checkpoint,
+    seconds_of,
+    train_model,
+    trained,
+    with_weights,
+)
+from recuse.recipes.sam import SAM
 from recuse.scores import Score
 from recuse.tune import MSP
 from tiny_recipes import BLOBS, CLASSES, EVEN, SCENES, blobs, network, one_logit, scenes, tiny
@@ -313,6 +322,66 @@ def test_a_killed_run_ends_in_the_same_numbers(tmp_path, at):
     assert bool(list((tmp_path / "run").rglob("last.ckpt"))) == (at > 8)
     (resumed,) = trained_run(BLOBS, tmp_path / "run", (0.2,))
     np.testing.assert_array_equal(logits(whole), logits(resumed))
+    assert losses(whole) == losses(resumed)  # each step once, in one log
+    assert (resumed.folder / "log" / "version_0" / "metrics.csv").exists()
+
+
+def test_seconds_of_all_sessions_are_added_up(tmp_path, monkeypatch):
+    class Slow(_Checkpoint):
+        """A first session of a thousand seconds that ends with its first epoch."""
+
+        def on_train_epoch_end(self, trainer, pl_module):
+            self.begun = self.begun._replace(seconds=1000.0)
+            super().on_train_epoch_end(trainer, pl_module)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("recuse.recipes._train._Checkpoint", Slow)
+    with pytest.raises(KeyboardInterrupt):
+        trained_run(BLOBS, tmp_path / "run", (0.2,))
+    monkeypatch.undo()
+    (model,) = trained_run(BLOBS, tmp_path / "run", (0.2,))
+    about = json.loads((model.folder / "model.json").read_text())
+    assert 1000 < about["seconds"] == seconds_of(model.folder) < 2000
+
+
+def test_checkpoints_that_a_kill_left_beside_the_weights_go(tmp_path):
+    (model,) = trained_run(BLOBS, tmp_path / "run", (0.2,))
+    left = [model.folder / name for name in ("last.ckpt", "last.77.new", "model.json")]
+    for path in left:
+        path.touch()
+    left[-1].unlink()
+    trained_run(BLOBS, tmp_path / "run", (0.2,))
+    assert [path.exists() for path in left] == [False, False, True]
+
+
+def test_with_sam_the_loss_at_the_weights_themselves_is_logged(tmp_path):
+    def sam(model):
+        return SAM(model.parameters(), torch.optim.SGD, rho=5.0, lr=0.1, momentum=0.9)
+
+    (plain,) = trained_run(EVEN, tmp_path / "plain", (0.2,), epochs=1)
+    (other,) = trained_run(replace(EVEN, optimizer=sam), tmp_path / "sam", (0.2,), epochs=1)
+    assert losses(other)[0] == losses(plain)[0]
+    assert losses(other)[1] != losses(plain)[1]
+
+
+def test_other_data_in_the_folder_of_a_run_are_refused(tmp_path):
+    def others(folder, *, seed):
+        parts = BLOBS.load(folder, seed=seed)
+        parts.tune.data.y[0] = (parts.tune.data.y[0] + 1) % CLASSES
+        return parts
+
+    trained_run(BLOBS, tmp_path / "run", (0.0,))
+    with pytest.raises(InputError, match=r"run: holds models of seed 0 on data with other labels"):
+        trained_run(replace(BLOBS, load=others), tmp_path / "run", (0.2,))
+    assert len(trained_run(replace(BLOBS, load=others), tmp_path / "run", (0.2,), (1,))) == 1
+
+
+def test_processes_of_torchrun_are_all_used_or_none(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert plan(BLOBS, devices=started()).devices == 2
+    with pytest.raises(InputError, match="expected --devices 2, the processes that torchrun"):
+        plan(BLOBS)
 
 
 def test_a_checkpoint_that_would_run_code_is_refused_and_not_run(tmp_path):

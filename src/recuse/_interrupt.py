@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 INTERRUPTED = 130  # 128 + SIGINT
+TERMINATED = 143  # 128 + SIGTERM
 
 
 def quiet_while_importing() -> None:

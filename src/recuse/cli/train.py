@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import signal
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from recuse._check import InputError, check_delta, check_fraction
 from recuse._files import to_json
+from recuse._interrupt import TERMINATED
 from recuse.cli import show
 from recuse.cli.options import Json, Quiet, numbers
 from recuse.cli.over_seeds import by_source, caption, plain, story, table
@@ -31,6 +35,7 @@ from recuse.recipes import (
     run,
     shifted,
     sketches,
+    started,
     variants,
 )
 from recuse.report import Table, details, report
@@ -100,8 +105,13 @@ def train(
         str, typer.Option("--accelerator", help="auto, cpu, gpu or another of Lightning's.")
     ] = "auto",
     devices: Annotated[
-        int, typer.Option("--devices", help="Processes that share each batch.", min=1)
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--devices",
+            help="Processes that share each batch: 1, or those that torchrun started.",
+            min=1,
+        ),
+    ] = None,
     precision: Annotated[
         str, typer.Option("--precision", help="32-true, 16-mixed, bf16-mixed.")
     ] = "32-true",
@@ -132,7 +142,7 @@ def train(
         batch=batch or known.batch,
         order=order,
         accelerator=accelerator,
-        devices=devices,
+        devices=devices or started() or 1,
         precision=precision,
         workers=workers,
         tensorboard=tensorboard,
@@ -141,39 +151,83 @@ def train(
     wanted = variants(
         tuple(loss.split(",")), numbers(smoothing, known.smoothings, "smoothing"), known
     )
-    run(
-        known,
-        data,
-        wanted,
-        range(seeds),
-        folder,
-        settings,
-        options=options,
-        on_model=_silent if quiet else _announce,
-    )
-    if is_helper():
-        return
-    models = comparable(models_of(folder), range(seeds))
-    files = logits_of(models, known.kind)
+    with _resumable():
+        run(
+            known,
+            data,
+            wanted,
+            range(seeds),
+            folder,
+            settings,
+            options=options,
+            on_model=_silent if quiet else _announce,
+        )
+        if not is_helper():
+            models = comparable(models_of(folder), range(seeds))
+            source = _Source(known, data, options, settings)
+            _evaluate(source, folder, models, target_risk, delta, as_json=as_json, quiet=quiet)
+
+
+class _Source(NamedTuple):
+    """Where models come from, to compute more with them."""
+
+    recipe: Recipe
+    data: Path | None
+    options: Mapping[str, Any]
+    settings: Settings
+
+
+@contextmanager
+def _resumable() -> Generator[None]:
+    """Ctrl-C and SIGTERM end with 130 and 143, and say that nothing is lost."""
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if not is_helper():
+            print("recuse: stopped; the same command goes on", file=sys.stderr)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(*_: Any) -> None:
+    """SIGTERM, at any moment of the training or after it."""
+    raise SystemExit(TERMINATED)
+
+
+def _evaluate(
+    source: _Source,
+    folder: Path,
+    models: Sequence[Model],
+    target_risk: float,
+    delta: float,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """What the models say, in words, tables and the page."""
+    recipe, data, options, settings = source
+    files = logits_of(models, recipe.kind)
     with show.working("evaluating all models", quiet=quiet):
         found = over_seeds(
-            files, target_risk=target_risk, delta=delta, kind=known.kind, progress=False
+            files, target_risk=target_risk, delta=delta, kind=recipe.kind, progress=False
         )
     diagnoses = [
-        f"{name}: {_diagnosed(splits['tune'], known.kind)}" for name, splits in files[0].items()
+        f"{name}: {_diagnosed(splits['tune'], recipe.kind)}" for name, splits in files[0].items()
     ]
-    with show.working("all pixels of the test split", quiet=quiet or known.output != PIXELS):
+    with show.working("all pixels of the test split", quiet=quiet or recipe.output != PIXELS):
         pixels = sketches(
-            known, data, models, lambda m: _scores(found, m), settings, options=options
+            recipe, data, models, lambda m: _scores(found, m), settings, options=options
         )
     sentences = [*story(found), *map(_of_all_pixels, pixels, pixels.values()), *diagnoses]
-    tables = [Table(f"{known.title}. {caption(found)}", *table(found))]
-    if shifted(known, data, models, settings, options=options):
+    tables = [Table(f"{recipe.title}. {caption(found)}", *table(found))]
+    if shifted(recipe, data, models, settings, options=options):
         said = "The tenth accepted first, of the test split and another source together"
         tables.append(
-            Table(f"{said}, seed {found.seeds[0]}", *by_source(models, found, known.kind))
+            Table(f"{said}, seed {found.seeds[0]}", *by_source(models, found, recipe.kind))
         )
-    _report(known, folder, found, files[0], sentences, tables, as_json=as_json, quiet=quiet)
+    _report(recipe, folder, found, files[0], sentences, tables, as_json=as_json, quiet=quiet)
 
 
 def _report(

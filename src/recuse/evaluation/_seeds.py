@@ -115,11 +115,14 @@ def over_seeds(
         options: Others of `evaluate`.
 
     Raises:
-        InputError: No seed, seeds with other models, or as `evaluate` and `compare`.
+        InputError: No seed, seeds with other models, models of a seed with other test rows, or
+            as `evaluate` and `compare`.
     """
     names = list(next(iter(runs.values()), {}))
     if not names or any(list(models) != names for models in runs.values()):
         raise InputError("expected seeds with the same models, at least one of each")
+    for seed, models in runs.items():
+        _check_same_rows(seed, {name: splits["test"] for name, splits in models.items()})
     found = {
         seed: evaluate(
             models,
@@ -137,6 +140,19 @@ def over_seeds(
     evaluations = tuple(found.values())
     models = tuple(_over_seeds(name, names[0], evaluations, groups) for name in names)
     return OverSeeds(tuple(found), evaluations, models)
+
+
+def _check_same_rows(seed: int, tests: Mapping[str, LogitsFile]) -> None:
+    """Models that are compared row by row have the same rows."""
+    first, *others = tests
+    for name in others:
+        for field in ("labels", "ids"):
+            pair = [getattr(tests[n], field) for n in (first, name)]
+            if not any(a is None for a in pair) and not np.array_equal(*pair):
+                raise InputError(
+                    f"expected {first} and {name} on the same test rows, "
+                    f"got other {field} in seed {seed}"
+                )
 
 
 def _over_seeds(

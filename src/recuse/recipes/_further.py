@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recuse.recipes._models import SHIFT, Model
+from recuse.recipes._models import SHIFT, Model, check_data
 from recuse.recipes._recipe import PIXELS, Recipe
 from recuse.recipes._settings import Settings, device_of
 from recuse.scores import Score
@@ -100,8 +100,10 @@ def _reloaded(
 ) -> Iterator[tuple[Model, Parts, nn.Module]]:
     """Trained models with the data of their seed."""
     from recuse.recipes._train import trained
+    from recuse.recipes.data import digest_of
 
     for seed in sorted({model.seed for model in models}):
         parts = recipe.load(data, seed=seed, **{**recipe.options, **(options or {})})
+        check_data(models[0].run, seed, digest_of(parts))
         for model in (m for m in models if m.seed == seed):
             yield model, parts, trained(recipe, parts, model.folder)

@@ -18,6 +18,7 @@ from recuse.recipes._losses import Variant
 
 RUN, MODEL = "run.json", "model.json"
 SPLITS = ("tune", "calibrate", "test")
+DATA = "data"  # seed -> digest of its parts, in run.json
 SHIFT = "shift"  # the name of the split from another source
 
 
@@ -33,6 +34,11 @@ class Model:
     def name(self) -> str:
         """Of its loss."""
         return self.variant.name
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return self.folder.parents[1]
 
     def split(self, name: str) -> Path:
         """The logits file of a split.
@@ -83,6 +89,19 @@ def describe(out: Path) -> dict[str, Any]:
         return json.loads((out / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{out}: expected a folder that `recuse train` wrote") from error
+
+
+def check_data(out: Path, seed: int, data: str) -> None:
+    """Make sure that a seed's models are of the same data, by their digest.
+
+    Raises:
+        InputError: Other labels or ids than when the seed was begun.
+    """
+    if describe(out).get(DATA, {}).get(str(seed), data) != data:
+        raise InputError(
+            f"{out}: holds models of seed {seed} on data with other labels or ids: "
+            "expected the same --data, or another --out"
+        )
 
 
 def logits_of(

@@ -47,6 +47,7 @@ class Training(lightning.LightningModule):
         super().__init__()
         self.network, self.criterion = network, criterion
         self.recipe, self.part, self.seed, self.settings = recipe, train, seed, settings
+        self.logged = False  # the loss of this batch
 
     def train_dataloader(self) -> Any:
         """The batches of the current epoch."""
@@ -68,6 +69,7 @@ class Training(lightning.LightningModule):
 
         Not in `on_train_epoch_start`, which Lightning leaves out in the first resumed epoch.
         """
+        self.logged = False
         if index == 0:
             stamp = stamp_of(self.seed, self.current_epoch)
             torch.manual_seed(stamp + self.trainer.global_rank)
@@ -76,8 +78,14 @@ class Training(lightning.LightningModule):
         """The loss, whose gradients are averaged over processes."""
         x, y = batch
         loss = self.criterion(*self.judged(self.forward(x), y))
-        self.log("loss", loss, on_step=True, on_epoch=False, prog_bar=True, sync_dist=True)
+        self._log_once(loss)
         return loss * self._share(y)
+
+    def _log_once(self, loss: Float[Tensor, ""]) -> None:
+        """The loss at the weights themselves: SAM computes another one beside them."""
+        if not self.logged:
+            self.log("loss", loss, on_step=True, on_epoch=False, prog_bar=True, sync_dist=True)
+        self.logged = True
 
     def forward(self, x: Shaped[Tensor, "b ..."]) -> Float[Tensor, "b K ..."]:
         """Logits."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count, groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recuse._check import InputError
 from recuse._files import to_json, write_text
 from recuse._version import __version__
 from recuse.recipes._losses import Variant
-from recuse.recipes._models import MODEL, RUN, Model, describe
+from recuse.recipes._models import DATA, MODEL, RUN, Model, check_data, describe
 from recuse.recipes._recipe import Recipe
 from recuse.recipes._settings import Settings, device_of, is_helper
-from recuse.recipes.data import Parts
+
+if TYPE_CHECKING:
+    from recuse.recipes.data import Parts
 
 
 def run(
@@ -44,10 +45,13 @@ def run(
         on_model: Called before each model that is to be trained, the i-th of how many.
 
     Raises:
-        InputError: `out` holds a run of something else, this machine or a loss cannot do what is
-            asked, or data are missing or malformed.
+        InputError: `out` holds a run of something else or of other data, this machine or a loss
+            cannot do what is asked, or data are missing or malformed.
+        KeyboardInterrupt: Ctrl-C; the same call goes on.
+        SystemExit: SIGTERM, with code 143; likewise.
     """
     from recuse.recipes._train import check_training
+    from recuse.recipes.data import digest_of
 
     options = {**recipe.options, **(options or {})}
     check_training(recipe, variants, settings)
@@ -60,7 +64,7 @@ def run(
     for seed, of_seed in groupby(todo, key=lambda model: model.seed):
         parts = recipe.load(data, seed=seed, **options)
         if not is_helper():
-            write_text(out / RUN, to_json({**about, "recuse": __version__}) + "\n")
+            _note(out, about, seed, digest_of(parts))
         for model in of_seed:
             on_model(model, next(places), len(todo))
             _train_and_save(recipe, parts, model, settings)
@@ -94,15 +98,23 @@ def _check_same(out: Path, about: Mapping[str, Any]) -> None:
             )
 
 
+def _note(out: Path, about: Mapping[str, Any], seed: int, data: str) -> None:
+    """Say in `run.json` what is trained, and on which data, unless a seed has had others."""
+    known = {}
+    if (out / RUN).exists():
+        check_data(out, seed, data)
+        known = describe(out).get(DATA, {})
+    noted = {**about, DATA: {**known, str(seed): data}, "recuse": __version__}
+    write_text(out / RUN, to_json(noted) + "\n")
+
+
 def _train_and_save(recipe: Recipe, parts: Parts, model: Model, settings: Settings) -> None:
     from recuse.recipes._logits import save_logits
-    from recuse.recipes._train import train_model
+    from recuse.recipes._train import seconds_of, train_model
 
-    start = time.perf_counter()
     network = train_model(recipe, parts, model.variant, model.seed, model.folder, settings)
     if is_helper():
         return
-    seconds = time.perf_counter() - start
     save_logits(recipe, network, parts, model.seed, model.folder, device_of(settings))
     about = {
         "loss": model.variant.loss,
@@ -113,7 +125,7 @@ def _train_and_save(recipe: Recipe, parts: Parts, model: Model, settings: Settin
         "batch": settings.batch,
         "train": len(parts.train.data),
         "parameters": sum(p.numel() for p in network.parameters()),
-        "seconds": round(seconds, 1),  # since the last interruption
+        "seconds": seconds_of(model.folder),
         **hardware(settings),
     }
     write_text(model.folder / MODEL, to_json(about) + "\n")

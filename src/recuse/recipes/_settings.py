@@ -31,8 +31,18 @@ class Settings:
                 f"expected a batch that {self.devices} processes can share evenly, "
                 f"got {self.batch} rows"
             )
+        if started() not in (0, self.devices):
+            raise InputError(
+                f"expected --devices {started()}, the processes that torchrun has started, "
+                f"got {self.devices}"
+            )
         if self.order not in ORDERS:
             raise InputError(f"expected `order` {' or '.join(ORDERS)}, got {self.order!r}")
+
+
+def started() -> int:
+    """How many processes `torchrun` has started to share the training; 0 without it."""
+    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 0
 
 
 def is_helper() -> bool:

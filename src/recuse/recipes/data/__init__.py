@@ -18,6 +18,6 @@ from recuse._check import extra
 
 extra("torch", "train", "recuse.recipes.data")
 
-from recuse.recipes.data._parts import Part, Parts, Rows, collate  # noqa: E402
+from recuse.recipes.data._parts import Part, Parts, Rows, collate, digest_of  # noqa: E402
 
-__all__ = ["Part", "Parts", "Rows", "collate"]
+__all__ = ["Part", "Parts", "Rows", "collate", "digest_of"]

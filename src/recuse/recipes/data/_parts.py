@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import Dataset, default_collate
 
 from recuse._check import InputError, check_fraction
+from recuse._files import digest
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int, Int64, Shaped
@@ -50,6 +51,13 @@ class Parts(NamedTuple):
     classes: int
     names: tuple[str, ...]  # of the classes
     ignore_index: int | None = None  # void label of pixels
+
+
+def digest_of(parts: Parts) -> str:
+    """A digest of what models that are compared have in common: ids, and labels in memory."""
+    held = [parts.train, parts.tune, parts.calibrate, parts.test]
+    labels = [np.asarray(part.data.y) for part in held if isinstance(part.data, Rows)]
+    return digest(*labels, *(part.ids for part in held if part.ids is not None))
 
 
 class Rows(Items):
