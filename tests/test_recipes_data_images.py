@@ -12,7 +12,9 @@ import torch
 import reference_recipes as reference
 from real_data import real_data
 from recuse._check import InputError
+from recuse.recipes._pictures import opened
 from recuse.recipes.data import Part, Rows, _pickles, camvid, cifar, cityscapes, image_folder
+from recuse.recipes.data._images import labels
 from recuse.recipes.data.sketch import edge_sketch, sketched
 
 pytest.importorskip("PIL", reason="needs Pillow: pip install 'recuse[train]'")
@@ -49,7 +51,7 @@ def as_parquet(folder, x, y, *, image="img", label="label"):
 def as_batches(folder, x, y, *, protocol=2, label="labels"):
     folder.mkdir(parents=True)
     flat = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
-    rows = {"data_batch_1": slice(25), "data_batch_2": slice(25, TRAIN)}
+    rows = {f"data_batch_{k + 1}": slice(8 * k, 8 * k + 8) for k in range(5)}
     for name, part in {**rows, "test_batch": slice(TRAIN, None)}.items():
         held = {"data": flat[part], label: y[part].tolist()}
         (folder / name).write_bytes(pickle.dumps(held, protocol))
@@ -98,7 +100,7 @@ def test_columns_and_batches_of_cifar_100_are_taken(tmp_path, images):
     (folder / "test_batch").replace(folder / "test")
     (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": [f"n{i}" for i in range(100)]}))
     train, test, names = cifar.source(tmp_path / "other")
-    assert (len(train.y), len(test.y), names[99]) == (25, 20, "n99")
+    assert (len(train.y), len(test.y), names[99]) == (8, 20, "n99")
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))
@@ -194,6 +196,104 @@ def test_missing_or_wrong_cifar_is_said_in_one_line(tmp_path, images):
         cifar.load(tmp_path)
 
 
+def as_table(folder, image, label, part="train", name="0-of-1"):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"img": image, "label": label}), folder / f"{part}-{name}.parquet")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"label": None}, r"train-0-of-1.parquet: expected labels 0..99, got None in row 1"),
+        ({"label": -1}, "got -1 in row 1"),
+        ({"label": 100}, "got 100 in row 1"),
+        ({"label": 2.5}, "got 0.0 in row 0"),
+        ({"label": "cat"}, "got '0' in row 0"),
+        ({"img": None}, "expected an image as a struct with `bytes` in row 1"),
+        ({"img": {"bytes": None, "path": "a"}}, "expected an image as a struct with `bytes`"),
+        ({"img": {"bytes": b"xx", "path": "a"}}, "row 1: expected an image, got unknown bytes"),
+    ],
+)
+def test_wrong_rows_of_parquet_are_named(tmp_path, images, change, words):
+    x, y = images
+    rows = {"img": [{"bytes": encoded(i), "path": ""} for i in x[:3]], "label": y[:3].tolist()}
+    ((column, value),) = change.items()
+    rows[column][1] = value
+    kind = {str: str, float: float}.get(type(value), lambda v: v)
+    rows[column] = [kind(v) for v in rows[column]]
+    as_table(tmp_path, rows["img"], rows["label"])
+    as_table(tmp_path, rows["img"], rows["label"], "test")
+    with pytest.raises(InputError, match=words) as refused:
+        cifar.load(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_parquet_that_is_incomplete_empty_or_there_twice_is_refused(tmp_path, images):
+    def refused(words):
+        with pytest.raises(InputError, match=words) as error:
+            cifar.load(tmp_path)
+        assert "\n" not in str(error.value)
+
+    as_parquet(tmp_path / "a", *images)
+    as_parquet(tmp_path / "b", *images)
+    refused("expected one copy, got .*a.*train-0-of-1.parquet and .*b.*train")
+    shutil.rmtree(tmp_path / "b")
+    whole = tmp_path / "a" / "train-0-of-1.parquet"
+    whole.rename(whole.with_name("train-0-of-2.parquet"))
+    refused("train-0-of-2.parquet: expected 2 shards, got 1")
+    (tmp_path / "a" / "train-0-of-2.parquet").unlink()
+    whole.write_bytes(b"xx")
+    refused("train-0-of-1.parquet: expected a parquet file")
+    as_table(tmp_path / "a", [], [])
+    refused("train-0-of-1.parquet: expected images, got no rows")
+    as_table(tmp_path / "a", [encoded(images[0][0])], [1])
+    refused("expected an image as a struct with `bytes` in row 0")
+
+
+def test_wrong_batches_are_named(tmp_path, images):
+    def refused(words):
+        with pytest.raises(InputError, match=words) as error:
+            cifar.load(tmp_path)
+        assert "\n" not in str(error.value)
+
+    as_batches(tmp_path / "cifar10", *images)
+    folder = tmp_path / "cifar10"
+    meta, first = folder / "batches.meta", folder / "data_batch_1"
+    meta.write_bytes(pickle.dumps({"x": 1}))
+    refused("batches.meta: expected a list `label_names`, got none")
+    meta.write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    good = first.read_bytes()
+    for label in (10, -1):
+        first.write_bytes(pickle.dumps({"data": np.zeros((1, 3072), "u1"), "labels": [label]}))
+        refused(f"data_batch_1: expected labels 0..9, got {label} in row 0")
+    first.write_bytes(good)
+    (folder / "data_batch_3").unlink()
+    refused("got no .*data_batch_3")
+
+
+def test_hidden_things_do_not_count_and_a_class_has_images(tmp_path, images):
+    as_tree(tmp_path, *images)
+    for part in ("train", "test"):
+        (tmp_path / part / ".ipynb_checkpoints").mkdir()
+        (tmp_path / part / "class0" / "._000.png").write_bytes(b"of a Mac")
+    assert len(cifar.source(tmp_path)[2]) == 10
+    for path in (tmp_path / "train" / "class0").glob("[0-9]*"):
+        path.unlink()
+    with pytest.raises(InputError, match="class0: expected images of this class, got none"):
+        cifar.source(tmp_path)
+
+
+def test_more_than_8_bits_a_channel_are_refused_but_for_labels(tmp_path):
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.full((4, 4), 3000, np.uint16)).save(path)
+    with pytest.raises(InputError, match=r"deep.png: expected 8 bits a channel, got mode I"):
+        opened(path)
+    assert labels(path).max() == 3000
+
+
 def test_an_image_of_another_size_or_kind_is_named(tmp_path, images):
     as_tree(tmp_path, *images)
     first = tmp_path / "train" / "class0" / "000.png"
@@ -285,7 +385,7 @@ def test_trees_that_are_wrong_are_said_in_one_line(tree):
         image_folder.load(tree)
     with pytest.raises(InputError, match="held_out"):
         image_folder.load(tree, held_out=1)
-    (tree / "val" / "n9").mkdir()
+    shutil.copytree(tree / "val" / "n0", tree / "val" / "n9")
     with pytest.raises(InputError, match=r"same classes .* n9 in one alone"):
         image_folder.load(tree, held_out=8)
     with pytest.raises(InputError, match=r"train/<class>/\*.jpg.*image-net.org"):
@@ -439,6 +539,14 @@ def test_scenes_are_mirrored_with_their_labels(videos):
     assert seen == {True, False}
 
 
+@pytest.mark.parametrize("folder", ["train", "trainannot"])
+def test_an_image_or_labels_of_another_size_are_named(videos, folder):
+    mode = "RGB" if folder == "train" else "L"
+    Image.new(mode, (9, 6)).save(videos / folder / "0006R0_f00960.png")
+    with pytest.raises(InputError, match=f"{folder}.0006R0_f00960.png: expected 6 x 8 pixels"):
+        camvid.load(videos)
+
+
 def test_wrong_videos_are_said_in_one_line(videos):
     Image.new("L", (8, 6), 12).save(videos / "valannot" / "0016E5_07965.png")
     with pytest.raises(InputError, match=r"07965.png: expected labels in 0..11, got 12"):
@@ -491,6 +599,6 @@ def test_a_folder_of_drawings_has_the_classes_of_the_photographs(tree):
     drawn = image_folder.drawings(tree, parts, size=16)
     assert all(str(name).startswith("sketch/") for name in drawn.ids)
     assert drawn.data[0][0].shape == (3, 16, 16)
-    (tree / "sketch" / "zebra").mkdir()
+    shutil.copytree(tree / "val" / "n0", tree / "sketch" / "zebra")
     with pytest.raises(InputError, match="but for zebra"):
         image_folder.drawings(tree, parts, size=16)

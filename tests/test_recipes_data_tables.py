@@ -116,6 +116,17 @@ def test_empty_lines_and_words_over_two_lines_are_taken(tmp_path):
     assert parts.test.data.x.shape[1] == 2
 
 
+def test_spaces_around_values_do_not_count(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a, y\n" + "1,yes\n 2, yes \n3, no\n" * 20)
+    assert tables.load(path, target="y").names == ("no", "yes")
+
+
+def test_words_may_be_numbers_among_others(tmp_path):
+    path = write(tmp_path / "t.csv", ["a", "y"], [[k if k % 5 else "NA", k % 2] for k in range(60)])
+    assert tables.load(path, target="y", words=["a"]).classes == 2
+
+
 def test_wrong_tables_are_said_in_one_line(tmp_path, table):
     def refused(match, rows=None, path=None, **options):
         path = path or write(tmp_path / "bad.csv", ["a", "y"], rows or [])
@@ -131,6 +142,17 @@ def test_wrong_tables_are_said_in_one_line(tmp_path, table):
     refused("none empty", [["1", "0"], ["1", ""]] * 50)
     refused("rows below it")
     refused("rows to split", [["1", "0"], ["2", "1"]] * 2, shares=(0.5, 0.25, 0.25))
+    refused("rows enough for each part", [["1", "0"], ["2", "1"]] * 4)
+    refused(
+        r"bad.csv: expected 2 classes in y, got 0, 1, 2", [["1", k] for k in "012"] * 9, classes=2
+    )
+    numbers = [[str(k), str(k % 2)] for k in range(40)]
+    for odd in ("NA", "", "1e999"):
+        rows = [*numbers[:7], [odd, "1"], *numbers[7:]]
+        refused(f"bad.csv: expected numbers in a, got '{odd}' in row 8", rows)
+    refused("bad.csv: expected separated values, got a field larger", [["z" * 140_000, "1"]])
+    path = write(tmp_path / "twice.csv", ["y", " y"], numbers)
+    refused("a header of different names", path=path)
     (tmp_path / "latin.csv").write_bytes("a,y\né,1\n".encode("latin1"))
     refused("in UTF-8", path=tmp_path / "latin.csv")
     for load, name in ((tables.bank, "bank-full.csv"), (tables.shoppers, "online_shoppers")):
@@ -210,6 +232,24 @@ def test_wrong_reviews_are_said_in_one_line(reviews):
     for folder in (None, reviews / "train"):
         with pytest.raises(InputError, match=r"train/pos/\*.txt.*ai.stanford.edu"):
             imdb.load(folder)
-    (reviews / "test" / "pos" / "0_7.txt").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(InputError, match=r"0_7.txt: expected a text in UTF-8"):
+    (reviews / "train" / "neg" / "._0_7.txt").write_bytes(b"\xff of a Mac")
+    wrong = reviews / "test" / "pos" / "0_7.txt"
+    films = reviews / "train" / "urls_pos.txt"
+    urls = films.read_bytes()
+    for path in (films, wrong):
+        path.write_bytes(b"\xff\xfe\xfa")
+        with pytest.raises(InputError, match=rf"{path.name}: expected a text in UTF-8"):
+            imdb.load(reviews, held_out=4)
+        films.write_bytes(urls)
+    wrong.unlink()
+    wrong.symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"0_7.txt: expected a text, got No such file"):
+        imdb.load(reviews, held_out=4)
+    wrong.unlink()
+    wrong.mkdir()
+    with pytest.raises(InputError, match=r"0_7.txt: expected a text, got Is a directory"):
+        imdb.load(reviews, held_out=4)
+    for path in (reviews / "train" / "neg").glob("[0-9]*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"expected reviews \(\*.txt\) in .*neg, got none"):
         imdb.load(reviews, held_out=4)

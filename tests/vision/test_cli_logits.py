@@ -211,7 +211,7 @@ def test_an_image_that_cannot_be_read_ends_the_run_and_nothing_is_written(
     before = sorted(tmp_path.rglob("*"))
     options = ("--out", out, "--workers", workers, "--batch-size", 2)
     code, said, err = recuse(*COMMAND[:4], *options)
-    words = ("recuse: data/dog/3.png: cannot be read as an image",)
+    words = ("recuse: data/dog/3.png: expected an image, got",)
     one_line((code, said, err.removeprefix("loading\n")), *words)
     assert [p for p in sorted(tmp_path.rglob("*")) if "__pycache__" not in str(p)] == before
 

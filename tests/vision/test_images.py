@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recuse import InputError
-from recuse.recipes.vision import images as module
+from recuse.recipes._pictures import opened
 from recuse.recipes.vision.images import Images, ImageTree, image_tree, labels_of, read_class_map
 
 Image = pytest.importorskip("PIL.Image", reason="needs pillow")
@@ -115,6 +115,18 @@ def test_folders_that_are_no_images_are_one_line(tree, tmp_path):
             image_tree(root)
 
 
+def test_links_are_followed_and_each_folder_is_read_once(tree, tmp_path):
+    root, far = tree("data", {"a": 2, "b": 2}), tree("far", {"x": 1})
+    for name, target in (("more", far / "x"), ("again", far / "x"), ("loop", root / "a")):
+        (root / "a" / name).symlink_to(target, target_is_directory=True)
+    (root / "a" / ".ipynb_checkpoints").mkdir()
+    (root / "a" / "1.png").rename(root / "a" / ".ipynb_checkpoints" / "1.png")
+    assert image_tree(root).ids == ("a/0.png", "a/again/0.png", "b/0.png", "b/1.png")
+    (root / "b" / "up").symlink_to(root, target_is_directory=True)
+    with pytest.raises(InputError, match="up: expected images, got a link to a folder that holds"):
+        image_tree(root)
+
+
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=6), st.integers(1, 40))
 def test_a_limit_is_spread_evenly_over_all(sizes, limit):
     folder = np.repeat(np.arange(len(sizes)), sizes)
@@ -136,7 +148,7 @@ def test_an_image_that_cannot_be_read_is_named(tree, tmp_path):
     assert rows[0][1:] == (4, "a/0.png")
     (root / "a" / "1.png").write_bytes((root / "a" / "0.png").read_bytes()[:200])
     Image.fromarray(np.full((4, 4), 3000, np.uint16)).save(root / "a" / "2.png")
-    with pytest.raises(InputError, match=r"1.png: cannot be read as an image"):
+    with pytest.raises(InputError, match=r"1.png: expected an image, got"):
         rows[1]
     with pytest.raises(InputError, match=r"2.png: expected 8 bits a channel, got mode I"):
         rows[2]
@@ -149,5 +161,5 @@ def test_an_image_that_cannot_be_read_is_named(tree, tmp_path):
 def test_every_mode_of_8_bits_comes_out_as_asked(tmp_path, mode):
     suffix = "jpg" if mode == "CMYK" else "png"
     Image.new(mode, (5, 4)).save(tmp_path / f"x.{suffix}")
-    assert module.open_image(tmp_path / f"x.{suffix}", "RGB").mode == "RGB"
-    assert module.open_image(tmp_path / f"x.{suffix}", "L").mode == "L"
+    assert opened(tmp_path / f"x.{suffix}", "RGB").mode == "RGB"
+    assert opened(tmp_path / f"x.{suffix}", "L").mode == "L"

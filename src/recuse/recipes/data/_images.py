@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recuse._check import InputError, extra
+from recuse._check import InputError
+from recuse.recipes._pictures import opened
 from recuse.recipes.data._parts import Items, unstamp
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from recuse.recipes.data._parts import Index
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # hidden files and folders do not count
 
 
 class Files(Items):
@@ -38,17 +39,6 @@ class Files(Items):
         return self.read(self.files[i], generator)
 
 
-def opened(source: Any, name: Path | str, mode: str | None = "RGB") -> Any:
-    """A decoded Pillow image of a path or a binary file; no mode keeps the values of labels."""
-    image = extra("PIL.Image", "train", "reading images")
-    try:
-        with image.open(source) as found:
-            found.load()
-            return found if mode is None else found.convert(mode)
-    except (OSError, SyntaxError, ValueError, image.DecompressionBombError) as error:
-        raise InputError(f"{name}: expected an image, got {_said(error)}") from error
-
-
 def pixels(image: Any) -> UInt8[Tensor, "3 h w"]:
     """An RGB image as a tensor."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
@@ -56,24 +46,32 @@ def pixels(image: Any) -> UInt8[Tensor, "3 h w"]:
 
 def labels(path: Path) -> Int64[np.ndarray, "h w"]:
     """The values of an image of labels (grey or palette)."""
-    y = np.array(opened(path, path, mode=None))
+    y = np.array(opened(path, mode=None))
     if y.ndim != 2 or y.dtype.kind not in "iu":
         raise InputError(f"{path}: expected one integer label for each pixel, got {y.shape}")
     return y.astype(np.int64)
 
 
+def visible(folder: Path) -> list[Path]:
+    """What a folder holds, but for hidden things such as `.ipynb_checkpoints` and `._0.png`."""
+    return [p for p in folder.iterdir() if not p.name.startswith(".")]
+
+
 def images_of(folder: Path) -> list[Path]:
     """The image files of a folder, by name."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS)
+    return sorted(p for p in visible(folder) if p.suffix.lower() in ENDINGS)
 
 
 def tree(folder: Path) -> tuple[list[tuple[Path, int]], tuple[str, ...]]:
     """Images and classes of a folder with one folder for each class, in order of their names."""
-    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir()))
-    files = [(path, k) for k, name in enumerate(names) for path in images_of(folder / name)]
-    if len(names) < 2 or not files:
+    names = tuple(sorted(p.name for p in visible(folder) if p.is_dir()))
+    found = [images_of(folder / name) for name in names]
+    if len(names) < 2 or not any(found):
         raise InputError(f"expected {folder} to hold a folder of images for each class, got none")
-    return files, names
+    for name, paths in zip(names, found):
+        if not paths:
+            raise InputError(f"{folder / name}: expected images of this class, got none")
+    return [(path, k) for k, paths in enumerate(found) for path in paths], names
 
 
 def trees(
@@ -85,8 +83,3 @@ def trees(
         odd = sorted(set(names) ^ set(others))[0]
         raise InputError(f"expected the same classes in {train} and {test}, got {odd} in one alone")
     return seen, held, names
-
-
-def _said(error: Exception) -> str:
-    """What Pillow says, in one line and without its buffer's address."""
-    return "unknown bytes" if "cannot identify" in str(error) else str(error).split("\n")[0]

@@ -19,6 +19,7 @@ References:
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +27,9 @@ import numpy as np
 import torch
 
 from recuse._check import InputError
+from recuse.recipes._pictures import opened
 from recuse.recipes.data._augment import flip
-from recuse.recipes.data._images import images_of, labels, opened, pixels
+from recuse.recipes.data._images import images_of, labels, pixels
 from recuse.recipes.data._parts import Normalize, Part, Parts, Rows, found, home
 
 NAMES = (
@@ -59,7 +61,8 @@ def load(folder: Path | str | None, seed: int = 0) -> Parts:
         Rows whose ids are paths and whose groups are seconds of a video.
 
     Raises:
-        InputError: A folder, or the labels of an image, are missing; labels above 11.
+        InputError: A folder, or the labels of an image, are missing; labels above 11; an image
+            or labels of another size than the first of their part.
     """
     folder = home(folder, "camvid", expected=EXPECTED, source=SOURCE)
     for name in ("train", "val", "test"):
@@ -99,18 +102,26 @@ def cut(val: list[Frame]) -> tuple[list[Frame], list[Frame]]:
 
 def read(frames: list[Frame]) -> tuple[torch.Tensor, torch.Tensor]:
     """Images (n, 3, h, w) and labels (n, h, w), both uint8."""
-    x = torch.stack([pixels(opened(f.path, f.path)) for f in frames])
-    y = np.stack([_annotation(f.path) for f in frames])
-    if y.shape[1:] != x.shape[2:]:
-        raise InputError(f"expected labels of {tuple(x.shape[2:])} pixels, got {y.shape[1:]}")
-    return x, torch.from_numpy(y)
+    x = [pixels(opened(f.path)) for f in frames]
+    size = tuple(x[0].shape[1:])
+    for frame, image in zip(frames, x):
+        _check_size(frame.path, image.shape[1:], size)
+    y = np.stack([_annotation(f.path, size) for f in frames])
+    return torch.stack(x), torch.from_numpy(y)
 
 
-def _annotation(path: Path) -> np.ndarray:
+def _check_size(path: Path, got: Sequence[int], size: tuple[int, ...]) -> None:
+    """All images of a part, and their labels, have the size of the first."""
+    if tuple(got) != size:
+        raise InputError(f"{path}: expected {size[0]} x {size[1]} pixels, got {got[0]} x {got[1]}")
+
+
+def _annotation(path: Path, size: tuple[int, ...]) -> np.ndarray:
     place = path.parent.with_name(f"{path.parent.name}annot") / f"{path.stem}.png"
     if not place.exists():
         raise InputError(f"expected labels of {path.name}, got no {place}")
     y = labels(place)
+    _check_size(place, y.shape, size)
     if y.max() > VOID:
         raise InputError(f"{place}: expected labels in 0..{VOID}, got {y.max()}")
     return y.astype(np.uint8)

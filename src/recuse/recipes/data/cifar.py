@@ -18,6 +18,7 @@ References:
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -25,15 +26,17 @@ import numpy as np
 import torch
 
 from recuse._check import InputError, extra
+from recuse.recipes._pictures import opened
 from recuse.recipes.data import _pickles
 from recuse.recipes.data._augment import crop_and_flip
-from recuse.recipes.data._images import opened, pixels, trees
+from recuse.recipes.data._images import pixels, trees
 from recuse.recipes.data._parts import Normalize, Part, Parts, Rows, found, halves, home, split
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
 
 CLASSES = {"cifar10": 10, "cifar100": 100}
+BATCHES = tuple(f"data_batch_{k}" for k in range(1, 6))
 NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
@@ -71,8 +74,9 @@ def load(
         Rows whose ids count the training images from 0 and the test images on from there.
 
     Raises:
-        InputError: A layout is missing or broken, an image is not 32 x 32, a pickle asks for
-            more than arrays, there are more or fewer classes.
+        InputError: A layout is missing, broken, incomplete or there twice, an image is not
+            32 x 32, a label is none, a pickle asks for more than arrays, there are more or fewer
+            classes.
     """
     folder = home(folder, name, expected=EXPECTED, source=SOURCE)
     train, test, names = source(folder)
@@ -97,9 +101,9 @@ def source(folder: Path) -> tuple[Images, Images, tuple[str, ...]]:
         train, test = (_parquet(folder, part) for part in ("train", "test"))
         return train, test, _numbered(train, test)
     if files := _batches(folder):
-        train = _together([_batch(path) for path in files[:-1]])
-        test = _batch(files[-1])
-        return train, test, _named(files[0].parent) or _numbered(train, test)
+        names = _named(files[0].parent)
+        *train, test = (_batch(path, len(names or ()) or max(CLASSES.values())) for path in files)
+        return _together(train), test, names or _numbered(*train, test)
     for part in ("train", "test"):
         found(folder / part, expected=EXPECTED, source=SOURCE)
     seen, held, names = trees(folder / "train", folder / "test")
@@ -111,35 +115,71 @@ def _parquet(folder: Path, part: str) -> Images:
     paths = sorted(folder.rglob(f"{part}-*.parquet"))
     if not paths:
         raise InputError(f"expected {part}-*.parquet beside those of the other part in {folder}")
-    return _together([_table(parquet.read_table(path), path) for path in paths])
+    _check_shards(paths)
+    return _together([_table(parquet, path) for path in paths])
 
 
-def _table(table: Any, path: Path) -> Images:
-    image = _first(IMAGES, table.column_names, path)
-    label = _first(LABELS, table.column_names, path)
-    rows = table[image].to_pylist()
-    x = [_decoded(io.BytesIO(row["bytes"]), f"{path} row {i}") for i, row in enumerate(rows)]
-    return Images(np.stack(x), table[label].to_numpy().astype(np.int64))
+def _check_shards(paths: list[Path]) -> None:
+    """All shards of one copy: `train-00000-of-00002.parquet` is one of two."""
+    if len({path.parent for path in paths}) > 1:
+        raise InputError(f"expected one copy, got {paths[0]} and {paths[-1]}")
+    for path in paths:
+        count = re.search(r"-of-(\d+)$", path.stem)
+        if count and int(count[1]) != len(paths):
+            raise InputError(f"{path}: expected {int(count[1])} shards, got {len(paths)}")
+
+
+def _table(parquet: Any, path: Path) -> Images:
+    try:
+        table = parquet.read_table(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a parquet file, got something else") from error
+    if not table.num_rows:
+        raise InputError(f"{path}: expected images, got no rows")
+    rows = table[_first(IMAGES, table.column_names, path)].to_pylist()
+    x = [
+        _decoded(io.BytesIO(_bytes(row, path, i)), f"{path} row {i}") for i, row in enumerate(rows)
+    ]
+    y = table[_first(LABELS, table.column_names, path)].to_pylist()
+    return Images(np.stack(x), _labels(y, path, max(CLASSES.values())))
+
+
+def _bytes(row: Any, path: Path, number: int) -> bytes:
+    found = row.get("bytes") if isinstance(row, dict) else None
+    if not isinstance(found, bytes):
+        raise InputError(f"{path}: expected an image as a struct with `bytes` in row {number}")
+    return found
+
+
+def _labels(y: list[Any], path: Path, classes: int) -> Int64[np.ndarray, " n"]:
+    """Labels as numbers, if all are."""
+    for row, label in enumerate(y):
+        if type(label) is not int or not 0 <= label < classes:
+            raise InputError(
+                f"{path}: expected labels 0..{classes - 1}, got {label!r} in row {row}"
+            )
+    return np.array(y, np.int64)
 
 
 def _batches(folder: Path) -> list[Path]:
     """The Python batches in a folder or below, those of the test last; none if there are none."""
     for place in (folder, folder / "cifar-10-batches-py", folder / "cifar-100-python"):
         if (place / "test_batch").is_file():
-            return [*sorted(place.glob("data_batch_*")), place / "test_batch"]
+            files = [place / name for name in (*BATCHES, "test_batch")]
+            return [found(path, expected=EXPECTED, source=SOURCE) for path in files]
         if (place / "train").is_file() and (place / "test").is_file():
             return [place / "train", place / "test"]
     return []
 
 
-def _batch(path: Path) -> Images:
+def _batch(path: Path, classes: int) -> Images:
     read = _pickles.read(path)
-    label = _first(LABELS, list(read), path)
-    x, y = read.get("data"), np.asarray(read[label])
-    rows = isinstance(x, np.ndarray) and x.shape == (len(y), 3 * SIDE * SIDE)
-    if not rows or y.dtype.kind not in "iu":
+    y = read[_first(LABELS, list(read), path)]
+    x = read.get("data")
+    known = isinstance(x, np.ndarray) and isinstance(y, list) and len(y) > 0
+    if not known or x.shape != (len(y), 3 * SIDE * SIDE):
         raise InputError(f"{path}: expected `data` of {3 * SIDE * SIDE} bytes for each label")
-    return Images(x.reshape(-1, 3, SIDE, SIDE).copy(), y.astype(np.int64))
+    return Images(x.reshape(-1, 3, SIDE, SIDE).copy(), _labels(y, path, classes))
 
 
 def _tree(files: list[tuple[Path, int]]) -> Images:
@@ -148,15 +188,13 @@ def _tree(files: list[tuple[Path, int]]) -> Images:
 
 
 def _decoded(file: Any, name: Path | str) -> UInt8[np.ndarray, "3 32 32"]:
-    x = pixels(opened(file, name)).numpy()
+    x = pixels(opened(file, name=name)).numpy()
     if x.shape != (3, SIDE, SIDE):
         raise InputError(f"{name}: expected an image of 32 x 32, got {x.shape[2]} x {x.shape[1]}")
     return x
 
 
 def _together(parts: list[Images]) -> Images:
-    if not parts:
-        raise InputError("expected data_batch_1, ... beside test_batch, got none")
     return Images(*map(np.concatenate, zip(*parts)))
 
 
@@ -171,7 +209,10 @@ def _named(folder: Path) -> tuple[str, ...] | None:
     """Names of the classes, where the file of names lies beside the batches."""
     for file, key in (("batches.meta", "label_names"), ("meta", "fine_label_names")):
         if (folder / file).is_file():
-            return tuple(map(str, _pickles.read(folder / file)[key]))
+            names = _pickles.read(folder / file).get(key)
+            if not isinstance(names, list) or not names:
+                raise InputError(f"{folder / file}: expected a list `{key}`, got none")
+            return tuple(map(str, names))
     return None
 
 

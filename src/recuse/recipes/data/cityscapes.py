@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from recuse._check import InputError
+from recuse.recipes._pictures import opened
 from recuse.recipes.data._augment import colour_jitter
-from recuse.recipes.data._images import Files, labels, opened, pixels
+from recuse.recipes.data._images import Files, labels, pixels
 from recuse.recipes.data._parts import Part, Parts, found, halves, home, split
 from recuse.recipes.data.image_folder import IMAGENET
 
@@ -54,7 +55,7 @@ class View(NamedTuple):
 
     def __call__(self, scene: Scene, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """A normalised image (3, h, w) and its labels (h, w)."""
-        x = pixels(opened(scene.image, scene.image)).float() / 255
+        x = pixels(opened(scene.image)).float() / 255
         y = torch.from_numpy(classes(scene.annotation))
         if x.shape[1:] != y.shape:
             raise InputError(

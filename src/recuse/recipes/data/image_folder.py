@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from recuse._check import InputError
-from recuse.recipes.data._images import Files, opened, pixels, tree, trees
+from recuse.recipes._pictures import opened
+from recuse.recipes.data._images import Files, pixels, tree, trees
 from recuse.recipes.data._parts import Normalize, Part, Parts, found, halves, home, split
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class View(NamedTuple):
 
     def __call__(self, file: tuple[Path, int], generator: Generator | None) -> tuple[Any, Tensor]:
         """A normalised image (3, s, s) and its label."""
-        image = opened(file[0], file[0])
+        image = opened(file[0])
         box = central(*image.size) if generator is None else random_box(*image.size, generator)
         x = pixels(image.resize((self.size, self.size), BICUBIC, box))
         if generator is not None and torch.rand((), generator=generator) < 0.5:

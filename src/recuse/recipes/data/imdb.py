@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from recuse._check import InputError
+from recuse.recipes.data._images import visible
 from recuse.recipes.data._parts import Part, Parts, Rows, found, halves, home, split
 
 if TYPE_CHECKING:
@@ -93,12 +94,13 @@ def reviews(folder: Path, part: str) -> list[Review]:
         place = folder / part / name
         found(place, expected=EXPECTED, source=SOURCE)
         films = _films(folder / part / f"urls_{name}.txt")
-        for path in sorted(place.glob("*.txt")):
+        paths = sorted(path for path in visible(place) if path.suffix == ".txt")
+        if not paths:
+            raise InputError(f"expected reviews (*.txt) in {place}, got none")
+        for path in paths:
             shown = f"{part}/{name}/{path.name}"
             film = films.get(path.stem.split("_")[0], shown)
             read.append(Review(_text(path), label, shown, film))
-    if not read:
-        raise InputError(f"expected reviews (*.txt) in {folder / part}, got none")
     return read
 
 
@@ -145,7 +147,7 @@ def _films(path: Path) -> dict[str, str]:
     """Number of a review -> film; line k is about review k."""
     if not path.exists():
         return {}
-    found = (re.search(r"tt\d+", line) for line in path.read_text().splitlines())
+    found = (re.search(r"tt\d+", line) for line in _text(path).splitlines())
     return {str(k): film[0] for k, film in enumerate(found) if film}
 
 
@@ -154,3 +156,5 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected a text in UTF-8, got other bytes") from error
+    except OSError as error:
+        raise InputError(f"{path}: expected a text, got {error.strerror}") from error

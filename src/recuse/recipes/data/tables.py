@@ -8,7 +8,8 @@
 The public code of the ICLR version trains on 20 % and tests on 80 %; one half of these 20 % is held
 out here. Columns of numbers are standardised and columns of words become one column for each word,
 both as the training rows say: a word that they lack is zeros, a number that is constant there is 0.
-A column is one of numbers if all its values are.
+A column is one of numbers if all its values are; one of numbers with a few others among them (`NA`)
+is refused, unless it is named as one of words. Spaces around a value do not count.
 
     x (n, d) float32    y (n,), classes in the order of their sorted names
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 SHARES = (0.1, 0.05, 0.05)  # of all rows: train, tune, calibrate
 BANK = ("bank-full.csv", "bank-additional-full.csv")
 SHOPPERS = ("online_shoppers_intention.csv",)
+NAMED = 5  # classes that a message shows
 UCI = "it is in the UCI machine learning repository, https://archive.ics.uci.edu/dataset"
 
 
@@ -47,13 +49,15 @@ def bank(folder: Path | str | None, seed: int = 0) -> Parts:
 
     The column `duration` is left out: it is known only after the call.
     """
-    return load(_file(folder, BANK, f"{UCI}/222"), seed, target="y", drop=("duration",))
+    path = _file(folder, BANK, f"{UCI}/222")
+    return load(path, seed, target="y", drop=("duration",), classes=2)
 
 
 def shoppers(folder: Path | str | None, seed: int = 0) -> Parts:
     """Does a visit end in a purchase? `online_shoppers_intention.csv`; its codes are words."""
     words = ("OperatingSystems", "Browser", "Region", "TrafficType")
-    return load(_file(folder, SHOPPERS, f"{UCI}/468"), seed, target="Revenue", words=words)
+    path = _file(folder, SHOPPERS, f"{UCI}/468")
+    return load(path, seed, target="Revenue", words=words, classes=2)
 
 
 def load(
@@ -64,6 +68,7 @@ def load(
     drop: Collection[str] = (),
     words: Collection[str] = (),
     shares: Sequence[float] = SHARES,
+    classes: int | None = None,
 ) -> Parts:
     """A column of a table from the others.
 
@@ -74,13 +79,14 @@ def load(
         drop: Columns to leave out.
         words: Columns of numbers that are names, such as codes.
         shares: Of the rows in train, tune and calibrate; the test part has the others.
+        classes: How many different targets there have to be; two or more by default.
 
     Returns:
         Rows whose ids are their places in the file, from 0.
 
     Raises:
         InputError: The file or a column is missing, a row has another length, a target is empty,
-            too few rows or classes.
+            too few rows, other classes, a column of numbers with others among them.
     """
     columns = read(Path(path))
     for name in (target, *drop, *words):
@@ -89,9 +95,16 @@ def load(
     names, y = np.unique(columns.pop(target), return_inverse=True)
     if len(names) < 2 or "" in names:
         raise InputError(f"{path}: expected two or more classes in {target} and none empty")
+    if classes is not None and len(names) != classes:
+        shown = ", ".join(names[:NAMED])
+        raise InputError(f"{path}: expected {classes} classes in {target}, got {shown}")
     n = len(y)
     rows = split(np.arange(n), [round(share * n) for share in shares], seed)
+    if not all(map(len, rows)):
+        raise InputError(f"{path}: expected rows enough for each part, got {n}")
     used = {name: column for name, column in columns.items() if name not in drop}
+    for name in used.keys() - set(words):
+        _check_numbers(used[name], f"{path}: expected numbers in {name}")
     coded = [encoded(c, rows[0], words=name in words) for name, c in used.items()]
     x = torch.tensor(np.concatenate(coded, axis=1), dtype=torch.float32)
     parts = [Part(Rows(x[i], torch.from_numpy(y[i])), i) for i in rows]
@@ -107,7 +120,11 @@ def read(path: Path) -> dict[str, Column]:
         raise InputError(f"{path}: expected a text file in UTF-8, got {error}") from error
     header = text.split("\n", 1)[0]
     separator = ";" if header.count(";") > header.count(",") else ","
-    table = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
+    try:
+        rows = csv.reader(io.StringIO(text), delimiter=separator)
+        table = [[cell.strip() for cell in row] for row in rows if row]
+    except csv.Error as error:
+        raise InputError(f"{path}: expected separated values, got a {error}") from error
     for number, row in enumerate(table):
         if len(row) != len(table[0]):
             raise InputError(
@@ -115,7 +132,7 @@ def read(path: Path) -> dict[str, Column]:
             )
     if len(table) < 2 or len(set(table[0])) != len(table[0]):
         raise InputError(f"{path}: expected a header of different names and rows below it")
-    return dict(zip((name.strip() for name in table[0]), np.array(table[1:]).T))
+    return dict(zip(table[0], np.array(table[1:]).T))
 
 
 def encoded(
@@ -138,11 +155,24 @@ def encoded(
 
 def numbers(column: Column) -> Float64[np.ndarray, " n"] | None:
     """The column as finite numbers, if it is one of them."""
-    try:
-        value = column.astype(np.float64)
-    except ValueError:
-        return None
+    value = np.array([_number(cell) for cell in column])
     return value if np.isfinite(value).all() else None
+
+
+def _number(cell: str) -> float:
+    """NaN where it is none."""
+    try:
+        return float(cell)
+    except ValueError:
+        return np.nan
+
+
+def _check_numbers(column: Column, expected: str) -> None:
+    """Refuse a few other values among numbers, which would make names of all of them."""
+    other = ~np.isfinite([_number(cell) for cell in column])
+    if 0 < other.sum() < len(column) / 2:
+        row = int(other.argmax())
+        raise InputError(f"{expected}, got {str(column[row])!r} in row {row + 1}")
 
 
 def _file(folder: Path | str | None, names: Sequence[str], source: str) -> Path:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse._check import InputError, extra
+from recuse.recipes._pictures import opened
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64
@@ -126,7 +127,7 @@ class Images:
 
     def __getitem__(self, i: int) -> tuple[Float[Tensor, "c h w"], int, str]:
         path = self.root / self.ids[i]
-        image = open_image(path, self.mode)
+        image = opened(path, self.mode)
         try:
             pixels = self.transform(image)
         except Exception as error:
@@ -135,39 +136,25 @@ class Images:
         return pixels, UNKNOWN if self.labels is None else int(self.labels[i]), self.ids[i]
 
 
-def open_image(path: Path, mode: str) -> Any:
-    """An image of Pillow in the mode asked for.
-
-    Raises:
-        InputError: It cannot be read, or has more than 8 bits a channel, which Pillow would cut
-            off at 255 and hand out white.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if image.mode[0] in "IF":
-                raise InputError(f"{path}: expected 8 bits a channel, got mode {image.mode}")
-            return image.convert(mode)
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be read as an image ({reason})") from None
-
-
 def _is_image(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(SUFFIXES)
 
 
 def _images(root: Path, folder: str) -> list[str]:
-    """The images below a class folder, links followed."""
-    found = [
-        Path(where, name).relative_to(root).as_posix()
-        for where, _, names in os.walk(root / folder, followlinks=True)
-        for name in names
-        if _is_image(name)
-    ]
+    """The images below a class folder: links are followed, each folder is read once."""
+    above = {os.path.realpath(root), *map(str, Path(os.path.realpath(root)).parents)}
+    found, seen = [], set()
+    for where, folders, names in os.walk(root / folder, followlinks=True):
+        folders.sort()
+        place = os.path.realpath(where)
+        if place in above:
+            raise InputError(f"{where}: expected images, got a link to a folder that holds it")
+        if place in seen or Path(where).name.startswith("."):
+            folders.clear()
+            continue
+        seen.add(place)
+        paths = (Path(where, name) for name in names if _is_image(name))
+        found += [path.relative_to(root).as_posix() for path in paths]
     return sorted(found)
 
 
