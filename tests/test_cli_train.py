@@ -112,7 +112,10 @@ def test_recipes_are_listed(recuse):
     assert code == 0
     for name in ("digits-pairs", "cifar10-resnet20", "imagenet-vit-s16-sam", "imdb-lstm"):
         assert f"{name}: " in out
+    assert "weight decay 0.01, of which the paper says nothing" in out
     listed = json.loads(recuse("recipes", "--json")[1])
+    ours = {recipe["name"] for recipe in listed if not recipe["differs"]}
+    assert ours == {"digits", "digits-pairs", "camvid-deeplab"}
     assert {"name", "data", "cost", "reference"} <= set(listed[0])
     assert all(recipe["cost"] and recipe["reference"] for recipe in listed)
 

@@ -53,6 +53,8 @@ def recipes(as_json: Json = False) -> None:
         show.say(f"{recipe.name}: {recipe.title}")
         show.say(f"    data       {recipe.data or 'none to get: inside scikit-learn'}")
         show.say(f"    training   {recipe.epochs} epochs, batch {recipe.batch}; {recipe.source}")
+        if recipe.differs:
+            show.say(f"    differs    {recipe.differs}")
         show.say(f"    cost       {recipe.cost}")
         show.say(f"    published  {recipe.reference}")
     show.say()
@@ -329,5 +331,6 @@ def _described(recipe: Recipe) -> dict[str, Any]:
         "cost",
         "reference",
         "source",
+        "differs",
     )
     return {name: getattr(recipe, name) for name in names}

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from recuse.recipes.data import Part, Parts
 
 CLASSES, BINARY, PIXELS = "classes", "binary", "pixels"  # what the network gives
+WHOLE_BATCHES = "the last, smaller batch of an epoch is left out"  # of every recipe
+RESIZED = "test images are resized to 256 pixels before the crop, which the paper does not give"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Recipe:
     cost: str  # of one model, and on what it was measured
     reference: str  # a published result
     source: str  # where the settings come from
+    differs: str = ""  # what is not as in that source
     smoothings: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)
     output: str = CLASSES
     options: Mapping[str, Any] = field(default_factory=dict)  # of `load`, and their defaults

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recuse._check import InputError
-from recuse.recipes._recipe import BINARY, CLASSES, Recipe
+from recuse.recipes._recipe import BINARY, CLASSES, WHOLE_BATCHES, Recipe
 from recuse.recipes._schedules import constant
 
 if TYPE_CHECKING:
@@ -52,8 +52,11 @@ def adam(model: nn.Module) -> Optimizer:
     return Adam(model.parameters(), lr=1e-3)
 
 
-def recipe(name: str, title: str, data: str, load, *, two: bool = False) -> Recipe:
+def recipe(
+    name: str, title: str, data: str, load, differs: str = "", *, two: bool = False
+) -> Recipe:
     """One table, with one logit or two."""
+    differs += "two logits, for one; " if two else ""
     return Recipe(
         name=f"{name}-two-logits" if two else name,
         title=f"{title}, {'two logits' if two else 'one logit'}",
@@ -67,6 +70,10 @@ def recipe(name: str, title: str, data: str, load, *, two: bool = False) -> Reci
         cost="about 5 s a model on one core",
         reference="none: figures of the ICLR 2025 version",
         source="public code of the ICLR 2025 version",
+        differs=(
+            f"{differs}trained on 10 % of the rows, for 20 %: the other half is held out to tune "
+            f"and calibrate; {WHOLE_BATCHES}"
+        ),
         smoothings=SMOOTHINGS,
         output=CLASSES if two else BINARY,
     )

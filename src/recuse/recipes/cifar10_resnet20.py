@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import Recipe
+from recuse.recipes._recipe import WHOLE_BATCHES, Recipe
 from recuse.recipes._schedules import drops
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ RECIPE = Recipe(
     cost="about 70 s an epoch on two cores, so an hour and a half a model",
     reference="8.75 % error after 182 epochs (He et al. 2016, table 6)",
     source="public code of the ICLR 2025 version",
+    differs=("5,000 training images are held out to tune and calibrate; " + WHOLE_BATCHES),
     channels_last=True,
     shift=drawings,
 )

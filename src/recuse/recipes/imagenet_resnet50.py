@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import Recipe
+from recuse.recipes._recipe import RESIZED, WHOLE_BATCHES, Recipe
 from recuse.recipes._schedules import cosine
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ RECIPE = Recipe(
     cost="not measured; the paper used 8 V100",
     reference="figures 1, 8 and 9 of the paper",
     source="paper, appendix 0.B.1",
+    differs=(
+        f"the 50,000 held-out images are halved to tune and calibrate; {RESIZED}; {WHOLE_BATCHES}"
+    ),
     channels_last=True,
     shift=drawings,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import BINARY, Recipe
+from recuse.recipes._recipe import BINARY, WHOLE_BATCHES, Recipe
 from recuse.recipes._schedules import constant
 from recuse.recipes._tables import adam
 
@@ -45,6 +45,11 @@ RECIPE = Recipe(
     cost="not measured",
     reference="none: figures of the ICLR 2025 version",
     source="public code of the ICLR 2025 version",
+    differs=(
+        "the embedding is learned, for vectors of GloVe; the state at the last word, for that "
+        "behind the padding; 5,000 training reviews are held out to tune and calibrate; "
+        + WHOLE_BATCHES
+    ),
     smoothings=(0.0, 0.2, 0.4, 0.6),
     output=BINARY,
 )
