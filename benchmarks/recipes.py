@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from recuse.recipes import (
     models_of,
     recipe_named,
 )
+from recuse.recipes._losses import LABEL_SMOOTHING
+from recuse.recipes._settings import SHUFFLED
 from recuse.sketch import CurveSketch
 
 Files = dict[str, rc.io.LogitsFile]  # by split
@@ -56,11 +59,12 @@ PICTURES = {
         "gain its four seconds of video cannot show.*",
     )
 }
-PUBLISHED = """## The published table by source
+PUBLISHED = """## The published tables by source
 
-Xia et al. (2024), figure 8: ResNet-50 on ImageNet, the first 10 % of 50,000 ImageNet and 50,889
-ImageNet-Sketch images together. **Their numbers, not ours**; ours on CIFAR-10 and drawings of its
-edges are above.
+Xia et al. (2024): the first 10 % of 50,000 ImageNet and 50,889 ImageNet-Sketch images together.
+**Their numbers, not ours**; ours on CIFAR-10 and drawings of its edges are above.
+
+ResNet-50, figure 8:
 
 | | accepted, ImageNet | wrong | % | accepted, Sketch | wrong | % |
 |---|---|---|---|---|---|---|
@@ -68,6 +72,15 @@ edges are above.
 | smoothing 0.1 | 8,561 | 187 | 2.2 | 1,527 | 211 | 13.8 |
 | smoothing 0.2 | 8,171 | 244 | 3.0 | 1,917 | 365 | 19.0 |
 | smoothing 0.3 | 7,915 | 297 | 3.8 | 2,173 | 541 | 24.9 |
+
+ViT-S/16, figure 11:
+
+| | accepted, ImageNet | wrong | % | accepted, Sketch | wrong | % |
+|---|---|---|---|---|---|---|
+| cross entropy | 9,528 | 88 | 0.9 | 560 | 43 | 7.7 |
+| smoothing 0.1 | 9,332 | 130 | 1.4 | 756 | 83 | 11.0 |
+| smoothing 0.2 | 9,117 | 177 | 1.9 | 971 | 164 | 16.9 |
+| smoothing 0.3 | 8,966 | 208 | 2.3 | 1,122 | 195 | 17.4 |
 
 The other results of the paper are curves without numbers.
 """
@@ -138,6 +151,7 @@ def section(run: Path, found: OverSeeds) -> str:
         how(run, recipe, models),
         f"{words.caption(found)}:\n",
         markdown(*without_fallback(found, runs)),
+        *(f"- {sentence}" for sentence in not_learned(found)),
         *(f"- {sentence}" for sentence in words.story(found)),
         *(f"- {sentence}" for sentence in in_training_or_after(found)),
         *(f"- {sentence}" for sentence in all_pixels(models)),
@@ -196,39 +210,103 @@ def in_training_or_after(found: OverSeeds) -> Iterable[str]:
 def how(run: Path, recipe: Recipe, models: Sequence[Model]) -> str:
     """Command, hardware, time, and what is not as published."""
     about = [json.loads((m.folder / "model.json").read_text("utf-8")) for m in models]
-    one, settings = about[0], describe(run)
-    seconds = [a["seconds"] for a in about]
-    options = f"--seeds {len({a['seed'] for a in about})} --epochs {one['epochs']}"
-    options += f" --precision {one['precision']}" if one["precision"] != "32-true" else ""
-    data = " --data DATA" if recipe.data else ""
+    settings = describe(run)
+    options = given(recipe, settings, about)
     trained = " and ".join(
-        f"`recuse train {recipe.name}{data} --loss {loss} --smoothing {strengths} {options} "
+        f"`recuse train {recipe.name} --loss {loss} --smoothing {strengths} {options} "
         f"--out runs/{run.name}`"
         for loss, strengths in asked(about).items()
     )
-    short = (
-        f"**Shortened**: {one['epochs']} epochs of {one['of_epochs']}, rates over the same shares."
-        if one["epochs"] != one["of_epochs"]
-        else f"In full: {one['epochs']} epochs."
+    changed = changes(recipe, settings)
+    label = "Shortened" if settings["epochs"] < recipe.epochs else "Changed"
+    seconds = [a["seconds"] for a in about if a["seconds"] is not None]
+    parts = (
+        f"{trained}. {f'**{label}**: {changed}.' if changed else 'In full.'}",
+        f"{span([a['train'] for a in about])} training rows, "
+        f"{span([a['parameters'] for a in about])} parameters, {settings['epochs']} epochs, batch "
+        f"{settings['batch']}, precision {settings['precision']}; {hardware(about)};",
+        f"{span(seconds)} s a model, beside other work.",
+        f"Settings: {recipe.source}{f', but: {recipe.differs}' if recipe.differs else ''}.",
+        f"Published: {recipe.reference}.\n",
     )
-    return (
-        f"{trained}. {short} "
-        f"{one['train']:,} training rows, {one['parameters']:,} parameters, batch "
-        f"{settings['batch']}; {one['device']}, {one['threads']} thread, precision "
-        f"{one['precision']}, torch {one['torch']}; {min(seconds):.0f} to {max(seconds):.0f} s a "
-        f"model, beside other work. Settings: {recipe.source}. Published: {recipe.reference}.\n"
+    return " ".join(parts)
+
+
+def given(recipe: Recipe, settings: Mapping, about: Sequence[Mapping]) -> str:
+    """The options of the command, as `run.json` and the models have them."""
+    kept = settings.get("classes")
+    processes = max(a["processes"] for a in about)
+    values = {
+        "--data": "DATA" if recipe.data else None,
+        "--seeds": len({a["seed"] for a in about}),
+        "--epochs": settings["epochs"],
+        "--batch": settings["batch"] if settings["batch"] != recipe.batch else None,
+        "--order": settings["order"] if settings["order"] != SHUFFLED else None,
+        "--label-noise": settings.get("label_noise") or None,
+        "--only": ",".join(map(str, kept)) if kept else None,
+        "--precision": settings["precision"] if settings["precision"] != "32-true" else None,
+        "--devices": processes if processes > 1 else None,
+    }
+    return " ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+
+
+def changes(recipe: Recipe, settings: Mapping) -> str:
+    """What was asked for that is not the recipe's; "" if nothing was."""
+    kept = settings.get("classes")
+    found = {
+        f"{settings['epochs']} epochs of {recipe.epochs}, rates over the same shares": (
+            settings["epochs"] != recipe.epochs
+        ),
+        f"batch {settings['batch']} for {recipe.batch}": settings["batch"] != recipe.batch,
+        f"rows {settings['order']}": settings["order"] != SHUFFLED,
+        f"{100 * (settings.get('label_noise') or 0):g} % of the labels wrong": (
+            settings.get("label_noise")
+        ),
+        f"{len(kept or ())} classes alone": kept,
+    }
+    return "; ".join(said for said, so in found.items() if so)
+
+
+def hardware(about: Sequence[Mapping]) -> str:
+    """What the models ran on; each machine with its models where there are several."""
+    found = Counter(
+        f"{a['device']}, {a['threads']} thread{'s' * (a['threads'] > 1)}"
+        f"{f', {n} processes' if (n := a['processes']) > 1 else ''}, torch {a['torch']}"
+        for a in about
     )
+    if len(found) == 1:
+        return next(iter(found))
+    return "; ".join(f"{count} models on {machine}" for machine, count in found.items())
+
+
+def span(values: Sequence[float]) -> str:
+    """One number, or from the smallest to the largest.
+
+    >>> span([12.3, 4567.8]), span([5, 5]), span([])
+    ('12 to 4,568', '5', '?')
+    """
+    ends = (f"{end:,.0f}" for end in (min(values), max(values))) if values else "?"
+    return " to ".join(dict.fromkeys(ends))
 
 
 def asked(about: Sequence[Mapping]) -> dict[str, str]:
     """Loss -> its strengths, cross entropy among them."""
-    losses = sorted({a["loss"] for a in about if a["strength"]})
+    losses = sorted({a["loss"] for a in about if a["strength"]} or {LABEL_SMOOTHING})
     return {
         loss: ",".join(
             f"{s:g}" for s in sorted({0.0, *(a["strength"] for a in about if a["loss"] == loss)})
         )
         for loss in losses
     }
+
+
+def not_learned(found: OverSeeds) -> Iterable[str]:
+    """Why the column of learned scores has a gap."""
+    for model in found.models:
+        for seed, one in zip(found.seeds, model.models):
+            if not any(score.name == "learned" for score, _ in one.tuned.table):
+                reason = one.tuned.reason.removeprefix("MSP: ")
+                yield f"{model.name}, seed {seed}: no score was learned, {reason}."
 
 
 def all_pixels(models: Sequence[Model]) -> Iterable[str]:
