@@ -75,7 +75,7 @@ def test_thresholds_of_classes_are_printed_by_class(run, tmp_path):
     assert (rc, err) == (0, "")
     assert "in each predicted class that has a threshold (3 of 4" in " ".join(out.split())
     assert "Thresholds of 3 of 4 predicted classes, written to rejector.json" in out
-    assert "\n3: Infeasible: no threshold that was tested passed for a risk of 10 %" in out
+    assert "\nClass 3: Infeasible: no threshold that was tested passed for a risk of 10 %" in out
     rc, out, err = run("predict", "rejector.json", "test.npz", "--why", 4000, "--json")
     found = json.loads(out)
     assert [row["group"] for row in found["groups"]] == [None, 0, 1, 2, 3]
@@ -137,10 +137,10 @@ BAD = [
     (("--coverage", "most"), "unable to parse string as a number, got 'most'; see recuse fit"),
     (("--cost", "10:0"), "`cost_abstain` as a positive number"),
     (("--coverage", 80), "`coverage` in (0, 1), got 80.0"),
-    (("--coverage", 0.8, "--per", "class"), "expected --per with one --target-risk"),
-    (("--target-risk", "0.1,0.2", "--per", "class"), "expected --per with one --target-risk"),
+    (("--coverage", 0.8, "--per", "class"), "with one --target-risk, got --coverage 0.8"),
+    (("--target-risk", "0.1,0.2", "--per", "class"), "risk, got --target-risk 0.1,0.2"),
     (("--target-risk", "0.1,x"), "expected numbers for --target-risk"),
-    (("--target-risk", 0.1, "--per", "none.csv"), "none.csv: expected class, or a .csv"),
+    (("--target-risk", 0.1, "--per", "none.csv"), "none.csv: expected class, or a"),
     (("--target-risk", 0.1, "--per", "twice.csv"), "twice.csv: line 6002: expected one group"),
     (("--target-risk", 0.1, "--per", "less.csv"), "less.csv: expected a group for each id of tune"),
     (("--target-risk", 0.1, "--per", "head.csv"), "head.csv: expected the header id,<name>"),

@@ -193,3 +193,56 @@ def test_logits_of_other_classes_are_no_input_of_a_rejector(recuse, tmp_path):
         code, out, err = recuse(*command)
         assert (code, out) == (2, "")
         assert err == "recuse: other.npz: expected logits of 5 classes, as fitted, got 4\n"
+
+
+def test_a_folder_that_holds_a_split_of_the_fit_is_no_test(recuse, tmp_path):
+    (tmp_path / "all").mkdir()
+    for seed, name in enumerate(("tune", "calibrate", "test")):
+        write_logits(tmp_path / f"{name}.npz", *sample(400, seed=seed))
+        if name != "tune":
+            write_logits(tmp_path / "all" / f"{name}.npz", *sample(400, seed=seed))
+    assert recuse("fit", *SPLITS, "--target-risk", 0.3)[0] == 0
+    said = recuse("predict", "rejector.json", "all")[1].replace(os.sep, "/")
+    assert "all/calibrate.npz is the calibrate split of the fit: it is no test." in said
+    assert "no test" not in recuse("predict", "rejector.json", "test.npz")[1]
+
+
+def test_what_would_count_twice_is_refused(recuse, tmp_path):
+    (tmp_path / "all").mkdir()
+    write_logits(tmp_path / "all" / "a.npz", *sample(40))
+    for command in (
+        ["evaluate", "all/a.npz", "./all/a.npz"],
+        ["mixture", "a=all/a.npz", "b=all"],
+        ["mixture", "a=all/a.npz", "--ood", "b=all/a.npz"],
+    ):
+        one_line(recuse(*command), "a.npz is given twice")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["split", "a.npz", "--out", ""], ["a value after --out, got an empty one"]),
+        (["split", "a.npz", "--out="], ["a value after --out, got an empty one"]),
+        (["evaluate", ""], ["a value after evaluate, got an empty one"]),
+        (["split", "a.npz", "--out", "text.txt/x"], ["text.txt is a file, expected a folder"]),
+        (["evaluate", "a.npz", "--multilabel"], ["shape of `logits`, (40, 5), got (40,)"]),
+        (["evaluate", "a.npz", "--probs"], ["rows that sum to 1, got ", "leave out --probs"]),
+        (["report", "--model", "a=", "--out", "r.html"], ["--model NAME=DIR, got 'a='"]),
+    ],
+)
+def test_what_is_wrong_is_said_as_it_is(command, words, recuse, tmp_path):
+    write_logits(tmp_path / "a.npz", *sample(40))
+    (tmp_path / "text.txt").write_text("text")
+    one_line(recuse(*command), *words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "text.txt"]
+
+
+def test_the_groups_of_a_rejector_come_from_a_table(recuse, tmp_path):
+    sites = "".join(f"{i},{'ab'[i % 2]}\n" for i in range(2000))
+    (tmp_path / "sites.csv").write_text(f"id,site\n{sites}")
+    for seed, name in enumerate(("tune", "calibrate")):
+        ids = np.arange(1000) + 1000 * seed
+        write_logits(tmp_path / f"{name}.npz", *sample(1000, seed=seed), ids=ids)
+    assert recuse("fit", *SPLITS, "--target-risk", 0.3, "--per", "sites.csv")[0] == 0
+    answer = recuse("predict", "rejector.json", "calibrate.npz", "--per", "class")
+    one_line(answer, "class: expected a .csv of id and group, got No such file")

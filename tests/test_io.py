@@ -243,9 +243,9 @@ def test_a_declared_binary_head_becomes_two_columns(tmp_path, shape):
         ("binary", np.float32([[1], [-np.inf]]), "finite `logits`, got -inf at row 1"),
         ("binary", np.float32([[1], [np.nan]]), "without NaN .* row 1"),
         ("binary", np.array([[1], [0]]), "floating dtype"),
-        ("probs", sample(5)[0], "rows that sum to 1, row"),
-        ("probs", np.float32([[0.5, 0.5], [0.9, 0.2]]), "rows that sum to 1, row 1"),
-        ("probs", np.float32([[0.5, 0.5], [np.nan, 0.2]]), "rows that sum to 1, row 1"),
+        ("probs", sample(5)[0], "rows that sum to 1, got .* at row"),
+        ("probs", np.float32([[0.5, 0.5], [0.9, 0.2]]), "sum to 1, got .* at row 1; logits"),
+        ("probs", np.float32([[0.5, 0.5], [np.nan, 0.2]]), "sum to 1, got .* at row 1; logits"),
         (
             "guess",
             sample(5)[0],

@@ -341,14 +341,24 @@ def test_class_names_and_populations_come_from_files(files, recuse):
         (("--images", "nowhere"), "expected a folder of images"),
         (("--scenes", "other=s.npz"), "expected --scenes of a model among net"),
         (("--scenes", "net=s.npz"), "expected scenes.npz"),
+        (("--scenes", "net=net/test.npz"), "labels, item, got logits, labels, ids"),
+        (("--scenes", "net=x.npy"), "x.npy: expected scenes.npz of image, logits, labels, item"),
     ],
 )
 def test_bad_files_end_in_one_line_and_write_nothing(files, recuse, options, message):
+    np.save(files / "x.npy", np.zeros(3))
     (files / "names.txt").write_text("a\n")
     code, out, err = recuse(*ARGUMENTS, *options)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
     assert not (files / "r.html").exists()
+
+
+def test_a_folder_without_an_image_of_any_id_is_warned_of(files, recuse):
+    (files / "empty").mkdir()
+    code, _, err = recuse(*ARGUMENTS, "--images", "empty")
+    assert code == 0
+    assert err == "recuse: warning: empty: no image is named by an id, such as test0\n"
 
 
 @pytest.mark.validity

@@ -249,7 +249,7 @@ def test_logit_norm_refuses_impossible_classes_and_orders_below_one():
 def test_probabilities_come_in_by_name_and_are_checked():
     q = np.array([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]])
     assert scores.as_probability(scores.msp(scores.from_probs(q))) == pytest.approx([0.7, 1.0])
-    with pytest.raises(InputError, match="rows that sum to 1, row 1"):
+    with pytest.raises(InputError, match=r"got 1 to 3 with the sum 4 at row 1; logits\? leave out"):
         scores.from_probs(np.array([[0.5, 0.5], [3.0, 1.0]]))
 
 

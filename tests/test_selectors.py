@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -575,6 +577,10 @@ def test_no_feasible_group_is_an_answer():
     found = select_by_group([0.5] * 4, [1, 1, 0, 0], [1, 1, 2, 2], target_risk=0.1)
     assert not found.feasible
     assert found.reason.startswith("Infeasible for every one of 2 groups, each at delta = 0.05 / 2")
+    wrong = np.r_[np.arange(200) % 2, np.arange(200) % 5 == 0].astype(float)
+    found = select_by_group([0.5] * 400, wrong, np.repeat([7, 8], 200), target_risk=0.1)
+    assert ". Group 8 needs least: Infeasible: no threshold" in found.reason
+    assert re.search(r" Group 7 needs most: no target below 5.* would have passed\.$", found.reason)
 
 
 def test_who_is_accepted_counts_every_group_and_all():

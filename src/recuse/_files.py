@@ -29,7 +29,7 @@ def atomic(path: str | os.PathLike) -> Generator[Path]:
             prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
         )
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+        raise _unwritable(path, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -42,6 +42,13 @@ def atomic(path: str | os.PathLike) -> Generator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _unwritable(path: Path, error: OSError) -> InputError:
+    """Why nothing can be written there: most often, a file where a folder is needed."""
+    file = next((p for p in path.parents if p.exists() and not p.is_dir()), None)
+    reason = error.strerror if file is None else f"{file} is a file, expected a folder"
+    return InputError(f"{path}: cannot be written ({reason})")
+
+
 @contextmanager
 def atomic_folder(path: str | os.PathLike) -> Generator[Path]:
     """A temporary folder beside `path` that takes its place on success; a folder there goes."""
@@ -52,7 +59,7 @@ def atomic_folder(path: str | os.PathLike) -> Generator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+        raise _unwritable(path, error) from error
     new, old = work / "new", work / "old"
     try:
         new.mkdir()  # with the permissions of a folder that anyone makes

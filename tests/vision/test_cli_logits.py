@@ -162,8 +162,8 @@ def test_a_checkpoint_replaces_the_weights(recuse, files, tmp_path):
 
 
 BAD = [
-    (("--out", "a.safetensors"), ("a.safetensors: .safetensors holds no text", "expected .npz")),
-    (("--out", "a.csv"), ("a.csv: expected a file ending in",)),
+    (("--out", "a.safetensors"), ("a.safetensors: ", ".npz or .parquet", "holds no text")),
+    (("--out", "a.csv"), ("a.csv: expected a name ending in .npz or .parquet", "got .csv")),
     (("--out", "net.py"), ("net.py exists: give --force",)),
     (("--out", "data/a.npz"), ("data/a.npz would be part of the input data",)),
     (("--out", "plain", "--force"), ("plain: expected a folder of shards to overwrite, got",)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -102,6 +103,7 @@ def main() -> None:
 def _run() -> None:
     try:
         try:
+            _refuse_empty(["recuse", *sys.argv[1:]])
             code = app(prog_name="recuse", standalone_mode=False)
         finally:
             print(end="", flush=True)
@@ -126,6 +128,14 @@ def _run() -> None:
             sys.exit(_interrupt.INTERRUPTED)
         traceback.print_exc()
         sys.exit(INTERNAL_ERROR)
+
+
+def _refuse_empty(words: list[str]) -> None:
+    """An empty argument, as of a shell variable that is not set, would be the current folder."""
+    for before, word in pairwise(words):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            after = word.rstrip("=") or before
+            raise InputError(f"expected a value after {after}, got an empty one")
 
 
 def _misused(error: Any) -> None:

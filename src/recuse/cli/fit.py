@@ -138,7 +138,8 @@ def _promised(
         got = " and ".join(names) or "none"
         raise InputError(f"expected one of --target-risk, --coverage and --cost, got {got}")
     if per_ is not None and len(targets) != 1:
-        raise InputError(f"expected --per with one --target-risk, got {', '.join(names)}")
+        value = ",".join(f"{target:.12g}" for target in targets) or given[names[0]]
+        raise InputError(f"expected --per with one --target-risk, got {names[0]} {value}")
     if targets:
         return {"target_risk": targets[0]}
     return {"coverage": coverage} if cost is None else {"cost": _cost(cost)}
@@ -205,7 +206,7 @@ def _tell_abstained(rejector: Rejector, out: Path) -> None:
     """Why classes or groups have no threshold: the first few."""
     without = [rule for rule in rejector.rules if rule.reason and rule.of is not None]
     for rule in without[:REASONS]:
-        show.say(f"{rule.of}: {rule.reason}")
+        show.say(f"{rejector.by.capitalize()} {rule.of}: {rule.reason}")
     if len(without) > REASONS:
         show.say(f"The reasons of {len(without) - REASONS:,} more are in {out}.")
 

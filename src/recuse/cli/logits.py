@@ -24,7 +24,7 @@ from recuse.cli.model import load_function
 from recuse.cli.options import Force, Json, Quiet
 from recuse.cli.outputs import refuse_overwrite
 from recuse.collect import collect_logits
-from recuse.io import LogitsFile, check_suffix, open_logits, write_logits
+from recuse.io import LogitsFile, open_logits, write_logits
 from recuse.scores import predict
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from recuse.recipes.vision.images import Images, ImageTree
 
 TIMM = "timm:"
+ENDINGS = ("", ".npz", ".parquet")
 SHARD = 1 << 26  # bytes of logits in one shard
 SHARDS = re.compile(r"\d{5}\.npz")  # how they are called, in an output folder
 NEEDS = "recuse logits"
@@ -150,10 +151,11 @@ def logits(
 
 def _check_out(out: Path) -> None:
     """What can hold ids that are text, and a folder that holds nothing else."""
-    if check_suffix(out).suffix == ".safetensors":
+    if out.suffix not in ENDINGS or not out.name:
+        text = " holds no text, and the ids are names of files" * (out.suffix == ".safetensors")
         raise InputError(
-            f"{out}: .safetensors holds no text, and the ids are names of files: "
-            "expected .npz, .parquet or a name without an ending"
+            f"{out}: expected a name ending in .npz or .parquet, or one without an ending, "
+            f"got {out.suffix or 'none'}{text}"
         )
     if out.suffix == ".parquet":
         extra("pyarrow", "parquet", "writing .parquet")

@@ -27,7 +27,7 @@ from recuse.cli.options import (
     levels_of,
     scores_of,
 )
-from recuse.cli.reading import read_groups, scan
+from recuse.cli.reading import once, read_groups, scan
 from recuse.evaluation import (
     FileMeasures,
     Measures,
@@ -81,6 +81,7 @@ def evaluate(
     """
     kind = kind_of(binary, probs, multilabel)
     scores, levels = scores_of(score or ["msp"], kind), levels_of(risk, coverage)
+    once(files)
     entries: list[Entry] = []
     for path in files:
         if _is_sketch(path):

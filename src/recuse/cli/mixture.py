@@ -22,7 +22,7 @@ from recuse.cli.options import (
     numbers,
     scores_of,
 )
-from recuse.cli.reading import scan
+from recuse.cli.reading import once, scan, shards_of
 from recuse.evaluation import (
     BySource,
     MixtureMeasures,
@@ -98,6 +98,7 @@ def mixture(
     scores = scores_of(score or ["msp"], kind)
     check_costs(cost_error, cost_ood)
     paths = named([*files, *ood], "NAME=FILE")
+    once([Path(file) for file in paths.values()], shards_of)
     outliers = [*paths][len(files) :]
     largest = max(cost_error, cost_ood * bool(outliers))
     asked: dict[str, Any] = {

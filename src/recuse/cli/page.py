@@ -23,11 +23,12 @@ from recuse.cli.options import (
     named,
 )
 from recuse.cli.outputs import check_ending, refuse_overwrite
-from recuse.cli.reading import class_names, read
+from recuse.cli.reading import class_names, read, warn
 from recuse.evaluation import Evaluation, evaluate
 from recuse.io import FORMATS, LogitsFile
-from recuse.report import details
+from recuse.report import Detail, details
 from recuse.report import report as write_report
+from recuse.report.pictures import image_of
 
 SPLITS = ("tune", "calibrate", "test")
 
@@ -105,6 +106,7 @@ def report(
             seed=seed,
         )
         write_report(evaluation, out, details=found)
+    _warn_of_no_image(images, found)
     if not quiet:
         show.say(f"Written to {out}.")
 
@@ -125,6 +127,16 @@ def _populations(
     return {
         name: per.joined(group_of, splits["test"], str(path)) for name, splits in models.items()
     }
+
+
+def _warn_of_no_image(folder: Path | None, found: Mapping[str, Detail]) -> None:
+    """Say on stderr that no id of any model has an image."""
+    if folder is None:
+        return
+    ids = [i for d in found.values() if d.ids is not None for i in d.ids]
+    if not any(image_of(folder, str(i)) for i in ids):
+        such = f", such as {ids[0]}" if ids else ": the test files have none"
+        warn(f"{folder}: no image is named by an id{such}")
 
 
 def _scenes(pairs: list[str], evaluation: Evaluation) -> dict[str, str]:

@@ -31,17 +31,17 @@ def populations(per: str | None, *files: LogitsFile) -> Any:
     """What `recuse.fit` takes as `per`: "class", or the groups of each file's rows."""
     if per is None or per == CLASS:
         return per
-    group_of = read_groups_of(Path(per))
+    group_of = read_groups_of(Path(per), expected="class, or a .csv of id and group")
     return tuple(joined(group_of, file, per) for file in files)
 
 
-def read_groups_of(path: Path) -> dict[str, str]:
+def read_groups_of(path: Path, expected: str = "a .csv of id and group") -> dict[str, str]:
     """The group of each id, from a .csv with the header `id,<name>`."""
     try:
         with csv_lines(path) as lines:
             return _parsed(path, lines)
     except OSError as error:
-        raise InputError(f"{path}: expected class, or a .csv, got {error.strerror}") from error
+        raise InputError(f"{path}: expected {expected}, got {error.strerror}") from error
 
 
 def _parsed(path: Path, lines: Any) -> dict[str, str]:

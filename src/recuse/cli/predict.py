@@ -15,8 +15,8 @@ from recuse._files import atomic, to_json
 from recuse.cli import per, show, verdict, why
 from recuse.cli.options import Force, IgnoreIndex, Json, Quiet
 from recuse.cli.outputs import check_ending, refuse_overwrite
-from recuse.cli.reading import class_names, warn_of_another_shift, warn_of_probabilities
-from recuse.io import LogitsFile, naming, read_logits
+from recuse.cli.reading import by_shard, class_names, warn_of_another_shift, warn_of_probabilities
+from recuse.io import LogitsFile, naming, open_logits
 from recuse.rejector import (
     ALL,
     CLASS,
@@ -75,8 +75,9 @@ def predict(
         check_ending(out, *TABLES)
         refuse_overwrite(out, force, rejector_path, file, *([] if per_ is None else [per_]))
     rejector = Rejector.load(rejector_path)
+    reader = open_logits(file, kind=rejector.kind, ignore_index=ignore_index)
     with show.working("reading", quiet=quiet):
-        data = read_logits(file, kind=rejector.kind, ignore_index=ignore_index)
+        data = reader.read()
     warn_of_probabilities(data, rejector.kind)
     warn_of_another_shift(data, rejector.log_probs)
     if out is not None and data.logits.ndim > 2 and out.suffix.lower() != ".npz":
@@ -88,10 +89,11 @@ def predict(
     names = class_names(classes, rejector.classes)
     groups = _groups(per_, rejector, data)
     runners_up = max(top - 1, RUNNERS_UP)
+    parts = by_shard(data, reader) if len(reader.stores) > 1 else ()
     with show.working("deciding", quiet=quiet):
         reasons = explain(rejector, data, ids, top=runners_up, groups=groups) if ids else []
         predictions = rejector.predict(data.logits, groups)
-        summary = verdict.summary_of(data, predictions, rejector, groups)
+        summary = verdict.summary_of(data, predictions, rejector, groups, parts)
         if out is not None:
             _write(out, _columns(data, predictions, top, names))
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import numpy as np
 from recuse._check import InputError
 from recuse.cli import show
 from recuse.evaluation import without_labels
-from recuse.io import LogitsFile, LogitsReader, check_names, open_logits
+from recuse.io import LogitsFile, LogitsReader, check_names, open_logits, shards
 from recuse.scores import are_log_probs
+from recuse.shards import Shard
 
 DECLARE = "if these are probabilities, declare them by --probs"
 FIT_AGAIN = (
@@ -93,7 +94,7 @@ class Pooled:
         for name in filter(self.varied.__contains__, self.labels):
             other = seen.setdefault(self.labels[name].digest(), name)
             if other != name:
-                _warn(
+                warn(
                     f"{self.reader.name}: {other} and {name} have equal labels row by row: if they "
                     "are of two models, give one file at a time; here they count as one model"
                 )
@@ -114,7 +115,7 @@ def read_whole(
     reader = open_logits(path, kind=kind, ignore_index=ignore_index)
     file, pooled = reader.read(), Pooled(reader)
     warn_of_probabilities(file, kind, DECLARE)
-    parts = _by_shard(file, reader)
+    parts = by_shard(file, reader)
     _check_ids(parts, reader.name)
     for part in parts:
         pooled.add(part)
@@ -124,22 +125,48 @@ def read_whole(
     return file
 
 
-def _by_shard(file: LogitsFile, reader: LogitsReader) -> list[LogitsFile]:
+def by_shard(file: LogitsFile, reader: LogitsReader) -> list[LogitsFile]:
     """The rows of each shard, under its name."""
     ends = np.cumsum([store.forms["logits"].shape[0] for store in reader.stores])
     spans = zip(reader.stores, [0, *ends], ends)
     return [replace(file.rows(slice(a, b)), name=str(store.path)) for store, a, b in spans]
 
 
-def _check_ids(shards: list[LogitsFile], name: str) -> None:
+def once(
+    files: Sequence[Shard], expand: Callable[[Shard], Sequence[Shard]] = lambda file: [file]
+) -> None:
+    """Refuse a file that stands twice among the files, or what they expand to."""
+    seen: set[Shard] = set()
+    for file in (part for given in files for part in expand(given)):
+        if resolved(file) in seen:
+            raise InputError(f"{file} is given twice, and would count twice")
+        seen.add(resolved(file))
+
+
+def shards_of(file: Shard) -> Sequence[Shard]:
+    """The files of a folder or a glob; what is wrong with it is said by its reader."""
+    if not isinstance(file, Path):
+        return [file]
+    try:
+        return shards(file)
+    except InputError:
+        return [file]
+
+
+def resolved(file: Shard) -> Shard:
+    """One name for one file; a URL as it is."""
+    return file.resolve() if isinstance(file, Path) else file
+
+
+def _check_ids(parts: list[LogitsFile], name: str) -> None:
     """No example stands in two shards."""
-    ids = [np.unique(shard.ids) for shard in shards if shard.ids is not None]
+    ids = [np.unique(part.ids) for part in parts if part.ids is not None]
     if len(ids) < 2:
         return
     found, count = np.unique(np.concatenate(ids), return_counts=True)
     if (count > 1).any():
         twice = found[count > 1][0]
-        one, other, *_ = (shard.name for shard, own in zip(shards, ids) if twice in own)
+        one, other, *_ = (part.name for part, own in zip(parts, ids) if twice in own)
         raise InputError(
             f"{name}: expected shards of different examples, got the id {twice} in {one} and in "
             f"{other}"
@@ -163,7 +190,7 @@ def warn_of_another_shift(file: LogitsFile, fitted: bool | None) -> None:
     if fitted is None or (found := are_log_probs(file.logits)) == fitted:
         return
     held, wanted = SHIFTS[found], SHIFTS[fitted]
-    _warn(
+    warn(
         f"{file.name}: `logits` holds {held}, but the rejector was fitted to {wanted} and its "
         f"score tells them apart: its promise does not hold; give {wanted}, or fit again"
     )
@@ -176,10 +203,11 @@ def _look_like_probabilities(z: np.ndarray) -> bool:
 
 
 def _warn_of_probabilities(name: str, advice: str) -> None:
-    _warn(f"{name}: every row of `logits` lies in [0, 1] and sums to 1; {advice}")
+    warn(f"{name}: every row of `logits` lies in [0, 1] and sums to 1; {advice}")
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
+    """One line on stderr."""
     print("recuse: warning:", *text.splitlines(), file=sys.stderr)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,16 @@ from recuse.cli.options import (
     levels_of,
 )
 from recuse.cli.outputs import refuse_overwrite
-from recuse.cli.reading import DECLARE, FIT_AGAIN, warn_of_another_shift, warn_of_probabilities
-from recuse.io import LogitsFile, holds_confidences, is_url, shards
+from recuse.cli.reading import (
+    DECLARE,
+    FIT_AGAIN,
+    once,
+    resolved,
+    shards_of,
+    warn_of_another_shift,
+    warn_of_probabilities,
+)
+from recuse.io import LogitsFile, holds_confidences, is_url
 from recuse.scores import Score
 from recuse.shards import Plan, Shard, Sketch, chunks, merge, needs_logits
 from recuse.sketch import Certified, CurveSketch, check_path, load
@@ -77,7 +85,7 @@ def sketch(
     levels = levels_of(risk, coverage)
     sources = [file if is_url(file) else Path(file) for file in files]
     local = [file for file in sources if isinstance(file, Path)]
-    _once(sources, _shards)
+    once(sources, shards_of)
     _refuse_tables(local, score)
     refuse_overwrite(check_path(out), force, *local, *([rejector] if rejector else []))
     options = {"ignore_index": ignore_index, "per": per, "scale": scale}
@@ -86,7 +94,7 @@ def sketch(
     if scheduler:
         from recuse.integrations import dask
 
-        total = dask.sketch(list(map(_resolved, sources)), plan, client=scheduler, progress=bar)
+        total = dask.sketch(list(map(resolved, sources)), plan, client=scheduler, progress=bar)
     else:
         total = _merged((file, _sketched(plan, file)) for file in _tracked(sources, bar))
     total.save(out)
@@ -104,7 +112,7 @@ def merge_(
 ) -> None:
     """Add sketches of different shards: the sketch of all of them, to the last bit."""
     levels = levels_of(risk, coverage)
-    _once(sketches)
+    once(sketches)
     refuse_overwrite(check_path(out), force, *sketches)
     total = _merged((path, load(path)) for path in sketches)
     if not sum(sketch.n for _, _, sketch in _named(str(out), total)):
@@ -145,31 +153,6 @@ def _warned(plan: Plan, shard: Shard, **options: Any) -> Iterator[LogitsFile]:
             warn_of_probabilities(chunk, plan.kind, FIT_AGAIN if plan.rejector else DECLARE)
             warn_of_another_shift(chunk, plan.log_probs)
         yield chunk
-
-
-def _once(
-    files: Sequence[Shard], expand: Callable[[Shard], Sequence[Shard]] = lambda file: [file]
-) -> None:
-    seen: set[Shard] = set()
-    for file in (part for given in files for part in expand(given)):
-        if _resolved(file) in seen:
-            raise InputError(f"{file} is given twice, and would count twice")
-        seen.add(_resolved(file))
-
-
-def _shards(file: Shard) -> Sequence[Shard]:
-    """The files of a folder or a glob; what is wrong with it is said by its reader."""
-    if not isinstance(file, Path):
-        return [file]
-    try:
-        return shards(file)
-    except InputError:
-        return [file]
-
-
-def _resolved(file: Shard) -> Shard:
-    """One name for one file; a URL as it is."""
-    return file.resolve() if isinstance(file, Path) else file
 
 
 def _merged(parts: Iterable[tuple[Shard, Sketch]]) -> Sketch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
 
 def summary_of(
-    data: LogitsFile, p: Predictions, rejector: Rejector, groups: Array | None
+    data: LogitsFile,
+    p: Predictions,
+    rejector: Rejector,
+    groups: Array | None,
+    parts: Sequence[LogitsFile] = (),
 ) -> dict[str, Any]:
-    """Counts, intervals where rows are independent, and the promise."""
+    """Counts, intervals where rows are independent, and the promise; `parts` are its shards."""
     counted = _counted(data, p)
     accepted = p.accept & counted
     n, taken = int(counted.sum()), int(accepted.sum())
@@ -48,7 +52,7 @@ def summary_of(
             "risk": errors / taken if taken else None,
             "risk_interval": _interval(errors, taken, alone),
             "error_without_rejector": float(wrong.sum() / n),
-            "seen_in_fit": _seen_in_fit(data, rejector),
+            **_seen_in_fit((data, *parts), rejector),
         }
         if promise.kind == "cost":
             summary |= _cost(promise, n, taken, errors, alone)
@@ -94,10 +98,13 @@ def _cost(promise: Any, n: int, accepted: int, errors: int, alone: bool) -> dict
     return {"cost": spent / n, "cost_interval": interval}
 
 
-def _seen_in_fit(data: LogitsFile, rejector: Rejector) -> str | None:
-    """Which split of the fit this file is, if any: its error is then no test."""
-    digest = data.predictions().digest
-    return next((k for k, split in rejector.splits.items() if split["digest"] == digest), None)
+def _seen_in_fit(files: Sequence[LogitsFile], rejector: Rejector) -> dict[str, str | None]:
+    """Which split of the fit a file is, if any, and which file: its error is then no test."""
+    splits = {split["digest"]: name for name, split in rejector.splits.items()}
+    for file in files:
+        if (name := splits.get(file.predictions().digest)) is not None:
+            return {"seen_in_fit": name, "seen_file": file.name}
+    return {"seen_in_fit": None, "seen_file": None}
 
 
 def tell(summary: Mapping[str, Any], rejector: Rejector, out: Path | None) -> None:
@@ -114,7 +121,8 @@ def tell(summary: Mapping[str, Any], rejector: Rejector, out: Path | None) -> No
     if (sentence := _compared(summary, rejector.guarantee)) is not None:
         show.say(sentence)
     if summary.get("seen_in_fit"):
-        show.say(f"This file is the {summary['seen_in_fit']} split of the fit: it is no test.")
+        name, split = summary["seen_file"], summary["seen_in_fit"]
+        show.say(f"{name} is the {split} split of the fit: it is no test.")
     show.say(str(rejector))
     if out is not None:
         show.say(f"Written to {out}.")

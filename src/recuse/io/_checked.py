@@ -105,6 +105,11 @@ def check_forms(forms: Mapping[str, Form], kind: str) -> tuple[int, ...]:
                 f"expected `labels` of shape {shape[:1]}, one class a row, got {labels.shape}; "
                 "several labels a row are for evaluate --multilabel"
             )
+        if kind == MULTILABEL and labels.shape != stored.shape:
+            raise InputError(
+                f"expected multi-label `labels` of the shape of `logits`, {stored.shape}, "
+                f"got {labels.shape}"
+            )
         check_labels_form(labels.shape, dtype, shape)
     for key in ("groups", "ids"):
         if key in forms:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +30,7 @@ SIDE = 72  # pixels of a thumbnail's longer side
 SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".webp")
 VOID = -1
 FIELDS = ("image", "logits", "labels", "item")
+SCENES = f"expected scenes.npz of {', '.join(FIELDS)}"
 
 
 class Picture(NamedTuple):
@@ -38,22 +40,26 @@ class Picture(NamedTuple):
     text: str
 
 
-def thumbnail(folder: Path, name: str) -> str | None:
-    """The image of an id inside a folder, made small; None where there is none.
+def image_of(folder: Path, name: str) -> Path | None:
+    """The image of an id inside a folder; None where there is none.
 
     An id is untrusted: a path that leaves the folder is no image of it.
     """
-    image = extra("PIL.Image", "vision", "--images")
     root = folder.resolve()
-    paths = [(root / f"{name}{suffix}").resolve() for suffix in SUFFIXES]
-    found = [p for p in paths if p.is_relative_to(root) and p.is_file()]
-    if not found:
+    paths = ((root / f"{name}{suffix}").resolve() for suffix in SUFFIXES)
+    return next((p for p in paths if p.is_relative_to(root) and p.is_file()), None)
+
+
+def thumbnail(folder: Path, name: str) -> str | None:
+    """The image of an id, made small; None where there is none."""
+    image = extra("PIL.Image", "vision", "--images")
+    if (path := image_of(folder, name)) is None:
         return None
     try:
-        with image.open(found[0]) as opened:
+        with image.open(path) as opened:
             small = opened.convert("RGB")
     except (OSError, ValueError) as error:
-        raise InputError(f"{found[0]}: cannot be read as an image ({error})") from error
+        raise InputError(f"{path}: cannot be read as an image ({error})") from error
     small.thumbnail((SIDE, SIDE))
     held = io.BytesIO()
     small.save(held, "JPEG", quality=80)
@@ -77,9 +83,17 @@ def read_scenes(path: str | os.PathLike) -> Scenes:
     """
     try:
         with np.load(path, allow_pickle=False) as held:
-            found = Scenes(*(held[name] for name in FIELDS))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: expected scenes.npz of {', '.join(FIELDS)}, {error}") from error
+            names = [name for name in held if name in FIELDS]
+            there, found = ", ".join(held) or "none", [held[name] for name in names]
+    except (OSError, TypeError, ValueError, zipfile.BadZipFile) as error:  # TypeError: a .npy
+        raise InputError(f"{path}: {SCENES}, got another file ({error})") from error
+    if len(names) < len(FIELDS):
+        raise InputError(f"{path}: {SCENES}, got {there}")
+    return _checked(path, Scenes(**dict(zip(names, found))))
+
+
+def _checked(path: str | os.PathLike, found: Scenes) -> Scenes:
+    """Of shapes that fit each other."""
     shapes = found.logits.shape[:1] + found.logits.shape[2:]
     if found.logits.ndim != 4 or found.labels.shape != shapes or len(found.image) != shapes[0]:
         raise InputError(

@@ -57,7 +57,11 @@ def from_probs(probs: ArrayLike) -> Float[Array, "n K ..."]:
     bad = ~((q >= 0) & (q <= 1)).all(axis=1) | ~(np.abs(q.sum(axis=1) - 1) <= 0.01)
     if bad.any():
         rows = bad.reshape(len(q), -1).any(axis=1)
-        raise InputError(f"expected `probs` in [0, 1] with rows that sum to 1, {first(rows)}")
+        z = np.moveaxis(q, 1, -1)[bad][0]
+        raise InputError(
+            f"expected `probs` in [0, 1] with rows that sum to 1, got {z.min():.4g} to "
+            f"{z.max():.4g} with the sum {z.sum():.4g} at {first(rows)}; logits? leave out --probs"
+        )
     with np.errstate(divide="ignore"):
         return np.log(q)
 

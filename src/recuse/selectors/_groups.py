@@ -141,11 +141,25 @@ class GroupSelection:
         """In words: the promise, and the groups for which there is none."""
         if self.feasible:
             return str(self.guarantee)
-        count, (name, first) = len(self.selections), next(iter(self.selections.items()))
+        count, needed = len(self.selections), self._smallest_targets()
+        least, most = min(needed, key=needed.__getitem__), max(needed, key=needed.__getitem__)
         return (
             f"Infeasible for every one of {count} {PLURALS[self.by]}, each at delta = "
-            f"{self.delta:g} / {count}. Of {name}: {first.reason}"
+            f"{self.delta:g} / {count}. {self.by.capitalize()} {least} needs least: "
+            f"{self.selections[least].reason}{self._most(most, needed[most])}"
         )
+
+    def _smallest_targets(self) -> dict[Any, float]:
+        """What each group could have been promised; infinite where nothing."""
+        found = {name: s.smallest_target for name, s in self.selections.items()}
+        return {name: np.inf if target is None else target for name, target in found.items()}
+
+    def _most(self, name: Any, target: float) -> str:
+        """The group that is furthest from a promise."""
+        if len(self.selections) == 1:
+            return ""
+        what = "no target" if np.isinf(target) else f"no target below {percent(target)}"
+        return f" {self.by.capitalize()} {name} needs most: {what} would have passed."
 
     def __str__(self) -> str:
         return "\n".join([self.reason, show(self.table)])
