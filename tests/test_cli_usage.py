@@ -246,3 +246,20 @@ def test_the_groups_of_a_rejector_come_from_a_table(recuse, tmp_path):
     assert recuse("fit", *SPLITS, "--target-risk", 0.3, "--per", "sites.csv")[0] == 0
     answer = recuse("predict", "rejector.json", "calibrate.npz", "--per", "class")
     one_line(answer, "class: expected a .csv of id and group, got No such file")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["evaluate", "a.csv"],
+        ["evaluate", "a.csv", "--score", "margin"],
+        ["compare", "a.csv", "a.csv"],
+        ["sketch", "a.csv", "--out", "s.npz"],
+        ["diagnose", "a.csv"],
+        ["fit", "--tune", "a.csv", "--calibrate", "a.csv", "--target-risk", "0.1"],
+    ],
+)
+def test_a_csv_of_logits_is_told_the_formats_of_logits(command, recuse, tmp_path):
+    (tmp_path / "a.csv").write_text("logit_0,logit_1,label\n1.5,0.2,0\n")
+    words = "a.csv: expected logits in a file ending in .safetensors or .npz or .parquet, or a"
+    one_line(recuse(*command), words, "columns logit_0, logit_1, ... are read from .parquet")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 WORDS = {"1": 1.0, "0": 0.0, "true": 1.0, "false": 0.0, "1.0": 1.0, "0.0": 0.0}
 OUTCOMES = ("correct", "loss")
+LOGITS = {"logits", "logit_0"}  # columns of a table of logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +74,24 @@ def read_confidences(path: str | os.PathLike) -> Confidences:
 
 def holds_confidences(path: Path) -> bool:
     """Whether a file is a table of confidences rather than of logits, by its columns."""
-    if path.suffix != ".parquet" or not path.is_file() or path.stat().st_size == 0:
+    if path.suffix not in (".csv", ".parquet") or not path.is_file() or path.stat().st_size == 0:
         return path.suffix == ".csv"
-    return "confidence" in (names := names_of(path)) and not {"logits", "logit_0"} & {*names}
+    if path.suffix == ".csv":
+        return not LOGITS & {*_header(path)}
+    return "confidence" in (names := names_of(path)) and not LOGITS & {*names}
+
+
+def _header(path: Path) -> list[str]:
+    """The names of the columns of a .csv; none where it cannot be read, which its reader says."""
+    try:
+        with csv_lines(path) as lines:
+            return _names(lines)
+    except InputError:
+        return []
+
+
+def _names(lines: Any) -> list[str]:
+    return [name.strip().lower() for name in next(lines, [])]
 
 
 def _outcome(path: Path, names: Sequence[str]) -> str:
@@ -111,7 +127,7 @@ def _read_csv(path: Path) -> dict[str, Array]:
 
 
 def _parse(path: Path, lines: Any) -> dict[str, Array]:
-    names = [name.strip().lower() for name in next(lines, [])]
+    names = _names(lines)
     if not names:
         raise InputError(f"{path}: expected a header and rows, got an empty file")
     outcome = _outcome(path, names)

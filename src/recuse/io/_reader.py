@@ -209,8 +209,10 @@ def _open(path: Path) -> Store:
             raise InputError(f"{path}: expected a file or a folder of logits.npy, got a folder")
         return open_folder(path)
     if path.suffix not in OPENERS:
+        hint = "; columns logit_0, logit_1, ... are read from .parquet" * (path.suffix == ".csv")
         raise InputError(
-            f"{path}: expected a file ending in {' or '.join(FORMATS)}, or a folder of .npy"
+            f"{path}: expected logits in a file ending in {' or '.join(FORMATS)}, or a folder of "
+            f".npy{hint}"
         )
     if not path.is_file():
         raise InputError(f"{path}: no such file")
