@@ -239,9 +239,12 @@ def test_malformed_logits_are_named(z, message):
         scores.msp(z)
 
 
-def test_logit_norm_refuses_impossible_classes_and_orders_below_one():
-    with pytest.raises(InputError, match="finite logits"):
-        scores.logit_norm(np.array([[0.0, -np.inf, 1.0]]))
+def test_a_mean_of_impossible_classes_and_orders_below_one_are_refused():
+    impossible = np.array([[0.0, -np.inf, 1.0]])
+    for score in (scores.logit_norm, lambda z: scores.max_logit(z, center=True)):
+        with pytest.raises(InputError, match="finite logits"):
+            score(impossible)
+    assert scores.max_logit(impossible) == 1
     with pytest.raises(InputError, match=r"`p` of a norm >= 1, got 0\.5"):
         scores.logit_norm(np.zeros((1, 3)), p=0.5)
 

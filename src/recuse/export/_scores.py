@@ -46,7 +46,7 @@ def malformed(score: Score, z: Tensor) -> Tensor:
     """Rows that `recuse.scores` refuses: NaN, +inf, beyond float32, no finite logit."""
     impossible = z == -math.inf
     bad = ~(z.abs() <= LARGEST)
-    if score.name not in FINITE:
+    if not (score.name in FINITE or score.params.get("center")):
         bad = bad & ~impossible
     return bad.any(dim=1) | impossible.all(dim=1)
 

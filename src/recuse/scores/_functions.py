@@ -17,6 +17,7 @@ from recuse.scores._rows import (
     check_order,
     check_temperature,
     entropy_rows,
+    finite,
     gen_rows,
     gini_rows,
     logsumexp_rows,
@@ -29,7 +30,7 @@ from recuse.scores._rows import (
 )
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Int
+    from jaxtyping import Float, Float32, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
@@ -67,13 +68,24 @@ def max_logit(logits: ArrayLike, *, center: bool = False) -> Float32[Array, "n .
     The softmax ignores a constant added to all logits of a row; this score does not,
     unless centred.
 
+    Args:
+        logits: Shape (n, K, ...); finite if `center`, since -inf has no mean.
+        center: Subtract the row's mean first.
+
+    Raises:
+        InputError: A logit is not finite where the mean is subtracted.
+
     References:
         Hendrycks et al., ICML 2022.
 
     >>> max_logit(np.array([[3.0, 1.0, 2.0]]), center=True)
     array([1.], dtype=float32)
     """
-    return score_rows(logits, lambda z: (centered(z) if center else z)[:, -1])
+
+    def rows(z: Float[Array, "r K"]) -> Float[Array, " r"]:
+        return (centered(finite(z, "a centred `max_logit`")) if center else z)[:, -1]
+
+    return score_rows(logits, rows)
 
 
 def margin(logits: ArrayLike) -> Float32[Array, "n ..."]:

@@ -17,6 +17,7 @@ from recuse._check import InputError
 from recuse.scores._rows import (
     centered,
     entropy_rows,
+    finite,
     msp_rows,
     norm_rows,
     score_rows,
@@ -117,9 +118,7 @@ def features(logits: ArrayLike) -> Float[Array, "N f"]:
 
 def feature_rows(z: Float[Array, "r K"]) -> Float[Array, "r f"]:
     """`FEATURES` of rows sorted in ascending order."""
-    if np.isneginf(z[:, 0]).any():
-        raise InputError("expected finite logits for `learned`, got -inf")
-    v = centered(z)
+    v = centered(finite(z, "`learned`"))
     return assembled(
         msp_rows(z),
         msp_rows(z / SOFTER),

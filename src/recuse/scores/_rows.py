@@ -57,6 +57,13 @@ def score_rows_many(
     return [result.reshape(shape) for result in out]
 
 
+def finite(z: Array, name: str) -> Array:
+    """Rows in ascending order, for a score that -inf would make meaningless."""
+    if np.isneginf(z[:, 0]).any():
+        raise InputError(f"expected finite logits for {name}, got -inf")
+    return z
+
+
 def centered(z: Array) -> Array:
     """Subtract the row's maximum, then the mean: exact for rows that differ by a constant."""
     v = z - z[:, -1:]
@@ -138,8 +145,7 @@ def check_temperature(temperature: float) -> None:
 
 def norm_rows(z: Array, ps: list[float], center: bool) -> list[Array]:
     """t = v_1 / ||v without its maximum||_p for every p; powers by repeated multiplication."""
-    if np.isneginf(z[:, 0]).any():
-        raise InputError("expected finite logits for `logit_norm`, got -inf")
+    finite(z, "`logit_norm`")
     v = centered(z) if center else z
     flat = z[:, 0] == z[:, -1]
     others = np.abs(v[:, :-1])
