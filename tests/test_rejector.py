@@ -453,7 +453,7 @@ def test_pixels_are_decided_like_rows():
 def test_another_number_of_classes_or_malformed_logits_are_refused():
     with pytest.raises(InputError, match="expected logits of 5 classes, as fitted, got 4"):
         FITTED.predict(TEST[0][:, :4])
-    for bad in (np.full((2, 5), np.nan), np.ones(5), np.ones((2, 5), int), np.ones((0, 5))):
+    for bad in (np.full((2, 5), np.nan), np.ones(5), np.ones((2, 5), int), np.ones(0)):
         with pytest.raises(InputError):
             FITTED.predict(bad)
 
@@ -645,6 +645,16 @@ def test_coarse_logits_that_agree_by_chance_are_no_overlap(dtype, n):
     labels = np.r_[tune[1][: n // 2], calibrate[1][n // 2 :]]
     with pytest.raises(InputError, match="identical rows in both"):
         recuse.fit(tune, (z, labels), target_risk=0.3)
+
+
+@pytest.mark.parametrize("rest", [(), (2, 3)])
+def test_no_rows_have_no_decisions(rest):
+    none, some = (FITTED.predict(np.zeros((n, 5, *rest), np.float32)) for n in (0, 2))
+    for nothing, column in zip(none, some):
+        assert nothing.shape == (0, *rest)
+        assert nothing.dtype == column.dtype
+    with pytest.raises(InputError, match="of 5 classes, as fitted, got 4"):
+        FITTED.predict(np.zeros((0, 4)))
 
 
 def few_values(n, rng):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_logits
+from recuse._check import InputError, check_logits, check_logits_form, to_numpy
 from recuse._files import to_json, write_text
 from recuse._json import checksum, once, strict
 from recuse.io import KINDS
@@ -109,7 +109,7 @@ class Rejector:
         Args:
             logits: Shape (n, K, ...), of the model that this rejector was fitted for, and its
                 logits as in the fit: a score that depends on their shift (`log_probs`) means
-                something else on a log-softmax, of which nothing is said here.
+                something else on a log-softmax, of which nothing is said here. n may be 0.
             groups: Shape (n,), where the thresholds are those of groups; rows of a group that
                 the calibrate split did not have are abstained on.
 
@@ -117,7 +117,10 @@ class Rejector:
             InputError: Malformed logits, another number of classes, or groups missing.
         """
         check_given(self.by, groups)
-        z = check_logits(logits)
+        z = to_numpy(logits)
+        if z.shape[:1] == (0,):
+            return _nothing(z, self.classes)
+        z = check_logits(z)
         check_classes(z.shape[1], self.classes)
         label, confidence = predict(z), self.score(z)
         threshold = self.thresholds(label, groups)
@@ -210,6 +213,14 @@ def check_kind(kind: str, classes: int) -> None:
     """What files hold must be known, and a binary head has two classes."""
     if classes < 2 or kind not in KINDS or (kind == "binary" and classes != 2):
         raise InputError(f"expected `classes` >= 2 and a known `kind`, got {classes} and {kind!r}")
+
+
+def _nothing(z: Float[Array, "0 K ..."], classes: int) -> Predictions:
+    """No rows have no decisions."""
+    check_logits_form((1, *z.shape[1:]), z.dtype)
+    check_classes(z.shape[1], classes)
+    empty = np.empty((0, *z.shape[2:]))
+    return Predictions(*(empty.astype(t) for t in (int, np.float32, bool, float)))
 
 
 def check_classes(classes: int, fitted: int) -> None:
