@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 
 import ml_dtypes
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recuse import InputError, read_logits, write_logits
+from recuse._files import write_text
 from recuse.io import FORMATS, LogitsFile, split_rows
 from samples import one_column, pixels, sample
 
@@ -192,6 +194,17 @@ def test_no_pickle_is_unpacked(tmp_path):
     with pytest.raises(InputError, match="never unpickled"):
         read_logits(tmp_path / "trap.npz")
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_file_reaches_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    (path := tmp_path / "state.json").write_text("old")
+    seen = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: seen.append((os.fstat(handle), path.read_text()))
+    )
+    write_text(path, "new")
+    ((written, there),) = seen
+    assert (written.st_size, there, path.read_text()) == (3, "old", "new")
 
 
 def test_missing_files_folders_and_other_suffixes_are_named(tmp_path):

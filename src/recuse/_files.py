@@ -36,6 +36,7 @@ def atomic(path: str | os.PathLike) -> Generator[Path]:
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
+        _reach_disk(temporary)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     finally:
@@ -47,6 +48,15 @@ def _unwritable(path: Path, error: OSError) -> InputError:
     file = next((p for p in path.parents if p.exists() and not p.is_dir()), None)
     reason = error.strerror if file is None else f"{file} is a file, expected a folder"
     return InputError(f"{path}: cannot be written ({reason})")
+
+
+def _reach_disk(path: Path) -> None:
+    """Have the content written before the name is: a power loss then leaves the old file."""
+    handle = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
