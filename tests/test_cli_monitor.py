@@ -134,7 +134,7 @@ def test_a_log_of_any_table_program_is_read(recuse, tmp_path):
     found = plain(recuse(*COMMAND, "--log", "a.csv", "--json"))
     assert (found["n"], found["accepted"], found["labelled"], found["errors"]) == (3, 2, 2, 1)
     (tmp_path / "b.csv").write_text("id,correct\nc,1\n")
-    one_line(recuse(*COMMAND, "--log", "b.csv"), "b.csv: line 2: expected an id that was predicted")
+    one_line(recuse(*COMMAND, "--log", "b.csv"), "b.csv: line 2: expected ids that differ", "'c'")
 
 
 BAD = {

@@ -428,13 +428,25 @@ def test_only_a_whole_state_is_read(tmp_path):
         "unknown field 'more'": {**data, "more": 1},
         "`n` of a state: int, got float": {**data, "n": 1000.0},
         "errors <= labelled": changed(data, errors=10**6),
-        "column of 999 numbers": changed(data, n=999),
+        "999 losses in track 'more accepted', got 1000": changed(data, n=999),
+        "column of 1000 numbers": changed(data, known=pack(np.zeros(999, np.int8))),
         "`order` prediction or arrival": changed(data, order="any"),
         "`target_risk` in": changed(data, target_risk=1.5),
         "9 bets": changed(data, tracks={**data["tracks"], RISK: {**one, "log": [1.0]}}),
         "missing field 'risk'": changed(data, tracks={MORE: one, FEWER: one}),
         "another or a damaged file": changed(data, ids="!"),
         "ids that differ": changed(data, ids=pack(np.zeros(1000, np.uint64))),
+        "losses in track 'risk', got 5": changed(
+            data, tracks={**data["tracks"], RISK: {**one, "n": 5, "at": 0}}
+        ),
+        "as the ids say": changed(data, errors=data["errors"] - 1),
+        "errors in order": changed(
+            data,
+            tracks={
+                **data["tracks"],
+                RISK: {**one, "size": 2, "errors": pack(np.array([one["n"] - 1] * 2))},
+            },
+        ),
         "or a damaged file": changed(
             data, tracks={**data["tracks"], RISK: {**one, "log": ["x"] * 9}}
         ),
@@ -558,6 +570,22 @@ def test_a_verdict_says_that_the_promises_of_classes_or_groups_are_tested_togeth
     assert Monitor(populated(target_risk=0.3)).verdict.scope is None
     with pytest.raises(InputError, match="`by` all, class, group, got 'label'"):
         Monitor.from_dict(changed(json.loads((tmp_path / "s.json").read_text()), by="label"))
+
+
+def test_a_verdict_says_that_a_void_rejector_promises_nothing(tmp_path):
+    split = sample(400, seed=0)
+    void = recuse.fit(split, split, target_risk=0.3, allow_overlap=True, learned=False)
+    monitor = Monitor(void)
+    assert "promises nothing" in str(monitor)
+    assert monitor.verdict.to_dict()["void"]
+    monitor.save(tmp_path / "s.json")
+    assert Monitor.load(tmp_path / "s.json", void).verdict == monitor.verdict
+
+
+def test_spaces_around_an_id_of_a_log_are_no_part_of_it(tmp_path):
+    (tmp_path / "log.csv").write_text("id,accept,correct\na,1,\n a,1,\na ,1,1\n")
+    monitor = alarmed()
+    assert replay(monitor, tmp_path / "log.csv") == (3, 1, 1)
 
 
 def test_a_state_in_which_a_field_stands_twice_is_refused(tmp_path):

@@ -42,7 +42,8 @@ def replay(monitor: Monitor, path: str | os.PathLike) -> Update:
     Args:
         monitor: Takes the rows, part by part; after an error, load its state again.
         path: A .csv with the columns `id` and `accept`, `correct` or both, each cell true or
-            false, 1 or 0, or empty for "not known", or not known yet. Others are left alone.
+            false, 1 or 0, or empty for "not known", or not known yet. Others are left alone, and
+            so are spaces around a cell.
 
     Raises:
         InputError: One line that names the file, the line, and what was expected.
@@ -73,11 +74,12 @@ def _parsed(path: Path, lines: Any) -> Iterator[tuple[str, int, int, int]]:
     place = names.index("id")
     accept, correct = (names.index(k) if k in names else None for k in ("accept", "correct"))
     for cells in csv_rows(path, lines, len(names)):
-        if not cells[place]:
+        name = cells[place].strip()
+        if not name:
             raise InputError(f"{path}: line {lines.line_num}: expected an `id`, got none")
         a = _outcome(cells, accept, path, lines)
         right = _outcome(cells, correct, path, lines)
-        yield cells[place], a, UNKNOWN if right == UNKNOWN else 1 - right, lines.line_num
+        yield name, a, UNKNOWN if right == UNKNOWN else 1 - right, lines.line_num
 
 
 def _names(path: Path, header: list[str]) -> list[str]:

@@ -33,7 +33,7 @@ from recuse.monitor._state import (
     check_terms,
     pack,
     pack_ids,
-    unpack,
+    unpack_errors,
     unpack_ids,
 )
 from recuse.monitor._track import UNKNOWN, Track
@@ -117,7 +117,8 @@ class Monitor:
         target = target_of(rejector) if target_risk is None else target_risk
         counts = rejector.guarantee.n, rejector.guarantee.accepted
         tried = log_tried(rejector)
-        terms = Terms(digest_of(rejector), target, delta, order, *counts, tried, rejector.by)
+        void, digest = rejector.guarantee.void, digest_of(rejector)
+        terms = Terms(digest, target, delta, order, *counts, tried, rejector.by, void)
         self._begin(check_terms(terms))
 
     def _begin(self, terms: Terms) -> None:
@@ -173,6 +174,7 @@ class Monitor:
             delta=self.terms.delta,
             order=self.terms.order,
             by=self.terms.by,
+            void=self.terms.void,
             interval=risk_interval(self._wrong, n - self._labelled, n, self.terms.delta),
             calibrate=self._limits,
             log_e=log_e,
@@ -324,7 +326,7 @@ def _track_to_dict(track: Track) -> dict[str, Any]:
 def _track_from_dict(data: Mapping[str, Any], rate: float, unknown: Array | None) -> Track:
     log = tuple(-math.inf if x is None else float(x) for x in data["log"])
     wealth = Wealth(data["at"], log, float(data["best"]))
-    return Track(rate, wealth, data["n"], unpack(data["errors"], np.int64, data["size"]), unknown)
+    return Track(rate, wealth, data["n"], unpack_errors(data), unknown)
 
 
 def rate_limits(terms: Terms) -> tuple[float, float]:

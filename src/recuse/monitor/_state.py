@@ -15,7 +15,7 @@ import numpy as np
 
 from recuse._check import InputError, check_delta, check_fraction
 from recuse._json import checksum, strict
-from recuse.monitor._ledger import PENDING, WRONG
+from recuse.monitor._ledger import ABSTAINED, PENDING, WRONG
 from recuse.monitor._verdict import FEWER, MORE, RISK
 from recuse.monitor._wealth import LIFTS
 from recuse.rejector import ALL, BY
@@ -40,9 +40,10 @@ class Terms(NamedTuple):
     calibrate_accepted: int
     log_tried: float  # logarithm of the number of thresholds (or sets of them) it chose from
     by: str = ALL  # or "class", "group": whose promises of their own are tested together
+    void: bool = False  # whether the rejector promises nothing
 
 
-TERMS = dict(zip(Terms._fields, (str, float, float, str, int, int, float, str)))
+TERMS = dict(zip(Terms._fields, (str, float, float, str, int, int, float, str, bool)))
 FIELDS: dict[str, type] = {
     "format": str,
     "version": int,
@@ -94,6 +95,10 @@ def check_form(data: Any) -> None:
     n, accepted, labelled, errors = (data[name] for name in COUNTS)
     if not 0 <= errors <= labelled <= accepted <= n:
         raise InputError("expected counts errors <= labelled <= accepted <= n")
+    lengths = {RISK: accepted if data["order"] == "prediction" else labelled, MORE: n, FEWER: n}
+    for name, track in data["tracks"].items():
+        if track["n"] != lengths[name]:
+            raise InputError(f"expected {lengths[name]} losses in track {name!r}, got {track['n']}")
 
 
 def pack(column: Array) -> str:
@@ -110,6 +115,23 @@ def unpack(text: str, dtype: type, size: int) -> Array:
     if len(raw) != room:
         raise InputError(f"expected a column of {size} numbers, got another length")
     return np.frombuffer(raw, little).astype(dtype)
+
+
+def _check_known(data: Mapping[str, Any], held: Int[Array, " n"]) -> None:
+    """What is known of each id must be what was counted."""
+    counted = [(held != ABSTAINED).sum(), (held < ABSTAINED).sum(), (held == WRONG).sum()]
+    for name, count in zip(COUNTS[1:], counted):
+        if data[name] != count:
+            raise InputError(f"expected {count} {name}, as the ids say, got {data[name]}")
+
+
+def unpack_errors(track: Mapping[str, Any]) -> Int[Array, " u"]:
+    """The places of a track's errors behind the settled ones."""
+    errors = unpack(track["errors"], np.int64, track["size"])
+    places = np.r_[track["at"] - 1, errors, track["n"]]
+    if (np.diff(places) <= 0).any():
+        raise InputError("expected errors in order, in the part that is not settled")
+    return errors
 
 
 def pack_ids(keys: UInt64[Array, " n"], held: Int[Array, " n"]) -> dict[str, str]:
@@ -129,4 +151,5 @@ def unpack_ids(data: Mapping[str, Any]) -> tuple[UInt64[Array, " n"], Int[Array,
     held[pending] = unpack(data["pending"], np.int64, int(pending.sum()))
     if (steps[1:] == 0).any() or (held < WRONG).any() or (held >= max(data["accepted"], 1)).any():
         raise InputError("expected ids that differ, each with a place or an outcome")
+    _check_known(data, held)
     return np.cumsum(steps, dtype=np.uint64), held

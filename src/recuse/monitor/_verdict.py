@@ -18,6 +18,10 @@ ADVICE = {
     "have changed and the promise does not cover them. Check how they are made and prepared; if "
     "they are to stay so, fit a new rejector on them.",
 }
+NO_PROMISE = (
+    "The rejector promises nothing, since tune and calibrate share examples: its target and its "
+    "acceptance rate are tested all the same."
+)
 POOLED = {"class": "predicted class", "group": "group"}
 
 
@@ -37,6 +41,7 @@ class Verdict:
     calibrate: tuple[float, float]  # limits of the acceptance rate for data like calibrate
     log_e: dict[str, float]  # log e-value of each test, the largest so far
     limit: dict[str, float]  # the e-value that is an alarm
+    void: bool = False  # the rejector promises nothing: its splits share examples
     by: str = "all"  # or "class", "group": whose promises of their own are tested together
 
     @property
@@ -76,13 +81,16 @@ class Verdict:
 
     @property
     def scope(self) -> str | None:
-        """What is tested of a promise for each class or group; None of one for all."""
-        if self.by not in POOLED:
-            return None
-        return (
-            "The error rate tested is that of all accepted predictions together: that of one "
-            f"{POOLED[self.by]} alone may be above the target without an alarm."
-        )
+        """What the tests leave out of a promise, or that there is none; None if nothing."""
+        said = []
+        if self.void:
+            said.append(NO_PROMISE)
+        if self.by in POOLED:
+            said.append(
+                "The error rate tested is that of all accepted predictions together: that of one "
+                f"{POOLED[self.by]} alone may be above the target without an alarm."
+            )
+        return " ".join(said) or None
 
     def __str__(self) -> str:
         return " ".join((self.sentence, *self.advice, *([self.scope] if self.scope else [])))
