@@ -15,7 +15,7 @@ from pathlib import Path
 import recuse as rc
 from recuse._files import write_text
 from recuse.cli import over_seeds as words
-from recuse.evaluation import ModelEvaluation, OverSeeds, Spread, over_seeds
+from recuse.evaluation import ModelEvaluation, ModelOverSeeds, OverSeeds, Spread, over_seeds
 from recuse.recipes import (
     SHIFT,
     Model,
@@ -49,6 +49,16 @@ split, or the learned score, would give without that fallback.
 ImageNet, ViT, Cityscapes, CIFAR-100 and IMDB were not trained: their data or hours of a GPU were
 not at hand. Their networks and loaders are tested one by one, on small trees.
 """
+BESIDE = "0.2"  # the strength at which all losses were trained
+OTHERS = ("margin", "max-suppression")
+SIDES = {
+    ("cross-entropy", "before"): "cross entropy, MSP",
+    **{
+        (f"{loss}-{BESIDE}", side): f"{loss}, {'MSP' if side == 'before' else 'repaired'}"
+        for loss in ("smoothing", *OTHERS)
+        for side in ("before", "after")
+    },
+}
 PICTURES = {
     "camvid-deeplab": (
         "\n![A road scene, and its errors coloured by how certain each model was of them]"
@@ -95,7 +105,9 @@ def main() -> None:
     names = " \\\n    ".join(f"runs/{run.name}" for run in args.runs)
     found = {run: over_seeds(files, kind=kind) for run, (files, kind) in read(args.runs).items()}
     sections = [section(run, found[run]) for run in args.runs]
-    page = "\n".join([HEAD.format(runs=names), in_short(found), *sections, PUBLISHED])
+    page = "\n".join(
+        [HEAD.format(runs=names), in_short(found), side_by_side(found), *sections, PUBLISHED]
+    )
     if args.out is None:
         print(page)
     else:
@@ -140,6 +152,28 @@ def in_short(found: Mapping[Path, OverSeeds]) -> str:
     )
     said = "In short, by AURC on the test split (in brackets: beyond the 95 % interval):\n\n"
     return said + markdown(header, rows)
+
+
+def side_by_side(found: Mapping[Path, OverSeeds]) -> str:
+    """Losses that repair in training, beside the repair afterwards: means over seeds."""
+    rows = []
+    for run, seen in found.items():
+        areas = {m.name: m for m in seen.models}
+        if not {f"{loss}-{BESIDE}" for loss in OTHERS} & set(areas):
+            continue
+        cells = [_area(areas.get(name), side) for name, side in SIDES]
+        rows.append((recipe_named(describe(run)["recipe"]).title, *cells))
+    said = (
+        "\nDoes a loss that repairs in training make the repair afterwards unnecessary? Mean AURC "
+        f'x 1000 over seeds, all losses of strength {BESIDE}; "repaired" is the chosen score:\n\n'
+    )
+    return said + markdown(("", *(title for title in SIDES.values())), rows)
+
+
+def _area(model: ModelOverSeeds | None, side: str) -> str:
+    if model is None:
+        return "-"
+    return f"{model.spread(lambda m: 1000 * getattr(m, side).aurc).mean:.1f}"
 
 
 def section(run: Path, found: OverSeeds) -> str:
@@ -195,7 +229,7 @@ def in_training_or_after(found: OverSeeds) -> Iterable[str]:
     for model in found.models:
         loss, _, strength = model.name.rpartition("-")
         smoothed = next((m for m in found.models if m.name == f"smoothing-{strength}"), None)
-        if loss not in ("max-suppression", "margin") or smoothed is None:
+        if loss not in OTHERS or smoothed is None:
             continue
         alone, after, again = (
             words.spread(m.spread(lambda e, side=side: 1000 * getattr(e, side).aurc), 1)
@@ -282,10 +316,11 @@ def hardware(about: Sequence[Mapping]) -> str:
 def span(values: Sequence[float]) -> str:
     """One number, or from the smallest to the largest.
 
-    >>> span([12.3, 4567.8]), span([5, 5]), span([])
-    ('12 to 4,568', '5', '?')
+    >>> span([0.4, 4567.8]), span([5, 5]), span([])
+    ('0.4 to 4,568', '5', '?')
     """
-    ends = (f"{end:,.0f}" for end in (min(values), max(values))) if values else "?"
+    two = (min(values), max(values)) if values else ()
+    ends = [f"{x:,.0f}" if x >= 1 else f"{x:.1g}" for x in two] or ["?"]
     return " to ".join(dict.fromkeys(ends))
 
 
