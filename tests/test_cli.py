@@ -140,7 +140,7 @@ def test_a_file_that_is_none_is_one_line(name, recuse, files, tmp_path):
         (("evaluate", "tune.npz", "--binary", "--probs"), ["--binary or --probs, got both"]),
         (("evaluate", "p.npz", "--probs", "--score", "logit_norm"), ["got logit_norm", "shift"]),
         (("evaluate", "tune.npz", "--score", "guess"), ["expected a score among", "'guess'"]),
-        (("evaluate", "tune.npz", "--score", ""), ["expected --score"]),
+        (("evaluate", "tune.npz", "--score", ","), ["expected --score"]),
         (("evaluate", "tune.npz", "--score", "logit_norm(p=x)"), ["'x'"]),
         (("evaluate", "tune.npz", "--score", "logit_norm(p=0.5)"), [">= 1, got 0.5"]),
         (("evaluate", "tune.npz", "--risk", "1,a"), ["numbers for --risk", "'1,a'"]),

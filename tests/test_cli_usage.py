@@ -225,7 +225,7 @@ def test_what_would_count_twice_is_refused(recuse, tmp_path):
         (["split", "a.npz", "--out="], ["a value after --out, got an empty one"]),
         (["evaluate", ""], ["a value after evaluate, got an empty one"]),
         (["split", "a.npz", "--out", "text.txt/x"], ["text.txt is a file, expected a folder"]),
-        (["evaluate", "a.npz", "--multilabel"], ["shape of `logits`, (40, 5), got (40,)"]),
+        (["evaluate", "a.npz", "--multilabel"], ["shape (40, 5), as `logits`, got (40,)"]),
         (["evaluate", "a.npz", "--probs"], ["rows that sum to 1, got ", "leave out --probs"]),
         (["report", "--model", "a=", "--out", "r.html"], ["--model NAME=DIR, got 'a='"]),
     ],

@@ -107,7 +107,7 @@ def check_forms(forms: Mapping[str, Form], kind: str) -> tuple[int, ...]:
             )
         if kind == MULTILABEL and labels.shape != stored.shape:
             raise InputError(
-                f"expected multi-label `labels` of the shape of `logits`, {stored.shape}, "
+                f"expected multi-label `labels` of shape {stored.shape}, as `logits`, "
                 f"got {labels.shape}"
             )
         check_labels_form(labels.shape, dtype, shape)
