@@ -1,8 +1,12 @@
+import signal
 import sys
 
 import pytest
 
 from recuse import cli
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that began the tests with `&`
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # or all that they start inherits it
 
 
 @pytest.fixture

@@ -96,10 +96,13 @@ def test_a_stopped_training_says_how_to_go_on(tmp_path, sent, devices, code):
     command = [sys.executable, "-m", "recuse", *map(str, SMALL[:-1]), "500", "--smoothing", "0.2"]
     command += ["--devices", str(devices), "--accelerator", "cpu", "--out", "run"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not list(tmp_path.rglob("last.ckpt")):
-            time.sleep(0.1)
-        process.send_signal(sent)
-        _, err = process.communicate(timeout=60)
+        try:
+            while process.poll() is None and not list(tmp_path.rglob("last.ckpt")):
+                time.sleep(0.1)
+            process.send_signal(sent)
+            _, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == code
     assert err.splitlines()[-1] == "recuse: stopped; the same command goes on"
     assert "Traceback" not in err
