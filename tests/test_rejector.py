@@ -620,15 +620,23 @@ def test_an_overlap_asked_for_voids_the_guarantee_in_every_sentence(shared, tmp_
 
 @pytest.mark.parametrize(
     "labels",
-    [np.r_[0, 1, 0, 2], np.zeros(400, int), np.repeat([0, 1, 2, 3], 100), np.r_[1, np.zeros(399)]],
-    ids=["few", "one class", "sorted", "one of another class"],
+    [
+        np.r_[0, 1, 0, 2],
+        np.zeros(400, int),
+        np.repeat([0, 1, 2, 3], 100),
+        np.tile([0, 1, 2, 3], 100),
+        np.tile([1, 0], 200),
+        np.arange(400) % 200,
+        np.r_[1, np.zeros(399)],
+    ],
+    ids=["few", "one class", "sorted", "in turn", "two in turn", "many in turn", "one of another"],
 )
 def test_equal_labels_that_say_nothing_are_no_overlap(labels):
     labels = labels.astype(int)
     a, b = (LogitsFile(sample(len(labels), seed=s)[0], labels) for s in (1, 2))
     assert recuse.rejector.overlap(a, b) is None
     ids = np.arange(400)
-    mixed = ids * 7 % 5
+    mixed = np.random.default_rng(0).integers(0, 5, 400)
     a, b = (sample(400, seed=s)[0] for s in (1, 2))
     others = LogitsFile(a, mixed, ids=ids), LogitsFile(b, mixed, ids=ids + 400)
     assert recuse.rejector.overlap(*others) is None

@@ -83,20 +83,30 @@ def _excess(a: Array, b: Array) -> float:
 def _equal_labels(a: LogitsFile, b: LogitsFile) -> str | None:
     """Labels equal row by row, where no names tell the rows apart: one set, by two models.
 
-    Drawn independently, rows of class shares p would all agree with probability (sum p^2)^n. The
-    order of sorted labels is no draw: in two balanced splits it is the same.
+    Drawn independently, rows of class shares p would all agree with probability (sum p^2)^n. Labels
+    that are sorted, or in turn, are in no order of draws, and equal in any two balanced splits.
     """
     x, y = a.labels, b.labels
     named = any(getattr(a, k) is not None and getattr(b, k) is not None for k in NAMES)
-    if x is None or y is None or named or not np.array_equal(x, y) or (np.diff(x) >= 0).all():
+    if x is None or y is None or named or not np.array_equal(x, y):
         return None
     share = np.unique(x, return_counts=True)[1] / len(x)
-    if len(a) * np.log(share @ share) > np.log(AGREE):
+    agree = float(share @ share)  # two draws
+    if len(x) * np.log(agree) > np.log(AGREE) or _in_order(x, agree):
         return None
     return (
         f"equal labels in all {len(a):,} rows: files of two models on the same examples? If they "
         "are others, give both files `ids`"
     )
+
+
+def _in_order(labels: Array, agree: float) -> bool:
+    """Whether neighbours agree, or are correlated, beyond what chance does to draws."""
+    v = labels - labels.mean()
+    alike = np.mean(labels[1:] == labels[:-1]) - agree
+    correlation = (v[1:] @ v[:-1]) / (v @ v)
+    scale = np.sqrt(labels.size)
+    return bool(max(abs(alike) / np.sqrt(agree * (1 - agree)), abs(correlation)) * scale >= CHANCE)
 
 
 def fingerprints(file: LogitsFile, dtype: DTypeLike = np.float64) -> Array:

@@ -222,5 +222,8 @@ def checked_split(splits: Mapping[str, Data], split: str, model: str) -> LogitsF
 
 def _max_logit(z: Float[Array, "n K"]) -> Float32[Array, " n"]:
     """Centred; of logarithms of probabilities it is the same, infinite where one of them is 0."""
-    with np.errstate(invalid="ignore"):
+    infinite = np.isneginf(z.min(axis=1))
+    if not infinite.any():
         return max_logit(z, center=True)
+    top = max_logit(np.where(infinite[:, None], 0, z), center=True)
+    return np.where(infinite, np.float32(np.inf), top)
