@@ -432,7 +432,6 @@ def test_a_limit_that_says_nothing_is_no_promise(opened, tmp_path):
 
 
 def test_the_panels_of_a_scene_are_stacked_on_a_phone(opened, tmp_path):
-    pytest.importorskip("matplotlib")
     models = {"net": splits(0)}
     found = recuse.evaluate(models, target_risk=TARGET)
     z = np.random.default_rng(0).normal(size=(1, 5, 6, 8)).astype(np.float16)
