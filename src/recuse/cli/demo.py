@@ -13,8 +13,9 @@ import typer
 from recuse._check import check_delta, check_fraction
 from recuse._files import to_json
 from recuse.cli import show
-from recuse.cli.options import Json, Quiet, Seed
+from recuse.cli.options import Delta, Json, Quiet, Seed, TargetRisk
 from recuse.cli.outputs import check_folder
+from recuse.cli.over_seeds import plain_model
 from recuse.evaluation import RISKS, Evaluation, ModelEvaluation, evaluate
 from recuse.intervals import Comparison, compare
 from recuse.io import LogitsFile, write_logits
@@ -46,12 +47,8 @@ class Run:
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("demo"),
     seeds: Annotated[int, typer.Option("--seeds", help="Paired runs.", min=1)] = 3,
-    target_risk: Annotated[
-        float, typer.Option("--target-risk", help="Largest error rate of accepted predictions.")
-    ] = 0.1,
-    delta: Annotated[
-        float, typer.Option("--delta", help="Probability that the promise fails.")
-    ] = 0.05,
+    target_risk: TargetRisk = 0.1,
+    delta: Delta = 0.05,
     seed: Seed = 0,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -263,13 +260,8 @@ def _plain(run: Run) -> dict[str, object]:
     return {
         "seed": run.seed,
         "models": {
-            m.name: {
-                "accuracy": m.accuracy,
-                "score": str(m.tuned.score),
-                "reason": m.tuned.reason,
-                "before": m.before.to_dict(),
-                "after": m.after.to_dict(),
-                "feasible": m.selection.feasible,
+            m.name: plain_model(m)
+            | {
                 "coverage": m.accepted / m.n,
                 "risk": m.errors / m.accepted if m.accepted else None,
             }

@@ -13,6 +13,7 @@ from recuse._files import to_json
 from recuse.cli import per, show
 from recuse.cli.options import (
     Binary,
+    Delta,
     Force,
     IgnoreIndex,
     Json,
@@ -57,9 +58,7 @@ def fit(
     per_: Annotated[
         str | None, typer.Option("--per", metavar="class|FILE.csv", help=per.HELP)
     ] = None,
-    delta: Annotated[
-        float, typer.Option("--delta", help="Probability that the promise fails.")
-    ] = 0.05,
+    delta: Delta = 0.05,
     method: Annotated[
         str,
         typer.Option(

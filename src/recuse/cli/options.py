@@ -44,6 +44,11 @@ Risk = Annotated[
 Coverage = Annotated[
     list[str], typer.Option("--coverage", help="Levels of risk at coverage, such as 0.2,0.8.")
 ]
+TargetRisk = Annotated[
+    float, typer.Option("--target-risk", help="Largest error rate of accepted predictions.")
+]
+Delta = Annotated[float, typer.Option("--delta", help="Probability that the promise fails.")]
+ClassNames = Annotated[Path | None, typer.Option("--classes", help="Class names, one a line.")]
 Objective = Annotated[
     str,
     typer.Option(

@@ -99,23 +99,24 @@ def _counts(row: SourceRow) -> tuple[str, str, str]:
     return f"{row.accepted:,.0f}", f"{row.errors:,.0f}", risk
 
 
+def plain_model(m: ModelEvaluation) -> dict[str, Any]:
+    """One model for --json."""
+    return {
+        "accuracy": m.accuracy,
+        "score": str(m.tuned.score),
+        "reason": m.tuned.reason,
+        "before": m.before.to_dict(),
+        "after": m.after.to_dict(),
+        "feasible": m.selection.feasible,
+    }
+
+
 def plain(found: OverSeeds) -> dict[str, Any]:
     """For --json: every number of every seed."""
     return {
         "seeds": list(found.seeds),
         "models": {
-            model.name: [
-                {
-                    "accuracy": m.accuracy,
-                    "score": str(m.tuned.score),
-                    "reason": m.tuned.reason,
-                    "before": m.before.to_dict(),
-                    "after": m.after.to_dict(),
-                    "feasible": m.selection.feasible,
-                    "promise": m.selection.reason,
-                }
-                for m in model.models
-            ]
+            model.name: [plain_model(m) | {"promise": m.selection.reason} for m in model.models]
             for model in found.models
         },
     }

@@ -12,6 +12,8 @@ from recuse._check import InputError
 from recuse.cli import per, show
 from recuse.cli.options import (
     Binary,
+    ClassNames,
+    Delta,
     Force,
     IgnoreIndex,
     Learned,
@@ -19,6 +21,7 @@ from recuse.cli.options import (
     Probs,
     Quiet,
     Seed,
+    TargetRisk,
     kind_of,
     named,
 )
@@ -44,20 +47,14 @@ def report(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("report.html"),
-    target_risk: Annotated[
-        float, typer.Option("--target-risk", help="Largest error rate of accepted predictions.")
-    ] = 0.05,
-    delta: Annotated[
-        float, typer.Option("--delta", help="Probability that the promise fails.")
-    ] = 0.05,
+    target_risk: TargetRisk = 0.05,
+    delta: Delta = 0.05,
     objective: Objective = "aurc",
     learned: Learned = True,
     binary: Binary = False,
     probs: Probs = False,
     ignore_index: IgnoreIndex = None,
-    classes: Annotated[
-        Path | None, typer.Option("--classes", help="Class names, one a line.")
-    ] = None,
+    classes: ClassNames = None,
     per_: Annotated[
         Path | None,
         typer.Option(

@@ -13,7 +13,7 @@ import typer
 from recuse._check import InputError, extra
 from recuse._files import atomic, to_json
 from recuse.cli import per, show, verdict, why
-from recuse.cli.options import Force, IgnoreIndex, Json, Quiet
+from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
 from recuse.cli.outputs import check_ending, refuse_overwrite
 from recuse.cli.reading import by_shard, class_names, warn_of_another_shift, warn_of_probabilities
 from recuse.io import LogitsFile, naming, open_logits
@@ -45,9 +45,7 @@ def predict(
     top: Annotated[
         int, typer.Option("--top", help="Also the next classes, up to this rank.", min=1)
     ] = 1,
-    classes: Annotated[
-        Path | None, typer.Option("--classes", help="Class names, one a line.")
-    ] = None,
+    classes: ClassNames = None,
     per_: Annotated[
         Path | None,
         typer.Option("--per", metavar="FILE.csv", help="The groups of a rejector fitted with it."),

@@ -15,7 +15,7 @@ from recuse._check import InputError, check_delta, check_fraction
 from recuse._files import to_json
 from recuse._interrupt import TERMINATED
 from recuse.cli import show
-from recuse.cli.options import Json, Quiet, numbers
+from recuse.cli.options import Delta, Json, Quiet, TargetRisk, numbers
 from recuse.cli.over_seeds import by_source, caption, plain, story, table
 from recuse.diagnose import diagnose
 from recuse.evaluation import OverSeeds, over_seeds
@@ -97,12 +97,8 @@ def train(
         typer.Option("--label-noise", help="Share of the training labels made wrong."),
     ] = None,
     only: Annotated[list[str], typer.Option("--only", help="Classes to keep, such as 0,1,2.")] = [],  # noqa: B006
-    target_risk: Annotated[
-        float, typer.Option("--target-risk", help="Largest error rate of accepted predictions.")
-    ] = 0.05,
-    delta: Annotated[
-        float, typer.Option("--delta", help="Probability that the promise fails.")
-    ] = 0.05,
+    target_risk: TargetRisk = 0.05,
+    delta: Delta = 0.05,
     accelerator: Annotated[
         str, typer.Option("--accelerator", help="auto, cpu, gpu or another of Lightning's.")
     ] = "auto",
