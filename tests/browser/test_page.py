@@ -8,7 +8,7 @@ import pytest
 
 import recuse
 from recuse import curves
-from recuse.report import details, explore, notation, prepare, report, words
+from recuse.report import Table, details, explore, notation, prepare, report, words
 from recuse.tune import MSP
 from reference_report import HOSTILE, outcome, splits
 
@@ -444,3 +444,17 @@ def test_the_panels_of_a_scene_are_stacked_on_a_phone(opened, tmp_path):
             boxes = [image.bounding_box() for image in page.query_selector_all(".scene img")]
             assert len({box["x"] for box in boxes}) == columns
             assert min(box["width"] for box in boxes) > 300
+
+
+def test_the_tables_of_models_lose_no_column_on_a_phone(opened, tmp_path):
+    models = {"net": splits(0), "another": splits(0, damage=20.0)}
+    found = recuse.evaluate(models, target_risk=TARGET)
+    seeds = Table("Two seeds", ("model", "accuracy", "chosen score"), [("net", "90", "learned")])
+    report(found, tmp_path / "r.html", details=details(found, models), tables=[seeds])
+    with opened(tmp_path / "r.html", width=380) as page:
+        shown = page.query_selector_all("section[aria-labelledby=models] .scroll")
+        assert len(shown) == 3
+        for region in shown:
+            assert region.evaluate("x => x.scrollWidth <= x.clientWidth")
+        cell = page.query_selector("td[data-label='chosen score']")
+        assert cell.evaluate("x => getComputedStyle(x, '::before').content") == '"chosen score"'
