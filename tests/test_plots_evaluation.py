@@ -1,5 +1,7 @@
 """The figures of an evaluation: what they show is counted again in plain loops."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,6 +31,24 @@ NONE = recuse.evaluate({"net": SPLITS}, target_risk=0.0005)
 def axes():
     figure = pytest.importorskip("matplotlib.figure", reason="pip install 'recuse[plots]'")
     return figure.Figure().subplots()
+
+
+@pytest.mark.parametrize("name", ["risk_coverage", "confidence", "reliability", "max_logit"])
+def test_a_legend_has_a_place_or_says_that_it_looks_for_the_best(name, monkeypatch):
+    legend = pytest.importorskip("matplotlib.legend", reason="pip install 'recuse[plots]'").Legend
+    much = name in ("risk_coverage", "confidence")  # a point or a bar for each of many
+    look, looked, ticks = legend._find_best_position, [], itertools.count()
+
+    def best(self, *args):
+        looked.append(1)
+        return look(self, *args)
+
+    monkeypatch.setattr(legend, "_find_best_position", best)
+    monkeypatch.setattr("time.perf_counter", lambda: 10.0 * next(ticks))  # a slow machine
+    ax, figure_of = axes(), getattr(plots, name)
+    figure_of.draw(figure_of.of(ONE), ax)
+    ax.figure.draw_without_rendering()
+    assert not (much and looked)
 
 
 # Confidence

@@ -39,8 +39,12 @@ def percent(ax: Axes, *axes: str) -> None:
 
 
 def legend(ax: Axes, **options: Any) -> Legend:
-    """A legend of names as they are written: a dollar begins no formula."""
-    drawn = ax.legend(**options)
+    """A legend of names as they are written: a dollar begins no formula.
+
+    The best place is looked for among all that is drawn, so name one by `loc` where that may be
+    much.
+    """
+    drawn = ax.legend(**{"loc": "best", **options})
     for name in drawn.get_texts():
         name.set_parse_math(False)
     return drawn

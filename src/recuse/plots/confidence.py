@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse._check import check_bins, check_confidence, check_loss
-from recuse.plots._draw import FIRST, SECOND, ink
+from recuse.plots._draw import FIRST, SECOND, ink, legend
 from recuse.plots._of import Evaluated, named, one
 from recuse.plots._of import threshold as fitted
 
@@ -96,4 +96,4 @@ def draw(data: Confidence, ax: Axes) -> None:
     ax.set_xlabel(data.score, parse_math=False)
     ax.set_ylabel("share of wrong  |  of right")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{abs(100 * share):.3g}%"))
-    ax.legend()
+    legend(ax, loc="lower right")

@@ -12,7 +12,7 @@ import numpy as np
 from recuse import scores
 from recuse._check import InputError, check_labels, check_logits
 from recuse.diagnose import Window, Windows, windows
-from recuse.plots._draw import FIRST, SECOND, band
+from recuse.plots._draw import FIRST, SECOND, band, legend
 from recuse.plots._of import Evaluated, one
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def draw(data: MaxLogit, ax: Axes) -> None:
         band(ax, *window[:3], color=colour, linestyle=style, label=name)
     what = "maximum logit, less the mean" if data.center else "maximum logit"
     ax.set(xlabel="maximum softmax probability", ylabel=what)
-    ax.legend()
+    legend(ax)
 
 
 def _windows(

@@ -13,7 +13,7 @@ import numpy as np
 from recuse import scores
 from recuse._check import check_fraction
 from recuse.diagnose import NOWHERE, Window, sliding
-from recuse.plots._draw import band
+from recuse.plots._draw import band, legend
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -98,7 +98,7 @@ def draw(data: NormalizedMax, ax: Axes) -> None:
     what = "maximum logit, less the mean" if data.center else "maximum logit"
     ax.set(xlabel=what, ylabel=f"maximum over {data.p:g}-norm")
     if data.bins:
-        ax.legend(fontsize="small", labelspacing=0.2)
+        legend(ax, fontsize="small", labelspacing=0.2)
 
 
 def _bin(msp: tuple[float, float], top: Array, share: Array, width: float) -> Bin:

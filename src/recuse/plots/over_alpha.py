@@ -13,7 +13,7 @@ import numpy as np
 
 from recuse._check import InputError
 from recuse.evaluation import Estimate, Pick, PickedModel, Ranking
-from recuse.plots._draw import FIRST, SECOND, percent
+from recuse.plots._draw import FIRST, SECOND, legend, percent
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -103,7 +103,7 @@ def draw(data: OverAlpha, panel: Panel, ax: Axes) -> None:
     ax.set(xlabel="smoothing" if data.numeric else "", ylabel=panel.title)
     percent(ax, "y")
     if len(panel.series) > 1:
-        ax.legend()
+        legend(ax)
 
 
 def _panels(picks: list[Pick], names: list[str], risks: tuple[float, ...]) -> tuple[Panel, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from recuse._check import check_groups, check_loss, check_zero_one, to_numpy
 from recuse.plots._classes import check_classes, names_of, shown
-from recuse.plots._draw import ink, percent
+from recuse.plots._draw import ink, legend, percent
 from recuse.plots._of import Evaluated, one
 from recuse.selectors import GroupRow, who_is_accepted
 
@@ -118,7 +118,7 @@ def draw(data: Rates, ax: Axes) -> None:
     right = 1.0 if data.title == "coverage" or not some.any() else data.high[some].max()
     ax.set_xlim(-MARGIN * right, (1 + MARGIN) * right)
     percent(ax, "x")
-    ax.legend()
+    legend(ax)
 
 
 def _rates(title: str, rows: tuple[GroupRow, ...], classes: tuple[str, ...]) -> Rates:

@@ -13,7 +13,7 @@ from recuse import calibration
 from recuse._check import check_bins
 from recuse.calibration._binned import equal_width
 from recuse.calibration._rows import stated
-from recuse.plots._draw import FIRST, SHADE, ink, percent
+from recuse.plots._draw import FIRST, SHADE, ink, legend, percent
 from recuse.plots._of import Evaluated, one
 from recuse.selectors import who_is_accepted
 
@@ -98,4 +98,4 @@ def draw(data: Diagram, ax: Axes) -> None:
     ax.set(xlabel="stated probability of being right", ylabel="fraction right")
     ax.set(xlim=(0, 1), ylim=(0, 1))
     percent(ax, "x", "y")
-    ax.legend(loc="upper left")
+    legend(ax, loc="upper left")

@@ -115,7 +115,7 @@ def draw(data: tuple[Curve, ...], ax: Axes, *, log: bool = False) -> None:
         ax.set_yscale("log")
     else:
         ax.set_ylim(bottom=0)
-    legend(ax)
+    legend(ax, loc="lower right" if log else "upper left")
 
 
 def _reached(confidence: ArrayLike, loss: ArrayLike, threshold: float) -> Point | None:
