@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 import recuse as rc
-from recuse.diagnose import CANNOT_TELL, NO_SMOOTHING, SMOOTHING, Diagnosis, verdict
-from recuse.diagnose._rows import rows
-from recuse.diagnose._shape import shape
-from recuse.diagnose._smoothing import fit_smoothing
+from recuse.diagnosis import CANNOT_TELL, NO_SMOOTHING, SMOOTHING, Diagnosis, verdict
+from recuse.diagnosis._rows import rows
+from recuse.diagnosis._shape import shape
+from recuse.diagnosis._smoothing import fit_smoothing
 
 DEVELOPMENT = range(3)  # seeds
 UNSEEN_TASKS = {"cifar10-cnn"}  # their models were not looked at, whatever the seed

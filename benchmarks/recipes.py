@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import recuse as rc
-from recuse._files import write_text
+from recuse._internal.files import write_text
 from recuse.cli import over_seeds as words
 from recuse.evaluation import ModelEvaluation, ModelOverSeeds, OverSeeds, Spread, over_seeds
 from recuse.recipes import (

@@ -22,7 +22,7 @@ from scipy.stats import wilcoxon
 import recuse as rc
 from recuse.intervals import influence, variance_of_mean
 from recuse.scores import Score, msp, predict
-from recuse.tune import default_candidates, tune
+from recuse.tuning import default_candidates, tune
 
 ROWS = (300, 1500, 4000)
 SHOWN = 1500  # rows, of the table of models

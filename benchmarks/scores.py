@@ -19,8 +19,8 @@ import torch
 
 import recuse as rc
 from benchmarks.restated import fix_aurc
-from recuse._sweep import ORDERS, sweep
 from recuse.scores import as_probability
+from recuse.tuning._sweep import ORDERS, sweep
 
 ROUNDS = 3
 

@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.restated import torch_uncertainty
 from recuse import CurveSketch, aurc, write_logits
-from recuse.shards import Plan
+from recuse.evaluation._shards import Plan
 from recuse.sketch._scales import SCALES
 
 BATCH = 100_000

@@ -18,7 +18,7 @@ import torch
 
 import recuse as rc
 from benchmarks.recipes import markdown
-from recuse._files import write_text
+from recuse._internal.files import write_text
 from recuse.cli.over_seeds import spread
 from recuse.evaluation import Spread
 from recuse.recipes import Model, Recipe, describe, models_of, recipe_named

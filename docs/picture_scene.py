@@ -16,7 +16,7 @@ import recuse as rc
 from recuse import plots
 from recuse.recipes import Model, models_of
 from recuse.scores import Score
-from recuse.tune import MSP
+from recuse.tuning import MSP
 
 OUT = Path(__file__).parent / "images" / "camvid-scene.png"
 VOID = 11

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import altair as alt
 
-from recuse.targets import confidence_for_smoothing
+from recuse.losses.targets import confidence_for_smoothing
 
 SMOOTHING = 0.1
 CLASSES = (2, 3, 4, 5, 7, 10, 20, 50, 100, 300, 1000)

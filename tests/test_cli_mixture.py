@@ -4,7 +4,7 @@ import pytest
 import answers
 from answers import one_line
 from recuse import write_logits
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.evaluation import Source, measure_mixture, score_sources
 from recuse.io import LogitsFile
 from recuse.scores import Score, from_probs

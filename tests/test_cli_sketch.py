@@ -6,8 +6,8 @@ import pytest
 from answers import one_line, plain
 from recuse import CurveSketch, InputError, fit, read_logits, write_logits
 from recuse.evaluation import measure_file
+from recuse.evaluation._shards import Plan
 from recuse.scores import Score
-from recuse.shards import Plan
 from recuse.sketch import GroupedSketch
 from samples import one_column, pixels, sample
 

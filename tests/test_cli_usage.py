@@ -1,7 +1,6 @@
 """Wrong usage, interruption, and names of outputs: one line each, before any work is done."""
 
 import os
-import signal
 import subprocess
 import sys
 
@@ -11,7 +10,6 @@ import pytest
 from answers import one_line
 from learnable import learnable
 from recuse import write_logits
-from recuse._interrupt import runs_recuse
 from samples import log_softmax, sample
 
 SPLITS = ("--tune", "tune.npz", "--calibrate", "calibrate.npz")
@@ -45,43 +43,11 @@ def test_nothing_asked_for_and_help_asked_for_are_answered_at_length(recuse):
     assert "--target-risk" in out
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_an_interruption_during_the_imports_ends_with_130_and_no_traceback():
-    command = [sys.executable, "-X", "importtime", "-m", "recuse", "demo"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        seen = []
-        for line in process.stderr:
-            seen.append(line)
-            if line.rstrip().endswith("| recuse._interrupt") or "numpy" in line:
-                process.send_signal(signal.SIGINT)
-                break
-        seen += process.stderr.read().splitlines()
-    assert process.returncode == 130
-    assert "Traceback" not in "".join(seen)
-
-
 def test_a_program_that_imports_recuse_keeps_its_own_interruption():
     usual = "signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     code = f"import signal, recuse; print({usual})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["/bin/recuse"], True),
-        (["C:\\recuse.exe".replace("C:\\", ""), "demo"], True),
-        (["-W", "error", "-m", "recuse", "demo"], True),
-        (["-Wm", "-m", "recuse"], True),
-        (["-m", "pytest", "recuse"], False),
-        (["-c", "import recuse"], False),
-        (["-m"], False),
-        ([], False),
-    ],
-)
-def test_only_the_command_line_is_the_command_line(arguments, expected):
-    assert runs_recuse(["python", *arguments]) is expected
 
 
 OUTPUTS = [

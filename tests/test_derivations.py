@@ -21,7 +21,7 @@ from recuse.losses import (
     smoothed_binary_cross_entropy_with_logits,
     smoothed_cross_entropy,
 )
-from recuse.targets import confidence_for_smoothing, optimal_logit_gap, smooth
+from recuse.losses.targets import confidence_for_smoothing, optimal_logit_gap, smooth
 
 PAGE = Path(__file__).parent.parent / "docs" / "label-smoothing.md"
 FLOAT64 = 1e-12  # sums of at most 8 terms of size at most 20

@@ -11,8 +11,8 @@ import reference
 import reference_diagnose as slow
 from learnable import with_information
 from recuse import InputError
-from recuse._files import to_json
-from recuse.diagnose import (
+from recuse._internal.files import to_json
+from recuse.diagnosis import (
     CANNOT_TELL,
     NO_SMOOTHING,
     SMOOTHING,
@@ -23,10 +23,10 @@ from recuse.diagnose import (
     verdict,
     windows,
 )
-from recuse.diagnose._max_logit import STRATA, adjusted, max_logit_given_msp, places, slope
-from recuse.diagnose._rows import low_spread, rows
-from recuse.diagnose._shape import normal_spread, shape
-from recuse.diagnose._smoothing import fit_smoothing
+from recuse.diagnosis._max_logit import STRATA, adjusted, max_logit_given_msp, places, slope
+from recuse.diagnosis._rows import low_spread, rows
+from recuse.diagnosis._shape import normal_spread, shape
+from recuse.diagnosis._smoothing import fit_smoothing
 from recuse.recipes import digits
 from recuse.scores import as_probability
 from strategies import logits

@@ -74,7 +74,7 @@ def test_every_public_module_is_in_the_reference(module):
 def test_every_public_name_says_what_it_is(module):
     try:
         found = importlib.import_module(module)
-    except recuse.MissingExtra as missing:
+    except recuse.MissingExtraError as missing:
         pytest.skip(str(missing))
     except ModuleNotFoundError as missing:
         if missing.name.split(".")[0] == "recuse":  # a class or a function

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import reference_rejector as reference
 from answers import one_line, plain
 from recuse import InputError, read_logits, write_logits
-from recuse.ensemble import average_logits, average_probs
+from recuse.evaluation import average_logits, average_probs
 from recuse.io import LogitsFile
 from recuse.scores import from_probs, msp
 from samples import one_column, pixels, sample

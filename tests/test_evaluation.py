@@ -8,7 +8,7 @@ from hypothesis import given
 import recuse
 import reference
 from recuse import InputError
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.evaluation import measure, measure_file, score_chunks
 from recuse.intervals import AUGRC, AURC, E_AURC, standard_error
 from recuse.io import LogitsFile

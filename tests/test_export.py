@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import recuse as rc
-from recuse import InputError, MissingExtra
+from recuse import InputError, MissingExtraError
 from recuse.rejector import Knots
 from recuse.scores import SCORES, Score, from_binary, from_probs
 from rejectors import altered
@@ -231,9 +231,9 @@ def test_what_does_not_fit_together_is_refused():
 
 def test_without_the_extra_it_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtra, match=r"recuse\[onnx\]"):
+    with pytest.raises(MissingExtraError, match=r"recuse\[onnx\]"):
         to_onnx(deciding(), tmp_path / "m.onnx", torch.zeros(2, 5))
-    with pytest.raises(MissingExtra, match=r"recuse\[onnx\]"):
+    with pytest.raises(MissingExtraError, match=r"recuse\[onnx\]"):
         read_metadata(tmp_path / "m.onnx")
 
 

@@ -7,8 +7,8 @@ from hypothesis.extra import numpy as hnp
 import recuse as rc
 import reference_diagnose as slow
 from recuse import InputError
-from recuse.diagnose import project
-from recuse.diagnose._geometry import Layer, squared_distances
+from recuse.diagnosis import project
+from recuse.diagnosis._geometry import Layer, squared_distances
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=60)
 EXACT = {"rel": 1e-9, "abs": 1e-9}

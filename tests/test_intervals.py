@@ -9,7 +9,7 @@ from scipy.stats import binom, norm
 import reference
 import reference_sources
 from recuse import InputError, intervals
-from recuse import _bootstrap_kernels as kernels
+from recuse._kernels import bootstrap as kernels
 from recuse.curves import aurc, aurc_of_weights
 from recuse.intervals import (
     AUGRC,

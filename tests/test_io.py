@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recuse import InputError, read_logits, write_logits
-from recuse._files import write_text
+from recuse._internal.files import write_text
 from recuse.io import FORMATS, LogitsFile, split_rows
 from samples import one_column, pixels, sample
 

@@ -1,7 +1,7 @@
 import numba
 import pytest
 
-from recuse._jit import njit
+from recuse._kernels.jit import njit
 
 
 def add_one(x):

@@ -13,8 +13,8 @@ import reference
 from learnable import with_information
 from recuse import InputError, scores
 from recuse.scores import FEATURES, Score
-from recuse.tune import _candidates, features_of, learn
-from recuse.tune._learn import PENALTIES, fit_path, log_loss, newton
+from recuse.tuning import _candidates, features_of, learn
+from recuse.tuning._learn import PENALTIES, fit_path, log_loss, newton
 from samples import learned_score, sample
 
 ROUNDINGS = 1e-9  # of sums and logarithms in float64, in another order

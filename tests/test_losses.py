@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference_losses as reference
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.losses import SmoothedCrossEntropy, smoothed_cross_entropy
-from recuse.targets import confidence_for_smoothing, smooth
+from recuse.losses.targets import confidence_for_smoothing, smooth
 
 # Relative and absolute, for losses of a few units and sums over at most 300 terms.
 TOLERANCE = {

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.losses import SmoothedCrossEntropy, _functions, smoothed_cross_entropy
 
 # Of the gradient, times n: 2^-24 for each of about 8 roundings of numbers of at most 1.
@@ -117,7 +117,7 @@ def test_the_gradient_is_within_5e_7_over_n_of_float64(shape, scale, calls):
 
 
 def test_the_exponential_is_within_two_units_of_the_last_place():
-    from recuse._loss_kernels import rows
+    from recuse._kernels.losses import rows
 
     x = -torch.linspace(0, 70, 100_001)  # below, the softmax is no normal number
     z = x.clone().numpy().reshape(1, -1)

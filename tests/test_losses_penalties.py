@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference_losses as reference
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.losses import (
     MarginSmoothing,
     MaxSuppression,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from recuse import InputError, aurc, curves
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.evaluation import (
     Source,
     auroc,

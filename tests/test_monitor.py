@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import recuse
 import reference_monitor as reference
 from recuse import InputError, Monitor, fit
-from recuse._json import checksum
+from recuse._internal.strict import checksum
 from recuse.monitor import FEWER, MORE, ORDERS, RISK, Terms, replay, risk_interval
 from recuse.monitor._ledger import NEW, Ledger, keys_of
 from recuse.monitor._monitor import log_tried, rate_limits

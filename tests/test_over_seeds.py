@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import recuse as rc
-from recuse._check import InputError
 from recuse.cli import over_seeds as words
+from recuse.errors import InputError
 from recuse.evaluation import Change, Spread, over_seeds
 from recuse.intervals import Comparison, compare
 from recuse.io import LogitsFile
-from recuse.tune import MSP
+from recuse.tuning import MSP
 
 NAMES = ("cross-entropy", "smoothing-0.2")
 

@@ -27,7 +27,7 @@ from recuse.losses import (
     smoothed_binary_cross_entropy_with_logits,
     smoothed_cross_entropy,
 )
-from recuse.targets import OnlineSmoothing, smooth, smooth_labels
+from recuse.losses.targets import OnlineSmoothing, smooth, smooth_labels
 
 PAGE = Path(__file__).parent.parent / "docs" / "which-smoothing.md"
 

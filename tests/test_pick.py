@@ -13,7 +13,7 @@ import reference_plots as slow
 from answers import plain
 from learnable import with_information
 from recuse import InputError, calibration, intervals, scores
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.evaluation import mid_ranks, pick
 from recuse.evaluation._pick import _Options, _repaired
 from recuse.io import LogitsFile

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import reference_recipes as reference
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.recipes.data import Rows, collate, digits_pairs
 from recuse.recipes.data._augment import colour_jitter, crop_and_flip, flip
 from recuse.recipes.data._parts import Normalize, noisy_labels, split

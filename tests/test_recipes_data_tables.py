@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from real_data import real_data
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.recipes.data import imdb, tables
 
 ROWS = 200

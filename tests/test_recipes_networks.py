@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import reference_recipes as reference
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.recipes.networks import densenet_bc, lstm, mlp, resnet20, small_deeplab
 from recuse.recipes.networks.resnet import Block
 

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recuse as rc
-import recuse.overlap
-from recuse._check import InputError
+import recuse.io._overlap
 from recuse.curves import aurc
+from recuse.errors import InputError
 from recuse.recipes import (
     RECIPES,
     Model,
@@ -47,7 +47,7 @@ from recuse.recipes._train import (
 )
 from recuse.recipes.sam import SAM
 from recuse.scores import Score
-from recuse.tune import MSP
+from recuse.tuning import MSP
 from tiny_recipes import BLOBS, CLASSES, EVEN, SCENES, blobs, network, one_logit, scenes, tiny
 
 SMOOTHING = ("label_smoothing",)

@@ -12,18 +12,17 @@ from hypothesis import strategies as st
 import recuse
 import reference_rejector as reference
 from learnable import learnable
-from recuse import Infeasible, InputError, Rejector
-from recuse._json import checksum
+from recuse import InfeasibleError, InputError, Rejector
+from recuse._internal.strict import checksum
 from recuse.bounds import binomial_p_value
 from recuse.intervals import AUGRC, AURC, coverage_at
-from recuse.io import LogitsFile
-from recuse.overlap import overlap
+from recuse.io import LogitsFile, overlap
 from recuse.rejector import choose, explain, fit_several
 from recuse.rejector._splits import one_of_each
 from recuse.scores import FEATURES, Score, features, from_binary
 from recuse.selectors import walk_level
 from recuse.selectors._methods import ASSUMPTIONS, INDEPENDENT, LONGEST_WALK
-from recuse.tune import tune
+from recuse.tuning import tune
 from rejectors import altered
 from samples import learned_score, log_softmax, one_column, pixels, sample
 
@@ -713,7 +712,7 @@ def test_ignored_pixels_are_ignored_by_fit():
 
 
 def test_an_impossible_target_is_an_answer_that_says_what_would_do():
-    with pytest.raises(Infeasible, match="smallest target that would have passed") as error:
+    with pytest.raises(InfeasibleError, match="smallest target that would have passed") as error:
         recuse.fit(TUNE, CALIBRATE, target_risk=0.001)
     assert error.value.selection.threshold == math.inf
     choice = choose(TUNE, CALIBRATE, target_risk=0.001)

@@ -13,7 +13,7 @@ import recuse
 from learnable import learnable
 from recuse import curves, intervals
 from recuse.io import LogitsFile
-from recuse.report import (
+from recuse.reports import (
     Table,
     datasets,
     details,
@@ -25,9 +25,9 @@ from recuse.report import (
     tables,
     words,
 )
-from recuse.report import page as page_module
+from recuse.reports import page as page_module
 from recuse.scores import FEATURES, Score
-from recuse.tune import Trial
+from recuse.tuning import Trial
 from reference_report import HOSTILE, splits
 
 # Means of the same float64 numbers, summed in another order.

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 import recuse
 from recuse import curves, intervals, plots, selectors
 from recuse.io import LogitsFile
-from recuse.report import details, explore, mistakes, notation, paired, pictures, prepare, words
+from recuse.reports import details, explore, mistakes, notation, paired, pictures, prepare, words
 from recuse.scores import Score, predict
 from reference_report import outcome, splits, strictest_fallback, who
 
-details_module = sys.modules["recuse.report.details"]  # the package names the function so
+details_module = sys.modules["recuse.reports.details"]  # the package names the function so
 MODELS = {"plain": splits(0), "damaged": splits(1, damage=20.0)}
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import recuse
 import reference_promises as reference
-from recuse import Infeasible, InputError, Rejector
-from recuse._json import checksum
+from recuse import InfeasibleError, InputError, Rejector
+from recuse._internal.strict import checksum
 from recuse.io import LogitsFile
 from recuse.rejector import CLASS, GROUP, Rule, choose, explain, fit_several
 from recuse.scores import Score
@@ -213,7 +213,7 @@ def test_what_cannot_be_promised_is_refused(options, message):
 
 
 def test_no_group_that_can_be_promised_anything_is_infeasible():
-    with pytest.raises(Infeasible, match="Infeasible for every one of 4 predicted classes"):
+    with pytest.raises(InfeasibleError, match="Infeasible for every one of 4 predicted classes"):
         recuse.fit(TUNE, CALIBRATE, target_risk=0.0001, per="class", **QUICK)
     choice = choose(TUNE, CALIBRATE, target_risk=0.0001, per="class", **QUICK)
     assert choice.rejector is None

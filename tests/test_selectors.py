@@ -11,8 +11,9 @@ import reference
 import reference_bounds
 import reference_rejector
 import strategies
-from recuse import InputError, _kernels, selectors
-from recuse._files import to_json
+from recuse import InputError, selectors
+from recuse._internal.files import to_json
+from recuse._kernels import bounds as _kernels
 from recuse.bounds import binomial_p_value, clopper_pearson_upper, hoeffding_bentkus_upper
 from recuse.selectors import (
     METHODS,

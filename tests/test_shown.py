@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 import recuse as rc
-from recuse._check import InputError
+from recuse.errors import InputError
 from samples import sample
 
 BAD = "<script>alert(1)</script>"

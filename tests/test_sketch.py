@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import recuse as rc
 import reference
-from recuse import CurveSketch, InputError, shards
+from recuse import CurveSketch, InputError
+from recuse.evaluation import _shards as shards
 from recuse.sketch import Certified, GroupedSketch, _scales, _sums, _tally, load
 from recuse.sketch._scales import SCALES, edges
 from strategies import GENERAL, ZERO_ONE

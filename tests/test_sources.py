@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import reference
 import reference_sources as slow
 from recuse import InputError, curves, risk_coverage
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.curves.conventions import trapezoid_aurc
 from recuse.evaluation import (
     auroc,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import reference_losses as reference
 from recuse import targets
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.losses import smoothed_cross_entropy
 
 # float32 holds 2^-24 relative; a target is a handful of operations on numbers below 2.
@@ -305,9 +305,9 @@ def test_malformed_input_is_an_error_that_says_how(call, message):
 def test_without_torch_the_message_names_the_extra(module):
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from recuse._check import MissingExtra\n"
+        "from recuse._internal.check import MissingExtraError\n"
         f"try:\n    import recuse.{module}\n"
-        "except MissingExtra as error:\n    print(error)\n"
+        "except MissingExtraError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("needs torch: pip install 'recuse[torch]'")

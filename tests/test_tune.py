@@ -3,8 +3,8 @@ import pytest
 
 import recuse as rc
 from recuse.scores import Score
-from recuse.tune import MSP, Trial, _candidates, confidences, default_candidates, tune
-from recuse.tune._judge import shown
+from recuse.tuning import MSP, Trial, _candidates, confidences, default_candidates, tune
+from recuse.tuning._judge import shown
 
 
 def flattened(n, seed, classes=5, damage=0.8):

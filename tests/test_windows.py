@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 import reference_plots as slow
 from recuse import InputError
-from recuse.diagnose import sliding, windows
+from recuse.diagnosis import sliding, windows
 from strategies import TIED, predictions
 
 

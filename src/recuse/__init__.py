@@ -10,18 +10,15 @@ import importlib
 from typing import Any
 
 from recuse import (
-    _interrupt,  # noqa: F401  it is to be the first, and acts by being imported
     bounds,
     calibration,
     curves,
-    ensemble,
     evaluation,
     intervals,
     io,
     scores,
     selectors,
 )
-from recuse._check import InputError, MissingExtra
 from recuse._version import __version__
 from recuse.collect import collect_logits
 from recuse.curves import (
@@ -33,23 +30,26 @@ from recuse.curves import (
     risk_at_coverage,
     risk_coverage,
 )
-from recuse.diagnose import diagnose
+from recuse.diagnosis import diagnose
+from recuse.errors import InfeasibleError, InputError, MissingExtraError
 from recuse.evaluation import evaluate
 from recuse.io import read_logits, write_logits
 from recuse.monitor import Monitor
-from recuse.rejector import Infeasible, Rejector, fit
-from recuse.report import report
+from recuse.rejector import Rejector, fit
+from recuse.reports import report
 from recuse.selectors import select
 from recuse.sketch import CurveSketch
-from recuse.tune import tune
+from recuse.tuning import tune
 
-_ON_FIRST_USE = ("export", "integrations", "losses", "plots", "recipes", "targets")
+_ON_FIRST_USE = {
+    name: f"recuse.{name}" for name in ("export", "integrations", "losses", "plots", "recipes")
+} | {"targets": "recuse.losses.targets"}
 
 __all__ = [
     "CurveSketch",
-    "Infeasible",
+    "InfeasibleError",
     "InputError",
-    "MissingExtra",
+    "MissingExtraError",
     "Monitor",
     "Rejector",
     "__version__",
@@ -62,7 +62,6 @@ __all__ = [
     "curves",
     "diagnose",
     "e_aurc",
-    "ensemble",
     "evaluate",
     "evaluation",
     "export",
@@ -89,7 +88,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _ON_FIRST_USE:
-        return importlib.import_module(f"recuse.{name}")
+        return importlib.import_module(_ON_FIRST_USE[name])
     raise AttributeError(f"module 'recuse' has no attribute {name!r}")
 
 

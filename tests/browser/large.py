@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import recuse
-from recuse.report import details, report
+from recuse.reports import details, report
 
 MODELS, CLASSES = 5, 1000
 SIZES = {"tune": 5_000, "calibrate": 20_000, "test": 50_000}

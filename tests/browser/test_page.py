@@ -8,8 +8,8 @@ import pytest
 
 import recuse
 from recuse import curves
-from recuse.report import Table, details, explore, notation, prepare, report, words
-from recuse.tune import MSP
+from recuse.reports import Table, details, explore, notation, prepare, report, words
+from recuse.tuning import MSP
 from reference_report import HOSTILE, outcome, splits
 
 TARGET = 0.2

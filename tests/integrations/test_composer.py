@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from recuse import InputError
 from recuse.integrations.composer import LabelSmoothing
 from recuse.losses import smoothed_cross_entropy
-from recuse.targets import smooth
+from recuse.losses.targets import smooth
 
 
 class Event(StrEnum):

@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from recuse import CurveSketch, InputError, MissingExtra, cli, write_logits
+from recuse import CurveSketch, InputError, MissingExtraError, cli, write_logits
+from recuse.evaluation._shards import Plan, chunks, merge
 from recuse.integrations import dask
 from recuse.scores import Score
-from recuse.shards import Plan, chunks, merge
 from samples import sample
 
 MSP = Score("msp")
@@ -21,7 +21,7 @@ MSP = Score("msp")
 
 def test_a_missing_package_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'recuse\[dask\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'recuse\[dask\]'"):
         dask.sketch(["a.npz"], client="tcp://127.0.0.1:1")
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from recuse import InputError, MissingExtra
+from recuse import InputError, MissingExtraError
 from recuse.losses import MaxSuppression, SmoothedCrossEntropy
 from recuse.losses import smoothed_cross_entropy as smoothed
-from recuse.targets import smooth
+from recuse.losses.targets import smooth
 
 fastai = pytest.importorskip("fastai.basics", reason="make test-integrations has it")
 mixing = pytest.importorskip("fastai.callback.mixup", reason="fastai")
@@ -258,5 +258,5 @@ def test_without_the_package_the_error_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "fastai.callback.core", None)
     base = _base.base_class("fastai.callback.core", "Callback", "fastai")
     missing = type("SmoothTargets", (base,), {})
-    with pytest.raises(MissingExtra, match=r"SmoothTargets needs fastai: .*recuse\[fastai\]"):
+    with pytest.raises(MissingExtraError, match=r"SmoothTargets needs fastai: .*recuse\[fastai\]"):
         missing()

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
-from recuse import InputError, MissingExtra
+from recuse import InputError, MissingExtraError
 from recuse.losses import MaxSuppression, SmoothedCrossEntropy, linear_schedule
 from recuse.losses import smoothed_cross_entropy as smoothed
-from recuse.targets import OnlineSmoothing, smooth
+from recuse.losses.targets import OnlineSmoothing, smooth
 
 lightning = pytest.importorskip("lightning.pytorch", reason="make test-integrations has it")
 callbacks = pytest.importorskip("recuse.integrations.lightning")
@@ -340,5 +340,6 @@ def test_without_the_package_the_error_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
     base = _base.base_class("lightning.pytorch", "Callback", "lightning")
     missing = type("TrainingLoss", (base,), {})
-    with pytest.raises(MissingExtra, match=r"TrainingLoss needs lightning: .*recuse\[lightning\]"):
+    message = r"TrainingLoss needs lightning: .*recuse\[lightning\]"
+    with pytest.raises(MissingExtraError, match=message):
         missing()

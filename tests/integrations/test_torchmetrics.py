@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 import recuse
-from recuse import CurveSketch, InputError, MissingExtra
+from recuse import CurveSketch, InputError, MissingExtraError
 from recuse.export import _scores
 from recuse.scores import SCORES, Score, msp, predict
 from samples import learned_score, pixels, sample
@@ -305,7 +305,8 @@ def test_without_the_package_the_error_is_one_line(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
     missing = type("AURC", (_base.base_class("torchmetrics", "Metric", "torchmetrics"),), {})
-    with pytest.raises(MissingExtra, match=r"AURC needs torchmetrics: .*recuse\[torchmetrics\]"):
+    message = r"AURC needs torchmetrics: .*recuse\[torchmetrics\]"
+    with pytest.raises(MissingExtraError, match=message):
         missing()
 
 

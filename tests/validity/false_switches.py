@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recuse.tune import tune
+from recuse.tuning import tune
 
 RUNS = 500
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recuse import selectors
-from recuse._kernels import walk_boundary
+from recuse._kernels.bounds import walk_boundary
 from recuse.selectors._methods import METHODS, Splits
 
 TARGET, DELTA, DRAWS = 0.05, 0.1, 2000

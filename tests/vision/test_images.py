@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recuse import InputError
-from recuse.recipes._pictures import opened
-from recuse.recipes.vision.images import Images, ImageTree, image_tree, labels_of, read_class_map
+from recuse.collect._pictures import opened
+from recuse.collect.images import Images, ImageTree, image_tree, labels_of, read_class_map
 
 Image = pytest.importorskip("PIL.Image", reason="needs pillow")
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import InputError, first
+from recuse._internal.check import first
+from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -46,7 +47,7 @@ def betting_p_value(
     >>> round(betting_p_value([0.0, 0.1] * 50, 0.1), 4)
     0.0092
     """
-    from recuse._bound_kernels import largest_capital
+    from recuse._kernels.bounds import largest_capital
 
     return 1 / largest_capital(ordered(loss, seed), float(risk), float(-np.log(delta)))
 
@@ -68,7 +69,7 @@ def betting_upper(loss: ArrayLike, delta: float, *, seed: int | None = None) -> 
     >>> round(betting_upper([0.0, 0.1] * 50, 0.05), 4)
     0.082
     """
-    from recuse._bound_kernels import largest_capital
+    from recuse._kernels.bounds import largest_capital
 
     l, aim = ordered(loss, seed), float(-np.log(delta))
     low, high = 0.0, 1.0  # the capital does not fall as the mean in question grows

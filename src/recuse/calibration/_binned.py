@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import check_bins
+from recuse._internal.check import check_bins
 from recuse.calibration._rows import chunks, flat, measure, stated
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError, first
+from recuse._internal.check import first
 from recuse.calibration import _binned, _proper, _smooth
+from recuse.errors import InputError
 from recuse.intervals import variance_of_mean
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import (
-    InputError,
+from recuse._internal.check import (
     check_confidence,
     check_labels,
     check_logits,
@@ -19,6 +18,7 @@ from recuse._check import (
     check_zero_one,
     first,
 )
+from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

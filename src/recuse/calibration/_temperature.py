@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_logits, first, to_numpy
-from recuse._files import digest
+from recuse._internal.check import check_logits, first, to_numpy
+from recuse._internal.files import digest
 from recuse.calibration._rows import at, chunks, flat, log_total, mean
+from recuse.errors import InputError
 from recuse.intervals import variance_of_mean
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recuse import __version__, _interrupt
-from recuse._check import InputError, MissingExtra
+from recuse import __version__
 from recuse.cli import (
     average,
     compare,
@@ -35,8 +34,10 @@ from recuse.cli import (
     sketch,
     train,
 )
+from recuse.errors import InputError, MissingExtraError
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE
+INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 UsageError: Any = typer.BadParameter.__base__  # typer does not export it
 
@@ -89,7 +90,6 @@ def common(
 
 def main() -> None:
     """Run the command line; malformed input is one line on stderr and exit code 2."""
-    _interrupt.as_usual()
     try:
         _run()
     except (BrokenPipeError, SystemExit) as end:
@@ -113,7 +113,7 @@ def _run() -> None:
     except UsageError as error:
         _misused(error)
         sys.exit(2)
-    except (InputError, MissingExtra) as error:
+    except (InputError, MissingExtraError) as error:
         print("recuse:", *str(error).splitlines(), file=sys.stderr)
         sys.exit(2)
     except OSError as error:
@@ -122,10 +122,10 @@ def _run() -> None:
         _drop_unwritten()
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit(_interrupt.INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except Exception as error:  # a bug of ours must not read as the answer "no"
         if isinstance(error.__cause__, KeyboardInterrupt):  # as some versions of typer pass it on
-            sys.exit(_interrupt.INTERRUPTED)
+            sys.exit(INTERRUPTED)
         traceback.print_exc()
         sys.exit(INTERNAL_ERROR)
 

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from recuse._check import InputError
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.cli import show
 from recuse.cli.options import Binary, Force, IgnoreIndex, Json, Probs, Quiet, kind_of
 from recuse.cli.outputs import refuse_overwrite
 from recuse.cli.reading import read_whole
-from recuse.ensemble import Ensemble, average_logits, average_probs
+from recuse.errors import InputError
+from recuse.evaluation import Ensemble, average_logits, average_probs
 from recuse.io import LogitsFile, check_suffix, write_logits
 
 MEANS = {"logits": average_logits, "probs": average_probs}

@@ -10,8 +10,7 @@ import numpy as np
 import typer
 
 from recuse import intervals
-from recuse._check import InputError
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.cli import show
 from recuse.cli.options import (
     Binary,
@@ -25,6 +24,7 @@ from recuse.cli.options import (
     scores_of,
 )
 from recuse.cli.reading import read_groups, scan
+from recuse.errors import InputError
 from recuse.evaluation import Scored, matched, of_confidences, score_chunks
 from recuse.intervals import Comparison
 from recuse.io import holds_confidences, read_confidences

@@ -10,8 +10,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from recuse._check import check_delta, check_fraction
-from recuse._files import to_json
+from recuse._internal.check import check_delta, check_fraction
+from recuse._internal.files import to_json
 from recuse.cli import show
 from recuse.cli.options import Delta, Json, Quiet, Seed, TargetRisk
 from recuse.cli.outputs import check_folder
@@ -21,7 +21,7 @@ from recuse.intervals import Comparison, compare
 from recuse.io import LogitsFile, write_logits
 from recuse.recipes import digits
 from recuse.rejector import choose
-from recuse.report import Table, details, report
+from recuse.reports import Table, details, report
 
 SMOOTHING = 0.2
 NAMES = {0.0: "cross-entropy", SMOOTHING: "label-smoothing"}

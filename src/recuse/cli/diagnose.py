@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from recuse._check import InputError
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.cli import show
 from recuse.cli.options import Binary, Groups, IgnoreIndex, Json, Probs, Quiet, Seed, kind_of
 from recuse.cli.reading import read
-from recuse.diagnose import Diagnosis, Geometry, Gradient, MaxLogit, Smoothing, diagnose
+from recuse.diagnosis import Diagnosis, Geometry, Gradient, MaxLogit, Smoothing, diagnose
+from recuse.errors import InputError
 from recuse.io import naming, reading
 
 FEATURES = ("features", "weights", "bias")

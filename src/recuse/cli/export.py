@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from recuse._check import InputError, extra
-from recuse._files import atomic, to_json
+from recuse._internal.check import extra
+from recuse._internal.files import atomic, to_json
 from recuse.cli import show
 from recuse.cli.model import load_function
 from recuse.cli.options import Force, Json, Quiet, Seed
 from recuse.cli.outputs import check_ending, refuse_overwrite
+from recuse.errors import InputError
 from recuse.io import naming
 from recuse.rejector import Rejector
 

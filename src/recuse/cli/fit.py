@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from recuse._check import InputError
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.cli import per, show
 from recuse.cli.options import (
     Binary,
@@ -27,6 +26,7 @@ from recuse.cli.options import (
 )
 from recuse.cli.outputs import check_ending, refuse_overwrite
 from recuse.cli.reading import read_whole
+from recuse.errors import InputError
 from recuse.rejector import ALL, CLASS, GROUP, Choice, Rejector, choose, fit_several
 from recuse.selectors import GroupSelection
 

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
-from recuse._check import InputError, check_logits_form, extra
-from recuse._files import atomic_folder, to_json
+from recuse._internal.check import check_logits_form, extra
+from recuse._internal.files import atomic_folder, to_json
 from recuse.cli import show
 from recuse.cli.model import load_function
 from recuse.cli.options import Force, Json, Quiet
 from recuse.cli.outputs import refuse_overwrite
-from recuse.collect import collect_logits
+from recuse.collect._collect import collect_logits
+from recuse.errors import InputError
 from recuse.io import LogitsFile, open_logits, write_logits
 from recuse.scores import predict
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from recuse.recipes.vision.images import Images, ImageTree
+    from recuse.collect.images import Images, ImageTree
 
 TIMM = "timm:"
 ENDINGS = ("", ".npz", ".parquet")
@@ -128,7 +129,7 @@ def logits(
     _check_out(out)
     for package in ("torch", "PIL"):
         extra(package, "vision", NEEDS)
-    from recuse.recipes.vision.images import Images, image_tree, labels_of, read_class_map
+    from recuse.collect.images import Images, image_tree, labels_of, read_class_map
 
     tree = image_tree(data)
     where = _device(device)
@@ -187,7 +188,7 @@ def _load(source: str, checkpoint: Path | None, pretrained: bool | None) -> Mode
         return _of_timm(source, checkpoint, checkpoint is None and pretrained is not False)
     if pretrained is not None:
         raise InputError("--pretrained is for timm:NAME: a function loads its own weights")
-    from recuse.recipes.vision.weights import load_weights, read_weights
+    from recuse.collect.weights import load_weights, read_weights
 
     module, transform = _made_by(source)
     if checkpoint is not None:
@@ -213,8 +214,8 @@ def _made_by(source: str) -> tuple[Module, Any]:
 def _of_timm(source: str, checkpoint: Path | None, pretrained: bool) -> Model:
     import torch
 
-    from recuse.recipes.vision.from_timm import create
-    from recuse.recipes.vision.weights import load_weights, read_weights
+    from recuse.collect.from_timm import create
+    from recuse.collect.weights import load_weights, read_weights
 
     name = source.removeprefix(TIMM)
     torch.manual_seed(0)  # of random weights
@@ -229,7 +230,7 @@ def _of_timm(source: str, checkpoint: Path | None, pretrained: bool) -> Model:
 
 def _prepared(source: str, module: Module, weights: str) -> Model:
     """With the preprocessing that timm has for it."""
-    from recuse.recipes.vision.from_timm import preprocessing
+    from recuse.collect.from_timm import preprocessing
 
     transform, mode, words = preprocessing(module)
     return Model(source, module, transform, mode, f"{weights}; images {words}")
@@ -239,7 +240,7 @@ def _outputs(model: Model, tree: ImageTree, device: Any) -> int:
     """K, from the first image: what does not work is said before all the others are read."""
     import torch
 
-    from recuse.recipes.vision.images import Images
+    from recuse.collect.images import Images
 
     pixels = Images(tree.root, tree.ids, None, model.transform, model.mode)[0][0]
     if not isinstance(pixels, torch.Tensor):
@@ -278,7 +279,7 @@ def _collect(
     model: Model, images: Images, batches: Iterator[Any], out: Path, device: Any
 ) -> LogitsFile:
     """The batches as a file; images without labels had `UNKNOWN` ones until here."""
-    from recuse.recipes.vision.images import UNKNOWN
+    from recuse.collect.images import UNKNOWN
 
     ignored = UNKNOWN if images.labels is None else None
     file = collect_logits(

@@ -10,8 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from recuse._check import InputError
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.cli import show
 from recuse.cli.options import (
     Binary,
@@ -28,6 +27,7 @@ from recuse.cli.options import (
     scores_of,
 )
 from recuse.cli.reading import once, read_groups, scan
+from recuse.errors import InputError
 from recuse.evaluation import (
     FileMeasures,
     Measures,

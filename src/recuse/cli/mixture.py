@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from recuse._check import InputError, check_fraction
-from recuse._files import to_json
+from recuse._internal.check import check_fraction
+from recuse._internal.files import to_json
 from recuse.cli import show
 from recuse.cli.options import (
     Binary,
@@ -23,6 +23,7 @@ from recuse.cli.options import (
     scores_of,
 )
 from recuse.cli.reading import once, scan, shards_of
+from recuse.errors import InputError
 from recuse.evaluation import (
     BySource,
     MixtureMeasures,

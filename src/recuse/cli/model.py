@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recuse._check import InputError
+from recuse.errors import InputError
 
 
 def load_function(spec: str, *, name: str = "--model") -> Callable[[], Any]:

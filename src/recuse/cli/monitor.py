@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from recuse._check import InputError
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.cli import show
 from recuse.cli.options import Json, Quiet
 from recuse.cli.outputs import refuse_overwrite
+from recuse.errors import InputError
 from recuse.monitor import FEWER, MORE, RISK, Monitor, Update, Verdict, replay
 from recuse.rejector import Rejector
 from recuse.selectors._guarantee import sure

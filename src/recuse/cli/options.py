@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from recuse._check import InputError, check_fraction
+from recuse._internal.check import check_fraction
+from recuse.errors import InputError
 from recuse.evaluation import COVERAGES, RISKS
 from recuse.io import MULTILABEL
 from recuse.scores import SOFTMAX_FAMILY, Score

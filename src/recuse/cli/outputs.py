@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from pathlib import Path
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.io import FORMATS, shards
 
 ENDINGS = (*FORMATS, ".csv", ".json", ".html")  # of files

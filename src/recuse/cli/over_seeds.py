@@ -23,7 +23,7 @@ from recuse.evaluation import (
 from recuse.io import LogitsFile
 from recuse.recipes import SHIFT, Model, logits_of
 from recuse.scores import Score
-from recuse.tune import MSP
+from recuse.tuning import MSP
 
 LOW = RISKS[0]
 TENTH = 0.1  # coverage

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from recuse._check import InputError
 from recuse.cli import per, show
 from recuse.cli.options import (
     Binary,
@@ -27,11 +26,12 @@ from recuse.cli.options import (
 )
 from recuse.cli.outputs import check_ending, refuse_overwrite
 from recuse.cli.reading import class_names, read, warn
+from recuse.errors import InputError
 from recuse.evaluation import Evaluation, evaluate
 from recuse.io import FORMATS, LogitsFile
-from recuse.report import Detail, details
-from recuse.report import report as write_report
-from recuse.report.pictures import image_of
+from recuse.reports import Detail, details
+from recuse.reports import report as write_report
+from recuse.reports.pictures import image_of
 
 SPLITS = ("tune", "calibrate", "test")
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError
-from recuse._csv import csv_lines, csv_rows
+from recuse._internal.csv import csv_lines, csv_rows
 from recuse.cli import show
+from recuse.errors import InputError
 from recuse.io import LogitsFile
 from recuse.rejector import CLASS
 from recuse.selectors import GroupRow

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from recuse._check import InputError, extra
-from recuse._files import atomic, to_json
+from recuse._internal.check import extra
+from recuse._internal.files import atomic, to_json
 from recuse.cli import show
 from recuse.cli.options import (
     Binary,
@@ -27,6 +27,7 @@ from recuse.cli.options import (
 )
 from recuse.cli.outputs import refuse_overwrite
 from recuse.cli.reading import read_whole
+from recuse.errors import InputError
 from recuse.evaluation import Pick
 from recuse.evaluation import pick as pick_model
 

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from recuse._check import InputError, extra
-from recuse._files import atomic, to_json
+from recuse._internal.check import extra
+from recuse._internal.files import atomic, to_json
 from recuse.cli import per, show, verdict, why
 from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
 from recuse.cli.outputs import check_ending, refuse_overwrite
 from recuse.cli.reading import by_shard, class_names, warn_of_another_shift, warn_of_probabilities
+from recuse.errors import InputError
 from recuse.io import LogitsFile, naming, open_logits
 from recuse.rejector import (
     ALL,

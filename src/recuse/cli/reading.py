@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from recuse._check import InputError
 from recuse.cli import show
+from recuse.errors import InputError
 from recuse.evaluation import without_labels
+from recuse.evaluation._shards import Shard
 from recuse.io import LogitsFile, LogitsReader, check_names, open_logits, shards
 from recuse.scores import are_log_probs
-from recuse.shards import Shard
 
 DECLARE = "if these are probabilities, declare them by --probs"
 FIT_AGAIN = (

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recuse._check import InputError
-from recuse._files import to_json
+from recuse._internal.files import to_json
 from recuse.cli import show
 from recuse.cli.options import (
     Binary,
@@ -35,9 +34,10 @@ from recuse.cli.reading import (
     warn_of_another_shift,
     warn_of_probabilities,
 )
+from recuse.errors import InputError
+from recuse.evaluation._shards import Plan, Shard, Sketch, chunks, merge, needs_logits
 from recuse.io import LogitsFile, holds_confidences, is_url
 from recuse.scores import Score
-from recuse.shards import Plan, Shard, Sketch, chunks, merge, needs_logits
 from recuse.sketch import Certified, CurveSketch, check_path, load
 
 Out = Annotated[Path, typer.Option("--out", help="The sketch to write: .npz.")]

@@ -11,19 +11,20 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from recuse._check import InputError, check_delta, check_fraction
-from recuse._files import to_json
-from recuse._interrupt import TERMINATED
+from recuse._internal.check import check_delta, check_fraction
+from recuse._internal.files import to_json
 from recuse.cli import show
 from recuse.cli.options import Delta, Json, Quiet, TargetRisk, numbers
 from recuse.cli.over_seeds import by_source, caption, plain, story, table
-from recuse.diagnose import diagnose
+from recuse.diagnosis import diagnose
+from recuse.errors import InputError
 from recuse.evaluation import OverSeeds, over_seeds
 from recuse.io import LogitsFile
 from recuse.recipes import (
     LOSSES,
     PIXELS,
     RECIPES,
+    TERMINATED,
     Model,
     Recipe,
     Settings,
@@ -38,10 +39,10 @@ from recuse.recipes import (
     started,
     variants,
 )
-from recuse.report import Table, details, report
+from recuse.reports import Table, details, report
 from recuse.scores import Score
 from recuse.sketch import CurveSketch
-from recuse.tune import MSP
+from recuse.tuning import MSP
 
 
 def recipes(as_json: Json = False) -> None:

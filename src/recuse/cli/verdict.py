@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
 from recuse.cli import per, show
+from recuse.errors import InputError
 from recuse.io import LogitsFile
 from recuse.rejector import ALL, CLASS, Predictions, Rejector, spread
 from recuse.selectors import GroupRow, who_is_accepted

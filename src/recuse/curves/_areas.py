@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import InputError, check_confidence, check_loss, first, to_numpy
+from recuse._internal.check import check_confidence, check_loss, first, to_numpy
 from recuse.curves._ranked import Halves, TieGroups, grouped, ranked
+from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -155,7 +156,7 @@ def augrc_of(form: Halves | TieGroups) -> float:
 def oracle(form: Halves | TieGroups, loss: ArrayLike) -> tuple[float, float, bool]:
     """AURC when the smallest losses come first, the mean loss, and whether losses vary."""
     if isinstance(form, Halves):
-        from recuse._curve_kernels import last_ranks
+        from recuse._kernels.curves import last_ranks
 
         n, wrong = form.n, form.wrong.size
         return last_ranks(n - wrong, wrong) / n, wrong / n, 0 < wrong < n

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import check_fraction
+from recuse._internal.check import check_fraction
 from recuse.curves._ranked import Halves, TieGroups, ranked, tie_groups
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def coverage_at_risk_of(form: Halves | TieGroups, risk: float) -> float:
     """`coverage_at_risk` of predictions in a form that is ranked."""
     risk = check_fraction(risk, "risk", zero=True, one=True)
     if isinstance(form, Halves):
-        from recuse._curve_kernels import most_accepted
+        from recuse._kernels.curves import most_accepted
 
         return most_accepted(form.right, form.wrong, risk) / form.n
     curve = curve_of(form)
@@ -108,7 +108,7 @@ def risk_at_coverage_of(form: Halves | TieGroups, coverage: float) -> float:
     """`risk_at_coverage` of predictions in a form that is ranked."""
     coverage = check_fraction(coverage, "coverage", one=True)
     if isinstance(form, Halves):
-        from recuse._curve_kernels import accepted_at
+        from recuse._kernels.curves import accepted_at
 
         accepted, errors = accepted_at(form.right, form.wrong, coverage)
         return errors / accepted

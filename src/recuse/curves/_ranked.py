@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import check_confidence, check_loss, to_numpy
+from recuse._internal.check import check_confidence, check_loss, to_numpy
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -44,13 +44,13 @@ class Halves:
     @cached_property
     def areas(self) -> tuple[float, float]:
         """The sums over k of E_k / k and of E_k."""
-        from recuse import _curve_kernels as kernels
+        from recuse._kernels import curves as kernels
 
         return kernels.areas(self.right, self.wrong)
 
     def groups(self) -> TieGroups:
         """The same, grouped."""
-        from recuse import _curve_kernels as kernels
+        from recuse._kernels import curves as kernels
 
         confidence, count, errors = kernels.ties(self.right, self.wrong)
         return TieGroups(confidence, count, errors.astype(np.float64))
@@ -81,7 +81,7 @@ def halves(confidence: ArrayLike, loss: ArrayLike) -> Halves | None:
     c, l = (x.astype(np.float32) if x.dtype.name in HALF else x for x in (c, l))
     if c.dtype not in FLOATS or not (l.dtype.kind in "iu" or l.dtype in FLOATS):
         return None
-    from recuse import _curve_kernels as kernels
+    from recuse._kernels import curves as kernels
 
     out = np.empty_like(c)
     right, bad = kernels.partition(np.ascontiguousarray(c), np.ascontiguousarray(l), out)

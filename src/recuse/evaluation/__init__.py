@@ -3,6 +3,7 @@
 n = rows, K = classes, P = predictions of one row (pixels, labels), N = predictions.
 """
 
+from recuse.evaluation._ensemble import Ensemble, average_logits, average_probs
 from recuse.evaluation._files import (
     FileMeasures,
     measure_confidences,
@@ -46,6 +47,7 @@ __all__ = [
     "BySource",
     "Change",
     "Detection",
+    "Ensemble",
     "Estimate",
     "Evaluation",
     "FileMeasures",
@@ -63,6 +65,8 @@ __all__ = [
     "SourceRow",
     "Spread",
     "auroc",
+    "average_logits",
+    "average_probs",
     "by_source",
     "check_costs",
     "check_risk",

@@ -15,7 +15,7 @@ from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.evaluation._scored import Scored, of_confidences, score_file
 from recuse.io import Confidences, LogitsFile, LogitsReader
 from recuse.scores import Score
-from recuse.tune import MSP
+from recuse.tuning import MSP
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array

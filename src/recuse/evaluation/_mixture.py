@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_named
+from recuse._internal.check import check_named
+from recuse.errors import InputError
 from recuse.evaluation._measures import MANY, Measures, measure
 from recuse.evaluation._outliers import Detection, check_costs, detect
 from recuse.evaluation._scored import Scored, score_chunks
 from recuse.evaluation._sources import ALL, BySource, Pool, decimal, explained, fractions_of
 from recuse.io import LogitsFile, LogitsReader, Store, check_file
 from recuse.scores import Score
-from recuse.tune import MSP
+from recuse.tuning import MSP
 
 if TYPE_CHECKING:
     from jaxtyping import Int

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse import calibration
-from recuse._check import (
-    InputError,
+from recuse._internal.check import (
     check_delta,
     check_fraction,
     check_named,
     check_seed,
     check_sequence,
 )
-from recuse._progress import bar
+from recuse._internal.progress import bar
+from recuse.errors import InputError
 from recuse.evaluation import _shown
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
-from recuse.io import LogitsFile, check_file, naming
-from recuse.rejector import Data, Rejector, choose, overlap
+from recuse.io import LogitsFile, check_file, naming, overlap
+from recuse.rejector import Data, Rejector, choose
 from recuse.scores import as_probability, max_logit, predict
 from recuse.selectors import Selection
-from recuse.tune import MSP, Tuned, measure_of
+from recuse.tuning import MSP, Tuned, measure_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32

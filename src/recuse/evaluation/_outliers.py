@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse import curves
-from recuse._check import InputError, check_confidence, check_fraction, check_loss, to_numpy
+from recuse._internal.check import check_confidence, check_fraction, check_loss, to_numpy
+from recuse.errors import InputError
 from recuse.evaluation._sources import explained
 
 if TYPE_CHECKING:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse import calibration
-from recuse._check import (
-    InputError,
+from recuse._internal.check import (
     check_confidence,
     check_fraction,
     check_named,
     check_seed,
     check_sequence,
 )
-from recuse._files import digest
+from recuse._internal.files import digest
+from recuse.errors import InputError
 from recuse.evaluation._measures import RISKS
 from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking, criterion
 from recuse.evaluation._scored import Scored, matched
@@ -35,11 +35,10 @@ from recuse.intervals import (
     standard_error,
     variance_of_mean,
 )
-from recuse.io import LogitsFile, check_file, naming, read_logits, split_rows
-from recuse.overlap import fingerprints, overlap
+from recuse.io import LogitsFile, check_file, fingerprints, naming, overlap, read_logits, split_rows
 from recuse.rejector import Data
 from recuse.scores import Score, as_probability, predict
-from recuse.tune import MSP, tune
+from recuse.tuning import MSP, tune
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError, first
+from recuse._internal.check import first
+from recuse.errors import InputError
 from recuse.io import Confidences, LogitsFile, LogitsReader, check_file
 from recuse.scores import Score, predict
-from recuse.tune import MSP, check_scores
+from recuse.tuning import MSP, check_scores
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int, UInt8

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS
 from recuse.evaluation._models import Evaluation, ModelEvaluation, evaluate
 from recuse.intervals import Comparison, compare

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse import curves
-from recuse._check import (
-    InputError,
+from recuse._internal.check import (
     check_confidence,
     check_fraction,
     check_groups,
@@ -28,6 +27,7 @@ from recuse._check import (
     check_named,
     to_numpy,
 )
+from recuse.errors import InputError
 from recuse.evaluation._measures import MANY
 from recuse.intervals import influence, variance_of_mean
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from torch.utils import _pytree
 
-from recuse._check import InputError, extra
+from recuse._internal.check import extra
+from recuse.errors import InputError
 from recuse.export._scores import of_rows
 from recuse.rejector import CLASS, GROUP, Knots, Rejector
 

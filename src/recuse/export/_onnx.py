@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recuse._check import InputError, extra
-from recuse._files import atomic, to_json
-from recuse._json import once
+from recuse._internal.check import extra
+from recuse._internal.files import atomic, to_json
+from recuse._internal.strict import once
 from recuse._version import __version__
+from recuse.errors import InputError
 from recuse.export._module import Decisions, SelectiveModule
 from recuse.rejector import Rejector
 
@@ -58,7 +59,7 @@ def to_onnx(
     Raises:
         InputError: No such module, one in training mode, an output that does not fit the
             rejector, a batch of fixed size, or 2 GB of weights, which no ONNX file holds.
-        MissingExtra: The extra `onnx` is not installed.
+        MissingExtraError: The extra `onnx` is not installed.
     """
     for package in ("onnx", "onnxscript"):
         extra(package, "onnx", "export to ONNX")

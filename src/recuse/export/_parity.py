@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, extra, to_numpy
+from recuse._internal.check import extra, to_numpy
+from recuse.errors import InputError
 from recuse.export._module import Decisions, SelectiveModule
 from recuse.export._onnx import as_inputs, read_metadata
 from recuse.rejector import Predictions, Rejector
@@ -58,7 +59,7 @@ def check_onnx(
 
     Raises:
         InputError: No such file, one of another rejector, or one that onnxruntime cannot run.
-        MissingExtra: The extra `onnx` is not installed.
+        MissingExtraError: The extra `onnx` is not installed.
     """
     runtime = extra("onnxruntime", "onnx", "running ONNX")
     if read_metadata(path).rejector != module.rejector:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from recuse._check import extra
+from recuse._internal.check import extra
 from recuse.scores import Score
 from recuse.scores._learned import ORDERS, SOFTER, TINY
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from recuse._check import extra
+from recuse._internal.check import extra
 
 
 def base_class(module: str, name: str, extra_name: str) -> Any:
@@ -14,7 +14,7 @@ def base_class(module: str, name: str, extra_name: str) -> Any:
     >>> class Logger(base_class("no_such_package", "Callback", "train")): ...
     >>> Logger()
     Traceback (most recent call last):
-    recuse._check.MissingExtra: Logger needs no_such_package: pip install 'recuse[train]'
+    recuse.MissingExtraError: Logger needs no_such_package: pip install 'recuse[train]'
     """
     try:
         return getattr(importlib.import_module(module), name)

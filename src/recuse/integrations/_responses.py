@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.scores import from_binary, from_probs
 
 if TYPE_CHECKING:

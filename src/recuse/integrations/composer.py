@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import recuse.targets
-from recuse._check import InputError, extra
-from recuse.targets import Convention, check_choice, check_prior, check_smoothing
+import recuse.losses.targets
+from recuse._internal.check import extra
+from recuse.errors import InputError
+from recuse.losses.targets import Convention, check_choice, check_prior, check_smoothing
 
 torch = extra("torch", "torch", "recuse.integrations.composer")
 

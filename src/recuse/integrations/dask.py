@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from recuse._check import InputError, extra
+from recuse._internal.check import extra
+from recuse.errors import InputError
+from recuse.evaluation._shards import Plan, Shard, Sketch, merge
 from recuse.scores import Score
-from recuse.shards import Plan, Shard, Sketch, merge
 
 MERGED_AT_ONCE = 8
 RETRIES = 2  # of a shard whose task fails, on top of Dask's own for a worker that dies

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import recuse.targets
-from recuse._check import InputError, extra
+import recuse.losses.targets
+from recuse._internal.check import extra
+from recuse.errors import InputError
 from recuse.integrations._base import base_class
-from recuse.targets import Convention, check_choice, check_smoothing
+from recuse.losses.targets import Convention, check_choice, check_smoothing
 
 torch = extra("torch", "torch", "recuse.integrations.fastai")
 
@@ -92,7 +93,7 @@ class TrainingLoss(Callback):
         loss: Called with predictions and targets; `LossFlat` of a loss of recuse.
 
     Raises:
-        MissingExtra: fastai is not installed.
+        MissingExtraError: fastai is not installed.
     """
 
     run_valid = False
@@ -130,7 +131,7 @@ class SmoothTargets(Callback):
 
     Raises:
         InputError: An option out of range, or a loss of fastai that flattens its targets.
-        MissingExtra: fastai is not installed.
+        MissingExtraError: fastai is not installed.
     """
 
     run_valid = False

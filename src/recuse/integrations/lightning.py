@@ -20,11 +20,12 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import recuse.targets
-from recuse._check import InputError, extra
+import recuse.losses.targets
+from recuse._internal.check import extra
+from recuse.errors import InputError
 from recuse.integrations._base import base_class
 from recuse.losses import smoothed_cross_entropy
-from recuse.targets import Convention, as_uniform
+from recuse.losses.targets import Convention, as_uniform
 
 torch = extra("torch", "torch", "recuse.integrations.lightning")
 
@@ -61,7 +62,7 @@ class TrainingLoss(Callback):
     Raises:
         InputError: At the start of `fit`: no loss in this attribute, or a schedule without
             `max_epochs`.
-        MissingExtra: Lightning is not installed.
+        MissingExtraError: Lightning is not installed.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class OnlineSmoothing(TrainingLoss):
 
     Raises:
         InputError: As `TrainingLoss`.
-        MissingExtra: Lightning is not installed.
+        MissingExtraError: Lightning is not installed.
     """
 
     def __init__(self, online: recuse.targets.OnlineSmoothing, attribute: str = "criterion"):
@@ -179,7 +180,7 @@ class SmoothTargets(Callback):
 
     Raises:
         InputError: An option out of range, or a batch that cannot be changed (a tuple).
-        MissingExtra: Lightning is not installed.
+        MissingExtraError: Lightning is not installed.
     """
 
     def __init__(

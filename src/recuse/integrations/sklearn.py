@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse import curves
-from recuse._check import InputError, check_fraction
+from recuse._internal.check import check_fraction
+from recuse.errors import InputError
 from recuse.integrations._responses import METHODS, logits_of, response_of
 from recuse.integrations._selective import InfeasibleWarning, SelectiveClassifier
 from recuse.scores import SOFTMAX_FAMILY, Score, predict

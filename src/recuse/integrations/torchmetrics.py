@@ -34,7 +34,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from recuse import curves
-from recuse._check import InputError, check_fraction, extra
+from recuse._internal.check import check_fraction, extra
+from recuse.errors import InputError
 from recuse.export import _scores
 from recuse.integrations._base import base_class
 from recuse.scores import Score

@@ -9,7 +9,8 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from recuse._check import InputError, extra
+from recuse._internal.check import extra
+from recuse.errors import InputError
 from recuse.losses import SmoothedBCEWithLogits
 
 torch = extra("torch", "torch", "recuse.integrations.transformers")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_confidence, check_fraction, check_groups, check_loss
+from recuse._internal.check import check_confidence, check_fraction, check_groups, check_loss
 from recuse.curves import harmonic
+from recuse.errors import InputError
 from recuse.intervals._influence import Sorted, by_confidence
 from recuse.intervals._interval import LEVEL, Interval, described, moves, quantile
 from recuse.intervals._measures import AURC, Measure, Term
@@ -197,7 +198,7 @@ def resampled(
     threads: int,
 ) -> Float[Array, " B"]:
     """The signed sum of a measure over terms, all with the same weights, B times."""
-    from recuse import _bootstrap_kernels as kernels
+    from recuse._kernels import bootstrap as kernels
 
     n = terms[0][1].size
     size = np.ones(n) if unit is None else np.bincount(unit)
@@ -225,7 +226,7 @@ def drawing(
     s: Sorted, measure: Measure, unit: Int[Array, " n"] | None, weights: str, seed: int
 ) -> tuple[Cells, tuple]:
     """The cells, and how `_bootstrap_kernels` draws their weights."""
-    from recuse import _bootstrap_kernels as kernels
+    from recuse._kernels import bootstrap as kernels
 
     if weights not in ("multinomial", "poisson"):
         raise InputError(f"expected `weights` 'multinomial' or 'poisson', got {weights!r}")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError, check_confidence, check_loss
+from recuse._internal.check import check_confidence, check_loss
+from recuse.errors import InputError
 from recuse.intervals._bootstrap import REPLICATES, Bootstrap, resampled, units
 from recuse.intervals._interval import normal
 from recuse.intervals._measures import AURC, Measure

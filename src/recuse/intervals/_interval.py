@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import check_confidence, check_fraction, check_groups, check_loss
+from recuse._internal.check import check_confidence, check_fraction, check_groups, check_loss
 from recuse.intervals._influence import Sorted, accepted_at_risk, by_confidence, local_risk
 from recuse.intervals._measures import AURC, Measure, standard_error
 from recuse.intervals._variance import effective_errors

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recuse import curves
-from recuse._check import check_fraction
+from recuse._internal.check import check_fraction
 from recuse.curves._ranked import halves
 from recuse.intervals import _influence
 from recuse.intervals._variance import variance_of_mean
@@ -114,7 +114,7 @@ def standard_error(
     if measure == AURC and groups is None:
         form = halves(confidence, loss)
         if form is not None:
-            from recuse._bootstrap_kernels import aurc_variance
+            from recuse._kernels.bootstrap import aurc_variance
 
             return float(np.sqrt(aurc_variance(form.right, form.wrong)))
     return float(np.sqrt(variance_of_mean(measure.influence(confidence, loss), groups)))

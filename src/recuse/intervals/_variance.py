@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import InputError, check_groups
+from recuse._internal.check import check_groups
+from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse import scores
-from recuse._check import (
-    InputError,
+from recuse._internal.check import (
     check_labels,
     check_labels_form,
     check_logits,
@@ -22,6 +21,7 @@ from recuse._check import (
     first,
     to_numpy,
 )
+from recuse.errors import InputError
 from recuse.io._rows import LogitsFile
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError, check_confidence, check_loss
-from recuse._csv import csv_lines, csv_rows
+from recuse._internal.check import check_confidence, check_loss
+from recuse._internal.csv import csv_lines, csv_rows
+from recuse.errors import InputError
 from recuse.io._checked import check_names, naming
 from recuse.io._parquet import column, names_of, opened
 from recuse.io._stores import reading
@@ -58,7 +59,7 @@ def read_confidences(path: str | os.PathLike) -> Confidences:
 
     Raises:
         InputError: One line that names the file, the line or row, and what was expected.
-        MissingExtra: .parquet without pyarrow.
+        MissingExtraError: .parquet without pyarrow.
     """
     path = Path(path)
     columns = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError, extra, first, rows_from
+from recuse._internal.check import extra, first, rows_from
+from recuse.errors import InputError
 from recuse.io._checked import Form
 from recuse.io._stores import reading
 
@@ -87,7 +88,7 @@ def opened(path: Path) -> Any:
     """A file whose columns are read piece by piece.
 
     Raises:
-        MissingExtra: pyarrow is not installed.
+        MissingExtraError: pyarrow is not installed.
     """
     parquet = extra("pyarrow.parquet", "parquet", "reading .parquet")
     return parquet.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)

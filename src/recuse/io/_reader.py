@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError, rows_from
-from recuse._files import digest_of_parts
+from recuse._internal.check import rows_from
+from recuse._internal.files import digest_of_parts
+from recuse.errors import InputError
 from recuse.io._checked import Form, check_forms, check_kind, check_values, integer, naming
 from recuse.io._parquet import open_parquet
 from recuse.io._rows import FIELDS, LogitsFile
@@ -139,7 +140,7 @@ def open_logits(
 
     Raises:
         InputError: One line that names the file, what was expected and what came.
-        MissingExtra: .parquet without pyarrow.
+        MissingExtraError: .parquet without pyarrow.
 
     >>> import tempfile
     >>> from recuse import write_logits
@@ -170,7 +171,7 @@ def read_logits(
 
     Raises:
         InputError: One line that names the file, the row, what was expected and what came.
-        MissingExtra: .parquet without pyarrow.
+        MissingExtraError: .parquet without pyarrow.
     """
     return open_logits(path, kind=kind, ignore_index=ignore_index).read()
 

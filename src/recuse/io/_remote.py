@@ -11,7 +11,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recuse._check import InputError, extra
+from recuse._internal.check import extra
+from recuse.errors import InputError
 
 
 def is_url(path: str | os.PathLike) -> bool:
@@ -31,7 +32,7 @@ def fetched(path: str | os.PathLike) -> Generator[Path]:
 
     Raises:
         InputError: The file system is unknown, or there is nothing of this name.
-        MissingExtra: fsspec is not installed.
+        MissingExtraError: fsspec is not installed.
     """
     if not is_url(path):
         yield Path(path)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import InputError, check_groups
-from recuse._files import digest
+from recuse._internal.check import check_groups
+from recuse._internal.files import digest
+from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from recuse._check import InputError, MissingExtra
+from recuse.errors import InputError, MissingExtraError
 from recuse.io._checked import Form
 from recuse.io._rows import FIELDS
 
@@ -84,7 +84,7 @@ def reading(path: Path) -> Generator[None]:
     """What the parser of a damaged file raises becomes one line."""
     try:
         yield
-    except (InputError, MissingExtra):
+    except (InputError, MissingExtraError):
         raise
     except Exception as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__

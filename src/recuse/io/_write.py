@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError, extra, to_numpy
-from recuse._files import atomic, atomic_folder
+from recuse._internal.check import extra, to_numpy
+from recuse._internal.files import atomic, atomic_folder
+from recuse.errors import InputError
 from recuse.io._checked import Form, check_forms, check_kind, check_values, naming
 from recuse.io._rows import FIELDS, LogitsFile
 from recuse.io._stores import FORMATS
@@ -49,7 +50,7 @@ def write_logits(
 
     Raises:
         InputError: Malformed arrays, or a format that cannot hold them.
-        MissingExtra: .parquet without pyarrow.
+        MissingExtraError: .parquet without pyarrow.
     """
     path = check_suffix(path)
     given = {"logits": logits, "labels": labels, "groups": groups, "ids": ids}

@@ -23,7 +23,7 @@ tensor(0.2722)
 tensor(0.6642)
 """
 
-from recuse._check import extra
+from recuse._internal.check import extra
 
 extra("torch", "torch", "recuse.losses")
 

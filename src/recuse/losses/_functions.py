@@ -3,7 +3,7 @@
 n = examples, K = classes (axis 1), ... = any trailing axes (pixels).
 
 `CrossEntropy` is torch only, for every device and dtype. `FusedCrossEntropy` calls the
-loops of `recuse._loss_kernels`: float32 on the CPU, labels, in one pass over the logits.
+loops of `recuse._kernels.losses`: float32 on the CPU, labels, in one pass over the logits.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recuse._check import InputError
-from recuse.targets import check_label_range, split_ignored
+from recuse.errors import InputError
+from recuse.losses.targets import check_label_range, split_ignored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class CrossEntropy(torch.autograd.Function):
 
 
 class FusedCrossEntropy(torch.autograd.Function):
-    """The same for labels, by the loops of `recuse._loss_kernels`."""
+    """The same for labels, by the loops of `recuse._kernels.losses`."""
 
     @staticmethod
     def forward(ctx, logits, labels, ignore_index, rule, add_up, needs_gradient, overwrite):
@@ -119,7 +119,7 @@ def _through(upstream, gradient, logits, total):
 
 def _run(logits, labels, ignore_index, rule, gradient, add_up) -> Tensor:
     """The loss, summed or (n, 1, ...), and the gradient in its buffer, if there is one."""
-    from recuse import _loss_kernels as kernels
+    from recuse._kernels import losses as kernels
 
     k = logits.shape[1]
     coefficients, background, weight = (x.numpy() for x in rule.table())

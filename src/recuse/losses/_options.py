@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from recuse._check import InputError
+from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor

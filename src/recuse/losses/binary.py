@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.losses._options import Reduction, check_detached, check_weight, reduce
-from recuse.targets import check_choice, check_smoothing
+from recuse.losses.targets import check_choice, check_smoothing
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.losses._functions import CrossEntropy, FusedCrossEntropy, can_be_fused
 from recuse.losses._options import (
     Normalize,
@@ -19,7 +19,7 @@ from recuse.losses._options import (
     check_weight,
 )
 from recuse.losses._terms import Rule
-from recuse.targets import (
+from recuse.losses.targets import (
     Convention,
     as_uniform,
     check_choice,

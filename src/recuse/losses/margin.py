@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from recuse.losses._options import Reduction, check_strength, check_weight
 from recuse.losses._penalty import Penalized, penalized
-from recuse.targets import check_choice
+from recuse.losses.targets import check_choice
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

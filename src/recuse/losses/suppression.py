@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.losses._options import Reduction, check_strength, check_weight
 from recuse.losses._penalty import Penalized, penalized
-from recuse.targets import check_choice
+from recuse.losses.targets import check_choice
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError
-from recuse._csv import csv_lines, csv_rows
+from recuse._internal.csv import csv_lines, csv_rows
+from recuse.errors import InputError
 from recuse.io._confidences import EXPECTED, WORDS
 from recuse.monitor._monitor import Monitor, Update
 from recuse.monitor._track import UNKNOWN

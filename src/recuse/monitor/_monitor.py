@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_zero_one, first, to_numpy
-from recuse._files import to_json, write_text
-from recuse._json import checksum, once
+from recuse._internal.check import check_zero_one, first, to_numpy
+from recuse._internal.files import to_json, write_text
+from recuse._internal.strict import checksum, once
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
+from recuse.errors import InputError
 from recuse.io import check_names
 from recuse.monitor._ledger import ABSTAINED, NEW, PENDING, RIGHT, WRONG, Ledger, keys_of
 from recuse.monitor._state import (

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_delta, check_fraction
-from recuse._json import checksum, strict
+from recuse._internal.check import check_delta, check_fraction
+from recuse._internal.strict import checksum, strict
+from recuse.errors import InputError
 from recuse.monitor._ledger import ABSTAINED, PENDING, WRONG
 from recuse.monitor._verdict import FEWER, MORE, RISK
 from recuse.monitor._wealth import LIFTS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import InputError
+from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Int, Real

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.evaluation import Evaluation, ModelEvaluation
-from recuse.tune import MSP
+from recuse.tuning import MSP
 
 if TYPE_CHECKING:
     from recuse.scores import Score

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import check_bins, check_confidence, check_loss
+from recuse._internal.check import check_bins, check_confidence, check_loss
 from recuse.plots._draw import FIRST, SECOND, ink, legend
 from recuse.plots._of import Evaluated, named, one
 from recuse.plots._of import threshold as fitted

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, to_numpy
+from recuse._internal.check import to_numpy
+from recuse.errors import InputError
 from recuse.plots._classes import check_classes, names_of, shown
 from recuse.plots._of import Evaluated, one
 

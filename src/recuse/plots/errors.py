@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_confidence, check_loss, to_numpy
+from recuse._internal.check import check_confidence, check_loss, to_numpy
+from recuse.errors import InputError
 from recuse.evaluation import mid_ranks
 from recuse.plots._draw import ink, percent
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse import scores
-from recuse._check import InputError, check_labels, check_logits
-from recuse.diagnose import Window, Windows, windows
+from recuse._internal.check import check_labels, check_logits
+from recuse.diagnosis import Window, Windows, windows
+from recuse.errors import InputError
 from recuse.plots._draw import FIRST, SECOND, band, legend
 from recuse.plots._of import Evaluated, one
 

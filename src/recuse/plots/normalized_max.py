@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse import scores
-from recuse._check import check_fraction
-from recuse.diagnose import NOWHERE, Window, sliding
+from recuse._internal.check import check_fraction
+from recuse.diagnosis import NOWHERE, Window, sliding
 from recuse.plots._draw import band, legend
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.evaluation import Estimate, Pick, PickedModel, Ranking
 from recuse.plots._draw import FIRST, SECOND, legend, percent
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import check_groups, check_loss, check_zero_one, to_numpy
+from recuse._internal.check import check_groups, check_loss, check_zero_one, to_numpy
 from recuse.plots._classes import check_classes, names_of, shown
 from recuse.plots._draw import ink, legend, percent
 from recuse.plots._of import Evaluated, one

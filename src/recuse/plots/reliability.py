@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse import calibration
-from recuse._check import check_bins
+from recuse._internal.check import check_bins
 from recuse.calibration._binned import equal_width
 from recuse.calibration._rows import stated
 from recuse.plots._draw import FIRST, SHADE, ink, legend, percent

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse import curves
-from recuse._check import InputError, check_confidence, check_loss
+from recuse._internal.check import check_confidence, check_loss
 from recuse.curves import RiskCoverage
+from recuse.errors import InputError
 from recuse.plots._draw import STYLES, legend, percent
 from recuse.plots._of import Evaluated, several
 from recuse.plots._of import threshold as fitted

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_confidence, to_numpy
+from recuse._internal.check import check_confidence, to_numpy
+from recuse.errors import InputError
 from recuse.evaluation import mid_ranks
 
 if TYPE_CHECKING:

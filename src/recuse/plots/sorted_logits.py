@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_logits
+from recuse._internal.check import check_logits
+from recuse.errors import InputError
 from recuse.plots._draw import band
 
 if TYPE_CHECKING:

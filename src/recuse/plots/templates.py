@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from recuse.diagnose import Projection, project
+from recuse.diagnosis import Projection, project
 from recuse.plots._draw import ink, legend
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from recuse.recipes._losses import LOSSES, Variant, variants
 from recuse.recipes._models import SHIFT, SPLITS, Model, comparable, describe, logits_of, models_of
 from recuse.recipes._recipe import PIXELS, Recipe
 from recuse.recipes._run import run
-from recuse.recipes._settings import ORDERS, Settings, is_helper, started
+from recuse.recipes._settings import ORDERS, TERMINATED, Settings, is_helper, started
 
 __all__ = [
     "LOSSES",
@@ -23,6 +23,7 @@ __all__ = [
     "RECIPES",
     "SHIFT",
     "SPLITS",
+    "TERMINATED",
     "Model",
     "Recipe",
     "Settings",

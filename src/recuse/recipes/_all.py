@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.recipes import (
     _tables,
     camvid_deeplab,

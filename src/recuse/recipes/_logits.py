@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, extra
-from recuse._files import atomic
+from recuse._internal.check import extra
+from recuse._internal.files import atomic
+from recuse.errors import InputError
+from recuse.evaluation._shards import scale_of
 from recuse.io import write_logits
 from recuse.recipes._models import SPLITS
 from recuse.recipes._recipe import PIXELS, Recipe
 from recuse.recipes.data import Part, Parts, collate
 from recuse.scores import Score, predict
-from recuse.shards import scale_of
 from recuse.sketch import CurveSketch
 
 torch = extra("torch", "train", "the training recipes")

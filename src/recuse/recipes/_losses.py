@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.recipes._recipe import BINARY, Recipe
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.io import LogitsFile, read_logits
 from recuse.recipes._losses import Variant
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from recuse._check import InputError, extra
+from recuse._internal.check import extra
+from recuse.errors import InputError
 from recuse.recipes._batches import Batches, stamp_of
 from recuse.recipes._recipe import BINARY, Recipe
 from recuse.recipes._settings import SORTED, Settings

@@ -9,9 +9,9 @@ from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recuse._check import InputError
-from recuse._files import to_json, write_text
+from recuse._internal.files import to_json, write_text
 from recuse._version import __version__
+from recuse.errors import InputError
 from recuse.recipes._losses import Variant
 from recuse.recipes._models import DATA, MODEL, RUN, Model, check_data, describe
 from recuse.recipes._recipe import Recipe

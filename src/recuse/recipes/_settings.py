@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from recuse._check import InputError
+from recuse.errors import InputError
 
 SHUFFLED, SORTED = "shuffled", "sorted"
 ORDERS = (SHUFFLED, SORTED)
+TERMINATED = 143  # exit code of what SIGTERM stops: 128 + SIGTERM
 
 
 @dataclass(frozen=True)

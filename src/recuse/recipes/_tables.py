@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.recipes._recipe import BINARY, CLASSES, WHOLE_BATCHES, Recipe
 from recuse.recipes._schedules import constant
 

@@ -18,12 +18,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from recuse._check import InputError, extra
-from recuse._interrupt import TERMINATED
+from recuse._internal.check import extra
+from recuse.errors import InputError
 from recuse.recipes._losses import Variant, loss_of
 from recuse.recipes._module import Training
 from recuse.recipes._recipe import Recipe
-from recuse.recipes._settings import Settings, is_helper, started
+from recuse.recipes._settings import TERMINATED, Settings, is_helper, started
 from recuse.recipes.data import Parts
 
 torch = extra("torch", "train", "the training recipes")
@@ -154,7 +154,7 @@ def save_weights(network: torch.nn.Module, path: Path, *, seconds: float) -> Non
     """As safetensors, whole or not at all; with the seconds that the training took."""
     from safetensors.torch import save_file
 
-    from recuse._files import atomic
+    from recuse._internal.files import atomic
 
     with atomic(path) as temporary:
         tensors = {k: v.contiguous() for k, v in network.state_dict().items()}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse import _check
+from recuse._internal import check
 
 if TYPE_CHECKING:
     import torch
@@ -63,14 +63,14 @@ def train(
         by image; `ids % REPLICATES == 0` keeps one row per image, which are independent.
 
     Raises:
-        MissingExtra: torch or scikit-learn is not installed.
+        MissingExtraError: torch or scikit-learn is not installed.
 
     >>> run = train(0, (0.0, 0.2), steps=30)
     >>> [(name, len(split.labels)) for name, split in run[0.2].items()]
     [('tune', 4000), ('calibrate', 4000), ('test', 15940)]
     """
-    torch = _check.extra("torch", "train", "the digits recipe")
-    digits = _check.extra("sklearn.datasets", "train", "the digits recipe").load_digits()
+    torch = check.extra("torch", "train", "the digits recipe")
+    digits = check.extra("sklearn.datasets", "train", "the digits recipe").load_digits()
     from recuse.losses import smoothed_cross_entropy
 
     images = torch.tensor(digits.data / 16, dtype=torch.float32)

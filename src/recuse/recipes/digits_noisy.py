@@ -30,7 +30,7 @@ def load(folder: Path | None, *, seed: int) -> Parts:
     import numpy as np
     import torch
 
-    from recuse._check import extra
+    from recuse._internal.check import extra
     from recuse.recipes.data import Part, Parts, Rows
     from recuse.recipes.digits import CALIBRATE, REPLICATES, TRAIN, TUNE
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import Optimizer
 
-from recuse._check import InputError
+from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

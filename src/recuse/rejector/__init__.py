@@ -7,8 +7,7 @@ target risks, `choose` tells all that was found out on the way; `explain` says w
 accepted or not.
 """
 
-from recuse.overlap import overlap
-from recuse.rejector._fit import Choice, Infeasible, choose, fit, fit_several
+from recuse.rejector._fit import Choice, choose, fit, fit_several
 from recuse.rejector._knots import Knots
 from recuse.rejector._ranked import ranked
 from recuse.rejector._rejector import Predictions, Rejector, check_classes
@@ -24,7 +23,6 @@ __all__ = [
     "RUNNERS_UP",
     "Choice",
     "Data",
-    "Infeasible",
     "Knots",
     "Predictions",
     "Rejector",
@@ -36,7 +34,6 @@ __all__ = [
     "explain",
     "fit",
     "fit_several",
-    "overlap",
     "ranked",
     "spread",
 ]

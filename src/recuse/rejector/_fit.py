@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from recuse._check import InputError, check_fraction
+from recuse._internal.check import check_fraction
+from recuse.errors import InfeasibleError, InputError
 from recuse.rejector._knots import fit_knots
 from recuse.rejector._prepare import Per, Prepared, prepare
 from recuse.rejector._promise import ROWS_OF_GROUPS, check_method
@@ -28,17 +29,9 @@ from recuse.selectors import (
 from recuse.selectors._cost import check_costs
 from recuse.selectors._infeasible import EXAMPLES
 from recuse.selectors._methods import INDEPENDENT
-from recuse.tune import Tuned
+from recuse.tuning import Tuned
 
 GOALS = ("target_risk", "coverage", "cost")
-
-
-class Infeasible(ValueError):
-    """No threshold can make the promise; `selection` says why and what could."""
-
-    def __init__(self, selection: Selection | GroupSelection):
-        super().__init__(selection.reason)
-        self.selection = selection
 
 
 class Choice(NamedTuple):
@@ -91,7 +84,7 @@ def fit(
         allow_overlap: Fit although tune and calibrate share examples; the promise is void.
 
     Raises:
-        Infeasible: No threshold can make the promise; it says what could be promised.
+        InfeasibleError: No threshold can make the promise; it says what could be promised.
         InputError: Malformed input, none or two of the three promises, or tune and calibrate
             share examples.
 
@@ -124,7 +117,7 @@ def fit(
         allow_overlap=allow_overlap,
     )
     if choice.rejector is None:
-        raise Infeasible(choice.selection)
+        raise InfeasibleError(choice.selection)
     return choice.rejector
 
 

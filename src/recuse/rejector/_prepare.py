@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recuse._check import InputError
-from recuse.io import LogitsFile, naming
-from recuse.overlap import overlap
+from recuse.errors import InputError
+from recuse.io import LogitsFile, naming, overlap
 from recuse.rejector._rejector import check_kind
 from recuse.rejector._rules import ALL, CLASS, GROUP, names_of
 from recuse.rejector._splits import Data, as_file, index_of_one, rows_of_predictions, whole
 from recuse.scores import are_log_probs, predict
-from recuse.tune import Tuned
-from recuse.tune import tune as tune_score
+from recuse.tuning import Tuned
+from recuse.tuning import tune as tune_score
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from recuse._check import InputError
-from recuse._json import strict
+from recuse._internal.strict import strict
 from recuse.bounds import binomial_p_value
+from recuse.errors import InputError
 from recuse.selectors import CostGuarantee, CoverageGuarantee, Guarantee, walk_level
 from recuse.selectors._cost import check_costs, cost_upper
 from recuse.selectors._coverage import fails_at
@@ -221,7 +221,7 @@ def _sgr(g: Guarantee) -> tuple[float, float]:
 
 def _walk(g: Guarantee) -> tuple[float, float]:
     """A long walk is asked how often it passes at its own p-value, which takes no search."""
-    from recuse._kernels import crossing_probability, walk_boundary
+    from recuse._kernels.bounds import crossing_probability, walk_boundary
 
     if g.n > LONGEST_WALK:
         raise InputError(f"expected at most {LONGEST_WALK:,} rows for random_walk, got {g.n:,}")

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_logits, check_logits_form, to_numpy
-from recuse._files import to_json, write_text
-from recuse._json import checksum, once, strict
+from recuse._internal.check import check_logits, check_logits_form, to_numpy
+from recuse._internal.files import to_json, write_text
+from recuse._internal.strict import checksum, once, strict
+from recuse.errors import InputError
 from recuse.io import KINDS
 from recuse.rejector._knots import Knots
 from recuse.rejector._promise import check_splits

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_delta, check_groups, to_numpy
-from recuse._json import strict
+from recuse._internal.check import check_delta, check_groups, to_numpy
+from recuse._internal.strict import strict
+from recuse.errors import InputError
 from recuse.io import check_names
 from recuse.rejector._promise import ROUNDING, Promise, read_promise
 from recuse.rejector._splits import spread

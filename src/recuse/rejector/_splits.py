@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import check_labels, check_logits
-from recuse.io import LogitsFile, check_file
-from recuse.overlap import fingerprints
+from recuse._internal.check import check_labels, check_logits
+from recuse.io import LogitsFile, check_file, fingerprints
 
 if TYPE_CHECKING:
     from jaxtyping import Int, Shaped

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.io import LogitsFile
 from recuse.rejector._ranked import ranked
 from recuse.rejector._rejector import Rejector

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError, check_logits
+from recuse._internal.check import check_logits
+from recuse.errors import InputError
 from recuse.scores._rows import (
     centered,
     check_order,

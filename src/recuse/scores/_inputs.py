@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import InputError, check_logits, first, is_floating, to_numpy
+from recuse._internal.check import check_logits, first, is_floating, to_numpy
+from recuse.errors import InputError
 from recuse.scores._functions import energy
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.scores._rows import (
     centered,
     entropy_rows,

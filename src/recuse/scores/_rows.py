@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import InputError, check_logits, first
+from recuse._internal.check import check_logits, first
+from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Float32

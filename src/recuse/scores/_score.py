@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.scores._functions import SCORES, SOFTMAX_FAMILY
 from recuse.scores._learned import learned
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_confidence, check_delta, check_fraction
+from recuse._internal.check import check_confidence, check_delta, check_fraction
+from recuse.errors import InputError
 from recuse.selectors._grid import counts, is_binary
 from recuse.selectors._guarantee import Guarantee, Selection, percent, sure
 from recuse.selectors._methods import POINTS, at_once, band_grid, band_upper

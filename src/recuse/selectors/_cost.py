@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from recuse._check import InputError, check_delta, check_zero_one
+from recuse._internal.check import check_delta, check_zero_one
+from recuse.errors import InputError
 from recuse.selectors._grid import counts, thresholds_between
 from recuse.selectors._guarantee import Selection, accept, counted, no_guarantee, sure
 from recuse.selectors._methods import INDEPENDENT

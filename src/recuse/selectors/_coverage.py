@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from recuse._check import check_confidence, check_delta, check_fraction
+from recuse._internal.check import check_confidence, check_delta, check_fraction
 from recuse.selectors._guarantee import Selection, no_guarantee, percent, sure
 from recuse.selectors._methods import INDEPENDENT
 from recuse.selectors._select import dependent, refuse_clusters

@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from recuse._check import (
-    InputError,
-    check_delta,
-    check_groups,
-    check_loss,
-    check_zero_one,
-    to_numpy,
-)
+from recuse._internal.check import check_delta, check_groups, check_loss, check_zero_one, to_numpy
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
+from recuse.errors import InputError
 from recuse.selectors._guarantee import (
     Guarantee,
     Selection,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from recuse._check import check_confidence
+from recuse._internal.check import check_confidence
 
 if TYPE_CHECKING:
     from jaxtyping import Bool

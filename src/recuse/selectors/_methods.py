@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_zero_one
+from recuse._internal.check import check_zero_one
 from recuse.bounds import (
     betting_p_value,
     binomial_p_value,
@@ -22,6 +22,7 @@ from recuse.bounds import (
     hoeffding_bentkus_upper,
     smallest_error_free_sample,
 )
+from recuse.errors import InputError
 from recuse.selectors._grid import (
     Counts,
     counts,
@@ -116,7 +117,7 @@ def betting(s: Splits, target: float, delta: float) -> Plan:
 
 def random_walk(s: Splits, target: float, delta: float) -> Plan:
     """The largest coverage under a boundary that a walk of errors meets with probability delta."""
-    from recuse._kernels import walk_boundary
+    from recuse._kernels.bounds import walk_boundary
 
     check_zero_one(s.loss)
     if (n := s.confidence.size) > LONGEST_WALK:
@@ -318,7 +319,7 @@ def walk_level(n: int, risk: float, delta: float) -> float:
     >>> 0.001 < walk_level(1000, 0.05, 0.1) < 0.1
     True
     """
-    from recuse._kernels import crossing_probability, walk_boundary
+    from recuse._kernels.bounds import crossing_probability, walk_boundary
 
     low, high = np.log(delta) - 12, np.log(delta)  # of the level's logarithm
     while high - low > 1e-2:

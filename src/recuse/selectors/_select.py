@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import (
-    InputError,
+from recuse._internal.check import (
     check_confidence,
     check_delta,
     check_fraction,
     check_groups,
     check_loss,
 )
+from recuse.errors import InputError
 from recuse.selectors._grid import is_binary
 from recuse.selectors._guarantee import Guarantee, Selection
 from recuse.selectors._infeasible import rows_needed, smallest_target, why

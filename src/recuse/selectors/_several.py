@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from recuse._check import InputError, check_delta
+from recuse._internal.check import check_delta
+from recuse.errors import InputError
 from recuse.selectors._guarantee import Selection, sure
 from recuse.selectors._select import select
 

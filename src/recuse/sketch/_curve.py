@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError, check_fraction
+from recuse._internal.check import check_fraction
 from recuse.curves import RiskCoverage
+from recuse.errors import InputError
 from recuse.sketch import _certify, _tally
 from recuse.sketch._certify import UNIT, Certified, Tally
 from recuse.sketch._scales import edges, scale_named

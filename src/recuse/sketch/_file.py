@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError
-from recuse._files import atomic, to_json
+from recuse._internal.files import atomic, to_json
+from recuse.errors import InputError
 from recuse.sketch._scales import SCALES
 from recuse.sketch._tally import BITS
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._check import InputError, to_numpy
+from recuse._internal.check import to_numpy
+from recuse.errors import InputError
 from recuse.sketch import _file
 from recuse.sketch._curve import CurveSketch, check_kind
 

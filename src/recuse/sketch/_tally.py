@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._check import InputError, check_loss, first, is_floating, to_numpy
+from recuse._internal.check import check_loss, first, is_floating, to_numpy
+from recuse.errors import InputError
 from recuse.sketch._scales import Scale, bin_of_pattern
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _compiled(scale: Scale, pairs: Array, c: Array, l: Array) -> int | None:
     l = l.view(np.uint8) if l.dtype == bool else l
     if not (l.dtype.isnative and (l.dtype.kind in "iu" or l.dtype in FLOATS)):
         return None
-    from recuse import _sketch_kernels as kernels
+    from recuse._kernels import sketch as kernels
 
     if scale.code is not None and c.dtype in FLOATS:
         loop, arguments = kernels.tally, (scale.code,)

@@ -14,7 +14,7 @@
 Each has a function `load`, which returns `Parts`; nothing is downloaded.
 """
 
-from recuse._check import extra
+from recuse._internal.check import extra
 
 extra("torch", "train", "recuse.recipes.data")
 

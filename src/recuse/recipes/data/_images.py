@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recuse._check import InputError
-from recuse.recipes._pictures import opened
+from recuse.collect._pictures import opened
+from recuse.errors import InputError
 from recuse.recipes.data._parts import Items, unstamp
 
 if TYPE_CHECKING:

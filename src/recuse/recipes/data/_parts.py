@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate
 
-from recuse._check import InputError, check_fraction
-from recuse._files import digest
+from recuse._internal.check import check_fraction
+from recuse._internal.files import digest
+from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int, Int64, Shaped

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._check import InputError
+from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8

@@ -26,8 +26,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from recuse._check import InputError
-from recuse.recipes._pictures import opened
+from recuse.collect._pictures import opened
+from recuse.errors import InputError
 from recuse.recipes.data._augment import flip
 from recuse.recipes.data._images import images_of, labels, pixels
 from recuse.recipes.data._parts import Normalize, Part, Parts, Rows, found, home

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from recuse._check import InputError, extra
-from recuse.recipes._pictures import opened
+from recuse._internal.check import extra
+from recuse.collect._pictures import opened
+from recuse.errors import InputError
 from recuse.recipes.data import _pickles
 from recuse.recipes.data._augment import crop_and_flip
 from recuse.recipes.data._images import pixels, trees

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from recuse._check import InputError
-from recuse.recipes._pictures import opened
+from recuse.collect._pictures import opened
+from recuse.errors import InputError
 from recuse.recipes.data._augment import colour_jitter
 from recuse.recipes.data._images import Files, labels, pixels
 from recuse.recipes.data._parts import Part, Parts, found, halves, home, split

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from recuse._check import InputError, extra
+from recuse._internal.check import extra
+from recuse.errors import InputError
 from recuse.recipes.data._parts import Part, Parts, Rows, noisy_labels, split
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.recipes.data._images import visible
 from recuse.recipes.data._parts import Part, Parts, Rows, found, halves, home, split
 

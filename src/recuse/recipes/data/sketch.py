@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.recipes.data._augment import GREY
 from recuse.recipes.data._parts import Part, Rows
 

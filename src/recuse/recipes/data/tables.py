@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.recipes.data._parts import Part, Parts, Rows, found, home, split
 
 if TYPE_CHECKING:

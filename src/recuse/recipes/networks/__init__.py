@@ -11,7 +11,7 @@
 Each returns logits (n, K), (n, K, H, W), or one column (n, 1) for a binary head.
 """
 
-from recuse._check import extra
+from recuse._internal.check import extra
 
 extra("torch", "train", "recuse.recipes.networks")
 

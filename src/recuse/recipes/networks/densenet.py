@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from recuse._check import InputError
+from recuse.errors import InputError
 from recuse.recipes.networks._init import he_normal
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from recuse._check import InputError
+from recuse.errors import InputError
 
 
 def mlp(widths: Sequence[int]) -> nn.Sequential:

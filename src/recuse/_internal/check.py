@@ -1,0 +1,277 @@
+"""Every error about malformed input, in one place.
+
+A message says what was expected, what came, and where. The command line turns
+an `InputError` into one line on stderr and exit code 2.
+
+n = examples, K = classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from recuse.errors import InputError, MissingExtraError
+
+NAMED_ROWS = 3  # how many offending rows a message names
+_FIRST_ROW: ContextVar[int] = ContextVar("first_row", default=0)
+
+
+def extra(module: str, name: str, what: str) -> Any:
+    """Import `module`, or say in one line which extra brings it."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{what} needs {module.split('.')[0]}: pip install 'recuse[{name}]'"
+        ) from error
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """An array of anything with `__array__`; torch bfloat16 tensors keep their dtype."""
+    if type(x).__module__.split(".")[0] == "torch":
+        x = x.detach().cpu()
+        if str(x.dtype) == "torch.bfloat16":
+            import ml_dtypes
+            import torch
+
+            return x.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        return x.numpy()
+    try:
+        return np.asarray(x)
+    except ValueError as error:  # rows of a list that differ in length
+        reason = str(error).partition(". ")[0]
+        raise InputError(f"expected an array, got {_a(x)}: {reason}") from error
+
+
+def is_floating(dtype: np.dtype) -> bool:
+    """True for float16, bfloat16, float32 and float64."""
+    return dtype.name in ("float16", "bfloat16", "float32", "float64")
+
+
+def first(mask: Any) -> str:
+    """The first offending positions of a mask, for a message."""
+    rows = np.flatnonzero(mask) + _FIRST_ROW.get()
+    shown = ", ".join(str(r) for r in rows[:NAMED_ROWS])
+    return f"row {shown}" if rows.size == 1 else f"rows {shown}{', ...' * (rows.size > NAMED_ROWS)}"
+
+
+@contextmanager
+def rows_from(start: int) -> Generator[None]:
+    """Messages count rows from `start`, for the checks of one part of a file."""
+    token = _FIRST_ROW.set(start)
+    try:
+        yield
+    finally:
+        _FIRST_ROW.reset(token)
+
+
+def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
+    """Logits as a floating array of shape (n, K, ...) with n >= 1, K >= 2 and no NaN or +inf."""
+    z = to_numpy(logits)
+    check_logits_form(z.shape, z.dtype, where=where)
+    values = z.astype(np.float32) if z.dtype.name == "bfloat16" else z
+    _refuse(~(values < np.inf), f"expected {where} without NaN or +inf")
+    if z.dtype.name == "float64":
+        large = (np.abs(z) > np.finfo(np.float32).max) & (z > -np.inf)
+        _refuse(large, f"expected {where} within the range of float32")
+    return z
+
+
+def check_logits_form(shape: tuple[int, ...], dtype: np.dtype, *, where: str = "`logits`") -> None:
+    """What `check_logits` asks of shape and dtype."""
+    if not is_floating(dtype):
+        raise InputError(
+            f"expected {where} of a floating dtype (float16, bfloat16, float32, float64), "
+            f"got {dtype}"
+        )
+    if len(shape) < 2:
+        raise InputError(f"expected {where} of shape (n, K, ...), got {shape}")
+    if 0 in shape:
+        raise InputError(f"expected {where} with at least one row, got shape {shape}")
+    if shape[1] < 2:
+        raise InputError(
+            f"expected {where} with K >= 2 classes on axis 1, got shape {shape}; "
+            "declare a one-column binary head by `scores.from_binary` or --binary"
+        )
+
+
+def _refuse(bad: Any, expectation: str) -> None:
+    if bad.any():
+        rows = bad.reshape(len(bad), -1).any(axis=1)
+        raise InputError(f"{expectation}, got {int(bad.sum())} such values, {first(rows)}")
+
+
+def check_labels(labels: Any, logits: np.ndarray, *, where: str = "`labels`") -> np.ndarray:
+    """Labels as integers in [0, K) of the shape that the logits imply: (n, ...)."""
+    y = to_numpy(labels)
+    check_labels_form(y.shape, y.dtype, logits.shape, where=where)
+    bad = (y < 0) | (y >= logits.shape[1])
+    if bad.any():
+        rows = bad.reshape(len(y), -1).any(axis=1)
+        value = y[bad].flat[0]
+        raise InputError(
+            f"expected {where} in 0..{logits.shape[1] - 1}, got {value} at {first(rows)}"
+        )
+    return y
+
+
+def check_labels_form(
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    logits: tuple[int, ...],
+    *,
+    where: str = "`labels`",
+) -> None:
+    """What `check_labels` asks of shape and dtype, for logits of a shape."""
+    expected = logits[:1] + logits[2:]
+    if dtype.kind not in "iu":
+        raise InputError(f"expected {where} as integers 0..{logits[1] - 1}, got {dtype}")
+    if shape != expected:
+        raise InputError(
+            f"expected {where} of shape {expected} for logits of shape {logits}, got {shape}"
+        )
+
+
+def check_confidence(confidence: Any, *, where: str = "`confidence`") -> np.ndarray:
+    """Confidences (n,), n >= 1, no NaN; infinities are allowed and ordered."""
+    c = to_numpy(confidence)
+    if c.dtype.kind in "iub":
+        c = c.astype(np.float64)
+    if not is_floating(c.dtype):
+        raise InputError(f"expected {where} of a floating dtype, got {c.dtype}")
+    if c.dtype.name == "bfloat16":
+        c = c.astype(np.float32)
+    if c.ndim != 1:
+        raise InputError(f"expected {where} of shape (n,), got {c.shape}")
+    if c.size == 0:
+        raise InputError(f"expected {where} with at least one example, got none")
+    bad = np.isnan(c)
+    if bad.any():
+        raise InputError(f"expected {where} without NaN, got {int(bad.sum())}, {first(bad)}")
+    return c
+
+
+def check_loss(loss: Any, n: int, *, where: str = "`loss`") -> np.ndarray:
+    """Losses (n,) as float64, finite and not negative."""
+    l = to_numpy(loss)
+    if l.dtype.kind not in "iubf" and not is_floating(l.dtype):
+        raise InputError(f"expected {where} of a numeric dtype, got {l.dtype}")
+    if l.shape != (n,):
+        raise InputError(
+            f"expected `confidence` and {where} of the same shape (n,), got ({n},) and {l.shape}"
+        )
+    l = l.astype(np.float64)
+    bad = ~(np.isfinite(l) & (l >= 0))
+    if bad.any():
+        raise InputError(f"expected {where} finite and >= 0, got {l[bad][0]} at {first(bad)}")
+    return l
+
+
+def check_zero_one(
+    loss: np.ndarray, *, where: str = "`loss`", what: str = "an exact binomial guarantee"
+) -> np.ndarray:
+    """0-1 losses, for the methods that count errors, such as an exact binomial tail."""
+    bad = (loss != 0) & (loss != 1)
+    if bad.any():
+        raise InputError(
+            f"expected {where} of 0 and 1 (errors) for {what}, got {loss[bad][0]} at {first(bad)}"
+        )
+    return loss
+
+
+def check_groups(groups: Any, n: int, *, where: str = "`groups`") -> np.ndarray:
+    """One group for each row, as codes 0..G-1 (n,)."""
+    g = to_numpy(groups)
+    if g.shape != (n,):
+        raise InputError(f"expected {where} of shape ({n},), got {g.shape}")
+    g = _alike(g, where) if g.dtype.kind == "O" else g
+    missing = np.isnan(g) if g.dtype.kind == "f" else np.zeros(0, bool)
+    if missing.any():  # else all of them would be one group
+        raise InputError(
+            f"expected {where} without NaN, got {int(missing.sum())}, {first(missing)}"
+        )
+    return np.unique(g, return_inverse=True)[1].reshape(-1)
+
+
+def _alike(g: np.ndarray, where: str) -> np.ndarray:
+    """Python objects as an array of integers, or of strings; None and mixtures have no order."""
+    kinds = [str if isinstance(x, str) else int if isinstance(x, Integral) else None for x in g]
+    bad = np.array([kind is None or kind is not kinds[0] for kind in kinds])
+    if bad.any():
+        odd = g[int(np.flatnonzero(bad)[0])]
+        raise InputError(f"expected {where} of integers, or of strings, got {odd!r}, {first(bad)}")
+    return np.array(g.tolist())
+
+
+def check_named(given: Any, what: str, form: str) -> dict[Any, Any]:
+    """What is given by name, as a dictionary."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    raise InputError(f"expected {what} by name, as {form}, got {_a(given)}")
+
+
+def check_sequence(given: Any, what: str) -> tuple[Any, ...]:
+    """Several of something; a string is not several letters."""
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        return tuple(given)
+    raise InputError(f"expected {what} as a sequence, got {given!r}")
+
+
+def _a(x: Any) -> str:
+    name = type(x).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def check_seed(x: Any) -> int:
+    """What a generator of random numbers starts from."""
+    if isinstance(x, Integral) and not isinstance(x, bool) and x >= 0:
+        return int(x)
+    raise InputError(f"expected `seed` as an integer >= 0, got {x!r}")
+
+
+def check_fraction(x: Any, name: str, *, zero: bool = False, one: bool = False) -> float:
+    """A number between 0 and 1; the ends belong to it only where asked."""
+    try:
+        value = float(x)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if (0 < value < 1) or (zero and value == 0) or (one and value == 1):
+        return value
+    hint = f" ({x} % is {value / 100:g})" if 1 < value <= 100 else ""
+    interval = f"{'[' if zero else '('}0, 1{']' if one else ')'}"
+    raise InputError(f"expected `{name}` in {interval}, got {x}{hint}")
+
+
+def check_delta(x: Any) -> float:
+    """The probability that a promise fails, below one half."""
+    if (delta := check_fraction(x, "delta")) >= 0.5:
+        raise InputError(
+            f"expected `delta` in (0, 0.5), got {x}: it is the probability that the promise "
+            "fails, 0.05 for 95 % confidence"
+        )
+    return delta
+
+
+def check_bins(x: Any) -> int:
+    """A number of bins."""
+    if isinstance(x, Integral) and not isinstance(x, bool) and x >= 1:
+        return int(x)
+    raise InputError(f"expected `bins` as an integer >= 1, got {x!r}")
+
+
+def per_row(groups: Any, labels: np.ndarray) -> np.ndarray:
+    """Groups of rows (n,) spread over the trailing axes of the labels."""
+    g = to_numpy(groups)
+    if g.shape == labels.shape:
+        return g.ravel()
+    if g.shape != labels.shape[:1]:
+        raise InputError(f"expected `groups` of shape {labels.shape[:1]}, got {g.shape}")
+    return np.broadcast_to(g.reshape(-1, *(1,) * (labels.ndim - 1)), labels.shape).ravel()

@@ -1,0 +1,121 @@
+"""Atomic writing and digests, for everything that saves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recuse.errors import InputError
+
+
+@contextmanager
+def atomic(path: str | os.PathLike) -> Generator[Path]:
+    """A temporary path beside `path` that takes its place on success and vanishes on failure."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"expected a file to write, got a folder: {path}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
+        )
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        _reach_disk(temporary)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    """Why nothing can be written there: most often, a file where a folder is needed."""
+    file = next((p for p in path.parents if p.exists() and not p.is_dir()), None)
+    reason = error.strerror if file is None else f"{file} is a file, expected a folder"
+    return InputError(f"{path}: cannot be written ({reason})")
+
+
+def _reach_disk(path: Path) -> None:
+    """Have the content written before the name is: a power loss then leaves the old file."""
+    handle = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike) -> Generator[Path]:
+    """A temporary folder beside `path` that takes its place on success; a folder there goes."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"expected a folder to write, got a file: {path}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    new, old = work / "new", work / "old"
+    try:
+        new.mkdir()  # with the permissions of a folder that anyone makes
+        yield new
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def to_json(data: Any, *, indent: int | None = 2) -> str:
+    """JSON without NaN or Infinity: an undefined number is null."""
+    return json.dumps(_plain(data), indent=indent, allow_nan=False)
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """A digest of the content, dtype and shape of arrays."""
+    return digest_of_parts(*((a.dtype, a.shape, [a]) for a in arrays))
+
+
+def digest_of_parts(*arrays: tuple[np.dtype, tuple[int, ...], Iterable[np.ndarray]]) -> str:
+    """The `digest` of arrays that come in parts: dtype, shape of the whole, parts in order."""
+    state = hashlib.sha256()
+    for dtype, shape, parts in arrays:
+        state.update(f"{dtype.name}{shape}".encode())
+        for part in parts:
+            state.update(np.ascontiguousarray(part).view(np.uint8).data)
+    return f"sha256:{state.hexdigest()}"
+
+
+def _plain(x: Any) -> Any:
+    if isinstance(x, dict):
+        return {str(k): _plain(v) for k, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [_plain(v) for v in x]
+    if isinstance(x, np.ndarray):
+        return _plain(x.tolist())
+    if isinstance(x, (float, np.floating)):
+        return float(x) if np.isfinite(x) else None
+    return x.item() if isinstance(x, np.generic) else x

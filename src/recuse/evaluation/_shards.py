@@ -1,0 +1,186 @@
+"""Logits shards -> sketches: scored on the decision path, chunk by chunk, and counted.
+
+A shard is a logits file, or what a reader makes of it, or a table of confidences.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recuse.errors import InputError
+from recuse.io import (
+    Confidences,
+    LogitsFile,
+    fetched,
+    holds_confidences,
+    naming,
+    open_logits,
+    read_confidences,
+)
+from recuse.rejector import Rejector, check_classes
+from recuse.scores import SOFTMAX_FAMILY, Score, predict
+from recuse.sketch import CurveSketch, GroupedSketch
+from recuse.tuning import MSP
+
+Shard = str | os.PathLike
+Sketch = CurveSketch | GroupedSketch
+PER = ("group", "class")
+TABLE = {"score": "confidences of a table", "kind": "confidences"}
+STEPS = ("msp", "margin")  # scores in the unit of logits, for which the scale is log-odds
+
+
+def chunks(shard: Shard, *, kind: str, ignore_index: int | None) -> Iterable[LogitsFile]:
+    """The rows of a shard, in parts that fit into memory."""
+    return open_logits(shard, kind=kind, ignore_index=ignore_index).chunks()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How shards are scored; what a worker needs to know."""
+
+    score: Score = MSP
+    kind: str = "logits"
+    ignore_index: int | None = None
+    per: str | None = None  # one sketch for each "group" of the file or predicted "class"
+    rejector: str | None = None  # digest of the rejector that the score is of
+    classes: int | None = None  # that it was fitted to
+    log_probs: bool | None = None  # as `Rejector.log_probs`
+    scale: str | None = None  # by default that of the score, "float" for a table
+    read: Callable[..., Iterable[LogitsFile]] = chunks
+
+    def __post_init__(self):
+        if self.per not in (None, *PER):
+            raise InputError(f"expected `per` among {', '.join(PER)}, got {self.per!r}")
+        if self.scale is not None:
+            CurveSketch(self.scale)  # refuses an unknown one
+        if self.kind == "probs" and self.score.name not in SOFTMAX_FAMILY:
+            raise InputError(
+                f"expected a score of {', '.join(SOFTMAX_FAMILY)} for probabilities, "
+                f"got {self.score}: the logarithm has lost the shift of the logits"
+            )
+
+    @classmethod
+    def of_rejector(cls, path: Shard, **options) -> Plan:
+        """The score of a rejector, and the kind of its files."""
+        found = Rejector.load(path)
+        return cls(
+            found.score,
+            found.kind,
+            rejector=found.to_dict()["checksum"],
+            classes=found.classes,
+            log_probs=found.log_probs,
+            **options,
+        )
+
+    def sketch(self, shard: Shard) -> Sketch:
+        """The sketch of one shard, which may lie behind a URL that fsspec knows.
+
+        Raises:
+            InputError: One line that names the shard and what is wrong with it.
+        """
+        with fetched(shard) as local:
+            return self._sketch(local)
+
+    def _sketch(self, shard: Path) -> Sketch:
+        if self.read is chunks and holds_confidences(shard):
+            return self._of_table(read_confidences(shard))
+        parts = self.read(shard, kind=self.kind, ignore_index=self.ignore_index)
+        total = None
+        for chunk in parts:
+            if not self._ignored(chunk):
+                part: Any = self._count(chunk)
+                total = part if total is None else total.merge(part)
+        if total is None:
+            raise InputError(f"{shard}: every label is the ignored {self.ignore_index}")
+        return total
+
+    def _of_table(self, table: Confidences) -> Sketch:
+        """The confidences of a table as they are; what needs logits is refused."""
+        needs = {
+            f"--{self.kind}": self.kind != "logits",
+            "--rejector": self.rejector is not None,
+            "--ignore-index": self.ignore_index is not None,
+            "--per class": self.per == "class",
+        }
+        for option, given in needs.items():
+            if given:
+                raise InputError(needs_logits(table.name, option))
+        scale, about = self.scale or "float", TABLE | ({"per": self.per} if self.per else {})
+        keys = self._groups(table)
+        return self._counted(table.name, scale, about, keys, table.confidence, table.loss)
+
+    def _ignored(self, chunk: LogitsFile) -> bool:
+        """Whether no prediction of this part counts."""
+        return (
+            self.ignore_index is not None
+            and chunk.labels is not None
+            and bool((chunk.labels == self.ignore_index).all())
+        )
+
+    def _count(self, chunk: LogitsFile) -> Sketch:
+        flat = replace(chunk, groups=self._groups(chunk)).predictions()
+        z, labels = flat.labelled()
+        if self.classes is not None:
+            with naming(chunk.name):
+                check_classes(z.shape[1], self.classes)
+        label, confidence = predict(z), self.score(z)
+        scale = self.scale or scale_of(self.score)
+        keys: Any = label if self.per == "class" else flat.groups
+        about = self._about(z.shape[1])
+        return self._counted(chunk.name, scale, about, keys, confidence, label != labels)
+
+    def _counted(self, name: str, scale: str, about: dict[str, str], keys: Any, *rows: Any) -> Any:
+        """A sketch of confidences and losses, or one for each of the keys."""
+        try:
+            if self.per is None:
+                return CurveSketch(scale, about=about).update(*rows)
+            return GroupedSketch(scale, about=about).update(keys, *rows)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+
+    def _groups(self, chunk: LogitsFile | Confidences):
+        """Those of the file where they are asked for; else any, so that none are made up."""
+        if self.per != "group":
+            return np.zeros(len(chunk), np.int64)
+        if chunk.groups is None:
+            raise InputError(f"{chunk.name}: expected `groups` for a sketch of each, got none")
+        return chunk.groups
+
+    def _about(self, classes: int) -> dict[str, str]:
+        about = {"score": str(self.score), "kind": self.kind, "classes": str(classes)}
+        per = {"per": self.per} if self.per else {}
+        return about | per | ({"rejector": self.rejector} if self.rejector else {})
+
+
+def scale_of(score: Score) -> str:
+    """The bins that suit a score: log-odds for those in the unit of logits.
+
+    >>> scale_of(Score("msp")), scale_of(Score("entropy"))
+    ('log_odds', 'float')
+    """
+    return "log_odds" if score.name in STEPS else "float"
+
+
+def needs_logits(name: str, option: str) -> str:
+    """What to say of a table of confidences where an option needs logits."""
+    return f"{name}: expected logits for {option}, got a table of confidences"
+
+
+def merge(sketches: Iterable[Sketch]) -> Sketch:
+    """A new sketch of what all of these have seen; the order does not matter.
+
+    Raises:
+        InputError: No sketch, of different confidences, or with groups and without.
+    """
+    sketches = list(sketches)
+    if len({type(sketch) for sketch in sketches}) > 1:
+        raise InputError("expected sketches all of them by group or none, got both")
+    grouped = bool(sketches) and isinstance(sketches[0], GroupedSketch)
+    kind: Any = GroupedSketch if grouped else CurveSketch
+    return kind.merged(sketches)

@@ -1,0 +1,121 @@
+"""Do two splits share examples? By ids, by groups, by identical rows, and by equal labels.
+
+n = rows of a file.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recuse.io._rows import LogitsFile
+
+if TYPE_CHECKING:
+    from numpy import ndarray as Array
+    from numpy.typing import DTypeLike
+
+NAMES = ("ids", "groups")
+SHARED_ROWS, FEW = 0.01, 10  # of the smaller split, and at most: so many may repeat by accident
+HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplication loses nothing
+AGREE = 1e-6  # probability with which all labels of two splits may agree by chance
+CHANCE = 5  # standard deviations of the number of rows that agree by chance
+
+
+def overlap(a: LogitsFile, b: LogitsFile) -> str | None:
+    """What two splits have in common, in words; None if they look disjoint."""
+    if a.digest == b.digest:
+        return "the same data twice"
+    return _shared_names(a, b) or _shared_rows(a, b) or _equal_labels(a, b)
+
+
+def _shared_names(a: LogitsFile, b: LogitsFile) -> str | None:
+    """Ids or groups in both files."""
+    for name in NAMES:
+        x, y = getattr(a, name), getattr(b, name)
+        both = () if x is None or y is None else np.intersect1d(x, y)
+        if len(both):
+            return f"{len(both)} {name} in both, such as {both[0]}"
+    return None
+
+
+def _shared_rows(a: LogitsFile, b: LogitsFile) -> str | None:
+    """Rows in both files, also where one was saved in a coarser format than the other."""
+    formats = {_format(a.logits), _format(b.logits)}
+    excess = max(_excess(fingerprints(a, f), fingerprints(b, f)) for f in formats)
+    return f"{excess:,.0f} identical rows in both" if excess else None
+
+
+def _format(logits: Array) -> np.dtype:
+    """The coarsest that holds every logit as it is."""
+    import ml_dtypes
+
+    coarse = [np.dtype(f) for f in (ml_dtypes.bfloat16, np.float16, np.float32)]
+    with np.errstate(over="ignore"):
+        holds = (f for f in coarse if all((_rounded(c, f) == c).all() for c in logits.T))
+        return next(holds, np.dtype(np.float64))
+
+
+def _rounded(column: Array, dtype: DTypeLike) -> Array:
+    return column.astype(dtype).astype(np.float64)
+
+
+def _excess(a: Array, b: Array) -> float:
+    """Rows in both files beyond those that agree by chance; 0 if these explain all of them.
+
+    Pairs of equal rows are parted by chance as often as any pair is. Of a row that many have,
+    each file holds its share, which scatters.
+    """
+    n, share = a.size + b.size, a.size / (a.size + b.size)
+    code = np.unique(np.r_[a, b], return_inverse=True)[1].reshape(-1)
+    x, y = (np.bincount(c, minlength=code.max() + 1) * 1.0 for c in np.split(code, [a.size]))
+    within = (x @ (x - 1) + y @ (y - 1)) / 2
+    parted = 2 * a.size * b.size / (n * (n - 1))  # of all pairs
+    odds = parted / max(1 - parted, 1 / n)
+    scatter = share * (1 - share) * (1 - 2 * share) ** 2 * n * np.var((x + y)[code])
+    excess = x @ y - odds * within
+    deviation = np.sqrt((1 + odds) * (odds * within + (1 + odds) * scatter))
+    few = min(SHARED_ROWS * min(a.size, b.size), FEW)
+    return float(excess) if excess > few + CHANCE * deviation else 0.0
+
+
+def _equal_labels(a: LogitsFile, b: LogitsFile) -> str | None:
+    """Labels equal row by row, where no names tell the rows apart: one set, by two models.
+
+    Drawn independently, rows of class shares p would all agree with probability (sum p^2)^n. Labels
+    that are sorted, or in turn, are in no order of draws, and equal in any two balanced splits.
+    """
+    x, y = a.labels, b.labels
+    named = any(getattr(a, k) is not None and getattr(b, k) is not None for k in NAMES)
+    if x is None or y is None or named or not np.array_equal(x, y):
+        return None
+    share = np.unique(x, return_counts=True)[1] / len(x)
+    agree = float(share @ share)  # two draws
+    if len(x) * np.log(agree) > np.log(AGREE) or _in_order(x, agree):
+        return None
+    return (
+        f"equal labels in all {len(a):,} rows: files of two models on the same examples? If they "
+        "are others, give both files `ids`"
+    )
+
+
+def _in_order(labels: Array, agree: float) -> bool:
+    """Whether neighbours agree, or are correlated, beyond what chance does to draws."""
+    v = labels - labels.mean()
+    alike = np.mean(labels[1:] == labels[:-1]) - agree
+    correlation = (v[1:] @ v[:-1]) / (v @ v)
+    scale = np.sqrt(labels.size)
+    return bool(max(abs(alike) / np.sqrt(agree * (1 - agree)), abs(correlation)) * scale >= CHANCE)
+
+
+def fingerprints(file: LogitsFile, dtype: DTypeLike = np.float64) -> Array:
+    """A hash of the logits, rounded to `dtype`, and of the label of each row."""
+    out = np.zeros(len(file), np.uint64)
+    labels = [] if file.labels is None else [file.labels.astype(np.float64)]
+    with np.errstate(over="ignore"):
+        for column in chain((_rounded(c, dtype) for c in file.logits.T), labels):
+            bits = (column + 0.0).view(np.uint64)
+            out = (out ^ bits ^ (bits >> 32)) * HASH_FACTOR
+            out ^= out >> 29
+    return out

@@ -1,0 +1,191 @@
+"""What the page needs of the splits beyond an `Evaluation`: who was confused, and the limits.
+
+n = test predictions, c = independent calibrate predictions, t = tune predictions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from recuse._internal.check import check_named
+from recuse.diagnosis import Smoothing
+from recuse.diagnosis._rows import rows
+from recuse.diagnosis._smoothing import fit_smoothing
+from recuse.errors import InputError
+from recuse.evaluation import Evaluation, ModelEvaluation
+from recuse.evaluation._models import SPLITS, checked_split
+from recuse.io import LogitsFile
+from recuse.rejector import Data
+from recuse.rejector._splits import index_of_one
+from recuse.scores import Score, predict
+from recuse.selectors import Band, band
+from recuse.tuning import MSP
+
+if TYPE_CHECKING:
+    from jaxtyping import Int, Shaped
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+    from recuse.reports.pictures import Picture
+
+ENOUGH = 10_000  # tune rows from which the smoothing is fitted
+
+Splits = Mapping[str, Mapping[str, Data]]
+
+
+class Detail(NamedTuple):
+    """One model; `before` and `after` are the limits of MSP and of the chosen score."""
+
+    labels: Int[Array, " n"]
+    predicted: Int[Array, " n"]
+    ids: Shaped[Array, " n"] | None
+    groups: Shaped[Array, " n"] | None  # rows that are not independent
+    populations: Shaped[Array, " n"] | None  # who is counted apart
+    classes: tuple[str, ...]  # their names
+    before: Band | None  # None where the promise is void
+    after: Band | None
+    smoothing: Smoothing | None  # None where a tune probability is 0
+    images: Path | None = None  # folder with images of the ids
+    scenes: tuple[Picture, ...] = ()
+
+
+def curves_of(evaluation: Evaluation) -> int:
+    """How many curves the page shows: a limit must hold whichever of them is looked at."""
+    return sum(1 + m.repaired for m in evaluation.models)
+
+
+def details(
+    evaluation: Evaluation,
+    splits: Splits,
+    *,
+    classes: Sequence[str] | None = None,
+    populations: Mapping[str, ArrayLike] | None = None,
+    images: str | os.PathLike | None = None,
+    scenes: Mapping[str, str | os.PathLike] | None = None,
+    seed: int = 0,
+) -> dict[str, Detail]:
+    """The details of every model by name, from the splits that were evaluated.
+
+    All limits hold at once, whichever curve is looked at: each band has its share of delta.
+
+    Args:
+        evaluation: From `recuse.evaluate`.
+        splits: What `evaluate` was given.
+        classes: Names (K,); their numbers if None.
+        populations: By model, shape (n,): who is counted apart on the page.
+        images: A folder with an image of each id, for thumbnails of errors.
+        scenes: By model, a `scenes.npz` of a recipe.
+        seed: That of `evaluate`; of the rows taken from groups.
+
+    Raises:
+        InputError: Splits of other data or models, or names, populations, images and scenes
+            that do not fit.
+    """
+    splits = check_named(splits, "splits", '{"net": {"tune": ..., ...}, ...}')
+    if set(splits) != {m.name for m in evaluation.models}:
+        raise InputError(f"expected splits of the models evaluated, got {sorted(splits)}")
+    share = evaluation.delta / curves_of(evaluation)
+    folder = None if images is None else _folder(Path(images))
+    out = {}
+    for m in evaluation.models:
+        found = _detail(m, splits[m.name], classes, (populations or {}).get(m.name), share, seed)
+        drawn = _scenes(m, (scenes or {}).get(m.name))
+        out[m.name] = found._replace(images=folder, scenes=drawn)
+    return out
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise InputError(f"{path}: expected a folder of images, found none")
+    return path
+
+
+def _scenes(m: ModelEvaluation, path: str | os.PathLike | None) -> tuple[Picture, ...]:
+    if path is None:
+        return ()
+    from recuse.reports.pictures import read_scenes, scene_pictures
+
+    found = read_scenes(path)
+    if found.logits.shape[1] != m.classes:
+        raise InputError(
+            f"{path}: expected logits of {m.classes} classes, got {found.logits.shape[1]}"
+        )
+    return tuple(scene_pictures(m.name, found, m.tuned.score))
+
+
+def _detail(
+    m: ModelEvaluation,
+    splits: Mapping[str, Data],
+    classes: Sequence[str] | None,
+    populations: ArrayLike | None,
+    share: float,
+    seed: int,
+) -> Detail:
+    tune, calibrate, test = (checked_split(splits, name, m.name) for name in SPLITS)
+    z, labels = test.labelled()
+    predicted = predict(z)
+    same = {"tune": len(tune), "calibrate": len(calibrate), "test": len(test)} == dict(m.sizes)
+    if not (same and np.array_equal(predicted != labels, m.loss > 0)):
+        raise InputError(f"model {m.name!r}: expected the splits that were evaluated, got others")
+    before, after = _bands(m, tune, calibrate, share, seed)
+    return Detail(
+        labels=labels,
+        predicted=predicted,
+        ids=test.ids,
+        groups=test.groups,
+        populations=_populations(m, populations),
+        classes=_names(m, classes),
+        before=before,
+        after=after,
+        smoothing=_smoothing(tune, m.classes),
+    )
+
+
+def _bands(
+    m: ModelEvaluation, tune: LogitsFile, calibrate: LogitsFile, share: float, seed: int
+) -> tuple[Band | None, Band | None]:
+    """Of MSP and of the chosen score; one row of each group, as in the fit."""
+    if m.selection.guarantee.void:
+        return None, None
+    z, labels = calibrate.rows(index_of_one(calibrate, seed)).labelled()
+    wrong = (predict(z) != labels).astype(np.float64)
+
+    def limits(score: Score) -> Band:
+        return band(score(z), wrong, delta=share, tune=score(tune.logits))
+
+    before = limits(MSP)
+    return before, limits(m.tuned.score) if m.repaired else before
+
+
+def _smoothing(tune: LogitsFile, classes: int) -> Smoothing | None:
+    """Fitted to evenly spaced rows where there are many."""
+    some = tune.rows(slice(None, None, -(-len(tune) // ENOUGH)))
+    z, labels = some.labelled()
+    if np.isneginf(z).any():
+        return None
+    groups = None if some.groups is None else np.unique(some.groups, return_inverse=True)[1]
+    return fit_smoothing(rows(z, labels), classes, groups)
+
+
+def _names(m: ModelEvaluation, classes: Sequence[str] | None) -> tuple[str, ...]:
+    if classes is None:
+        return tuple(map(str, range(m.classes)))
+    if len(classes) != m.classes:
+        raise InputError(f"model {m.name!r}: expected {m.classes} class names, got {len(classes)}")
+    return tuple(map(str, classes))
+
+
+def _populations(m: ModelEvaluation, populations: ArrayLike | None) -> Array | None:
+    if populations is None:
+        return None
+    of = np.asarray(populations)
+    if of.shape != (m.n,):
+        raise InputError(
+            f"model {m.name!r}: expected populations of shape ({m.n},), got {of.shape}"
+        )
+    return of

@@ -1,0 +1,182 @@
+"""What every reachable threshold does: exact counts, for the page to look up and never compute.
+
+n = test predictions, m = positions of a slider, decreasing thresholds; r = target risks,
+g = rows of a table (classes, populations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from recuse.plots._classes import shown
+from recuse.reports.datasets import colour, dash
+from recuse.reports.details import Detail
+from recuse.reports.notation import level, number, upper
+from recuse.reports.prepare import Curve, ModelData
+from recuse.reports.words import at_least, whose
+from recuse.selectors import Band
+from recuse.selectors._grid import counts
+from recuse.tuning import MSP
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32, Int, Shaped
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+    from recuse.curves import RiskCoverage
+
+LEVELS = 80  # coverages, evenly spaced, that every slider stops at
+TARGETS = 60  # target risks, from SMALLEST to LARGEST in equal ratios
+SMALLEST, LARGEST = 0.001, 0.5
+MANY = 25  # rows of a table beyond which the rest is counted together
+NONE = -1  # no position
+
+
+class Positions(NamedTuple):
+    """Where the slider of one curve can stop, and what the test split shows there."""
+
+    threshold: Float32[Array, " m"]  # decreasing
+    accepted: Int[Array, " m"]
+    errors: Int[Array, " m"]
+
+
+def targets(target_risk: float) -> Float[Array, " r"]:
+    """Target risks of two figures, and the one that was asked for.
+
+    >>> targets(0.05)[[0, 1, -1]]
+    array([0.001 , 0.0011, 0.5   ])
+    """
+    steps = np.geomspace(SMALLEST, LARGEST, TARGETS)
+    return np.unique([*(float(f"{risk:.2g}") for risk in steps), target_risk])
+
+
+def explore(
+    models: Sequence[ModelData], details: Mapping[str, Detail], target_risk: float, delta: float
+) -> dict[str, Any]:
+    """Everything that the sliders show, one entry for each curve."""
+    risks = targets(target_risk)
+    found = [
+        _curve(model, curve, details.get(model.result.name), risks)
+        for model in models
+        for curve in model.curves
+    ]
+    return {
+        "targets": risks,
+        "shown": [percent_of_target(risk) for risk in risks],
+        "promised": level(target_risk),
+        "confidence": level(1 - delta),
+        "start": int(np.flatnonzero(risks == target_risk)[0]),
+        "curves": found,
+    }
+
+
+def percent_of_target(risk: float) -> str:
+    """A target as it is written beside the slider."""
+    return f"{number(round(100 * risk, 9))}\u00a0%"
+
+
+def _curve(model: ModelData, curve: Curve, detail: Detail | None, risks: Array) -> dict[str, Any]:
+    m, before = model.result, curve.stage == "before"
+    c, score = (m.msp, MSP) if before else (m.confidence, m.tuned.score)
+    band = None if detail is None else getattr(detail, curve.stage)
+    fits = m.selection.feasible and curve is model.curves[-1]
+    fitted = [m.selection.threshold] if fits else []
+    at = positions(c, m.loss, curve.whole, risks, [fitted, [] if band is None else band.threshold])
+    return {
+        "model": m.name,
+        "name": f"{m.name}, {curve.score}",
+        "whose": whose(m),
+        "colour": colour(model.index),
+        "dash": dash(model, curve),
+        "n": m.n,
+        **at._asdict(),
+        "rules": [at_least(score, t) for t in at.threshold],
+        "at_target": at_targets(curve.whole, at, risks),
+        "fitted": place(at, fitted[0]) if fits else NONE,
+        "void": m.selection.guarantee.void,
+        "limits": None if band is None else limits(band, at, risks),
+        "tables": [] if detail is None else tables(detail, c, m.loss, at),
+    }
+
+
+def positions(
+    confidence: Float32[Array, " n"],
+    loss: Float[Array, " n"],
+    whole: RiskCoverage,
+    risks: Float[Array, " r"],
+    others: Sequence[ArrayLike] = (),
+) -> Positions:
+    """Reachable thresholds at even coverages and at each target risk, and other thresholds.
+
+    >>> from recuse import curves
+    >>> c, loss = np.float32([3, 2, 1]), np.array([0.0, 0.0, 1.0])
+    >>> positions(c, loss, curves.risk_coverage(c, loss), np.array([0.4])).errors
+    array([0, 0, 1])
+    """
+    even = np.searchsorted(whole.coverage, np.linspace(0, 1, LEVELS + 1)[1:])
+    reached = [np.flatnonzero(whole.risk <= risk)[-1:] for risk in risks]
+    stops = np.unique(np.concatenate([[0], even, *reached]).clip(max=len(whole.risk) - 1))
+    stops_at = np.concatenate([whole.threshold[stops.astype(int)], *others])
+    threshold = np.unique(stops_at.astype(np.float32))[::-1]
+    return Positions(threshold, *counts(confidence, loss, threshold))
+
+
+def at_targets(whole: RiskCoverage, at: Positions, risks: Float[Array, " r"]) -> list[int]:
+    """The position of `curves.coverage_at_risk` at each target; NONE where none reaches it."""
+    reached = [whole.accepted[whole.risk <= risk][-1:] for risk in risks]
+    return [int(np.searchsorted(at.accepted, k[0])) if k.size else NONE for k in reached]
+
+
+def place(at: Positions, threshold: float) -> int:
+    """The position of a threshold that is one."""
+    return int(np.flatnonzero(at.threshold == np.float32(threshold))[0])
+
+
+def limits(band: Band, at: Positions, risks: Array) -> dict[str, Any]:
+    """The limits of a band, and which of them speaks for each position and each target."""
+    of_targets = [band.threshold_for(risk) for risk in risks]
+    return {
+        "upper": band.upper,
+        "shown": [upper(x) for x in band.upper],
+        "position": [place(at, t) for t in band.threshold],
+        "of": np.searchsorted(-band.threshold, -at.threshold, side="right") - 1,  # as `Band.at`
+        "of_target": [place(at, t) if np.isfinite(t) else NONE for t in of_targets],
+        "points": band.points,
+    }
+
+
+def tables(detail: Detail, c: Array, loss: Array, at: Positions) -> list[dict[str, Any]]:
+    """Counts by label, by predicted class and by population, at every position."""
+    names = np.array(detail.classes)
+    of = {"True class": names[detail.labels], "Predicted class": names[detail.predicted]}
+    codes = {"True class": detail.labels, "Predicted class": detail.predicted}
+    if detail.populations is not None:
+        of["Population"], codes["Population"] = detail.populations, detail.populations
+    return [{"kind": kind, **table(of[kind], codes[kind], c, loss, at)} for kind in of]
+
+
+def table(
+    name: Shaped[Array, " n"], code: Shaped[Array, " n"], c: Array, loss: Array, at: Positions
+) -> dict[str, Any]:
+    """Of each row its name, size, and what every position accepts; many rows are merged.
+
+    Kept are those with the most errors; the last row counts the others together.
+    """
+    _, first, row = np.unique(code, return_index=True, return_inverse=True)
+    names, row = [str(name[i]) for i in first], row.reshape(-1)
+    merged, kept = shown(names, np.bincount(row, loss), MANY)
+    row, names = merged[row], list(kept)
+    g, stop = len(names), np.searchsorted(-at.threshold, -c, side="left")
+    accepted, errors = (_running(row, stop, rows, g, len(at.threshold)) for rows in (..., loss > 0))
+    size = np.bincount(row, minlength=g)
+    return {"names": names, "size": size, "accepted": accepted, "errors": errors}
+
+
+def _running(row: Array, stop: Array, rows: Any, g: int, m: int) -> Int[Array, "g m"]:
+    """How many of the given predictions each row has accepted at every position."""
+    row, stop = row[rows], stop[rows]
+    held = np.bincount(row[stop < m] * m + stop[stop < m], minlength=g * m)
+    return held.reshape(g, m).cumsum(axis=1)

@@ -1,0 +1,127 @@
+"""What is tried in place of MSP, and its confidences on the tune split.
+
+n = examples, K = classes, m = candidate scores, N = predictions, f = features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recuse.scores import Score, features, logit_norms
+from recuse.scores._learned import ORDERS as LEARNED_ORDERS
+from recuse.scores._learned import SOFTER, assembled
+from recuse.scores._rows import check_temperature
+from recuse.tuning._sweep import ORDERS, sweep
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32
+    from numpy import ndarray as Array
+
+SMALLEST_SWEPT = 1 << 20  # logits; fewer are not worth compiling for
+LARGEST_SWEPT = 1e37  # magnitude; a low temperature makes more of it
+TEMPERATURES = (0.5, 2.0, 4.0)  # of the softmax before its maximum
+
+
+def default_candidates(num_classes: int) -> tuple[Score, ...]:
+    """Norms of order 1..10 and infinity, centred or not, and MSP at some temperatures.
+
+    A norm does not depend on the temperature, MSP does, except for its order of two classes.
+    There is no candidate for two: a centred norm is constant, and an uncentred one depends on a
+    shift that training does not determine.
+
+    >>> len(default_candidates(10)), default_candidates(2)
+    (25, ())
+    """
+    if num_classes == 2:
+        return ()
+    norms = [(p, center) for center in (True, False) for p in ORDERS]
+    return (
+        *(Score("logit_norm", {"p": p, "center": center}) for p, center in norms),
+        *(Score("msp", {"temperature": t}) for t in TEMPERATURES),
+    )
+
+
+def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]:
+    """Confidence of every prediction under each score.
+
+    Few logits go the float64 path that decides; many are swept in float32, which differs by a
+    few roundings, to choose among the scores.
+    """
+    out = np.empty((len(scores), logits.size // logits.shape[1]), np.float32)
+    found = _swept(logits, scores)
+    for i, score in enumerate(scores):
+        if score in found:
+            out[i] = found[score].ravel()
+    for center in (True, False):
+        rest = {
+            i: p
+            for i, s in enumerate(scores)
+            if (p := _order(s, center)) is not None and s not in found
+        }
+        if rest:
+            norms = logit_norms(logits, ps=rest.values(), center=center)
+            out[list(rest)] = norms.reshape(len(rest), -1)
+    for i, score in enumerate(scores):
+        if score not in found and score.name != "logit_norm":
+            out[i] = score(logits).ravel()
+    return out
+
+
+def features_of(logits: Array) -> Float[Array, "N f"]:
+    """The features of a learned score, of many logits from float32 sweeps."""
+    if not _worth_a_sweep(logits):
+        return features(logits)
+    found = sweep(logits, uncentered=False)
+    named = found.softmax
+    mean = logits.mean(axis=1, dtype=np.float64)
+    softer = sweep(
+        logits.astype(np.float32, copy=False) / np.float32(SOFTER),
+        softmax=("msp",),
+        centered=False,
+        uncentered=False,
+    )
+    columns = (
+        named["msp"],
+        softer.softmax["msp"],
+        named["max_logit"] - mean,
+        named["margin"],
+        named["entropy"],
+        *(found.centered[p] for p in LEARNED_ORDERS),
+        mean,
+    )
+    msp, soft, top, margin, entropy, *norms, mean = (c.ravel().astype(np.float64) for c in columns)
+    return assembled(msp, soft, top, margin, entropy, norms, mean)
+
+
+def _swept(logits: Array, scores: Sequence[Score]) -> dict[Score, Array]:
+    """The scores that one float32 pass computes, and one a temperature; none for few logits."""
+    if not _worth_a_sweep(logits):
+        return {}
+    wanted = {c: any(_order(s, c) in ORDERS for s in scores) for c in (True, False)}
+    found = sweep(logits, softmax=("msp",), centered=wanted[True], uncentered=wanted[False])
+    table = {Score("msp"): found.softmax["msp"]}
+    for center, norms in ((True, found.centered), (False, found.uncentered)):
+        table |= {Score("logit_norm", {"p": p, "center": center}): v for p, v in norms.items()}
+    for score in scores:
+        if score.name == "msp" and (t := score.params.get("temperature")) is not None:
+            check_temperature(t)
+            cooled = logits.astype(np.float32, copy=False) / np.float32(t)
+            soft = sweep(cooled, softmax=("msp",), centered=False, uncentered=False)
+            table[score] = soft.softmax["msp"]
+    return {score: table[score] for score in scores if score in table}
+
+
+def _worth_a_sweep(logits: Array) -> bool:
+    if logits.size < SMALLEST_SWEPT:
+        return False
+    return max(-float(logits.min()), float(logits.max())) <= LARGEST_SWEPT
+
+
+def _order(score: Score, center: bool) -> float | None:
+    """p, if this is a logit norm that is so centred."""
+    if score.name != "logit_norm" or bool(score.params.get("center", True)) != center:
+        return None
+    return score.params.get("p", 4)
