@@ -1007,7 +1007,7 @@ def test_groups_and_warnings_are_of_the_file_and_not_of_a_chunk(recuse, tmp_path
 
 
 def test_progress_is_for_long_work_on_a_terminal(recuse, files, monkeypatch):
-    monkeypatch.setattr("recuse.cli.show.LONG", 0)
+    monkeypatch.setattr("recuse.present.terminal.LONG", 0)
     assert recuse("evaluate", "test.npz")[2] == ""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")

@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 import recuse as rc
-from recuse.cli import show
 
 SMALL = ("train", "digits-pairs", "--only", "0,1,2,10,11,12,20,21,22", "--epochs", 1)
 
@@ -129,7 +128,7 @@ def test_long_work_says_so_on_a_terminal_alone(monkeypatch, capsys):
 
     monkeypatch.setattr(show, "console", screen)
     for terminal, quiet in ((True, False), (True, True), (False, False)):
-        with show.working("[bold]choosing", quiet=quiet):
+        with terminal.working("[bold]choosing", quiet=quiet):
             pass
         err = capsys.readouterr().err
         assert ("[bold]choosing" in err) == (terminal and not quiet)

@@ -10,13 +10,13 @@ import numpy as np
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli import show
 from recuse.cli.options import Binary, Force, IgnoreIndex, Json, Probs, Quiet, kind_of
 from recuse.cli.outputs import refuse_overwrite
 from recuse.cli.reading import read_whole
 from recuse.errors import InputError
 from recuse.evaluation import Ensemble, average_logits, average_probs
 from recuse.io import LogitsFile, check_suffix, write_logits
+from recuse.present import terminal
 
 MEANS = {"logits": average_logits, "probs": average_probs}
 DECLARED = {"logits": "", "binary": "--binary", "probs": "--probs"}  # how other commands read it
@@ -99,11 +99,11 @@ def _plain(found: Ensemble, of: str, kind: str, out: Path) -> dict[str, Any]:
 
 def _say(found: Ensemble, of: str, kind: str, out: Path) -> None:
     what = {"logits": "logits", "probs": "probabilities"}[of]
-    show.say(f"The mean {what} of {found.members} models, {len(found.file):,} rows.")
+    terminal.say(f"The mean {what} of {found.members} models, {len(found.file):,} rows.")
     if found.matched_by == "rows":
-        show.say(
+        terminal.say(
             "Rows were matched by their position: their labels are equal, which says little where "
             "these are sorted. `ids` in all files would say it."
         )
     declared = f"; read it with {DECLARED[kind]}" if DECLARED[kind] else ""
-    show.say(f"Written to {out}{declared}.")
+    terminal.say(f"Written to {out}{declared}.")

@@ -11,7 +11,6 @@ import typer
 
 from recuse import intervals
 from recuse._internal.files import to_json
-from recuse.cli import show
 from recuse.cli.options import (
     Binary,
     Groups,
@@ -28,6 +27,8 @@ from recuse.errors import InputError
 from recuse.evaluation import Scored, matched, of_confidences, score_chunks
 from recuse.intervals import Comparison
 from recuse.io import holds_confidences, read_confidences
+from recuse.present import terminal
+from recuse.present.numbers import area, percent
 
 LEVEL = 0.05  # of the test that the sentence reports
 NO_ERROR = "the difference has no standard error"
@@ -112,12 +113,12 @@ def _report(sides: tuple[Side, Side], by: str, as_json: bool, quiet: bool) -> No
         print(to_json(_plain(sides, found, by, groups)))
     elif not quiet:
         same = np.array_equal(confidence, confidence_b) and np.array_equal(loss, loss_b)
-        show.say(_sentence(_names(sides), found, len(loss), same=same))
+        terminal.say(_sentence(_names(sides), found, len(loss), same=same))
         _table(sides, found)
         if by == "rows":
-            show.say(_matched_by_position(sides[0]))
+            terminal.say(_matched_by_position(sides[0]))
         if groups is not None:
-            show.say(
+            terminal.say(
                 f"Rows that share one of {len(np.unique(groups)):,} groups count as dependent."
             )
 
@@ -223,13 +224,13 @@ def _table(sides: tuple[Side, Side], d: Comparison) -> None:
     rows = [
         (
             f"{letter}: {name}",
-            show.percent(m["accuracy"]),
-            show.milli(m["aurc"], 2),
-            show.milli(m["augrc"], 2),
+            percent(m["accuracy"], 1),
+            area(m["aurc"], 2),
+            area(m["augrc"], 2),
         )
         for letter, name, m in zip("AB", _names(sides), found)
     ]
-    between = f"{show.milli(d.low, 2)} to {show.milli(d.high, 2)}"
-    rows.append(("A - B (95 % interval)", "", f"{show.milli(d.difference, 2)} ({between})", ""))
-    show.table(("", "accuracy", "AURC", "AUGRC"), rows)
-    show.say("AURC and AUGRC x 1000; smaller is better.")
+    between = f"{area(d.low, 2)} to {area(d.high, 2)}"
+    rows.append(("A - B (95 % interval)", "", f"{area(d.difference, 2)} ({between})", ""))
+    terminal.table(("", "accuracy", "AURC", "AUGRC"), rows)
+    terminal.say("AURC and AUGRC x 1000; smaller is better.")

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli import show
 from recuse.cli.options import Binary, Force, IgnoreIndex, Json, Quiet, Seed, kind_of
 from recuse.cli.outputs import check_folder, refuse_overwrite
 from recuse.errors import InputError
 from recuse.io import open_logits, split_rows, write_logits
+from recuse.present import terminal
 
 
 def split(
@@ -51,7 +51,7 @@ def split(
     if as_json:
         print(to_json({"parts": [dict(zip(("part", "file", "n", "digest"), r)) for r in rows]}))
     elif not quiet:
-        show.table(
+        terminal.table(
             ("part", "file", "rows", "digest"),
             ((name, path, f"{n:,}", f"{digest[:19]}...") for name, path, n, digest in rows),
         )

@@ -12,13 +12,14 @@ import typer
 
 from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.files import to_json
-from recuse.cli import show
 from recuse.cli.options import Delta, Json, Quiet, Seed, TargetRisk
 from recuse.cli.outputs import check_folder
 from recuse.cli.over_seeds import plain_model
 from recuse.evaluation import RISKS, Evaluation, ModelEvaluation, evaluate
 from recuse.intervals import Comparison, compare
 from recuse.io import LogitsFile, write_logits
+from recuse.present import terminal
+from recuse.present.numbers import area, percent
 from recuse.recipes import digits
 from recuse.rejector import choose
 from recuse.reports import Table, details, report
@@ -85,17 +86,17 @@ def demo(
     if as_json:
         print(to_json({"seeds": [_plain(run) for run in runs], "story": story}))
     elif not quiet:
-        show.table(header, rows, title=caption)
+        terminal.table(header, rows, title=caption)
         for sentence in story:
-            show.say(f"- {sentence}")
+            terminal.say(f"- {sentence}")
         written = f"{page}, {out / 'logits'}"
-        show.say(f"Written: {written}{f', {out}/rejector.json' if rejector else ''}")
+        terminal.say(f"Written: {written}{f', {out}/rejector.json' if rejector else ''}")
 
 
 def _runs(seeds: Sequence[int], target_risk: float, delta: float, show_progress: bool) -> list[Run]:
     from rich.progress import Progress
 
-    screen = show.console(stderr=True)
+    screen = terminal.console(stderr=True)
     steps = digits.STEPS
     with Progress(
         console=screen, transient=True, disable=not (show_progress and screen.is_terminal)
@@ -139,11 +140,11 @@ def _run(
 def _table(runs: Sequence[Run]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Mean over seeds of each model, and their paired difference: one row a measure."""
     target = runs[0].evaluation.target_risk
-    low, risk = show.percent(LOW_COVERAGE, 0), show.percent(target, 0)
+    low, risk = percent(LOW_COVERAGE, 0), percent(target, 0)
     measures: list[tuple[str, Callable[[float], str], Callable[[ModelEvaluation], float]]] = [
-        ("accuracy", show.percent, lambda m: m.accuracy),
-        ("AURC x 1000, MSP", show.milli, lambda m: m.before.aurc),
-        ("AURC x 1000, chosen score", show.milli, lambda m: m.after.aurc),
+        ("accuracy", one_digit, lambda m: m.accuracy),
+        ("AURC x 1000, MSP", area, lambda m: m.before.aurc),
+        ("AURC x 1000, chosen score", area, lambda m: m.after.aurc),
         (
             f"risk at {low} coverage, MSP",
             two_digits,
@@ -156,7 +157,7 @@ def _table(runs: Sequence[Run]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]
         ),
         (
             f"coverage at {risk} risk, chosen",
-            show.percent,
+            one_digit,
             lambda m: m.after.coverage_at_risk[target],
         ),
     ]
@@ -178,9 +179,14 @@ def _table(runs: Sequence[Run]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]
     return ("", PLAIN, SMOOTHED, "difference"), rows
 
 
+def one_digit(x: float) -> str:
+    """Percent with one digit."""
+    return percent(x, 1)
+
+
 def two_digits(x: float) -> str:
     """Percent where small risks are compared."""
-    return show.percent(x, 2)
+    return percent(x, 2)
 
 
 def _chosen(models: Sequence[ModelEvaluation]) -> str:
@@ -211,7 +217,7 @@ def _story(runs: Sequence[Run]) -> list[str]:
     verb = "raised" if change > 0 else "lowered"
     sentences = [
         f"Label smoothing ({SMOOTHING:g}) changed accuracy by {100 * np.mean(accuracy):+.1f} "
-        f"points and {verb} AURC with MSP by {show.percent(abs(change))}: the ranking of right "
+        f"points and {verb} AURC with MSP by {percent(abs(change), 1)}: the ranking of right "
         f"against wrong is worse in {worse} of {n} paired runs, and beyond its 95 % interval in "
         f"{clearly}."
     ]
@@ -231,10 +237,10 @@ def _story(runs: Sequence[Run]) -> list[str]:
         )
         sentences.append(
             f"{name}: a repair was adopted in {len(adopted)} of {n} runs; on the test "
-            f"split it {'lowered' if gain > 0 else 'raised'} AURC by {show.percent(abs(gain))} "
+            f"split it {'lowered' if gain > 0 else 'raised'} AURC by {percent(abs(gain), 1)} "
             f"(better in {better} of {len(adopted)}) and took the risk at "
-            f"{show.percent(LOW_COVERAGE, 0)} coverage from {show.percent(before, 2)} to "
-            f"{show.percent(after, 2)}."
+            f"{percent(LOW_COVERAGE, 0)} coverage from {percent(before, 2)} to "
+            f"{percent(after, 2)}."
         )
     return sentences
 
@@ -245,13 +251,13 @@ def _deployment(run: Run, target_risk: float, delta: float) -> list[str]:
     sentences = [f"To deploy {SMOOTHED} of seed {run.seed}: {m.selection.reason}"]
     if m.rejector:
         sentences.append(
-            f"On the test split it accepts {show.percent(m.accepted / m.n)} with "
-            f"{show.percent(m.errors / max(m.accepted, 1))} wrong."
+            f"On the test split it accepts {percent(m.accepted / m.n, 1)} with "
+            f"{percent(m.errors / max(m.accepted, 1), 1)} wrong."
         )
     if target_risk > STRICT:
         splits = run.files[SMOOTHED]
         strict = choose(splits["tune"], splits["calibrate"], target_risk=STRICT, delta=delta)
-        sentences.append(f"A promise of {show.percent(STRICT, 0)} instead? {strict.selection}")
+        sentences.append(f"A promise of {percent(STRICT, 0)} instead? {strict.selection}")
     return sentences
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli import show
 from recuse.cli.options import Binary, Groups, IgnoreIndex, Json, Probs, Quiet, Seed, kind_of
 from recuse.cli.reading import read
 from recuse.diagnosis import Diagnosis, Geometry, Gradient, MaxLogit, Smoothing, diagnose
 from recuse.errors import InputError
 from recuse.io import naming, reading
+from recuse.present import terminal
+from recuse.present.numbers import percent
 
 FEATURES = ("features", "weights", "bias")
 Features = Annotated[
@@ -50,14 +51,14 @@ def diagnose_(
     layer: dict[str, Any] = {} if features is None else read_features(features)
     z, labels = data.labelled()
     where = str(file) if features is None else f"{file} and {features}"
-    with naming(where), show.working("diagnosing", quiet=quiet):
+    with naming(where), terminal.working("diagnosing", quiet=quiet):
         found = diagnose(z, labels, groups=data.groups, kind=kind, seed=seed, **layer)
     if as_json:
         print(to_json({"file": str(file), **found.to_dict()}))
     elif not quiet:
-        show.say(found.sentence)
-        show.table(("evidence", "value", "95 % interval", "to compare"), _evidence(found))
-        show.say(found.recommendation)
+        terminal.say(found.sentence)
+        terminal.table(("evidence", "value", "95 % interval", "to compare"), _evidence(found))
+        terminal.say(found.recommendation)
 
 
 def read_features(path: Path) -> dict[str, np.ndarray]:
@@ -95,7 +96,7 @@ def _level(s: Smoothing) -> list[tuple[str, str, str, str]]:
     fitted = ("fitted smoothing", f"{s.value:.3f}", _between(s.low, s.high, 3), other)
     if not s.value > 0:
         return [fitted]
-    return [fitted, ("above its ceiling", show.percent(s.above), "", f"ceiling: {s.ceiling:.3f}")]
+    return [fitted, ("above its ceiling", percent(s.above, 1), "", f"ceiling: {s.ceiling:.3f}")]
 
 
 def _shape(d: Diagnosis) -> tuple[str, str, str, str]:
@@ -132,7 +133,7 @@ def _repair(d: Diagnosis) -> tuple[str, str, str, str]:
     name = "AURC lowered by a repair"
     if not np.isfinite(d.gain):
         return name, "-", "", "not judged"
-    return name, show.percent(d.gain), f"+- {show.percent(d.gain_se)} (s.e.)", "cross-fitted"
+    return name, percent(d.gain, 1), f"+- {percent(d.gain_se, 1)} (s.e.)", "cross-fitted"
 
 
 def _between(low: float, high: float, digits: int) -> str:

@@ -12,12 +12,12 @@ import typer
 
 from recuse._internal.check import extra
 from recuse._internal.files import atomic, to_json
-from recuse.cli import show
 from recuse.cli.model import load_function
 from recuse.cli.options import Force, Json, Quiet, Seed
 from recuse.cli.outputs import check_ending, refuse_overwrite
 from recuse.errors import InputError
 from recuse.io import naming
+from recuse.present import terminal
 from recuse.rejector import Rejector
 
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ def _array(path: Path) -> np.ndarray:
 
 
 def _show(out: Path, rejector: Rejector, parity: Parity, inputs: str) -> None:
-    show.say(f"Written to {out}: logits, label, confidence, accept, p_correct.")
-    show.say(str(rejector))
-    show.say(f"Checked in onnxruntime on {inputs} inputs: {parity}")
+    terminal.say(f"Written to {out}: logits, label, confidence, accept, p_correct.")
+    terminal.say(str(rejector))
+    terminal.say(f"Checked in onnxruntime on {inputs} inputs: {parity}")
     if parity.changed:
-        show.say("Collect logits from the file itself and fit on them, if that matters.")
+        terminal.say("Collect logits from the file itself and fit on them, if that matters.")

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli import per, show
+from recuse.cli import per
 from recuse.cli.options import (
     Binary,
     Delta,
@@ -27,6 +27,7 @@ from recuse.cli.options import (
 from recuse.cli.outputs import check_ending, refuse_overwrite
 from recuse.cli.reading import read_whole
 from recuse.errors import InputError
+from recuse.present import terminal
 from recuse.rejector import ALL, CLASS, GROUP, Choice, Rejector, choose, fit_several
 from recuse.selectors import GroupSelection
 
@@ -110,7 +111,7 @@ def fit(
         "kind": kind,
         "allow_overlap": allow_overlap,
     }
-    with show.working("choosing the score and the threshold", quiet=quiet):
+    with terminal.working("choosing the score and the threshold", quiet=quiet):
         if len(targets) > 1:
             choices = fit_several(*files, target_risks=targets, **options)
         else:
@@ -187,27 +188,27 @@ def _answer(choice: Choice, out: Path) -> dict[str, Any]:
 def _tell_fit(choices: tuple[Choice, ...], outs: list[Path], rows: int) -> None:
     used = choices[0].selection.guarantee.n
     if used < rows:
-        show.say(f"Calibrate: one row of each of {used:,} groups, of {rows:,} rows.")
-    show.say(f"Score: {choices[0].tuned.reason}.")
+        terminal.say(f"Calibrate: one row of each of {used:,} groups, of {rows:,} rows.")
+    terminal.say(f"Score: {choices[0].tuned.reason}.")
     for choice, out in zip(choices, outs):
         selection, rejector = choice.selection, choice.rejector
-        show.say(selection.reason)
+        terminal.say(selection.reason)
         if isinstance(selection, GroupSelection):
             per.tell(selection.table, selection.by, intervals=False)
         if rejector is None and out.exists():
-            show.say(f"{out} is from an earlier fit and was left as it is.")
+            terminal.say(f"{out} is from an earlier fit and was left as it is.")
         if rejector:
             _tell_abstained(rejector, out)
-            show.say(f"{_threshold(rejector)}, written to {out}.")
+            terminal.say(f"{_threshold(rejector)}, written to {out}.")
 
 
 def _tell_abstained(rejector: Rejector, out: Path) -> None:
     """Why classes or groups have no threshold: the first few."""
     without = [rule for rule in rejector.rules if rule.reason and rule.of is not None]
     for rule in without[:REASONS]:
-        show.say(f"{rejector.by.capitalize()} {rule.of}: {rule.reason}")
+        terminal.say(f"{rejector.by.capitalize()} {rule.of}: {rule.reason}")
     if len(without) > REASONS:
-        show.say(f"The reasons of {len(without) - REASONS:,} more are in {out}.")
+        terminal.say(f"The reasons of {len(without) - REASONS:,} more are in {out}.")
 
 
 def _threshold(rejector: Rejector) -> str:

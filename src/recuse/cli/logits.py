@@ -19,13 +19,14 @@ import typer
 
 from recuse._internal.check import check_logits_form, extra
 from recuse._internal.files import atomic_folder, to_json
-from recuse.cli import show
 from recuse.cli.model import load_function
 from recuse.cli.options import Force, Json, Quiet
 from recuse.cli.outputs import refuse_overwrite
 from recuse.collect._collect import collect_logits
 from recuse.errors import InputError
 from recuse.io import LogitsFile, open_logits, write_logits
+from recuse.present import terminal
+from recuse.present.numbers import percent
 from recuse.scores import predict
 
 if TYPE_CHECKING:
@@ -303,7 +304,7 @@ def _batches(images: Images, size: int, workers: int | None, quiet: bool) -> Ite
         collate_fn=_stacked,
         multiprocessing_context="fork" if forked else None,
     )
-    screen = show.console(stderr=True)
+    screen = terminal.console(stderr=True)
     silent = quiet or not screen.is_terminal
     bar = track(loader, "logits", steps, console=screen, transient=True, disable=silent)
     try:
@@ -346,8 +347,10 @@ def _summary(out: Path, about: str) -> dict[str, Any]:
 
 def _show(out: Path, found: dict[str, Any]) -> None:
     accuracy = found["accuracy"]
-    judged = "no labels" if accuracy is None else f"accuracy {show.percent(accuracy)}"
-    show.say(f"Written to {out}: {found['n']:,} images, {found['classes']:,} classes, {judged}.")
-    show.say(f"{found['about'][0].upper()}{found['about'][1:]}.")
+    judged = "no labels" if accuracy is None else f"accuracy {percent(accuracy, 1)}"
+    terminal.say(
+        f"Written to {out}: {found['n']:,} images, {found['classes']:,} classes, {judged}."
+    )
+    terminal.say(f"{found['about'][0].upper()}{found['about'][1:]}.")
     then = f"recuse predict rejector.json {out}" if accuracy is None else f"recuse diagnose {out}"
-    show.say(f"Next: {then}")
+    terminal.say(f"Next: {then}")

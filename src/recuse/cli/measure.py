@@ -11,7 +11,6 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli import show
 from recuse.cli.options import (
     Binary,
     Coverage,
@@ -39,6 +38,8 @@ from recuse.evaluation import (
 )
 from recuse.intervals import FEW_ERRORS
 from recuse.io import MULTILABEL, LogitsReader, holds_confidences, read_confidences
+from recuse.present import terminal
+from recuse.present.numbers import area, percent
 from recuse.sketch import CurveSketch, load
 
 Levels = Mapping[str, tuple[float, ...]]
@@ -139,7 +140,7 @@ def _of_file(m: FileMeasures, shards: int = 1, note: str = "") -> Entry:
         known = f", {m.labels} labels" if m.label is None else ""
     title = (
         f"{m.name}{several}{where if m.labels else ''}: {m.n:,} predictions{known}, "
-        f"accuracy {show.percent(m.accuracy)}"
+        f"accuracy {percent(m.accuracy, 1)}"
     )
     cells = {name: _cells(s) for name, s in m.scores.items()}
     return Entry(title, cells, m.to_dict(), " ".join(filter(None, (note, _few_errors(m)))))
@@ -156,9 +157,9 @@ def _few_errors(m: FileMeasures) -> str:
 
 def _cells(s: Measures) -> list[str]:
     return [
-        *(show.milli(x) for x in (s.aurc, s.aurc_se, s.e_aurc)),
+        *(area(x) for x in (s.aurc, s.aurc_se, s.e_aurc)),
         "-" if s.n_aurc != s.n_aurc else f"{s.n_aurc:.3f}",
-        show.milli(s.augrc),
+        area(s.augrc),
         *(f"{100 * x:.1f}" for x in s.coverage_at_risk.values()),
         *(f"{100 * x:.2f}" for x in s.risk_at_coverage.values()),
     ]
@@ -187,7 +188,7 @@ def _of_curve(of: str, named: dict[str, Any], s: CurveSketch, levels: Levels) ->
     reason = {} if classes is not None else {"classes": "the sketch does not say"}
     reason |= {"accuracy": "losses other than 0 and 1"} if accuracy != accuracy else {}
     known = "" if classes is None else f", {classes} classes"
-    title = f"{of}: a sketch of {s.n:,} predictions{known}, accuracy {show.percent(accuracy)}"
+    title = f"{of}: a sketch of {s.n:,} predictions{known}, accuracy {percent(accuracy, 1)}"
     plain = {
         **named,
         "n": s.n,
@@ -196,20 +197,20 @@ def _of_curve(of: str, named: dict[str, Any], s: CurveSketch, levels: Levels) ->
         "scores": {name: measures},
         **({"reason": reason} if reason else {}),
     }
-    low, high = (show.milli(measures[k], 4) for k in ("aurc_low", "aurc_high"))
+    low, high = (area(measures[k], 4) for k in ("aurc_low", "aurc_high"))
     note = f"{of} is a sketch: its exact AURC lies between {low} and {high}."
     return Entry(title, {name: _sketch_cells(measures)}, plain, note)
 
 
 def _sketch_cells(m: Mapping[str, Any]) -> list[str]:
     undefined = float("nan")
-    area = {k: undefined if m[k] is None else m[k] for k in ("e_aurc", "n_aurc")}
+    of = {k: undefined if m[k] is None else m[k] for k in ("e_aurc", "n_aurc")}
     return [
-        show.milli(m["aurc"]),
+        area(m["aurc"]),
         "-",
-        show.milli(area["e_aurc"]),
-        "-" if area["n_aurc"] != area["n_aurc"] else f"{area['n_aurc']:.3f}",
-        show.milli(m["augrc"]),
+        area(of["e_aurc"]),
+        "-" if of["n_aurc"] != of["n_aurc"] else f"{of['n_aurc']:.3f}",
+        area(m["augrc"]),
         *(f"{100 * x:.1f}" for x in m["coverage_at_risk"].values()),
         *(f"{100 * x:.2f}" for x in m["risk_at_coverage"].values()),
     ]
@@ -221,7 +222,9 @@ def _show(entries: list[Entry], levels: Levels) -> None:
         *(f"cov@{100 * r:g}%" for r in levels["risks"]),
         *(f"risk@{100 * c:g}%" for c in levels["coverages"]),
     )
-    show.blocks(header, {entry.title: entry.rows for entry in entries})
-    show.say("AURC, s.e., E-AURC and AUGRC x 1000; smaller is better. cov@ and risk@ in percent.")
+    terminal.blocks(header, {entry.title: entry.rows for entry in entries})
+    terminal.say(
+        "AURC, s.e., E-AURC and AUGRC x 1000; smaller is better. cov@ and risk@ in percent."
+    )
     for note in dict.fromkeys(entry.note for entry in entries if entry.note):
-        show.say(note)
+        terminal.say(note)

@@ -10,7 +10,6 @@ import typer
 
 from recuse._internal.check import check_fraction
 from recuse._internal.files import to_json
-from recuse.cli import show
 from recuse.cli.options import (
     Binary,
     IgnoreIndex,
@@ -36,6 +35,8 @@ from recuse.evaluation import (
     measure_mixture,
     score_sources,
 )
+from recuse.present import terminal
+from recuse.present.numbers import area, percent
 
 COVERAGES = (0.1,)
 LEAST = 10  # errors; fewer move by a third or more by chance alone
@@ -162,12 +163,12 @@ def _plain(
 def _show(outliers: list[str], asked: Mapping[str, Any], found: list[MixtureMeasures]) -> None:
     header = ("inputs", "accepted", "coverage", "errors ", "risk", "share", "of accepted")
     points = {_title(m.score, p): _cells(p, outliers) for m in found for p in m.points}
-    show.blocks(header, points)
-    show.say()
+    terminal.blocks(header, points)
+    terminal.say()
     header = ("AURC", "s.e.", *(("AUROC", "FPR", "AUROC right", "FPR right") * bool(outliers)))
-    show.blocks(header, {m.score: _areas(m) for m in found})
+    terminal.blocks(header, {m.score: _areas(m) for m in found})
     for sentence in (*_few(found), *_notes(outliers, asked), *_without_error(found)):
-        show.say(sentence)
+        terminal.say(sentence)
 
 
 def _title(score: str, point: BySource) -> str:
@@ -192,31 +193,25 @@ def _row(row: SourceRow) -> list[str]:
     return [
         f"{row.n:,}",
         f"{row.accepted:,}",
-        show.percent(row.coverage),
+        percent(row.coverage, 1),
         f"{row.errors:,.0f}{'*' if row.errors < LEAST else ' '}",
-        show.percent(row.risk),
-        show.percent(row.share),
-        show.percent(row.accepted_share),
+        percent(row.risk, 1),
+        percent(row.share, 1),
+        percent(row.accepted_share, 1),
     ]
 
 
 def _areas(m: MixtureMeasures) -> dict[str, list[str]]:
     none = ["-"] * 4 if m.detection else []
-    alone = {
-        name: [show.milli(s.aurc), show.milli(s.aurc_se), *none] for name, s in m.alone.items()
-    }
+    alone = {name: [area(s.aurc), area(s.aurc_se), *none] for name, s in m.alone.items()}
     against = {
         f"{name} (ood)": [
-            *("-", "-", f"{d.auroc:.3f}", show.percent(d.fpr)),
-            *(_number(d.auroc_right), show.percent(d.fpr_right)),
+            *("-", "-", f"{d.auroc:.3f}", percent(d.fpr, 1)),
+            *(_number(d.auroc_right), percent(d.fpr_right, 1)),
         ]
         for name, d in m.detection.items()
     }
-    return (
-        alone
-        | against
-        | {m.points[0].overall.source: [show.milli(m.aurc), show.milli(m.aurc_se), *none]}
-    )
+    return alone | against | {m.points[0].overall.source: [area(m.aurc), area(m.aurc_se), *none]}
 
 
 def _number(x: float) -> str:

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli import show
 from recuse.cli.options import Json, Quiet
 from recuse.cli.outputs import refuse_overwrite
 from recuse.errors import InputError
 from recuse.monitor import FEWER, MORE, RISK, Monitor, Update, Verdict, replay
+from recuse.present import terminal
+from recuse.present.numbers import percent
 from recuse.rejector import Rejector
 from recuse.selectors._guarantee import sure
 
@@ -98,26 +99,26 @@ def _opened(path: Path, rejector: Rejector, given: dict[str, Any], may_begin: bo
 
 def _show(v: Verdict, updates: dict[str, Update]) -> None:
     for name, update in updates.items():
-        show.say(
+        terminal.say(
             f"{name}: {update.rows:,} rows, {update.predictions:,} new predictions, "
             f"{update.labels:,} new labels of accepted ones."
         )
-    show.say(str(v))
-    low, high = (show.percent(x) for x in v.calibrate)
-    show.say(
-        f"Accepted {v.accepted:,} of {v.n:,} predictions ({show.percent(v.coverage)}); "
+    terminal.say(str(v))
+    low, high = (percent(x, 1) for x in v.calibrate)
+    terminal.say(
+        f"Accepted {v.accepted:,} of {v.n:,} predictions ({percent(v.coverage, 1)}); "
         f"data like calibrate: {low} to {high}."
     )
-    low, high = (show.percent(x) for x in v.interval)
-    show.say(
-        f"Of {v.labelled:,} labelled {v.errors:,} are wrong ({show.percent(v.risk)}); the risk is "
+    low, high = (percent(x, 1) for x in v.interval)
+    terminal.say(
+        f"Of {v.labelled:,} labelled {v.errors:,} are wrong ({percent(v.risk, 1)}); the risk is "
         f"between {low} and {high} with {sure(v.delta)} confidence at all times, "
-        f"the target {show.percent(v.target_risk)}."
+        f"the target {percent(v.target_risk, 1)}."
     )
     if v.pending:
         counted = "count as right in the test" if v.order == "prediction" else "are left out"
-        show.say(f"{v.pending:,} labels are pending and {counted}.")
-    show.table(
+        terminal.say(f"{v.pending:,} labels are pending and {counted}.")
+    terminal.table(
         ("is there evidence that ...", "e-value", "alarm at"),
         [(TESTS[k], f"{v.e_value[k]:.3g}", f"{v.limit[k]:.4g}") for k in v.limit],
     )

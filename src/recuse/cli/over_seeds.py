@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from recuse.cli import show
 from recuse.evaluation import (
     RISKS,
     Change,
@@ -21,6 +20,7 @@ from recuse.evaluation import (
     score_sources,
 )
 from recuse.io import LogitsFile
+from recuse.present.numbers import percent
 from recuse.recipes import SHIFT, Model, logits_of
 from recuse.scores import Score
 from recuse.tuning import MSP
@@ -33,7 +33,7 @@ HEADER = (
     "accuracy",
     "AURC x 1000, MSP",
     "AURC x 1000, chosen",
-    f"coverage at {show.percent(LOW, 0)} risk, MSP",
+    f"coverage at {percent(LOW, 0)} risk, MSP",
     "chosen",
     "chosen score",
 )
@@ -170,7 +170,7 @@ def _repair(model: ModelOverSeeds, first: str) -> str:
     if np.isnan(relative):
         return f"{sentence}."
     side = "above" if relative > 0 else "below"
-    return f"{sentence}, which leaves it {show.percent(abs(relative))} {side} {first} with MSP."
+    return f"{sentence}, which leaves it {percent(abs(relative), 1)} {side} {first} with MSP."
 
 
 def _change(change: Change | None, what: str, seeds: int) -> str:
@@ -185,9 +185,9 @@ def _change(change: Change | None, what: str, seeds: int) -> str:
     verb = "raised" if up else "lowered"
     if seeds == 1:
         beyond = "beyond" if clear else "within"
-        return f"{what} {verb} by {show.percent(abs(relative))}, {beyond} its 95 % interval"
+        return f"{what} {verb} by {percent(abs(relative), 1)}, {beyond} its 95 % interval"
     return (
-        f"{what} {verb} by {show.percent(abs(relative))} on average, in {same} of {seeds} seeds, "
+        f"{what} {verb} by {percent(abs(relative), 1)} on average, in {same} of {seeds} seeds, "
         f"beyond the 95 % interval in {clear}"
     )
 

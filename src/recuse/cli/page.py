@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recuse.cli import per, show
+from recuse.cli import per
 from recuse.cli.options import (
     Binary,
     ClassNames,
@@ -29,6 +29,7 @@ from recuse.cli.reading import class_names, read, warn
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, evaluate
 from recuse.io import FORMATS, LogitsFile
+from recuse.present import terminal
 from recuse.reports import Detail, details
 from recuse.reports import report as write_report
 from recuse.reports.pictures import image_of
@@ -82,7 +83,7 @@ def report(
         name: {split: read(find(Path(place), split), **options) for split in SPLITS}
         for name, place in named(model, "--model NAME=DIR").items()
     }
-    with show.working("scoring, choosing and drawing", quiet=quiet):
+    with terminal.working("scoring, choosing and drawing", quiet=quiet):
         evaluation = evaluate(
             models,
             target_risk=target_risk,
@@ -105,7 +106,7 @@ def report(
         write_report(evaluation, out, details=found)
     _warn_of_no_image(images, found)
     if not quiet:
-        show.say(f"Written to {out}.")
+        terminal.say(f"Written to {out}.")
 
 
 def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._internal.csv import csv_lines, csv_rows
-from recuse.cli import show
 from recuse.errors import InputError
 from recuse.io import LogitsFile
+from recuse.present import terminal
+from recuse.present.numbers import percent
 from recuse.rejector import CLASS
 from recuse.selectors import GroupRow
 
@@ -90,7 +91,7 @@ def tell(
     left_out = {*(() if judged else ERRORS), *(("accepted",) if intervals else LIMITS)}
     kept = [name for name in cells[0] if name not in left_out]
     header = [by, *(LIMITS.get(k, k) for k in kept[1:])]
-    show.table(header, ([row[k] for k in kept] for row in cells))
+    terminal.table(header, ([row[k] for k in kept] for row in cells))
 
 
 def _cells(row: GroupRow, names: Array | None) -> dict[str, str]:
@@ -99,12 +100,12 @@ def _cells(row: GroupRow, names: Array | None) -> dict[str, str]:
         "group": "all" if row.group is None else name_of(row.group, names),
         "n": f"{row.n:,}",
         "accepted": f"{row.accepted:,}",
-        "coverage": show.percent(row.coverage),
+        "coverage": percent(row.coverage, 1),
         "coverage, 95 %": _interval(row.coverage_interval),
         "errors": f"{row.errors:,}",
-        "risk": "-" if none else show.percent(row.risk or 0.0),
+        "risk": "-" if none else percent(row.risk or 0.0, 1),
         "risk, 95 %": "-" if none else _interval(row.risk_interval),
-        "of all": show.percent(row.error_rate),
+        "of all": percent(row.error_rate, 1),
     }
 
 

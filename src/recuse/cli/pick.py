@@ -10,7 +10,6 @@ import typer
 
 from recuse._internal.check import extra
 from recuse._internal.files import atomic, to_json
-from recuse.cli import show
 from recuse.cli.options import (
     Binary,
     Force,
@@ -30,6 +29,7 @@ from recuse.cli.reading import read_whole
 from recuse.errors import InputError
 from recuse.evaluation import Pick
 from recuse.evaluation import pick as pick_model
+from recuse.present import terminal
 
 FORMATS = (".svg", ".png", ".pdf")
 COLUMNS, SIDE = 3, 3.2  # of the chart: panels in a row, inches of one
@@ -79,7 +79,7 @@ def pick(
     read = partial(read_whole, kind=kind, ignore_index=ignore_index)
     if chart is not None:
         _check_chart(chart, force, [Path(file) for file in (*given.values(), *seen.values())])
-    with show.working("comparing the models", quiet=quiet):
+    with terminal.working("comparing the models", quiet=quiet):
         found = pick_model(
             {name: partial(read, Path(file), groups=groups) for name, file in given.items()},
             train={name: partial(read, Path(file)) for name, file in seen.items()},
@@ -93,9 +93,9 @@ def pick(
     if as_json:
         print(to_json(found.to_dict()))
     elif not quiet:
-        show.say(str(found))
+        terminal.say(str(found))
         if chart is not None:
-            show.say(f"Written to {chart}.")
+            terminal.say(f"Written to {chart}.")
 
 
 def _check_chart(chart: Path, force: bool, inputs: list[Path]) -> None:

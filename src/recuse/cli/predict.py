@@ -12,12 +12,13 @@ import typer
 
 from recuse._internal.check import extra
 from recuse._internal.files import atomic, to_json
-from recuse.cli import per, show, verdict, why
+from recuse.cli import per, verdict, why
 from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
 from recuse.cli.outputs import check_ending, refuse_overwrite
 from recuse.cli.reading import by_shard, class_names, warn_of_another_shift, warn_of_probabilities
 from recuse.errors import InputError
 from recuse.io import LogitsFile, naming, open_logits
+from recuse.present import terminal
 from recuse.rejector import (
     ALL,
     CLASS,
@@ -75,7 +76,7 @@ def predict(
         refuse_overwrite(out, force, rejector_path, file, *([] if per_ is None else [per_]))
     rejector = Rejector.load(rejector_path)
     reader = open_logits(file, kind=rejector.kind, ignore_index=ignore_index)
-    with show.working("reading", quiet=quiet):
+    with terminal.working("reading", quiet=quiet):
         data = reader.read()
     warn_of_probabilities(data, rejector.kind)
     warn_of_another_shift(data, rejector.log_probs)
@@ -89,7 +90,7 @@ def predict(
     groups = _groups(per_, rejector, data)
     runners_up = max(top - 1, RUNNERS_UP)
     parts = by_shard(data, reader) if len(reader.stores) > 1 else ()
-    with show.working("deciding", quiet=quiet):
+    with terminal.working("deciding", quiet=quiet):
         reasons = explain(rejector, data, ids, top=runners_up, groups=groups) if ids else []
         predictions = rejector.predict(data.logits, groups)
         summary = verdict.summary_of(data, predictions, rejector, groups, parts)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recuse.cli import show
 from recuse.errors import InputError
 from recuse.evaluation import without_labels
 from recuse.evaluation._shards import Shard
 from recuse.io import LogitsFile, LogitsReader, check_names, open_logits, shards
+from recuse.present import terminal
 from recuse.scores import are_log_probs
 
 DECLARE = "if these are probabilities, declare them by --probs"
@@ -45,7 +45,7 @@ def scan(
         reader = without_labels(reader)
     elif "labels" not in reader.fields:
         raise InputError(f"{path}: expected `labels`, got logits alone")
-    chunks = show.progress(reader.chunks(), reader.n, reader.nbytes, str(path), quiet=quiet)
+    chunks = terminal.progress(reader.chunks(), reader.n, reader.nbytes, str(path), quiet=quiet)
     if groups is not None and "groups" not in reader.fields:
         chunks = _grouped(chunks, read_groups(groups, reader.n))
     return reader, _watched(chunks, reader)

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli import show
 from recuse.cli.options import (
     Binary,
     Coverage,
@@ -37,6 +36,8 @@ from recuse.cli.reading import (
 from recuse.errors import InputError
 from recuse.evaluation._shards import Plan, Shard, Sketch, chunks, merge, needs_logits
 from recuse.io import LogitsFile, holds_confidences, is_url
+from recuse.present import terminal
+from recuse.present.numbers import area, percent
 from recuse.scores import Score
 from recuse.sketch import Certified, CurveSketch, check_path, load
 
@@ -90,7 +91,7 @@ def sketch(
     refuse_overwrite(check_path(out), force, *local, *([rejector] if rejector else []))
     options = {"ignore_index": ignore_index, "per": per, "scale": scale}
     plan = _plan(score, rejector, kind_of(binary, probs), **options)
-    bar = not quiet and show.console(stderr=True).is_terminal
+    bar = not quiet and terminal.console(stderr=True).is_terminal
     if scheduler:
         from recuse.integrations import dask
 
@@ -173,7 +174,7 @@ def _tracked(files: Sequence[Shard], bar: bool) -> Iterable[Shard]:
         return files
     from rich.progress import track
 
-    return track(files, "shards", console=show.console(stderr=True), transient=True)
+    return track(files, "shards", console=terminal.console(stderr=True), transient=True)
 
 
 def _named(name: str, total: Sketch) -> Iterator[tuple[str, dict[str, Any], CurveSketch]]:
@@ -219,22 +220,22 @@ def _table(out: Path, total: Sketch, levels: dict[str, tuple[float, ...]]) -> No
         *(f"risk@{100 * c:g}%" for c in levels["coverages"]),
     )
     rows = {
-        f"{title}: {s.n:,} predictions, accuracy {show.percent(s.accuracy(), 2)}": {
+        f"{title}: {s.n:,} predictions, accuracy {percent(s.accuracy(), 2)}": {
             s.about.get("score", "confidence"): list(_cells(s, levels))
         }
         for title, _, s in _named(str(out), total)
     }
-    show.blocks(header, rows)
-    show.say("AURC and AUGRC x 1000; cov@ and risk@ in percent.")
-    show.say(
+    terminal.blocks(header, rows)
+    terminal.say("AURC and AUGRC x 1000; cov@ and risk@ in percent.")
+    terminal.say(
         "At least, at most: bounds from binning, not a confidence interval: "
         "they say nothing about sampling error, which needs rows."
     )
 
 
 def _cells(s: CurveSketch, levels: dict[str, tuple[float, ...]]) -> Iterator[str]:
-    area: Certified = s.aurc()
-    yield from (show.milli(x, 4) for x in (area.value, area.low, area.high))
-    yield show.milli(s.augrc().value, 4)
+    aurc: Certified = s.aurc()
+    yield from (area(x, 4) for x in (aurc.value, aurc.low, aurc.high))
+    yield area(s.augrc().value, 4)
     yield from (f"{100 * s.coverage_at_risk(r).value:.1f}" for r in levels["risks"])
     yield from (f"{100 * s.risk_at_coverage(c).value:.2f}" for c in levels["coverages"])

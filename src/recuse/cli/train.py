@@ -13,13 +13,13 @@ import typer
 
 from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.files import to_json
-from recuse.cli import show
 from recuse.cli.options import Delta, Json, Quiet, TargetRisk, numbers
 from recuse.cli.over_seeds import by_source, caption, plain, story, table
 from recuse.diagnosis import diagnose
 from recuse.errors import InputError
 from recuse.evaluation import OverSeeds, over_seeds
 from recuse.io import LogitsFile
+from recuse.present import terminal
 from recuse.recipes import (
     LOSSES,
     PIXELS,
@@ -51,15 +51,17 @@ def recipes(as_json: Json = False) -> None:
         print(to_json([_described(recipe) for recipe in RECIPES.values()]))
         return
     for recipe in RECIPES.values():
-        show.say(f"{recipe.name}: {recipe.title}")
-        show.say(f"    data       {recipe.data or 'none to get: inside scikit-learn'}")
-        show.say(f"    training   {recipe.epochs} epochs, batch {recipe.batch}; {recipe.source}")
+        terminal.say(f"{recipe.name}: {recipe.title}")
+        terminal.say(f"    data       {recipe.data or 'none to get: inside scikit-learn'}")
+        terminal.say(
+            f"    training   {recipe.epochs} epochs, batch {recipe.batch}; {recipe.source}"
+        )
         if recipe.differs:
-            show.say(f"    differs    {recipe.differs}")
-        show.say(f"    cost       {recipe.cost}")
-        show.say(f"    published  {recipe.reference}")
-    show.say()
-    show.say("Begin with: recuse train digits-pairs")
+            terminal.say(f"    differs    {recipe.differs}")
+        terminal.say(f"    cost       {recipe.cost}")
+        terminal.say(f"    published  {recipe.reference}")
+    terminal.say()
+    terminal.say("Begin with: recuse train digits-pairs")
 
 
 def train(
@@ -135,7 +137,7 @@ def train(
     if data is not None and not known.data:
         raise InputError(f"expected no --data with {known.name}, whose data are in scikit-learn")
     options = _options(known, label_noise, only)
-    screen = show.console(stderr=True)
+    screen = terminal.console(stderr=True)
     settings = Settings(
         epochs=epochs or known.epochs,
         batch=batch or known.batch,
@@ -208,14 +210,14 @@ def _evaluate(
     """What the models say, in words, tables and the page."""
     recipe, data, options, settings = source
     files = logits_of(models, recipe.kind)
-    with show.working("evaluating all models", quiet=quiet):
+    with terminal.working("evaluating all models", quiet=quiet):
         found = over_seeds(
             files, target_risk=target_risk, delta=delta, kind=recipe.kind, progress=False
         )
     diagnoses = [
         f"{name}: {_diagnosed(splits['tune'], recipe.kind)}" for name, splits in files[0].items()
     ]
-    with show.working("all pixels of the test split", quiet=quiet or recipe.output != PIXELS):
+    with terminal.working("all pixels of the test split", quiet=quiet or recipe.output != PIXELS):
         pixels = sketches(
             recipe, data, models, lambda m: _scores(found, m), settings, options=options
         )
@@ -250,10 +252,10 @@ def _report(
         print(to_json({"recipe": recipe.name, "story": sentences, **plain(found)}))
     elif not quiet:
         for shown in tables:
-            show.table(shown.header, shown.rows, title=shown.caption)
+            terminal.table(shown.header, shown.rows, title=shown.caption)
         for sentence in sentences:
-            show.say(f"- {sentence}")
-        show.say(f"Written: {page}, and {folder}/MODEL/seed-N with the logits of each model.")
+            terminal.say(f"- {sentence}")
+        terminal.say(f"Written: {page}, and {folder}/MODEL/seed-N with the logits of each model.")
 
 
 def _options(recipe: Recipe, label_noise: float | None, only: list[str]) -> dict[str, Any]:
@@ -282,7 +284,7 @@ def _whole(values: tuple[float, ...]) -> list[int]:
 def _announce(model: Model, place: int, count: int) -> None:
     """Which model is being trained, of how many."""
     if not is_helper():
-        show.console(stderr=True).print(
+        terminal.console(stderr=True).print(
             f"training {model.name}, seed {model.seed} ({place} of {count})"
         )
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
-from recuse.cli import per, show
+from recuse.cli import per
 from recuse.errors import InputError
 from recuse.io import LogitsFile
+from recuse.present import terminal
+from recuse.present.numbers import percent
 from recuse.rejector import ALL, CLASS, Predictions, Rejector, spread
 from recuse.selectors import GroupRow, who_is_accepted
 from recuse.selectors._cost import cost_interval
@@ -109,23 +111,23 @@ def _seen_in_fit(files: Sequence[LogitsFile], rejector: Rejector) -> dict[str, s
 
 def tell(summary: Mapping[str, Any], rejector: Rejector, out: Path | None) -> None:
     """The summary in words."""
-    show.say(
+    terminal.say(
         f"{summary['accepted']:,} of {summary['n']:,} predictions accepted "
-        f"({show.percent(summary['coverage'])}), {summary['n'] - summary['accepted']:,} abstained."
+        f"({percent(summary['coverage'], 1)}), {summary['n'] - summary['accepted']:,} abstained."
     )
     if summary.get("risk") is not None:
-        show.say(
-            f"Of the accepted, {summary['errors']:,} are wrong ({show.percent(summary['risk'])}); "
-            f"without abstaining it would be {show.percent(summary['error_without_rejector'])}."
+        terminal.say(
+            f"Of the accepted, {summary['errors']:,} are wrong ({percent(summary['risk'], 1)}); "
+            f"without abstaining it would be {percent(summary['error_without_rejector'], 1)}."
         )
     if (sentence := _compared(summary, rejector.guarantee)) is not None:
-        show.say(sentence)
+        terminal.say(sentence)
     if summary.get("seen_in_fit"):
         name, split = summary["seen_file"], summary["seen_in_fit"]
-        show.say(f"{name} is the {split} split of the fit: it is no test.")
-    show.say(str(rejector))
+        terminal.say(f"{name} is the {split} split of the fit: it is no test.")
+    terminal.say(str(rejector))
     if out is not None:
-        show.say(f"Written to {out}.")
+        terminal.say(f"Written to {out}.")
 
 
 def _compared(summary: Mapping[str, Any], promise: Any) -> str | None:
@@ -151,14 +153,14 @@ def _compared(summary: Mapping[str, Any], promise: Any) -> str | None:
 
 
 def _number(x: float, kind: str) -> str:
-    return f"{x:.4g}" if kind == "cost" else show.percent(x)
+    return f"{x:.4g}" if kind == "cost" else percent(x, 1)
 
 
 def _tell_broken(rows: tuple[GroupRow, ...], target: float, names: Array | None) -> None:
     """Groups whose own interval is above what was promised to each."""
     above = [per.name_of(r.group, names) for r in rows[1:] if r.risk_interval[0] > target]
     found = f"those of {', '.join(above)} are" if above else "none is"
-    show.say(f"Of the intervals of each risk, {found} above the promised {show.percent(target)}.")
+    terminal.say(f"Of the intervals of each risk, {found} above the promised {percent(target, 1)}.")
 
 
 def tell_groups(
@@ -179,4 +181,4 @@ def tell_groups(
         return
     known = {rule.of for rule in rejector.rules}
     if new := [str(row.group) for row in rows[1:] if row.group not in known]:
-        show.say(f"Not in the calibrate split, so always abstained on: {', '.join(new)}.")
+        terminal.say(f"Not in the calibrate split, so always abstained on: {', '.join(new)}.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recuse.cli import show
+from recuse.present import terminal
+from recuse.present.numbers import percent
 from recuse.rejector import CLASS, Rejector, Why
 
 LOWERING = 3  # contributions that are named
@@ -13,19 +14,19 @@ LOWERING = 3  # contributions that are named
 def tell(why: Why, rejector: Rejector, names: np.ndarray | None, accepted: float) -> None:
     """One decision in words; `accepted` is the fraction of the file that is."""
     verdict = "accepted" if why.accept else "abstained"
-    show.say(
+    terminal.say(
         f"{why.id}: {verdict}. Class {_named(why.label, names)}, softmax {_p(why.probability)}."
     )
     for sentence in (
         _against_the_threshold(why, rejector, names),
         _chance(why),
-        f"{show.percent(why.less_certain)} of the file are less certain; "
-        f"{show.percent(accepted)} are accepted.",
+        f"{percent(why.less_certain, 1)} of the file are less certain; "
+        f"{percent(accepted, 1)} are accepted.",
         _runners_up(why, names),
         _lowering(why),
     ):
         if sentence:
-            show.say(f"  {sentence}")
+            terminal.say(f"  {sentence}")
 
 
 def _against_the_threshold(why: Why, rejector: Rejector, names: np.ndarray | None) -> str:
@@ -77,4 +78,4 @@ def _named(label: int, names: np.ndarray | None) -> str:
 
 
 def _p(x: float) -> str:
-    return show.percent(x)
+    return percent(x, 1)

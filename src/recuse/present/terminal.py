@@ -1,4 +1,4 @@
-"""Printing for people: tables, percent, one console a stream."""
+"""Printing on a terminal: text, tables and progress, with one console for each stream."""
 
 from __future__ import annotations
 
@@ -87,13 +87,3 @@ def working(what: str, *, quiet: bool = False) -> Generator[None]:
     with Progress(*columns, console=screen, transient=True) as bar:
         bar.add_task(escape(what), total=None)
         yield
-
-
-def percent(x: float, digits: int = 1) -> str:
-    """A fraction as percent; a dash where it is undefined."""
-    return "-" if x != x else f"{100 * x:.{digits}f} %"
-
-
-def milli(x: float, digits: int = 1) -> str:
-    """An area times 1000; a dash where it is undefined."""
-    return "-" if x != x else f"{1000 * x:.{digits}f}"
