@@ -117,7 +117,7 @@ def test_the_warning_of_probabilities_says_what_helps_in_this_command(recuse, tm
         code, _, err = recuse(*command)
         assert code == 0
         assert err.startswith("recuse: warning: q.npz: every row of `logits` lies in [0, 1]")
-        assert "its promise does not hold: give logits, or fit again with --probs" in err
+        assert "its guarantee does not hold: give logits, or fit again with --probs" in err
         assert err.count("\n") == 1
     for command in (["evaluate", "q.npz"], ["sketch", "q.npz", "--out", "t.npz"]):
         assert "declare them by --probs" in recuse(*command)[2]
@@ -140,7 +140,7 @@ def test_log_probabilities_are_warned_of_where_the_score_of_a_rejector_can_tell(
             said = recuse(*(word.format(other.format("test")) for word in command))[2]
             assert said.startswith(f"recuse: warning: {other.format('test')}: `logits` holds ")
             assert said.count("\n") == 1
-            assert "its promise does not hold" in said
+            assert "its guarantee does not hold" in said
             assert recuse(*(word.format(fitted.format("test")) for word in command))[2] == ""
         assert recuse(*fit, "--no-learned")[0] == 0
         for command in commands:

@@ -19,7 +19,6 @@ from recuse import __version__
 from recuse.cli import (
     average,
     compare,
-    data,
     demo,
     diagnose,
     export,
@@ -32,6 +31,7 @@ from recuse.cli import (
     pick,
     predict,
     sketch,
+    split,
     train,
 )
 from recuse.errors import InputError, MissingExtraError
@@ -52,7 +52,7 @@ app = typer.Typer(
 )
 for command in (
     demo.demo,
-    data.split,
+    split.split,
     average.average,
     measure.evaluate,
     compare.compare,

@@ -10,9 +10,8 @@ import numpy as np
 import typer
 
 from recuse._internal.files import to_json
+from recuse.cli.files import read_whole, refuse_overwrite
 from recuse.cli.options import Binary, Force, IgnoreIndex, Json, Probs, Quiet, kind_of
-from recuse.cli.outputs import refuse_overwrite
-from recuse.cli.reading import read_whole
 from recuse.errors import InputError
 from recuse.evaluation import Ensemble, average_logits, average_probs
 from recuse.io import LogitsFile, check_suffix, write_logits

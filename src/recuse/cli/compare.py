@@ -11,6 +11,7 @@ import typer
 
 from recuse import intervals
 from recuse._internal.files import to_json
+from recuse.cli.files import scan
 from recuse.cli.options import (
     Binary,
     Groups,
@@ -22,11 +23,11 @@ from recuse.cli.options import (
     kind_of,
     scores_of,
 )
-from recuse.cli.reading import read_groups, scan
 from recuse.errors import InputError
 from recuse.evaluation import Scored, matched, of_confidences, score_chunks
 from recuse.intervals import Comparison
 from recuse.io import holds_confidences, read_confidences
+from recuse.io._reader import read_groups
 from recuse.present import terminal
 from recuse.present.numbers import area, percent
 

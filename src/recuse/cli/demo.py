@@ -12,8 +12,8 @@ import typer
 
 from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.files import to_json
+from recuse.cli.files import check_folder
 from recuse.cli.options import Delta, Json, Quiet, Seed, TargetRisk
-from recuse.cli.outputs import check_folder
 from recuse.cli.over_seeds import plain_model
 from recuse.evaluation import RISKS, Evaluation, ModelEvaluation, evaluate
 from recuse.intervals import Comparison, compare

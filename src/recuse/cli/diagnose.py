@@ -9,8 +9,8 @@ import numpy as np
 import typer
 
 from recuse._internal.files import to_json
+from recuse.cli.files import read
 from recuse.cli.options import Binary, Groups, IgnoreIndex, Json, Probs, Quiet, Seed, kind_of
-from recuse.cli.reading import read
 from recuse.diagnosis import Diagnosis, Geometry, Gradient, MaxLogit, Smoothing, diagnose
 from recuse.errors import InputError
 from recuse.io import naming, reading

@@ -10,6 +10,7 @@ import typer
 
 from recuse._internal.files import to_json
 from recuse.cli import per
+from recuse.cli.files import check_ending, read_whole, refuse_overwrite
 from recuse.cli.options import (
     Binary,
     Delta,
@@ -24,8 +25,6 @@ from recuse.cli.options import (
     kind_of,
     numbers,
 )
-from recuse.cli.outputs import check_ending, refuse_overwrite
-from recuse.cli.reading import read_whole
 from recuse.errors import InputError
 from recuse.present import terminal
 from recuse.rejector import ALL, CLASS, GROUP, Choice, Rejector, choose, fit_several

@@ -19,9 +19,9 @@ import typer
 
 from recuse._internal.check import check_logits_form, extra
 from recuse._internal.files import atomic_folder, to_json
+from recuse.cli.files import refuse_overwrite
 from recuse.cli.model import load_function
 from recuse.cli.options import Force, Json, Quiet
-from recuse.cli.outputs import refuse_overwrite
 from recuse.collect._collect import collect_logits
 from recuse.errors import InputError
 from recuse.io import LogitsFile, open_logits, write_logits

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from recuse._internal.files import to_json
+from recuse.cli.files import scan
 from recuse.cli.options import (
     Binary,
     Coverage,
@@ -25,7 +26,6 @@ from recuse.cli.options import (
     levels_of,
     scores_of,
 )
-from recuse.cli.reading import once, read_groups, scan
 from recuse.errors import InputError
 from recuse.evaluation import (
     FileMeasures,
@@ -38,6 +38,8 @@ from recuse.evaluation import (
 )
 from recuse.intervals import FEW_ERRORS
 from recuse.io import MULTILABEL, LogitsReader, holds_confidences, read_confidences
+from recuse.io._overlap import check_given_once
+from recuse.io._reader import read_groups
 from recuse.present import terminal
 from recuse.present.numbers import area, percent
 from recuse.sketch import CurveSketch, load
@@ -82,7 +84,7 @@ def evaluate(
     """
     kind = kind_of(binary, probs, multilabel)
     scores, levels = scores_of(score or ["msp"], kind), levels_of(risk, coverage)
-    once(files)
+    check_given_once(files)
     entries: list[Entry] = []
     for path in files:
         if _is_sketch(path):

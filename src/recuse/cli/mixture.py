@@ -10,6 +10,7 @@ import typer
 
 from recuse._internal.check import check_fraction
 from recuse._internal.files import to_json
+from recuse.cli.files import scan
 from recuse.cli.options import (
     Binary,
     IgnoreIndex,
@@ -21,7 +22,6 @@ from recuse.cli.options import (
     numbers,
     scores_of,
 )
-from recuse.cli.reading import once, scan, shards_of
 from recuse.errors import InputError
 from recuse.evaluation import (
     BySource,
@@ -35,6 +35,7 @@ from recuse.evaluation import (
     measure_mixture,
     score_sources,
 )
+from recuse.io._overlap import check_given_once, shards_of
 from recuse.present import terminal
 from recuse.present.numbers import area, percent
 
@@ -100,7 +101,7 @@ def mixture(
     scores = scores_of(score or ["msp"], kind)
     check_costs(cost_error, cost_ood)
     paths = named([*files, *ood], "NAME=FILE")
-    once([Path(file) for file in paths.values()], shards_of)
+    check_given_once([Path(file) for file in paths.values()], shards_of)
     outliers = [*paths][len(files) :]
     largest = max(cost_error, cost_ood * bool(outliers))
     asked: dict[str, Any] = {

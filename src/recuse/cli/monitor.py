@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from recuse._internal.files import to_json
+from recuse.cli.files import refuse_overwrite
 from recuse.cli.options import Json, Quiet
-from recuse.cli.outputs import refuse_overwrite
 from recuse.errors import InputError
 from recuse.monitor import FEWER, MORE, RISK, Monitor, Update, Verdict, replay
 from recuse.present import terminal

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from recuse.cli import per
+from recuse.cli.files import check_ending, read, refuse_overwrite, warn
 from recuse.cli.options import (
     Binary,
     ClassNames,
@@ -24,11 +25,10 @@ from recuse.cli.options import (
     kind_of,
     named,
 )
-from recuse.cli.outputs import check_ending, refuse_overwrite
-from recuse.cli.reading import class_names, read, warn
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, evaluate
 from recuse.io import FORMATS, LogitsFile
+from recuse.io._reader import read_class_names
 from recuse.present import terminal
 from recuse.reports import Detail, details
 from recuse.reports import report as write_report
@@ -111,8 +111,10 @@ def report(
 
 def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:
     """All models name the same classes."""
-    named_ = [class_names(path, m.classes) for m in evaluation.models]
-    return None if named_[0] is None else named_[0].tolist()
+    if path is None:
+        return None
+    names, *_ = (read_class_names(path, m.classes).tolist() for m in evaluation.models)
+    return names
 
 
 def _populations(

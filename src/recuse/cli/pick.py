@@ -10,6 +10,7 @@ import typer
 
 from recuse._internal.check import extra
 from recuse._internal.files import atomic, to_json
+from recuse.cli.files import read_whole, refuse_overwrite
 from recuse.cli.options import (
     Binary,
     Force,
@@ -24,8 +25,6 @@ from recuse.cli.options import (
     levels_of,
     named,
 )
-from recuse.cli.outputs import refuse_overwrite
-from recuse.cli.reading import read_whole
 from recuse.errors import InputError
 from recuse.evaluation import Pick
 from recuse.evaluation import pick as pick_model

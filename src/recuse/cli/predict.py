@@ -13,11 +13,16 @@ import typer
 from recuse._internal.check import extra
 from recuse._internal.files import atomic, to_json
 from recuse.cli import per, verdict, why
+from recuse.cli.files import (
+    check_ending,
+    refuse_overwrite,
+    warn_of_another_shift,
+    warn_of_probabilities,
+)
 from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
-from recuse.cli.outputs import check_ending, refuse_overwrite
-from recuse.cli.reading import by_shard, class_names, warn_of_another_shift, warn_of_probabilities
 from recuse.errors import InputError
 from recuse.io import LogitsFile, naming, open_logits
+from recuse.io._reader import read_class_names
 from recuse.present import terminal
 from recuse.rejector import (
     ALL,
@@ -86,10 +91,10 @@ def predict(
         check_classes(data.logits.shape[1], rejector.classes)
     if not 1 <= top <= data.logits.shape[1]:
         raise InputError(f"expected --top in 1..{data.logits.shape[1]}, got {top}")
-    names = class_names(classes, rejector.classes)
+    names = None if classes is None else read_class_names(classes, rejector.classes)
     groups = _groups(per_, rejector, data)
     runners_up = max(top - 1, RUNNERS_UP)
-    parts = by_shard(data, reader) if len(reader.stores) > 1 else ()
+    parts = reader.by_shard(data) if len(reader.stores) > 1 else ()
     with terminal.working("deciding", quiet=quiet):
         reasons = explain(rejector, data, ids, top=runners_up, groups=groups) if ids else []
         predictions = rejector.predict(data.logits, groups)

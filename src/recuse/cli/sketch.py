@@ -11,6 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from recuse._internal.files import to_json
+from recuse.cli.files import (
+    DECLARE,
+    FIT_AGAIN,
+    refuse_overwrite,
+    warn_of_another_shift,
+    warn_of_probabilities,
+)
 from recuse.cli.options import (
     Binary,
     Coverage,
@@ -23,19 +30,10 @@ from recuse.cli.options import (
     kind_of,
     levels_of,
 )
-from recuse.cli.outputs import refuse_overwrite
-from recuse.cli.reading import (
-    DECLARE,
-    FIT_AGAIN,
-    once,
-    resolved,
-    shards_of,
-    warn_of_another_shift,
-    warn_of_probabilities,
-)
 from recuse.errors import InputError
 from recuse.evaluation._shards import Plan, Shard, Sketch, chunks, merge, needs_logits
 from recuse.io import LogitsFile, holds_confidences, is_url
+from recuse.io._overlap import check_given_once, resolved, shards_of
 from recuse.present import terminal
 from recuse.present.numbers import area, percent
 from recuse.scores import Score
@@ -86,7 +84,7 @@ def sketch(
     levels = levels_of(risk, coverage)
     sources = [file if is_url(file) else Path(file) for file in files]
     local = [file for file in sources if isinstance(file, Path)]
-    once(sources, shards_of)
+    check_given_once(sources, shards_of)
     _refuse_tables(local, score)
     refuse_overwrite(check_path(out), force, *local, *([rejector] if rejector else []))
     options = {"ignore_index": ignore_index, "per": per, "scale": scale}
@@ -113,7 +111,7 @@ def merge_(
 ) -> None:
     """Add sketches of different shards: the sketch of all of them, to the last bit."""
     levels = levels_of(risk, coverage)
-    once(sketches)
+    check_given_once(sketches)
     refuse_overwrite(check_path(out), force, *sketches)
     total = _merged((path, load(path)) for path in sketches)
     if not sum(sketch.n for _, _, sketch in _named(str(out), total)):

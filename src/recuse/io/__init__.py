@@ -11,8 +11,7 @@ n = rows of the file, K = classes, N = predictions: n, or n * H * W.
 from recuse.io._checked import KINDS, MULTILABEL, check_file, check_names, naming
 from recuse.io._confidences import Confidences, holds_confidences, read_confidences
 from recuse.io._overlap import fingerprints, overlap
-from recuse.io._reader import LogitsReader, open_logits, read_logits, shards
-from recuse.io._remote import fetched, is_url
+from recuse.io._reader import LogitsReader, fetched, is_url, open_logits, read_logits, shards
 from recuse.io._rows import FIELDS, LogitsFile, split_rows
 from recuse.io._stores import FORMATS, Store, reading
 from recuse.io._write import check_suffix, write_logits

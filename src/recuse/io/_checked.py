@@ -132,6 +132,13 @@ def check_values(
     return LogitsFile(z, labels, groups, ids, name, ignore_index)
 
 
+def look_like_probs(logits: Array) -> bool:
+    """Tell whether every row (n, K) lies in [0, 1] and sums to 1."""
+    if logits.min() < 0 or logits.max() > 1:
+        return False
+    return bool(np.all(np.abs(logits.astype(np.float64).sum(axis=1) - 1) < 0.01))
+
+
 def integer(dtype: np.dtype) -> np.dtype:
     """Booleans as bytes, which is how labels of 0 and 1 are handed out."""
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype

@@ -17,8 +17,7 @@ from recuse._internal.check import check_confidence, check_loss
 from recuse._internal.csv import csv_lines, csv_rows
 from recuse.errors import InputError
 from recuse.io._checked import check_names, naming
-from recuse.io._parquet import column, names_of, opened
-from recuse.io._stores import reading
+from recuse.io._stores import column, names_of, parquet_file, reading
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -115,7 +114,7 @@ def _separator(names: Sequence[str]) -> str:
 
 
 def _read_parquet(path: Path) -> dict[str, Array]:
-    with reading(path), opened(path) as file:
+    with reading(path), parquet_file(path) as file:
         names = file.schema_arrow.names
         needed = ["confidence", _outcome(path, names), *({"group", "id"} & {*names})]
         table = file.read(columns=needed)

@@ -1,15 +1,23 @@
-"""Do two splits share examples? By ids, by groups, by identical rows, and by equal labels.
+"""Examples that stand in two places: in two splits, in two shards, in a file given twice.
+
+Splits share examples by ids, by groups, by identical rows, or by equal labels row by row.
 
 n = rows of a file.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Callable, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recuse.errors import InputError
+from recuse.io._reader import LogitsReader, shards
 from recuse.io._rows import LogitsFile
 
 if TYPE_CHECKING:
@@ -20,6 +28,7 @@ NAMES = ("ids", "groups")
 SHARED_ROWS, FEW = 0.01, 10  # of the smaller split, and at most: so many may repeat by accident
 HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplication loses nothing
 AGREE = 1e-6  # probability with which all labels of two splits may agree by chance
+FEW_LABELS = 20  # fewer may be equal in two shards by chance
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
 
 
@@ -119,3 +128,74 @@ def fingerprints(file: LogitsFile, dtype: DTypeLike = np.float64) -> Array:
             out = (out ^ bits ^ (bits >> 32)) * HASH_FACTOR
             out ^= out >> 29
     return out
+
+
+class ShardLabels:
+    """Labels of the shards that one path stands for, to tell whether they are of one model.
+
+    Nothing in the shards says so. Two models of the same examples have equal labels row by row.
+    """
+
+    def __init__(self, reader: LogitsReader):
+        self.digests = {str(store.path): hashlib.sha256() for store in reader.stores}
+        self.varied: set[str] = set()  # shards whose labels could not be equal by chance
+
+    def add(self, chunk: LogitsFile) -> None:
+        """Add the labels of a part of a shard."""
+        if len(self.digests) > 1 and chunk.labels is not None:
+            self.digests[chunk.name].update(np.ascontiguousarray(chunk.labels).tobytes())
+            if len(chunk) >= FEW_LABELS and chunk.labels.min() != chunk.labels.max():
+                self.varied.add(chunk.name)
+
+    def equal(self) -> tuple[str, str] | None:
+        """Return the first two shards of equal labels, if there are any."""
+        seen: dict[bytes, str] = {}
+        for name in filter(self.varied.__contains__, self.digests):
+            other = seen.setdefault(self.digests[name].digest(), name)
+            if other != name:
+                return other, name
+        return None
+
+
+def check_shard_ids(parts: Sequence[LogitsFile], name: str) -> None:
+    """Refuse an id that stands in two shards of the file called `name`."""
+    ids = [np.unique(part.ids) for part in parts if part.ids is not None]
+    if len(ids) < 2:
+        return
+    found, count = np.unique(np.concatenate(ids), return_counts=True)
+    if (count > 1).any():
+        twice = found[count > 1][0]
+        one, other, *_ = (part.name for part, own in zip(parts, ids) if twice in own)
+        raise InputError(
+            f"{name}: expected shards of different examples, got the id {twice} in {one} and in "
+            f"{other}"
+        )
+
+
+Given = str | os.PathLike  # a URL, or a path
+
+
+def check_given_once(
+    files: Sequence[Given], expand: Callable[[Given], Sequence[Given]] = lambda file: [file]
+) -> None:
+    """Refuse a file that stands twice among the files, or among what they expand to."""
+    seen: set[Given] = set()
+    for file in (part for given in files for part in expand(given)):
+        if resolved(file) in seen:
+            raise InputError(f"{file} is given twice, and would count twice")
+        seen.add(resolved(file))
+
+
+def shards_of(file: Given) -> Sequence[Given]:
+    """Return the files of a folder or a glob; its reader says what is wrong with it."""
+    if not isinstance(file, Path):
+        return [file]
+    try:
+        return shards(file)
+    except InputError:
+        return [file]
+
+
+def resolved(file: Given) -> Given:
+    """Return one name for one file; a URL as it is."""
+    return file.resolve() if isinstance(file, Path) else file

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from glob import escape, glob, has_magic
 from pathlib import Path
@@ -16,11 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._internal.check import rows_from
+from recuse._internal.check import extra, rows_from
 from recuse._internal.files import digest_of_parts
 from recuse.errors import InputError
-from recuse.io._checked import Form, check_forms, check_kind, check_values, integer, naming
-from recuse.io._parquet import open_parquet
+from recuse.io._checked import (
+    Form,
+    check_forms,
+    check_kind,
+    check_names,
+    check_values,
+    integer,
+    naming,
+)
 from recuse.io._rows import FIELDS, LogitsFile
 from recuse.io._stores import (
     FORMATS,
@@ -28,6 +37,7 @@ from recuse.io._stores import (
     not_fields,
     open_folder,
     open_npz,
+    open_parquet,
     open_safetensors,
 )
 
@@ -47,6 +57,7 @@ class LogitsReader:
     kind: str
     ignore_index: int | None
     shape: tuple[int, ...]  # (n, K, ...) of the logits as they are handed out
+    groups: Array | None = None  # (n,) in place of those of the files
 
     def __len__(self) -> int:
         return self.n
@@ -64,7 +75,8 @@ class LogitsReader:
     @property
     def fields(self) -> tuple[str, ...]:
         """Which of logits, labels, groups and ids there are."""
-        return tuple(f for f in FIELDS if f in self.stores[0].forms)
+        found = {*self.stores[0].forms, *(() if self.groups is None else ("groups",))}
+        return tuple(f for f in FIELDS if f in found)
 
     @property
     def nbytes(self) -> int:
@@ -81,13 +93,26 @@ class LogitsReader:
         Raises:
             InputError: One line that names the file, the row, what was expected and what came.
         """
+        done = 0
         for store in self.stores:
             start, step = 0, rows or _rows_of(store.forms["logits"])
             for block in store.blocks(step):
                 with naming(str(store.path)), rows_from(start):
                     chunk = check_values(block, self.kind, str(store.path), self.ignore_index)
+                if self.groups is not None:
+                    chunk = replace(chunk, groups=self.groups[done : done + len(chunk)])
                 yield chunk
-                start += len(chunk)
+                start, done = start + len(chunk), done + len(chunk)
+
+    def grouped(self, groups: Array) -> LogitsReader:
+        """Return the same rows with groups (n,) from elsewhere."""
+        return replace(self, groups=groups)
+
+    def by_shard(self, file: LogitsFile) -> list[LogitsFile]:
+        """Cut what `read` returned into the rows of each shard, named by it."""
+        ends = np.cumsum([store.forms["logits"].shape[0] for store in self.stores])
+        spans = zip(self.stores, [0, *ends], ends)
+        return [replace(file.rows(slice(a, b)), name=str(store.path)) for store, a, b in spans]
 
     def read(self) -> LogitsFile:
         """All rows in memory."""
@@ -257,3 +282,84 @@ def _joins(a: np.dtype, b: np.dtype) -> bool:
 def _rows_of(form: Form) -> int:
     """Rows of one chunk."""
     return max(1, CHUNK // (math.prod(form.shape[1:]) * form.dtype.itemsize))
+
+
+def read_groups(path: Path, n: int) -> Array:
+    """Read the groups (n,) of a file's rows from .npy, or from a text file of one line a row.
+
+    Raises:
+        InputError: The file cannot be read, or holds something else than n names.
+    """
+    try:
+        if path.suffix == ".npy":
+            values = np.asarray(np.load(path, allow_pickle=False))
+        else:
+            values = np.array(path.read_text(encoding="utf-8").rstrip().splitlines())
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as groups ({error})") from error
+    return check_names(values, n, f"groups in {path}")
+
+
+def read_class_names(path: Path, count: int) -> Array:
+    """Read the names of all classes from a text file of one line a class.
+
+    Raises:
+        InputError: The file is not in UTF-8, or has another number of lines.
+    """
+    try:
+        names = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected class names in UTF-8") from error
+    if len(names) != count:
+        raise InputError(f"{path}: expected {count} class names, one a line, got {len(names)}")
+    return np.array(names)
+
+
+def is_url(path: str | os.PathLike) -> bool:
+    """Whether a path is a URL, such as `s3://bucket/logits.npz`.
+
+    >>> is_url("s3://bucket/a.npz"), is_url("shards/a.npz")
+    (True, False)
+    """
+    return "://" in os.fspath(path)
+
+
+@contextmanager
+def fetched(path: str | os.PathLike) -> Generator[Path]:
+    """A path as it is, or a copy of what a URL names, for as long as it is read.
+
+    A folder, or a glob of shards, becomes a folder.
+
+    Raises:
+        InputError: The file system is unknown, or there is nothing of this name.
+        MissingExtraError: fsspec is not installed.
+    """
+    if not is_url(path):
+        yield Path(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="recuse-") as folder:
+        local = _copy(os.fspath(path), Path(folder))
+        try:
+            yield local
+        except InputError as error:  # about the copy, whose name nobody knows
+            raise InputError(str(error).replace(str(local), os.fspath(path))) from error
+
+
+def _copy(url: str, folder: Path) -> Path:
+    """Everything the URL names, in `folder`; the path of it."""
+    fsspec = extra("fsspec", "parquet", f"reading {url}")
+    try:
+        files, name = fsspec.core.url_to_fs(url)
+        several = "*" in name or files.isdir(name)
+        local = folder / ("shards" if "*" in name else Path(name.rstrip("/")).name)
+        if several:
+            local.mkdir()
+        parts = sorted(files.glob(name if "*" in name else f"{name.rstrip('/')}/*"))
+        for part in parts if several else [name]:
+            files.get(part, str(local / Path(part).name if several else local))
+    except (OSError, ValueError, ImportError) as error:
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{url}: cannot be fetched ({detail})") from error
+    if several and not parts:
+        raise InputError(f"{url}: no such file")
+    return local

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from recuse._internal.files import to_json
+from recuse.cli.files import check_folder, refuse_overwrite
 from recuse.cli.options import Binary, Force, IgnoreIndex, Json, Quiet, Seed, kind_of
-from recuse.cli.outputs import check_folder, refuse_overwrite
 from recuse.errors import InputError
 from recuse.io import open_logits, split_rows, write_logits
 from recuse.present import terminal

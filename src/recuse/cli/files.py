@@ -1,0 +1,163 @@
+"""Files that commands read and write: refusals before any work is done, warnings while reading."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
+
+from recuse.errors import InputError
+from recuse.evaluation import without_labels
+from recuse.io import FORMATS, LogitsFile, LogitsReader, open_logits, shards
+from recuse.io._checked import look_like_probs
+from recuse.io._overlap import ShardLabels, check_shard_ids
+from recuse.io._reader import read_groups
+from recuse.present import terminal
+from recuse.scores import are_log_probs
+
+ENDINGS = (*FORMATS, ".csv", ".json", ".html")  # of files
+DECLARE = "if these are probabilities, declare them by --probs"
+FIT_AGAIN = (
+    "if these are probabilities, the rejector was not fitted to such and its guarantee does not "
+    "hold: give logits, or fit again with --probs"
+)
+SHIFTS = ("logits", "log-probabilities (logsumexp 0)")
+
+
+def check_ending(path: Path, *endings: str) -> Path:
+    """Return the path of an output whose name ends as what is written."""
+    if path.suffix.lower() not in endings:
+        raise InputError(f"{path}: expected a name ending in {' or '.join(endings)}")
+    return path
+
+
+def check_folder(path: Path) -> Path:
+    """Return the path of a folder to write into."""
+    if path.suffix in ENDINGS and not path.is_dir():
+        raise InputError(f"{path}: expected a folder, got the name of a {path.suffix} file")
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: expected a folder, got a file")
+    return path
+
+
+def refuse_overwrite(path: Path, force: bool, *inputs: Path) -> None:
+    """Refuse an output that exists, unless --force was given, or that belongs to the inputs."""
+    for given in inputs:
+        if any(path.exists() and p.exists() and path.samefile(p) for p in _files_of(given)):
+            raise InputError(f"{path} is an input: expected another place for the output")
+        within = given.is_dir() and path.parent.exists() and path.parent.samefile(given)
+        if within or fnmatch(str(path.absolute()), str(given.absolute())):
+            raise InputError(f"{path} would be part of the input {given}: expected another place")
+    if path.exists() and not force:
+        raise InputError(f"{path} exists: give --force to overwrite it")
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return an input and the files that it stands for."""
+    try:
+        return [path, *shards(path)]
+    except InputError:
+        return [path]
+
+
+def scan(
+    path: Path,
+    *,
+    kind: str = "logits",
+    ignore_index: int | None = None,
+    groups: Path | None = None,
+    labels: bool = True,
+    quiet: bool = False,
+) -> tuple[LogitsReader, Iterator[LogitsFile]]:
+    """Open a held-out file of any size and return its reader and its chunks.
+
+    The chunks show progress on a terminal and warn of what is odd. Groups of a separate file
+    count where the file has none. Without `labels` none are needed, and those there are ignored.
+    """
+    reader = open_logits(path, kind=kind, ignore_index=ignore_index)
+    if not labels:
+        reader = without_labels(reader)
+    elif "labels" not in reader.fields:
+        raise InputError(f"{path}: expected `labels`, got logits alone")
+    if groups is not None and "groups" not in reader.fields:
+        reader = reader.grouped(read_groups(groups, reader.n))
+    chunks = terminal.progress(reader.chunks(), reader.n, reader.nbytes, str(path), quiet=quiet)
+    return reader, _watched(chunks, reader)
+
+
+def _watched(chunks: Iterator[LogitsFile], reader: LogitsReader) -> Iterator[LogitsFile]:
+    probabilities, labels = reader.kind == "logits", ShardLabels(reader)
+    for chunk in chunks:
+        probabilities = probabilities and look_like_probs(chunk.logits)
+        labels.add(chunk)
+        yield chunk
+    _warn_of_models(reader, labels)
+    if probabilities:
+        _warn_of_probabilities(reader.name, DECLARE)
+
+
+def read(
+    path: Path, *, kind: str = "logits", ignore_index: int | None = None, groups: Path | None = None
+) -> LogitsFile:
+    """Read a held-out file as rows of predictions, with the warnings of `read_whole`."""
+    return read_whole(path, kind=kind, ignore_index=ignore_index, groups=groups).predictions()
+
+
+def read_whole(
+    path: Path, *, kind: str = "logits", ignore_index: int | None = None, groups: Path | None = None
+) -> LogitsFile:
+    """Read a held-out file, with the groups of a separate file if it has none."""
+    reader = open_logits(path, kind=kind, ignore_index=ignore_index)
+    file, labels = reader.read(), ShardLabels(reader)
+    warn_of_probabilities(file, kind, DECLARE)
+    parts = reader.by_shard(file)
+    check_shard_ids(parts, reader.name)
+    for part in parts:
+        labels.add(part)
+    _warn_of_models(reader, labels)
+    if groups is not None and file.groups is None:
+        file = replace(file, groups=read_groups(groups, len(file)))
+    return file
+
+
+def _warn_of_models(reader: LogitsReader, labels: ShardLabels) -> None:
+    """Warn of shards that may be of two models."""
+    if found := labels.equal():
+        warn(
+            f"{reader.name}: {found[0]} and {found[1]} have equal labels row by row: if they "
+            "are of two models, give one file at a time; here they count as one model"
+        )
+
+
+def warn_of_probabilities(file: LogitsFile, kind: str, advice: str = FIT_AGAIN) -> None:
+    """Warn that declared logits look like probabilities; they are read as declared.
+
+    The default advice is for the file of a rejector, which knows what it was fitted to.
+    """
+    if kind == "logits" and look_like_probs(file.logits):
+        _warn_of_probabilities(file.name, advice)
+
+
+def warn_of_another_shift(file: LogitsFile, fitted: bool | None) -> None:
+    """Warn that a rejector was fitted to logits and these are log-probabilities, or the reverse.
+
+    `fitted` is the rejector's `log_probs`.
+    """
+    if fitted is None or (found := are_log_probs(file.logits)) == fitted:
+        return
+    held, wanted = SHIFTS[found], SHIFTS[fitted]
+    warn(
+        f"{file.name}: `logits` holds {held}, but the rejector was fitted to {wanted} and its "
+        f"score tells them apart: its guarantee does not hold; give {wanted}, or fit again"
+    )
+
+
+def _warn_of_probabilities(name: str, advice: str) -> None:
+    warn(f"{name}: every row of `logits` lies in [0, 1] and sums to 1; {advice}")
+
+
+def warn(text: str) -> None:
+    """Print one line on stderr."""
+    print("recuse: warning:", *text.splitlines(), file=sys.stderr)
