@@ -150,8 +150,8 @@ def alphas(zoo: Path, task: str) -> None:
             )
             print(f"| {panel.title}{', ' if name else ''}{name} | {cells} |")
     for seed, found in zip(seeds(zoo, task), picks):
-        told = ", ".join(found.not_told_apart) or "none"
-        print(f"seed {seed}: pick {found.best.name}, not told apart {told}")
+        told = ", ".join(found.not_significantly_worse) or "none"
+        print(f"seed {seed}: pick {found.best.name}, not significantly worse {told}")
 
 
 def seeds(zoo: Path, task: str) -> Iterator[str]:

@@ -115,7 +115,7 @@ def test_scores_fitted_to_each_half_are_joined_by_rank_and_said_to_be_fitted():
     confidence, chosen = _repaired(LogitsFile(z, y), scores.msp(z), _Options("logits", 0))
     assert chosen[0] != chosen[1]
     assert 0 < confidence.min() < confidence.max() < 1
-    assert "a learned (fitted anew for each half);" in " ".join(str(found).split())
+    assert "a: learned (fitted anew for each half);" in " ".join(str(found).split())
     assert found["a"].to_dict()["repaired_by"] == ["learned", "learned"]
 
 
@@ -148,7 +148,7 @@ def test_the_repaired_aurc_is_not_optimistic(monkeypatch):
 
 
 @pytest.mark.validity
-def test_the_truly_best_is_among_those_not_told_apart():
+def test_the_truly_best_is_among_those_not_significantly_worse():
     """Four equally good models: each is left out in fewer than 5 % of draws."""
     left_out, draws = 0, 200
     for seed in range(draws):
@@ -169,7 +169,7 @@ def test_a_clearly_worse_model_is_told_from_the_best_and_an_equal_one_is_not():
     found = pick({"a": (Z, Y), "worse": (W, Y), "alike": (V, Y)})
     best = found.best.name
     assert best in ("a", "alike")
-    assert found.not_told_apart == (({"a", "alike"} - {best}).pop(),)
+    assert found.not_significantly_worse == (({"a", "alike"} - {best}).pop(),)
     assert "worse (5 %, Holm): worse (" in found.answer
     assert re.search(r"in AURC x 1000, 95 % interval [0-9.]+ to [0-9.]+\)", found.answer)
     rows = {r.name: r for r in found.comparisons.rows}
@@ -211,7 +211,7 @@ def test_the_criterion_picks():
         assert found.best.name == "a"
         assert found.answer.startswith(f"Choose a by {by.replace('aurc', 'AURC')}. a ")
     assert found.risks == (0.01, 0.05, 0.2)
-    assert "a covers most at 20 % risk (" in found.answer
+    assert "a has the largest coverage at 20 % risk (" in found.answer
 
 
 def test_every_criterion_comes_with_the_interval_of_the_distance_and_a_verdict():
@@ -223,12 +223,12 @@ def test_every_criterion_comes_with_the_interval_of_the_distance_and_a_verdict()
         told = (d.value, d.standard_error, d.low, d.high)
         expected = slow_pick.difference_of_accuracy(right[d.name], right[best])
         assert told == pytest.approx(expected, rel=1e-5)
-    assert [d.told for d in found.behind("accuracy")] == [
+    assert [d.significant for d in found.behind("accuracy")] == [
         d.name == "worse" for d in found.behind("accuracy")
     ]
     alike = next(d for d in found.behind("accuracy") if d.name != "worse")
     said = f"{best} is the most accurate ({100 * right[best].mean():.1f} %); "
-    said += "chance may explain its lead over "
+    said += "not significantly ahead of "
     said += (
         f"{alike.name} ({-100 * alike.value:.1f} points, 95 % interval {-100 * alike.high:.1f} to "
     )
@@ -245,15 +245,15 @@ def test_a_coverage_is_compared_by_its_paired_interval():
         (expected.difference, expected.low, expected.high)
     )
     assert found.to_dict()["compared_with_the_pick"]["b"]["value"] == d.value
-    assert d.told
+    assert d.significant
     assert f"b ({-100 * d.value:.1f} points, 95 % interval " in found.answer
 
 
 def test_a_distance_without_a_standard_error_is_said_to_have_none():
     found = pick({"a": (Z, Y), "b": (W, Y)}, by="coverage@0.9")  # both cover everything
-    assert "a covers most at 90 % risk (100.0 %); equal to it: b. " in found.answer
+    assert "a has the largest coverage at 90 % risk (100.0 %); equal to it: b. " in found.answer
     found = pick({"a": (Z, Y), "b": (W, Y)}, by="coverage@0.2")
-    assert "nothing says what chance has to do with its lead over b (" in found.answer
+    assert "no test of its lead over b (" in found.answer
     assert "points, without a standard error)" in found.answer
 
 
@@ -265,7 +265,7 @@ def test_accuracy_alone_is_ahead_by_an_interval():
     assert (found.best.name, found.best_by("accuracy").name) == ("a", "unsure")
     d = next(iter(found.behind("accuracy")))
     size = f"{-100 * d.value:.1f} points, 95 % interval "
-    assert f"Accuracy alone would choose unsure, ahead of a ({size}" in found.answer
+    assert f"By accuracy alone the choice would be unsure, ahead of a ({size}" in found.answer
 
 
 @pytest.mark.parametrize("gap", [0.3, -0.3])
@@ -362,7 +362,7 @@ def test_what_is_undefined_is_null_with_a_reason():
     assert "nothing varies" in coverage["reason"]["standard_error"]
     gap = data["models"][0]["gap"]
     assert gap == {"value": None, "reason": {"value": "no training logits"}}
-    assert found.not_told_apart == ("b",)
+    assert found.not_significantly_worse == ("b",)
     assert "Fewer than 20 errors (a, b)" in str(found)
 
 
@@ -382,8 +382,8 @@ def with_coverage(found, **pairs):
 def test_the_collapse_of_msp_is_said_where_the_repair_undoes_it():
     found = pick({"a": (Z, Y), "b": (W, Y)}, risks=(0.01,))
     said = with_coverage(found, a=(0.5, 0.5), b=(0.001, 0.45)).answer
-    assert "Do not rank b by MSP: at 1 % risk that accepts 0.1 %, where another" in said
-    assert "covers 50.0 %; repaired, 45.0 %." in said
+    assert "Do not rank b by MSP: at 1 % risk its coverage is 0.1 %, against 50.0 %" in said
+    assert "of another model; repaired it is 45.0 %." in said
     for b in ((0.4, 0.45), (0.001, 0.001)):
         assert "Do not rank" not in with_coverage(found, a=(0.5, 0.5), b=b).answer
 

@@ -36,15 +36,32 @@ def test_a_notebook_shows_a_table_and_the_curves_and_names_stay_text(evaluation)
     assert BAD not in page
     assert html.escape(BAD) in page
     assert len(tree.findall(".//tbody/tr")) == 2
-    lines = tree.findall(".//polyline")
-    assert len(lines) == 2
-    points = [tuple(map(float, p.split(","))) for p in lines[0].attrib["points"].split()]
-    assert points[-1][0] == 350  # full coverage
-    risk = evaluation["good"].loss.mean()
-    top = 170 - min(y for _, y in points)
-    assert top == pytest.approx(150, abs=0.1)
-    assert 170 - points[-1][1] <= top
-    assert risk > 0
+    assert len(tree.findall(".//polyline")) == 2
+
+
+def points_of(line):
+    return [tuple(map(float, p.split(","))) for p in line.attrib["points"].split()]
+
+
+def test_each_curve_is_drawn_with_larger_risks_higher(evaluation):
+    """y counts downwards in an SVG: risk 0 lies on the axis, at 170, the largest risk at 20."""
+    tree = ElementTree.fromstring(f"<div>{evaluation._repr_html_()}</div>")
+    drawn = [points_of(line) for line in tree.findall(".//polyline")]
+    assert len(drawn) == len(evaluation.models)
+    curves = [rc.risk_coverage(m.confidence, m.loss) for m in evaluation.models]
+    top = max(curve.risk.max() for curve in curves)
+    for curve, points in zip(curves, drawn):
+        every = [
+            (40 + 310 * coverage, 170 - 150 * risk / top)
+            for coverage, risk in zip(curve.coverage, curve.risk)
+        ]
+        for x, y in points:
+            assert min(abs(x - a) + abs(y - b) for a, b in every) < 0.11  # rounded to 0.1
+        assert points[0] == pytest.approx(every[0], abs=0.051)
+        assert points[-1] == pytest.approx(every[-1], abs=0.051)
+        assert points[-1][1] < 170
+        highest = every[int(curve.risk.argmax())]
+        assert min(points, key=lambda p: p[1])[1] == pytest.approx(highest[1], abs=1)
 
 
 def test_sizes_that_differ_are_a_range():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse import calibration
+from recuse import calibration, curves
 from recuse._internal.check import (
     check_delta,
     check_fraction,
@@ -21,10 +21,10 @@ from recuse._internal.check import (
 )
 from recuse._internal.progress import bar
 from recuse.errors import InputError
-from recuse.evaluation import _shown
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
 from recuse.io import LogitsFile, check_file, naming, overlap
+from recuse.present import evaluation as shown
 from recuse.rejector import Data, Rejector, choose
 from recuse.scores import as_probability, max_logit, predict
 from recuse.selectors import Selection
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from rich.table import Table
 
-
 SPLITS = ("tune", "calibrate", "test")
+POINTS = 200  # of the curve in a notebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +96,34 @@ class Evaluation:
         names = ", ".join(m.name for m in self.models)
         raise InputError(f"expected a model of {names}, got {name!r}")
 
+    def _rows(self) -> list[shown.Row]:
+        return [_row(m, self.target_risk) for m in self.models]
+
     def __repr__(self) -> str:
-        return _shown.text(self)
+        return shown.text(self._rows(), self.delta)
 
     def __rich__(self) -> Table:
-        return _shown.table(self)
+        return shown.table(self._rows(), self.delta)
 
     def _repr_html_(self) -> str:
-        return _shown.html(self)
+        return shown.html(self._rows(), self.delta)
+
+
+def _row(m: ModelEvaluation, target_risk: float) -> shown.Row:
+    """Return what a table shows of one model, and its curve at a few points, both ends kept."""
+    curve = curves.thin(curves.risk_coverage(m.confidence, m.loss), POINTS)
+    return shown.Row(
+        m.name,
+        m.n,
+        m.accuracy,
+        m.before.aurc,
+        m.after.aurc,
+        str(m.tuned.score),
+        target_risk if m.rejector else None,
+        m.accepted / m.n,
+        m.errors / m.accepted if m.accepted else float("nan"),
+        list(zip(curve.coverage.tolist(), curve.risk.tolist())),
+    )
 
 
 def evaluate(

@@ -87,7 +87,7 @@ def pick(
     >>> y = np.tile([0, 1, 2], 60)
     >>> noise = np.random.default_rng(0).normal(size=(2, 180, 3))
     >>> found = pick({"0": (2 * np.eye(3)[y] + noise[0], y), "0.1": (np.eye(3)[y] + noise[1], y)})
-    >>> found.best.name, found.not_told_apart, found.front
+    >>> found.best.name, found.not_significantly_worse, found.front
     ('0', (), ('0',))
     """
     (by, risks), seed = _checked(by, risks), check_seed(seed)

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from recuse.evaluation import _pick_words as words
 from recuse.evaluation._sources import explained
-from recuse.intervals import Comparisons, NamedComparison
+from recuse.intervals import FEW_ERRORS, Comparisons, NamedComparison
+from recuse.present import pick as words
 from recuse.scores import Score
 
 NO_ERROR = "nothing varies, or the risk does not cross the level"
 NO_TRAINING = "no training logits"
+LEVEL = 0.05  # of the test of a difference
 
 
 class Estimate(NamedTuple):
@@ -92,9 +93,9 @@ class Distance(NamedTuple):
         return cls(row.name, sign * d.difference, d.standard_error, low, high, row.p_adjusted)
 
     @property
-    def told(self) -> bool:
-        """Whether chance alone is not enough to explain it."""
-        return self.p_holm < words.LEVEL
+    def significant(self) -> bool:
+        """Whether the difference is significant at 5 %."""
+        return self.p_holm < LEVEL
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an undefined number is None with a reason."""
@@ -133,9 +134,9 @@ class Pick:
         return self.compared["aurc"]
 
     @property
-    def not_told_apart(self) -> tuple[str, ...]:
+    def not_significantly_worse(self) -> tuple[str, ...]:
         """Those whose AURC chance alone may have made larger than the smallest."""
-        return tuple(d.name for d in self.behind("aurc") if not d.told)
+        return tuple(d.name for d in self.behind("aurc") if not d.significant)
 
     def behind(self, by: str) -> tuple[Distance, ...]:
         """How far every other model is from the best by "aurc", "accuracy" or what `by` was."""
@@ -153,7 +154,7 @@ class Pick:
         return words.answer(self)
 
     def __str__(self) -> str:
-        return "\n".join([*words.table(self), *words.notes(self), "", self.answer])
+        return words.text(self, FEW_ERRORS)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -166,7 +167,7 @@ class Pick:
             "pick": self.best.name,
             "by_accuracy": self.best_by("accuracy").name,
             "by_aurc": self.best_by("aurc").name,
-            "not_told_apart": list(self.not_told_apart),
+            "not_significantly_worse": list(self.not_significantly_worse),
             "front": list(self.front),
             "same": dict(self.same),
             "compared_with_the_best": {d.name: d.to_dict() for d in self.behind("aurc")},
@@ -176,7 +177,7 @@ class Pick:
 
 
 def criterion(by: str) -> Callable[[PickedModel], tuple[float, float]]:
-    """Larger is better; what is equal is told apart by AURC, or by accuracy."""
+    """Return a key: larger is better, ties are broken by AURC, or by accuracy."""
     name, _, level = by.partition("@")
     if name == "coverage":
         return lambda m: (m.repaired.coverage[float(level)].value, -m.repaired.aurc.value)

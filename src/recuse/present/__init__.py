@@ -4,5 +4,9 @@ Modules of this package take plain data (numbers, text, rows) and return text or
 import nothing of recuse above `_internal`, so that every result can print itself by them.
 
 numbers     how a number is written
+tables      tables as plain data and as plain text
 terminal    tables, notes and progress on a terminal
+typeset     signs and names on the HTML page
+evaluation  an `Evaluation` in a terminal and in a notebook
+pick        which model to pick, and why
 """

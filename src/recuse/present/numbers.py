@@ -48,6 +48,11 @@ def exact_percent(x: float) -> str:
     return f"{np.format_float_positional(round(100 * x, 9), trim='-')} %"
 
 
+def tight_percent(x: float) -> str:
+    """`exact_percent` without the space, for the head of a narrow column: cov@5%."""
+    return exact_percent(x).replace(" ", "")
+
+
 def confidence_level(delta: float) -> str:
     """1 - delta in percent, never rounded up: four digits of delta.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from recuse.present.tables import block_lines
 
 PIPE_WIDTH = 160  # columns of a table that goes into a file or a pipe
 LONG = 1 << 26  # bytes to read that deserve a bar
@@ -29,32 +31,31 @@ def say(text: str = "") -> None:
     console().print(escape(text), soft_wrap=not console().is_terminal)
 
 
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]], **options: Any) -> Table:
+    """Return a table; the first column is text, the others are numbers."""
+    out = Table(**options)
+    for i, name in enumerate(header):
+        out.add_column(escape(name), justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        out.add_row(*(escape(cell) for cell in row))
+    return out
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
     """Print a table; the first column is text, the others are numbers."""
-    grid = Table(title=escape(title) or None, title_justify="left", title_style="bold")
-    for i, name in enumerate(header):
-        grid.add_column(escape(name), justify="left" if i == 0 else "right", overflow="fold")
-    for row in rows:
-        grid.add_row(*(escape(cell) for cell in row))
-    console().print(grid)
+    options = {"title": escape(title) or None, "title_justify": "left", "title_style": "bold"}
+    console().print(grid(header, rows, **options))
 
 
 def blocks(header: Sequence[str], rows: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
     """Print one header, then under each title its rows: name and cells. Fits 80 columns."""
-    names = [f"  {name}" for block in rows.values() for name in block]
-    first = max(map(len, names))
-    cells = [header, *(row for block in rows.values() for row in block.values())]
-    widths = [max(map(len, column)) + 1 for column in zip(*cells)]
-
-    def line(name: str, row: Sequence[str]) -> str:
-        return name.ljust(first) + "".join(cell.rjust(w) for cell, w in zip(row, widths))
-
+    head, blocks_of = block_lines(header, rows)
     screen = console()
-    screen.print(line("", header), markup=False, style="bold", soft_wrap=True)
-    for title, block in rows.items():
+    screen.print(head, markup=False, style="bold", soft_wrap=True)
+    for title, lines in blocks_of.items():
         screen.print(title, markup=False)
-        for name, row in block.items():
-            screen.print(line(f"  {name}", row), markup=False, soft_wrap=True)
+        for line in lines:
+            screen.print(line, markup=False, soft_wrap=True)
 
 
 def progress(
