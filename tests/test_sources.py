@@ -1,5 +1,7 @@
 import math
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from recuse.evaluation import (
 from recuse.evaluation._sources import Pool, fractions_of
 from strategies import GENERAL, ZERO_ONE, predictions
 
+TESTS = Path(__file__).parent
 EXACT = 1e-12  # short sums in float64 against exact fractions
 CLOSE = 1e-9  # logarithms and sums over many rows
 NAMES = ("a", "b", "c")
@@ -43,7 +46,14 @@ def share_of(shares, source):
     return known | {s: rest * others.count(s) / len(others) for s in set(others)}
 
 
-# Who is accepted
+def test_every_test_that_the_page_names_exists():
+    page = (TESTS.parent / "docs" / "sources.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 90
+    assert not [n for f, n in named if f"def {n}(" not in (TESTS / f).read_text(encoding="utf-8")]
+
+
+# Which rows are accepted
 
 
 @given(data=mixtures(), level=LEVELS, shares=st.one_of(st.none(), SHARES))
