@@ -16,6 +16,7 @@ import recuse as rc
 from recuse._internal.files import write_text
 from recuse.cli import over_seeds as words
 from recuse.evaluation import ModelEvaluation, ModelOverSeeds, OverSeeds, Spread, over_seeds
+from recuse.present.tuning import why_kept
 from recuse.recipes import (
     SHIFT,
     Model,
@@ -340,8 +341,8 @@ def not_learned(found: OverSeeds) -> Iterable[str]:
     for model in found.models:
         for seed, one in zip(found.seeds, model.models):
             if not any(score.name == "learned" for score, _ in one.tuned.table):
-                reason = one.tuned.reason.removeprefix("MSP: ")
-                yield f"{model.name}, seed {seed}: no score was learned, {reason}."
+                reason = why_kept(one.tuned.facts)
+                yield f"{model.name}, seed {seed}: no score was learned: {reason}."
 
 
 def all_pixels(models: Sequence[Model]) -> Iterable[str]:

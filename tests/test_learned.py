@@ -13,7 +13,8 @@ import reference
 from learnable import with_information
 from recuse import InputError, scores
 from recuse.scores import FEATURES, Score
-from recuse.tuning import _candidates, features_of, learn
+from recuse.tuning import _candidates, learn
+from recuse.tuning._candidates import features_of
 from recuse.tuning._learn import PENALTIES, fit_path, log_loss, newton
 from samples import learned_score, sample
 

@@ -3,8 +3,9 @@ import pytest
 
 import recuse as rc
 from recuse.scores import Score
-from recuse.tuning import MSP, Trial, _candidates, confidences, default_candidates, tune
-from recuse.tuning._judge import shown
+from recuse.tuning import MSP, Trial, _candidates, default_candidates, tune
+from recuse.tuning._candidates import confidences
+from recuse.tuning._cross_fit import significant
 
 
 def flattened(n, seed, classes=5, damage=0.8):
@@ -35,7 +36,7 @@ def test_a_repair_that_really_helps_is_adopted_with_its_reason():
     tuned = tune(z, y)
     assert tuned.repaired
     assert tuned.score.name in ("logit_norm", "learned")
-    assert "lowers AURC by" in tuned.reason
+    assert "reduces AURC by" in tuned.reason
     assert tuned.gain > 1.6 * tuned.gain_se > 0
     before, after = (rc.aurc(s(z), z.argmax(1) != y) for s in (MSP, tuned.score))
     assert after < before
@@ -72,13 +73,15 @@ def test_msp_is_kept_where_no_gain_is_shown():
     z, y = random_confidence(500, 0)
     tuned = tune(z, y)
     assert tuned.score == MSP
-    assert tuned.reason.startswith("MSP: ")
+    assert tuned.outcome in ("not_significant", "no_gain")
+    assert tuned.reason.startswith("Kept MSP: the best alternative, ")
 
 
 def test_two_classes_keep_msp_and_say_why():
     z, y = flattened(200, 0, classes=2)
     tuned = tune(z, y, learned=False)
     assert tuned.score == MSP
+    assert tuned.outcome == "two_classes"
     assert "two classes" in tuned.reason
 
 
@@ -88,12 +91,15 @@ def test_a_model_that_is_always_right_or_wrong_keeps_msp(right):
     labels = z.argmax(axis=1) if right else z.argmin(axis=1)
     tuned = tune(z, labels)
     assert tuned.score == MSP
+    assert tuned.outcome == "few_errors"
     assert f"{0 if right else 50} of 50" in tuned.reason
 
 
 def test_few_rows_keep_msp_and_say_so():
     z, y = flattened(49, 3)
-    assert "too few independent rows" in tune(z, y).reason
+    tuned = tune(z, y)
+    assert (tuned.outcome, tuned.facts.units, tuned.facts.needed) == ("few_rows", 49, 50)
+    assert "49 independent rows" in tuned.reason
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -159,7 +165,7 @@ def test_the_level_is_spent_on_the_learned_score_first(learned, candidates, fami
     trials = [trial("candidates", candidates)]
     if learned is not None:
         trials.insert(0, trial("learned", learned))
-    assert [t.family for t in shown(trials)] == families
+    assert [t.family for t in significant(trials)] == families
 
 
 def test_a_gain_must_exceed_its_spread_over_the_folds_too():
@@ -184,9 +190,9 @@ def test_another_objective_chooses_by_its_own_measure(objective):
         [measure(s(z), wrong) for s, _ in tuned.table], abs=1e-15
     )
     assert measure(tuned.score(z), wrong) == min(sign * v for _, v in tuned.table[1:])
-    words = {"augrc": "lowers AUGRC by", "coverage": "raises coverage at 10 % risk by"}
+    words = {"augrc": "reduces AUGRC by", "coverage": "increases coverage at 10 % risk by"}
     assert words[objective] in tuned.reason
-    assert tuned.to_dict()["objective"] == tuned.objective
+    assert tuned.to_dict()["objective"] == tuned.objective == objective
 
 
 def test_the_learned_score_is_listed_with_its_cross_fitted_coverage():
@@ -264,4 +270,6 @@ def test_few_errors_judge_nothing():
     z = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
     y = z.argmax(axis=1)
     y[:9] = (y[:9] + 1) % 4
-    assert "too few to judge a repair: 9 of 500" in tune(z, y).reason
+    tuned = tune(z, y)
+    assert (tuned.outcome, tuned.facts.errors) == ("few_errors", 9)
+    assert "9 of 500 predictions" in tuned.reason

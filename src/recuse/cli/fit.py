@@ -188,7 +188,7 @@ def _tell_fit(choices: tuple[Choice, ...], outs: list[Path], rows: int) -> None:
     used = choices[0].selection.guarantee.n
     if used < rows:
         terminal.say(f"Calibrate: one row of each of {used:,} groups, of {rows:,} rows.")
-    terminal.say(f"Score: {choices[0].tuned.reason}.")
+    terminal.say(f"{choices[0].tuned.reason}.")
     for choice, out in zip(choices, outs):
         selection, rejector = choice.selection, choice.rejector
         terminal.say(selection.reason)

@@ -161,7 +161,8 @@ def _damage(model: ModelOverSeeds, first: ModelOverSeeds) -> str:
 def _repair(model: ModelOverSeeds, first: str) -> str:
     n = len(model.models)
     if not model.adopted:
-        return f"{model.name}: MSP was kept{_of(n)}; no gain of another score was shown on tune."
+        kept = f"{model.name}: MSP was kept{_of(n)}"
+        return f"{kept}; no other score was significantly better on the tuning split."
     sentence = (
         f"{model.name}: a repair was adopted{_of(model.adopted, n)}; "
         f"{_change(model.repair, 'AURC on the test split', n)}"

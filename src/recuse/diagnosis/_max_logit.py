@@ -16,7 +16,7 @@ from recuse.diagnosis._rows import Rows
 from recuse.diagnosis._windows import LEAST, Windows, windows
 from recuse.intervals import normal, variance_of_mean
 from recuse.scores import as_probability
-from recuse.tuning import FEWEST_OF_EACH
+from recuse.tuning._tune import FEWEST_OF_EACH
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

@@ -11,7 +11,9 @@ import math
 
 from recuse.diagnosis._shape import Shape
 from recuse.diagnosis._smoothing import Smoothing
-from recuse.tuning import FEWEST_UNITS, Tuned
+from recuse.present.tuning import effect, why_kept
+from recuse.tuning import Tuned
+from recuse.tuning._tune import FEWEST_UNITS
 
 SMOOTHING, NO_SMOOTHING, CANNOT_TELL = "label smoothing", "no label smoothing", "cannot tell"
 VERDICTS = (SMOOTHING, NO_SMOOTHING, CANNOT_TELL)
@@ -96,13 +98,12 @@ def _not_together(num_classes: int) -> str:
 
 def recommendation(found: str, tuned: Tuned, kind: str = "logits") -> str:
     """What to do: the score is the tuner's choice, whatever the verdict."""
-    reason = tuned.reason.replace("on the tune split", "on this file").replace("tune ", "")
     if tuned.repaired:
         score, how = tuned.score, ""
         if score.fitted:
             score, how = f"the {score.name} score", " `recuse fit` fits it and stores it."
-        return f"Rank by {score}, not by MSP: it {reason.partition(': ')[2]}.{how}"
-    kept = f"Rank by MSP ({reason.removeprefix('MSP: ')})."
+        return f"Rank by {score}, not by MSP: it {effect(tuned.facts, 'this file')}.{how}"
+    kept = f"Rank by MSP: {why_kept(tuned.facts, 'this file')}."
     if found == SMOOTHING and kind == "probs":
         return f"{kept} Save the logits and ask again: after smoothing they often rank better."
     if found == SMOOTHING:
@@ -111,5 +112,5 @@ def recommendation(found: str, tuned: Tuned, kind: str = "logits") -> str:
             "smoothing and compare the two by `recuse compare`."
         )
     if found == NO_SMOOTHING:
-        return f"{kept} No repair is shown to help on these rows."
+        return f"{kept} No repair helps significantly on these rows."
     return f"{kept} Look up how the model was trained; the logits alone do not say."

@@ -28,7 +28,8 @@ from recuse.present import evaluation as shown
 from recuse.rejector import Data, Rejector, choose
 from recuse.scores import as_probability, max_logit, predict
 from recuse.selectors import Selection
-from recuse.tuning import MSP, Tuned, measure_of
+from recuse.tuning import MSP, Tuned
+from recuse.tuning._tune import measure_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32

@@ -16,7 +16,8 @@ from recuse._internal.check import first
 from recuse.errors import InputError
 from recuse.io import Confidences, LogitsFile, LogitsReader, check_file
 from recuse.scores import Score, predict
-from recuse.tuning import MSP, check_scores
+from recuse.tuning import MSP
+from recuse.tuning._tune import check_scores
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int, UInt8

@@ -81,9 +81,9 @@ def _trials(m: ModelEvaluation) -> tuple[str, str]:
 def _gain(m: ModelEvaluation, trial: Trial) -> str:
     """A cross-fitted gain over MSP and its standard error."""
     write, unit = (points, " points") if of_coverage(m) else (area, "")
-    verb = "raises" if of_coverage(m) == (trial.gain > 0) else "lowers"
+    verb = "increases" if of_coverage(m) == (trial.gain > 0) else "reduces"
     error = write(trial.spread if math.isnan(trial.se) else trial.se)
-    unsure = "" if trial.beats_msp() or trial.gain <= 0 else ", which is not shown to be a gain"
+    unsure = "" if trial.beats_msp() or trial.gain <= 0 else ", which is not significant"
     size = f"by {write(abs(trial.gain))} ± {error}{unit}"
     return f"{FAMILIES[trial.family]} {verb} {_scaled(m)} {size}{unsure}"
 

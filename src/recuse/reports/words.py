@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from recuse.evaluation import ModelEvaluation
+from recuse.present.tuning import why_kept
 from recuse.reports import repair
 from recuse.reports.details import Detail
 from recuse.reports.notation import count, level, logit, number, percent, plural, prose
@@ -12,7 +13,7 @@ from recuse.reports.prepare import LOW_COVERAGE, Fingerprint, ModelData
 from recuse.scores import Score, as_probability
 from recuse.tuning import MSP
 
-SHOWN = 0.05  # two-sided p-value under which a difference is called shown
+SIGNIFICANT = 0.05  # two-sided p-value below which a difference is significant
 
 
 def lead(models: tuple[ModelData, ...]) -> list[str]:
@@ -109,17 +110,17 @@ def naive(model: ModelData) -> str:
     """What ranking by MSP costs this model, or that it costs nothing."""
     m = model.result
     if not m.repaired:
-        aim = f"a {'larger' if repair.of_coverage(m) else 'smaller'} {repair.objective(m)}"
-        kept = f"No other score than MSP is shown to have {aim} for {m.name}"
-        return f"{kept}: {_clause(m.tuned.reason)}."
+        aim = f"{'larger' if repair.of_coverage(m) else 'smaller'} {repair.objective(m)}"
+        kept = f"No score has a significantly {aim} than MSP for {m.name}"
+        return f"{kept}: {prose(why_kept(m.tuned.facts))}."
     better = m.gain.difference if repair.of_coverage(m) else -m.gain.difference
     seen, adopted = repair.on_test(model), f"The tune split replaced MSP for {m.name}"
     if math.isnan(m.gain.p_value):
         return f"{adopted}; on the test split the gain has no standard error: {seen}."
-    shown = m.gain.p_value < SHOWN
-    if shown and better > 0:
+    significant = m.gain.p_value < SIGNIFICANT
+    if significant and better > 0:
         return _cost(model, seen)
-    verdict = "contradicts" if shown and better < 0 else "does not confirm"
+    verdict = "contradicts" if significant and better < 0 else "does not confirm"
     return f"{adopted}, but the test split {verdict} the gain: {seen}."
 
 
@@ -141,7 +142,7 @@ def score(m: ModelEvaluation) -> str:
     """The chosen score, and why."""
     if m.repaired:
         return prose(f"{m.tuned.reason}.")
-    return f"MSP kept: {_clause(m.tuned.reason)}."
+    return f"MSP kept: {prose(why_kept(m.tuned.facts))}."
 
 
 def reading(f: Fingerprint, m: ModelEvaluation) -> str:
@@ -167,17 +168,12 @@ def _verdict(larger: bool, repaired: bool) -> str:
     if larger and repaired:
         return "This is the fingerprint of label smoothing, and what the repair uses."
     if larger:
-        return "Yet no other score is shown to rank better: no damage is claimed."
+        return "Yet no other score ranks significantly better: no damage is claimed."
     if repaired:
         return (
             "This is not the fingerprint of label smoothing; the repair helps for another reason."
         )
     return "This is not the fingerprint of label smoothing."
-
-
-def _clause(reason: str) -> str:
-    """The reason behind a kept MSP, without its prefix."""
-    return prose(reason.removeprefix("MSP: "))
 
 
 def _first_lower(sentence: str) -> str:

@@ -1,4 +1,4 @@
-"""Choose the score on the tune split, and use it only if it really beats MSP.
+"""`tune`: choose the score on the tuning split, or keep MSP.
 
 n = examples, K = classes, m = candidate scores.
 """
@@ -6,8 +6,8 @@ n = examples, K = classes, m = candidate scores.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,20 +22,80 @@ from recuse._internal.check import (
 from recuse._internal.files import digest
 from recuse.errors import InputError
 from recuse.intervals import AUGRC, AURC, Measure, coverage_at
+from recuse.present.tuning import Outcome, TuningFacts, sentence
 from recuse.scores import SOFTMAX_FAMILY, Score, logit_norm, predict
 from recuse.tuning._candidates import confidences, default_candidates, features_of
-from recuse.tuning._judge import Rows, Trial, best, judge, shown
+from recuse.tuning._cross_fit import Rows, Trial, best, cross_fit, significant
 from recuse.tuning._learn import learn
-from recuse.tuning._tuned import MSP, Tuned
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-FEWEST_UNITS = 50  # independent rows or groups, below which no repair is judged
+MSP = Score("msp")
+FEWEST_UNITS = 50  # independent rows or groups, below which nothing is compared
 FEWEST_OF_EACH = 10  # wrong predictions, and right ones
-KINDS = ("logits", "binary", "probs")  # of which only the last is another thing here
+KINDS = ("logits", "binary", "probs")  # a binary head arrives as two logits
 OBJECTIVES = ("aurc", "augrc", "coverage")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The score to use, and the evidence for it."""
+
+    score: Score
+    # every candidate with the objective on the tuning split; cross-fitted for a learned score
+    table: tuple[tuple[Score, float], ...] = field(repr=False)
+    facts: TuningFacts  # why this score, as plain data
+    digest: str  # of the tuning split
+    trials: tuple[Trial, ...] = field(default=(), repr=False)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Code of the outcome: "adopted", or why MSP was kept."""
+        return self.facts.outcome
+
+    @property
+    def reason(self) -> str:
+        """The outcome in one sentence, without its full stop."""
+        return sentence(self.facts)
+
+    @property
+    def repaired(self) -> bool:
+        """Whether MSP was replaced."""
+        return self.score != MSP
+
+    @property
+    def objective(self) -> str:
+        """The measure to improve: "aurc", "augrc" or "coverage"."""
+        return self.facts.objective
+
+    @property
+    def gain(self) -> float:
+        """Cross-fitted gain of the best alternative over MSP; 0 if nothing was compared."""
+        return self.facts.gain or 0.0
+
+    @property
+    def gain_se(self) -> float:
+        """Standard error of `gain`; 0 if nothing was compared."""
+        return self.facts.gain_se or 0.0
+
+    @property
+    def n(self) -> int:
+        """Number of predictions in the tuning split."""
+        return self.facts.n
+
+    def __str__(self) -> str:
+        return self.reason
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "score": self.score.to_dict(),
+            **self.facts._asdict(),
+            "trials": [trial.to_dict() for trial in self.trials],
+            "digest": self.digest,
+        }
 
 
 def tune(
@@ -51,29 +111,31 @@ def tune(
     kind: str = "logits",
     seed: int = 0,
 ) -> Tuned:
-    """Choose the best score, and use it only if it really beats MSP.
+    """Choose the score for these rows, or keep MSP where no gain over it is significant.
 
-    Two families are tried: `candidates`, of which the best is chosen, and the learned score,
+    Two families are tried: `candidates`, from which the best is chosen, and the learned score,
     which is fitted. The best of many always looks better on the rows that chose it. So the gain
-    is judged by cross-fitting: choose, or fit, on four fifths of the rows, compare with MSP on
-    the fifth, pool the five paired differences. The learned score is shown to help if they exceed
-    both 1.645 standard errors by influence functions and 2.132 by their spread over the folds
-    (one-sided 5 % of each). If it is, so may the candidates be, and the family with the larger
-    gain is used; if not, they must exceed 2.576 (0.5 %). Without a learned score they have the
-    5 %. The winner is chosen, or fitted, on all rows. The order of the rows is irrelevant.
+    comes from cross-fitting: choose or fit on four fifths of the rows, compare with MSP on the
+    fifth, and pool the five paired differences. The gain of the learned score is significant if
+    it exceeds both 1.645 standard errors by influence functions and 2.132 standard errors by the
+    spread over the folds (one-sided 5 % each). If it is, the candidates are tested at the same
+    level, and the family with the larger gain wins; if not, they are tested at 0.5 % (2.576
+    standard errors). Without a learned score the candidates are tested at 5 %. The winner is
+    chosen or fitted on all rows. The order of the rows is irrelevant.
 
     Args:
         logits: Shape (n, K, ...), of data that was not used for training.
         labels: Shape (n, ...).
-        objective: What to improve: "aurc", "augrc", or "coverage", the largest at `target_risk`.
+        objective: Measure to improve: "aurc", "augrc", or "coverage", the largest coverage at
+            `target_risk`.
         target_risk: In (0, 1), for the objective "coverage".
         candidates: Scores to try in place of MSP; `default_candidates` if None.
-        learned: Whether to try the learned score; it needs logits as the model gives them.
-        refine: Search p continuously, around the p that was chosen among the candidates.
+        learned: Whether to try the learned score. It needs the logits as the model gives them.
+        refine: Search p continuously around the best p of the candidates.
         groups: Shape (n,) or that of `labels`: rows of one group stay in one fold.
-        kind: "probs" where the logits are logarithms of probabilities: these have lost what the
-            norms and the learned score use, and only `candidates` that are given are tried.
-        seed: Of the folds.
+        kind: "probs" if the logits are logarithms of probabilities. These have lost what the
+            norms and the learned score use, so only the given `candidates` are tried.
+        seed: Random seed of the folds.
 
     Raises:
         InputError: Malformed input.
@@ -90,29 +152,38 @@ def tune(
         (score, measure.value(c, rows.loss))
         for score, c in zip((MSP, *candidates), rows.confidence)
     )
-    tuned = Tuned(MSP, "", table, 0.0, 0.0, rows.loss.size, digest(z, y), str(measure))
-    if why := _reason_not_to_try(rows, z.shape[1], kind):
-        return replace(tuned, reason=f"MSP: {why}")
-    trials = judge(rows, measure, seed)
+    facts = TuningFacts(
+        "no_candidates",
+        objective,
+        measure.level if measure.larger_is_better else None,
+        msp=table[0][1],
+        n=rows.loss.size,
+        errors=int(rows.loss.sum()),
+        units=int(rows.code.max()) + 1,
+    )
+    data = digest(z, y)
+    if obstacle := _obstacle(rows, facts, z.shape[1], kind):
+        outcome, needed = obstacle
+        return Tuned(MSP, table, facts._replace(outcome=outcome, needed=needed), data)
+    trials = cross_fit(rows, measure, seed)
     final = _final(rows, candidates, measure, seed)
-    passed = shown(trials)
+    passed = significant(trials)
     trial = max(passed or trials, key=lambda t: t.gain)
     score = final[trial.family]
     if refine and score.name == "logit_norm":
         score = _refined(score, z, y, measure)
-    return replace(
-        tuned,
-        score=score if passed else MSP,
-        reason=_verdict(score, trial, bool(passed), table[0][1], measure),
-        table=table + _judged(final, trials, table[0][1], measure),
+    facts = facts._replace(
+        outcome="adopted" if passed else "not_significant" if trial.gain > 0 else "no_gain",
+        alternative=str(score),
         gain=trial.gain,
-        gain_se=trial.se,
-        trials=tuple(trials),
+        gain_se=trial.error,
     )
+    table += _cross_fitted(final, trials, facts.msp, measure)
+    return Tuned(score if passed else MSP, table, facts, data, tuple(trials))
 
 
 def measure_of(objective: str, target_risk: float | None) -> Measure:
-    """What an objective is called by."""
+    """Return the measure that an objective names."""
     if objective not in OBJECTIVES:
         raise InputError(f"expected `objective` among {', '.join(OBJECTIVES)}, got {objective!r}")
     if objective == "coverage":
@@ -168,20 +239,17 @@ def check_scores(given: Sequence[Score], what: str) -> tuple[Score, ...]:
     return scores
 
 
-def _reason_not_to_try(rows: Rows, classes: int, kind: str) -> str | None:
-    errors, n = int(rows.loss.sum()), rows.loss.size
-    units = int(rows.code.max()) + 1
+def _obstacle(
+    rows: Rows, facts: TuningFacts, classes: int, kind: str
+) -> tuple[Outcome, int | None] | None:
+    """Why nothing can be compared, and how many rows it would take; None if all is well."""
     if not rows.families and kind == "probs":
-        return "probabilities have lost what other scores use; with logits they can be tried"
-    if not rows.families and classes == 2:
-        return "with two classes no norm is tried (centred it is constant)"
+        return "probabilities", None
     if not rows.families:
-        return "no candidate to compare with"
-    if not FEWEST_OF_EACH <= errors <= n - FEWEST_OF_EACH:
-        return f"too few to judge a repair: {errors} of {n} tune predictions are wrong"
-    if units < FEWEST_UNITS:
-        return f"too few independent rows to judge a repair ({units})"
-    return None
+        return "two_classes" if classes == 2 else "no_candidates", None
+    if not FEWEST_OF_EACH <= facts.errors <= facts.n - FEWEST_OF_EACH:
+        return "few_errors", FEWEST_OF_EACH
+    return ("few_rows", FEWEST_UNITS) if facts.units < FEWEST_UNITS else None
 
 
 def _final(
@@ -196,10 +264,10 @@ def _final(
     return out
 
 
-def _judged(
+def _cross_fitted(
     final: dict[str, Score], trials: Sequence[Trial], msp: float, measure: Measure
 ) -> tuple[tuple[Score, float], ...]:
-    """The learned score in the table: with what cross-fitting found, not what it was fitted to."""
+    """The learned score with its cross-fitted objective, not that on the rows it was fitted to."""
     sign = -1 if measure.larger_is_better else 1
     return tuple((final["learned"], msp - sign * t.gain) for t in trials if t.family == "learned")
 
@@ -221,31 +289,3 @@ def _refined(score: Score, z: Array, y: Array, measure: Measure) -> Score:
     found = minimize_scalar(value, bounds=(max(1.0, p - 1), p + 1), method="bounded")
     better = Score("logit_norm", {"p": round(float(found.x), 4), "center": center})
     return better if value(better.params["p"]) < value(p) else score
-
-
-def _verdict(score: Score, trial: Trial, adopted: bool, msp: float, measure: Measure) -> str:
-    """The outcome in words; of areas relative to that of MSP."""
-    larger = measure.larger_is_better
-    unit = 1.0 if larger else msp
-    points = "points" if larger else "%"
-    size = (
-        f"{_name(measure)} by {100 * abs(trial.gain) / unit:.1f} {points} "
-        f"+- {100 * trial.error / unit:.1f}{'' if larger else ' %'}, cross-fitted on the tune split"
-    )
-    better, worse = ("raises", "lowers") if larger else ("lowers", "raises")
-    if adopted:
-        return f"{score}: {better} {size}"
-    if trial.gain > 0:
-        return f"MSP: a gain is not shown; {_called(score)} {better} {size}"
-    return f"MSP: no candidate helps; {_called(score)} {worse} {size}"
-
-
-def _called(score: Score) -> str:
-    """The best of what was tried, in a sentence."""
-    return "the learned score" if score.fitted else f"the best candidate, {score},"
-
-
-def _name(measure: Measure) -> str:
-    if measure.larger_is_better:
-        return f"coverage at {100 * measure.level:g} % risk"
-    return measure.name.upper()

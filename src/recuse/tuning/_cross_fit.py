@@ -1,4 +1,4 @@
-"""Cross-fitted trials: what was chosen, or learned, on four fifths is judged on the fifth.
+"""Cross-fitted tests: choose or fit a score on four fifths of the rows, compare on the fifth.
 
 n = examples, m = candidate scores, f = features.
 """
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 FOLDS = 5
 Z_SWITCH = 1.645  # one-sided 5 % of a normal
 Z_SECOND = 2.576  # one-sided 0.5 %
-T_SWITCH = 2.132  # one-sided 5 % of Student's t on FOLDS - 1 degrees of freedom
+T_SWITCH = 2.132  # one-sided 5 % of Student's t with FOLDS - 1 degrees of freedom
 
 
 class Trial(NamedTuple):
-    """One family of scores against MSP."""
+    """Cross-fitted comparison of one family of scores with MSP."""
 
     family: str  # "candidates" or "learned"
-    gain: float  # cross-fitted, in units of the objective; > 0 is better than MSP
-    se: float  # of the gain, by influence functions
-    spread: float  # of the gain, by its spread over the folds
+    gain: float  # in units of the objective; > 0 is better than MSP
+    se: float  # standard error of the gain, by influence functions
+    spread: float  # standard error of the gain, by its spread over the folds
 
     @property
     def error(self) -> float:
-        """The standard error, by the spread where there are no influences."""
+        """The standard error: `se`, or `spread` where there are no influence functions."""
         return self.spread if np.isnan(self.se) else self.se
 
     def beats_msp(self, z: float = Z_SWITCH) -> bool:
-        """Whether the gain exceeds z standard errors, and T_SWITCH by its spread."""
+        """Whether the gain exceeds z standard errors and T_SWITCH spreads."""
         return bool(self.error > 0 and self.gain > max(z * self.error, T_SWITCH * self.spread))
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,11 +47,11 @@ class Trial(NamedTuple):
         return {"family": self.family, "gain": self.gain, "se": se, "spread": self.spread}
 
 
-def shown(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that are shown to beat MSP, at 5 % for all together.
+def significant(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that beat MSP significantly, at 5 % for all together.
 
-    The learned score has the 5 %, since it knows of the norms; if it passes, the candidates are
-    judged by the same level, else by 0.5 %. Alone they have the 5 %.
+    The learned score is tested at 5 %, since it contains the norms. If it passes, the candidates
+    are tested at 5 % too, otherwise at 0.5 %. Candidates alone are tested at 5 %.
     """
     first = max(trials, key=lambda t: t.family == "learned")
     z = Z_SWITCH if first.beats_msp() else Z_SECOND
@@ -59,12 +59,12 @@ def shown(trials: Sequence[Trial]) -> list[Trial]:
 
 
 class Rows(NamedTuple):
-    """The tune split in an order that does not depend on that of the input."""
+    """The tuning split in an order that does not depend on that of the input."""
 
     confidence: Float32[Array, "m n"]  # of MSP, then of each candidate
     features: Float[Array, "n f"] | None  # None where no score is learned
     loss: Float[Array, " n"]
-    code: Int[Array, " n"]  # 0, 1, ...: rows of one code are dependent
+    code: Int[Array, " n"]  # group of the row: 0, 1, ...
 
     def take(self, rows: Array) -> Rows:
         """Some of the rows."""
@@ -74,23 +74,23 @@ class Rows(NamedTuple):
 
     @property
     def families(self) -> tuple[str, ...]:
-        """What can be tried."""
+        """The families of scores that can be tried."""
         found = {"candidates": len(self.confidence) > 1, "learned": self.features is not None}
         return tuple(name for name, there in found.items() if there)
 
 
-def judge(rows: Rows, objective: Measure, seed: int) -> list[Trial]:
-    """A trial of each family; pooled over the folds."""
-    clusters = int(rows.code.max()) + 1
-    fold = np.random.default_rng(seed).permutation(clusters)[rows.code] % FOLDS
+def cross_fit(rows: Rows, objective: Measure, seed: int) -> list[Trial]:
+    """Compare each family with MSP by cross-fitting, pooled over the folds."""
+    groups = int(rows.code.max()) + 1
+    fold = np.random.default_rng(seed).permutation(groups)[rows.code] % FOLDS
     gains = {family: [] for family in rows.families}
     variance = dict.fromkeys(gains, 0.0)
     for f in range(FOLDS):
         held, share = rows.take(fold == f), float((fold == f).mean())
         for family, chosen in _chosen(rows.take(fold != f), held, objective, seed).items():
-            gain, moves = _difference(held.confidence[0], chosen, held.loss, objective)
+            gain, influence = _difference(held.confidence[0], chosen, held.loss, objective)
             gains[family].append(share * gain)
-            variance[family] += share**2 * variance_of_mean(moves, held.code)
+            variance[family] += share**2 * variance_of_mean(influence, held.code)
     return [
         Trial(
             family,
@@ -103,7 +103,7 @@ def judge(rows: Rows, objective: Measure, seed: int) -> list[Trial]:
 
 
 def _chosen(rest: Rows, held: Rows, objective: Measure, seed: int) -> dict[str, Array]:
-    """The held-out confidence under what the rest of the rows say is best, for each family."""
+    """Confidence of the held-out rows under the score that the rest chooses, by family."""
     out = {}
     if "candidates" in rest.families:
         out["candidates"] = held.confidence[best(rest, objective)]
@@ -115,7 +115,7 @@ def _chosen(rest: Rows, held: Rows, objective: Measure, seed: int) -> dict[str, 
 
 
 def best(rows: Rows, objective: Measure) -> int:
-    """The row of the candidate with the best objective; at least 1."""
+    """Index in `rows.confidence` of the best candidate; at least 1."""
     values = [objective.value(c, rows.loss) for c in rows.confidence[1:]]
     return 1 + int(np.argmax(values) if objective.larger_is_better else np.argmin(values))
 
@@ -123,7 +123,7 @@ def best(rows: Rows, objective: Measure) -> int:
 def _difference(
     msp: Array, other: Array, loss: Array, objective: Measure
 ) -> tuple[float, Float[Array, " n"]]:
-    """How much better the other is than MSP, and how each row moves that."""
+    """Gain of the other confidence over MSP, and the influence of each row on it."""
     sign = -1 if objective.larger_is_better else 1
     gain = objective.value(msp, loss) - objective.value(other, loss)
     return sign * gain, objective.influence(msp, loss) - objective.influence(other, loss)

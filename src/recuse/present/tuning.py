@@ -1,0 +1,93 @@
+"""The outcome of tuning in words: the score that was adopted, or why MSP was kept."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from recuse.present.numbers import count, exact_percent, percent, plural, points
+
+Outcome = Literal[
+    "adopted",  # the alternative replaces MSP
+    "not_significant",  # it is better than MSP, but not by enough
+    "no_gain",  # it is worse
+    # nothing was compared:
+    "probabilities",  # logarithms of probabilities, and no candidate was given
+    "two_classes",  # no norm is tried for two classes, and no score was learned
+    "no_candidates",
+    "few_errors",  # or few right predictions
+    "few_rows",
+]
+
+
+class TuningFacts(NamedTuple):
+    """Why a score was chosen, as plain data for JSON."""
+
+    outcome: Outcome
+    objective: str  # "aurc", "augrc" or "coverage"
+    target_risk: float | None  # of the objective "coverage"
+    msp: float  # the objective under MSP
+    n: int  # predictions of the tuning split
+    errors: int  # wrong ones
+    units: int  # independent rows or groups
+    needed: int | None = None  # errors and right predictions, or rows, that a comparison needs
+    alternative: str | None = None  # the best alternative to MSP; None if nothing was compared
+    gain: float | None = None  # its cross-fitted gain over MSP, in units of the objective
+    gain_se: float | None = None  # standard error of the gain
+
+
+TUNING_SPLIT = "the tuning split"
+
+
+def sentence(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
+    """Return the outcome as one sentence without its full stop.
+
+    >>> found = ("aurc", None, 0.05, 500, 60, 500, None, "entropy", 0.0006, 0.00105)
+    >>> sentence(TuningFacts("not_significant", *found))
+    'Kept MSP: the best alternative, entropy, reduces AURC by 1.2 % (standard error 2.1 %)'
+    >>> sentence(TuningFacts("adopted", *found))
+    'entropy reduces AURC by 1.2 % (standard error 2.1 %), cross-fitted on the tuning split'
+    """
+    if facts.outcome == "adopted":
+        name = "The learned score" if facts.alternative == "learned" else facts.alternative
+        return f"{name} {effect(facts, data)}"
+    return f"Kept MSP: {why_kept(facts, data)}"
+
+
+def why_kept(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
+    """Return the reason to keep MSP as a clause."""
+    match facts.outcome:
+        case "probabilities":
+            return "probabilities have lost what other scores use; logits keep it"
+        case "two_classes":
+            return "with two classes no norm is tried (centered, it is constant)"
+        case "no_candidates":
+            return "there is no candidate to compare with"
+        case "few_errors":
+            return (
+                f"{count(facts.errors)} of {plural(facts.n, 'prediction')} in {data} are wrong, "
+                f"and a comparison needs at least {facts.needed} wrong and {facts.needed} right"
+            )
+        case "few_rows":
+            return (
+                f"{data} has {count(facts.units)} independent rows or groups, "
+                f"and a comparison needs at least {facts.needed}"
+            )
+    name = "the learned score" if facts.alternative == "learned" else facts.alternative
+    return f"the best alternative, {name}, {_change(facts)}"
+
+
+def effect(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
+    """Return what the alternative does to the objective, as a predicate."""
+    return f"{_change(facts)}, cross-fitted on {data}"
+
+
+def _change(facts: TuningFacts) -> str:
+    """Return the change of the objective: of an area relative to MSP, of a coverage in points."""
+    gain, error = facts.gain or 0.0, facts.gain_se or 0.0
+    verb = "increases" if (facts.objective == "coverage") == (gain > 0) else "reduces"
+    if facts.target_risk is not None:
+        name = f"coverage at {exact_percent(facts.target_risk)} risk"
+        return f"{verb} {name} by {points(abs(gain))} points (standard error {points(error)})"
+    size, error = abs(gain) / facts.msp, error / facts.msp
+    name = facts.objective.upper()
+    return f"{verb} {name} by {percent(size, 1)} (standard error {percent(error, 1)})"
