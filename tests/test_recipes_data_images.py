@@ -11,7 +11,7 @@ import torch
 
 import reference_recipes as reference
 from real_data import real_data
-from recuse.collect._pictures import opened
+from recuse.collect._images import opened
 from recuse.errors import InputError
 from recuse.recipes.data import Part, Rows, _pickles, camvid, cifar, cityscapes, image_folder
 from recuse.recipes.data._images import labels

@@ -10,7 +10,7 @@ import pytest
 
 from answers import one_line, plain
 from recuse import read_logits
-from recuse.cli import logits as command
+from recuse.collect import _folder
 from reference_vision import prepared
 
 torch = pytest.importorskip("torch", reason="needs the extra torch")
@@ -98,7 +98,7 @@ def expected(root, ids):
 def test_the_file_holds_logits_labels_and_names(recuse, files, tmp_path, out, workers, monkeypatch):
     if out == "a.parquet":
         pytest.importorskip("pyarrow", reason="needs the extra parquet")
-    monkeypatch.setattr(command, "SHARD", 100)  # 6 rows, so that there are several shards
+    monkeypatch.setattr(_folder, "SHARD", 100)  # 6 rows, so that there are several shards
     code, said, err = recuse(
         *COMMAND[:4], "--out", out, "--workers", workers, "--batch-size", 3
     )  # fmt: skip
@@ -206,7 +206,7 @@ def test_a_model_that_does_not_fit_is_said_before_the_images_are_read(
 def test_an_image_that_cannot_be_read_ends_the_run_and_nothing_is_written(
     recuse, files, tmp_path, out, workers, monkeypatch
 ):
-    monkeypatch.setattr(command, "SHARD", 100)
+    monkeypatch.setattr(_folder, "SHARD", 100)
     (tmp_path / "data" / "dog" / "3.png").write_bytes(b"no image")
     before = sorted(tmp_path.rglob("*"))
     options = ("--out", out, "--workers", workers, "--batch-size", 2)

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recuse import InputError
-from recuse.collect._pictures import opened
-from recuse.collect.images import Images, ImageTree, image_tree, labels_of, read_class_map
+from recuse.collect._images import Images, ImageTree, image_tree, labels_of, opened, read_class_map
 
 Image = pytest.importorskip("PIL.Image", reason="needs pillow")
 

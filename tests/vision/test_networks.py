@@ -7,7 +7,7 @@ pytest.importorskip("timm", reason="needs timm: make test-vision has it")
 smp = pytest.importorskip("segmentation_models_pytorch", reason="make test-vision has it")
 
 from recuse import InputError  # noqa: E402
-from recuse.collect.from_timm import create  # noqa: E402
+from recuse.collect._models import create  # noqa: E402
 from recuse.losses import SmoothedCrossEntropy  # noqa: E402
 from recuse.recipes import vision  # noqa: E402
 from recuse.recipes.sam import SAM  # noqa: E402

@@ -9,7 +9,7 @@ from recuse import InputError
 torch = pytest.importorskip("torch", reason="needs the extra torch")
 from safetensors.torch import save_file  # noqa: E402
 
-from recuse.collect.weights import load_weights, read_weights  # noqa: E402
+from recuse.collect._models import load_weights, read_weights  # noqa: E402
 
 
 def net(seed):

@@ -13,8 +13,8 @@ import typer
 from recuse._internal.check import extra
 from recuse._internal.files import atomic, to_json
 from recuse.cli.files import check_ending, refuse_overwrite
-from recuse.cli.model import load_function
 from recuse.cli.options import Force, Json, Quiet, Seed
+from recuse.collect._models import load_function
 from recuse.errors import InputError
 from recuse.io import naming
 from recuse.present import terminal

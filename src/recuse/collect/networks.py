@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recuse.collect._package import package
+from recuse.collect._models import package
 
 if TYPE_CHECKING:
     from torch import nn

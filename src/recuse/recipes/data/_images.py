@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recuse.collect._pictures import opened
+from recuse.collect._images import opened
 from recuse.errors import InputError
 from recuse.recipes.data._parts import Items, unstamp
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from recuse._internal.check import extra
-from recuse.collect._pictures import opened
+from recuse.collect._images import opened
 from recuse.errors import InputError
 from recuse.recipes.data import _pickles
 from recuse.recipes.data._augment import crop_and_flip

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from recuse.collect._pictures import opened
+from recuse.collect._images import opened
 from recuse.errors import InputError
 from recuse.recipes.data._augment import colour_jitter
 from recuse.recipes.data._images import Files, labels, pixels

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from recuse.collect._pictures import opened
+from recuse.collect._images import opened
 from recuse.errors import InputError
 from recuse.recipes.data._images import Files, pixels, tree, trees
 from recuse.recipes.data._parts import Normalize, Part, Parts, found, halves, home, split

@@ -1,4 +1,4 @@
-"""A folder of images as rows: which files, which labels, and the pixels of one.
+"""Images in files, decoded; and a folder of them as rows: files, labels, pixels.
 
 n = images, C = class folders, K = outputs of a model.
     DIR/<class>/**/*.jpg   the label is the place of the class among the sorted names
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse._internal.check import extra
-from recuse.collect._pictures import opened
 from recuse.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +28,42 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".
 IMAGENET = "imagenet-1k"  # the class map that timm brings
 UNKNOWN = -1  # the label of an image that has none
 COLUMNS = ("folder", "index")  # of a class map
+WIDE = "IF"  # first letters of Pillow's modes of more than 8 bits a channel
 WNID = re.compile(r"n\d{8}")  # how ImageNet calls its folders
+
+
+def opened(source: Any, mode: str | None = "RGB", *, name: Path | str | None = None) -> Any:
+    """Return the decoded Pillow image of a path or a binary file.
+
+    Args:
+        source: A path, or a file of bytes.
+        mode: Pillow's mode of the image; None keeps the values of labels, of any number of bits.
+        name: Name of the source in messages; by default the source itself.
+
+    Raises:
+        InputError: It cannot be read, or has more than 8 bits a channel, which Pillow would cut
+            off at 255 and hand out white.
+    """
+    image = extra("PIL.Image", "train", "reading images")
+    name = source if name is None else name
+    try:
+        with image.open(source) as found:
+            found.load()
+            if mode is None:
+                return found
+            if found.mode[0] in WIDE:
+                raise InputError(f"{name}: expected 8 bits a channel, got mode {found.mode}")
+            return found.convert(mode)
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's plugins raise what they like
+        raise InputError(f"{name}: expected an image, got {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what Pillow says, in one line and without its buffer's address."""
+    said = " ".join(str(error).split())
+    return "unknown bytes" if "cannot identify" in said else said or type(error).__name__
 
 
 class ImageTree(NamedTuple):
