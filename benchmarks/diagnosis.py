@@ -19,8 +19,7 @@ import numpy as np
 import recuse as rc
 from recuse.diagnosis import CANNOT_TELL, NO_SMOOTHING, SMOOTHING, Diagnosis, verdict
 from recuse.diagnosis._rows import rows
-from recuse.diagnosis._shape import shape
-from recuse.diagnosis._smoothing import fit_smoothing
+from recuse.diagnosis._smoothing import fit_smoothing, shape
 
 DEVELOPMENT = range(3)  # seeds
 UNSEEN_TASKS = {"cifar10-cnn"}  # their models were not looked at, whatever the seed

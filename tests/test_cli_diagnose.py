@@ -60,7 +60,7 @@ def test_what_is_undefined_is_null_with_a_reason(recuse, tmp_path):
     assert found["max_logit"] is None
     assert found["repair"]["relative_gain"] is None
     assert {"max_logit", "gradient", "geometry", "relative_gain"} <= set(found["undefined"])
-    assert "not judged" in recuse("diagnose", "right.npz")[1]
+    assert "not compared" in recuse("diagnose", "right.npz")[1]
 
 
 def test_groups_of_the_file_or_of_their_own_widen_the_interval(recuse, tmp_path):
@@ -169,5 +169,6 @@ def test_the_recommendation_speaks_of_this_file_and_of_no_tune_split(recuse, tmp
     write(tmp_path)
     for name in ("smooth.npz", "sharp.npz"):
         out = recuse("diagnose", name)[1]
-        assert "cross-fitted on this file" in " ".join(out.split())
-        assert "tune" not in out
+        if "Rank by MSP" not in out:
+            assert "cross-fitted on this file" in " ".join(out.split())
+        assert "tun" not in out

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,10 +26,10 @@ from recuse.diagnosis import (
 )
 from recuse.diagnosis._max_logit import STRATA, adjusted, max_logit_given_msp, places, slope
 from recuse.diagnosis._rows import low_spread, rows
-from recuse.diagnosis._shape import normal_spread, shape
-from recuse.diagnosis._smoothing import fit_smoothing
+from recuse.diagnosis._smoothing import fit_smoothing, normal_spread, shape
 from recuse.recipes import digits
 from recuse.scores import as_probability
+from recuse.tuning import MSP
 from strategies import logits
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=60)
@@ -119,10 +120,10 @@ def test_the_smoothing_by_class_solves_for_the_mean_probabilities():
 
 
 @SETTINGS
-@given(seed=st.integers(0, 50), clusters=st.integers(2, 9))
-def test_the_standard_error_is_that_of_a_ratio_with_sums_in_groups(seed, clusters):
+@given(seed=st.integers(0, 50), count=st.integers(2, 9))
+def test_the_standard_error_is_that_of_a_ratio_with_sums_in_groups(seed, count):
     z, y = optimum(0.1, 4, n=40, seed=seed, noise=0.3)
-    groups = np.random.default_rng(seed).permutation(np.arange(40) % clusters)
+    groups = np.random.default_rng(seed).permutation(np.arange(40) % count)
     r = rows(z, y)
     expected = slow.ratio_error(r.residual.tolist(), r.distance.tolist(), groups.tolist())
     assert fitted(z, y, groups).by_scale_error == pytest.approx(expected, **EXACT)
@@ -285,18 +286,17 @@ def test_the_verdict_follows_level_and_shape():
         )
         return verdict(s, Shape("", value, 0.3, 0.24), classes, units)
 
-    assert of(0.1, 0.01, 0.2)[0] == SMOOTHING
-    assert of(0.1, 0.01, 0.35)[0] == CANNOT_TELL
-    assert of(0.5, 0.01, 0.2)[0] == CANNOT_TELL
-    assert of(-0.01, 0.01, 0.28)[0] == NO_SMOOTHING
-    assert of(-0.01, 0.01, 0.2)[0] == CANNOT_TELL
-    assert of(-0.4, 0.01, 0.4)[0] == CANNOT_TELL
-    assert of(0.0, 0.04, 0.4)[0] == CANNOT_TELL
-    assert of(0.1, 0.01, 0.2, units=49)[0] == CANNOT_TELL
-    assert "50 needed" in of(0.1, 0.01, 0.2, units=49)[1]
-    assert of(float("nan"), math.inf, math.inf) == (CANNOT_TELL, of(float("nan"), 1, 1)[1])
-    assert of(0.0, 0.01, 0.2, classes=2, by_class=(0.1, 0.01))[0] == SMOOTHING
-    assert of(0.0, 0.01, 0.35, classes=2, by_class=(0.1, 0.01))[0] == NO_SMOOTHING
+    assert of(0.1, 0.01, 0.2) == (SMOOTHING, "level_and_shape")
+    assert of(0.1, 0.01, 0.35) == (CANNOT_TELL, "level_only")
+    assert of(0.5, 0.01, 0.2) == (CANNOT_TELL, "too_much")
+    assert of(-0.01, 0.01, 0.28) == (NO_SMOOTHING, "neither")
+    assert of(-0.01, 0.01, 0.2) == (CANNOT_TELL, "shape_only")
+    assert of(-0.4, 0.01, 0.4) == (CANNOT_TELL, "overfitted")
+    assert of(0.0, 0.04, 0.4) == (CANNOT_TELL, "imprecise")
+    assert of(0.1, 0.01, 0.2, units=49) == (CANNOT_TELL, "few_rows")
+    assert of(float("nan"), math.inf, math.inf) == (CANNOT_TELL, "no_signal")
+    assert of(0.0, 0.01, 0.2, classes=2, by_class=(0.1, 0.01)) == (SMOOTHING, "level_and_shape")
+    assert of(0.0, 0.01, 0.35, classes=2, by_class=(0.1, 0.01)) == (NO_SMOOTHING, "neither")
 
 
 def test_the_demo_s_models_are_told_apart_and_only_the_smoothed_one_is_repaired():
@@ -340,7 +340,7 @@ def test_a_learned_repair_is_recommended_by_name_with_the_way_to_get_it(data):
     assert found.repair.score.name == "learned"
     told = found.recommendation
     assert told.startswith("Rank by the learned score, not by MSP: it reduces AURC by ")
-    assert told.endswith("on this file. `recuse fit` fits it and stores it.")
+    assert told.endswith("on this file. `recuse fit` fits and stores it.")
     assert found.gain > 2 * found.gain_se > 0
     assert found.to_dict()["repair"]["trials"][-1]["family"] == "learned"
 
@@ -368,6 +368,31 @@ def test_the_order_of_the_rows_and_a_shift_do_not_matter():
     assert a.max_logit.standard_error == pytest.approx(b.max_logit.standard_error, rel=1e-4)
 
 
+FINDINGS = ("few_rows", "no_signal", "level_and_shape", "too_much", "level_only", "shape_only")
+
+
+@pytest.mark.parametrize("classes", [2, 6])
+def test_every_finding_has_words_of_its_own(classes):
+    found = replace(rc.diagnose(*sharp(n=200)), classes=classes)
+    said = {f: replace(found, finding=f).reason for f in (*FINDINGS, "overfitted", "imprecise")}
+    said["neither"] = replace(found, finding="neither").reason
+    assert len(set(said.values())) == 9
+    assert all(text[0].islower() and not text.endswith(".") for text in said.values())
+
+
+@pytest.mark.parametrize("kind", ["logits", "probs"])
+@pytest.mark.parametrize("answer", [SMOOTHING, NO_SMOOTHING, CANNOT_TELL])
+def test_a_kept_msp_is_recommended_with_advice_for_each_verdict(answer, kind):
+    found = rc.diagnose(*sharp(n=200))
+    facts = found.repair.facts._replace(outcome="no_candidates")
+    kept = replace(found.repair, score=MSP, facts=facts)
+    said = replace(found, verdict=answer, kind=kind, repair=kept).recommendation
+    advice = {NO_SMOOTHING: "No repair helps", CANNOT_TELL: "Look up how the model was trained"}
+    smoothed = {"logits": "Ask again with more rows.", "probs": "Save the logits"}[kind]
+    assert said.startswith("Rank by MSP: there is no candidate to compare with. ")
+    assert advice.get(answer, smoothed) in said
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_dtypes_pixels_and_tensors_give_the_same_diagnosis(dtype):
     z, y = optimum(0.2, 4, n=2400, noise=0.2)
@@ -393,9 +418,9 @@ def test_equal_logits_and_few_rows_cannot_be_told():
     y = np.arange(200) % 4
     assert rc.diagnose(np.zeros((200, 4)), y).verdict == CANNOT_TELL
     z, y = optimum(0.2, n=49)
-    assert "too few" in rc.diagnose(z, y).reason
+    assert "(49, at least 50 needed)" in rc.diagnose(z, y).reason
     z, y = optimum(0.2, n=400)
-    assert "too few" in rc.diagnose(z, y, groups=np.arange(400) // 10).reason
+    assert "(40, at least 50" in rc.diagnose(z, y, groups=np.arange(400) // 10).reason
 
 
 def test_for_two_classes_the_maximum_is_not_centred_and_none_is_left_if_logits_are_opposite():

@@ -1,26 +1,106 @@
-"""`diagnose`: gather the evidence, apply the rule.
+"""`diagnose`: gather the evidence and apply the rule.
 
-n = rows, K = classes, D = features.
+n = predictions, K = classes, D = features.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
 
 from recuse._internal.check import check_groups, per_row, to_numpy
 from recuse.calibration import flat
-from recuse.diagnosis._geometry import check_layer, geometry
-from recuse.diagnosis._max_logit import gradient, max_logit_given_msp
-from recuse.diagnosis._result import Diagnosis
+from recuse.diagnosis._geometry import Geometry, check_layer, geometry
+from recuse.diagnosis._max_logit import Gradient, MaxLogit, gradient, max_logit_given_msp
 from recuse.diagnosis._rows import rows
-from recuse.diagnosis._shape import shape
-from recuse.diagnosis._smoothing import fit_smoothing
-from recuse.diagnosis._verdict import recommendation, verdict
+from recuse.diagnosis._smoothing import EXCLUDED, Shape, Smoothing, fit_smoothing, shape, verdict
+from recuse.present import diagnosis as words
 from recuse.scores import predict
-from recuse.tuning import tune
+from recuse.tuning import Tuned, tune
+from recuse.tuning._tune import FEWEST_UNITS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The verdict, the finding behind it, and the evidence."""
+
+    verdict: str  # one of `VERDICTS`
+    finding: str  # code of the reason, as `recuse.diagnosis.verdict` returns it
+    n: int
+    units: int  # independent rows or groups
+    classes: int
+    errors: int
+    kind: str  # "probs" if the logits were logarithms of probabilities
+    smoothing: Smoothing
+    shape: Shape
+    max_logit: MaxLogit | None  # None with fewer than 10 errors, or if MSP determines the maximum
+    gradient: Gradient | None  # None likewise
+    repair: Tuned
+    geometry: Geometry | None  # None without features
+
+    needed = FEWEST_UNITS  # units without which the verdict is open
+    ruled_out = EXCLUDED  # smoothing that "no label smoothing" rules out
+
+    @property
+    def reason(self) -> str:
+        """The reason for the verdict as a clause."""
+        return words.reason(self)
+
+    @property
+    def recommendation(self) -> str:
+        """Which score to use, in a sentence or two."""
+        return words.recommendation(self)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict and its reason."""
+        return words.sentence(self)
+
+    @property
+    def msp_aurc(self) -> float:
+        """AURC of MSP."""
+        return self.repair.facts.msp
+
+    @property
+    def gain(self) -> float:
+        """Cross-fitted gain of the repair relative to the AURC of MSP; NaN if not compared."""
+        return self.repair.gain / self.msp_aurc if self._compared else float("nan")
+
+    @property
+    def gain_se(self) -> float:
+        """Standard error of `gain`."""
+        return self.repair.gain_se / self.msp_aurc if self._compared else float("nan")
+
+    @property
+    def _compared(self) -> bool:
+        return self.repair.gain_se > 0 and self.msp_aurc > 0
+
+    @property
+    def digest(self) -> str:
+        """Digest of the data."""
+        return self.repair.digest
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.recommendation}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, with NaN for undefined numbers."""
+        head = ("verdict", "finding", "reason", "recommendation", "n", "units", "classes", "errors")
+        evidence = ("smoothing", "shape", "max_logit", "gradient", "geometry")
+        return {
+            **{name: getattr(self, name) for name in head},
+            **{name: _plain(getattr(self, name)) for name in evidence},
+            "repair": {
+                **self.repair.to_dict(),
+                "msp_aurc": self.msp_aurc,
+                "relative_gain": self.gain,
+                "relative_gain_se": self.gain_se,
+            },
+            "undefined": words.undefined(self),
+        }
 
 
 def diagnose(
@@ -34,22 +114,22 @@ def diagnose(
     kind: str = "logits",
     seed: int = 0,
 ) -> Diagnosis:
-    """Whether held-out logits show the fingerprint of label smoothing, and what to do about it.
+    """Look for the fingerprint of label smoothing in held-out logits, and recommend a score.
 
-    The logits must be those that the model was trained with. Rescaled ones (temperature scaling)
-    lose the level of the probabilities; what is left is their shape, and the verdict says so.
-    How often the verdict is right was measured: docs/how-to/diagnose.md.
+    The logits must be those that the model was trained with. Rescaled logits (temperature
+    scaling) lose the level of the probabilities; only their shape is left, and the verdict says
+    so. For the measured error rates of the verdict see docs/how-to/diagnose.md.
 
     Args:
         logits: Shape (n, K, ...), finite, of data that was not used for training.
         labels: Shape (n, ...).
-        groups: Shape (n,) or that of `labels`: rows of one group are not independent.
+        groups: Shape (n,) or that of `labels`: rows of one group depend on each other.
         features: Shape (n, D), the input of the last layer; needs `weights`, and logits (n, K).
         weights: Shape (K, D), of the last layer.
         bias: Shape (K,), of the last layer; zero if None.
-        kind: "probs" where the logits are logarithms of probabilities, as of
-            `scores.from_probs`: MSP is then the only score that is recommended.
-        seed: Of the folds of `tune`.
+        kind: "probs" if the logits are logarithms of probabilities, as of `scores.from_probs`:
+            then only MSP is recommended.
+        seed: Random seed of the folds of `tune`.
 
     Raises:
         InputError: Malformed input, or logits that are not those of the last layer.
@@ -75,19 +155,30 @@ def diagnose(
     fitted, form = fit_smoothing(r, k, code), shape(r, k)
     units = y.size if code is None else int(code.max()) + 1
     tuned = tune(shaped, labels, groups=groups, kind=kind, seed=seed)
-    found, reason = verdict(fitted, form, k, units)
+    found, finding = verdict(fitted, form, k, units)
     return Diagnosis(
         verdict=found,
-        reason=reason,
-        recommendation=recommendation(found, tuned, kind),
+        finding=finding,
         n=y.size,
+        units=units,
         classes=k,
         errors=r.errors,
+        kind=kind,
         smoothing=fitted,
         shape=form,
         max_logit=max_logit_given_msp(r, k, code),
         gradient=gradient(r, fitted.value, k, code),
         repair=tuned,
-        msp_aurc=tuned.table[0][1],
         geometry=None if layer is None else geometry(z, r.wrong, predict(z), layer),
     )
+
+
+def _plain(value: Any) -> Any:
+    """Nested results as dictionaries of lists and numbers."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if hasattr(value, "_asdict"):
+        return {key: _plain(v) for key, v in value._asdict().items()}
+    if isinstance(value, tuple):
+        return list(value)
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -1,4 +1,4 @@
-"""Penultimate features and the templates of the classes.
+"""Penultimate features and their distances to the class templates.
 
 n = predictions, K = classes, D = features; x = features, w = template (row of the last layer),
 b = bias, z = x w^T + b.
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-TOLERANCE = 1e-2  # of the largest |logit|: features and logits may have been kept in half precision
+TOLERANCE = 1e-2  # of the largest |logit|; features and logits may be stored in half precision
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Means over predictions; the own template is that of the predicted class."""
+    """Means over predictions; `own` refers to the template of the predicted class."""
 
-    own_right: float  # squared distance to the own template, NaN where there is no prediction
+    own_right: float  # squared distance to the own template; NaN without predictions
     own_wrong: float
-    spread_right: float  # standard deviation of the squared distances to the other templates,
-    spread_wrong: float  # over their mean: 0 if equally far from all
-    equal_templates: float  # standard deviation of |w_k|^2 + 2 b_k over that of the distances
-    mismatch: float  # largest |x w + b - z|, over the largest |z|
+    spread_right: float  # standard deviation of the squared distances to the other templates
+    spread_wrong: float  # divided by their mean: 0 if all are equally far
+    equal_templates: float  # standard deviation of |w_k|^2 + 2 b_k divided by that of the distances
+    mismatch: float  # largest |x w + b - z| divided by the largest |z|
 
 
 class Projection(NamedTuple):
@@ -58,12 +58,12 @@ def geometry(
     predicted: Int[Array, " n"],
     layer: Layer,
 ) -> Geometry:
-    r"""Distances of features from templates, for right and for wrong predictions.
+    r"""Measure distances of features from templates, for right and for wrong predictions.
 
-    With $d_k = \lvert x - w_k \rvert^2$ it holds exactly that
-    $z_k = (\lvert x \rvert^2 + \lvert w_k \rvert^2 - d_k) / 2 + b_k$. The nearest template is
-    therefore the predicted class only if $\lvert w_k \rvert^2 + 2 b_k$ is the same for all k;
-    how far it is from that is `equal_templates`.
+    With $d_k = \lvert x - w_k \rvert^2$, exactly
+    $z_k = (\lvert x \rvert^2 + \lvert w_k \rvert^2 - d_k) / 2 + b_k$. So the nearest template
+    is that of the predicted class only if $\lvert w_k \rvert^2 + 2 b_k$ is the same for all k;
+    `equal_templates` measures the deviation from that.
 
     Raises:
         InputError: The logits are not those of the features and the layer.
@@ -138,7 +138,7 @@ def plane(templates: Float[Array, "3 D"]) -> Float[Array, "2 D"]:
 
 
 def squared_distances(layer: Layer) -> Float[Array, "n K"]:
-    """From each row of features to each template, without the cancellation of expanded squares."""
+    """Squared distance of each row to each template, without cancellation of expanded squares."""
     return np.stack([((layer.features - w) ** 2).sum(axis=1) for w in layer.weights], axis=1)
 
 
@@ -148,7 +148,7 @@ def check_layer(
     bias: ArrayLike | None,
     shape: tuple[int, ...],
 ) -> Layer | None:
-    """Features (n, D), weights (K, D) and bias (K,) that fit logits of shape (n, K), or nothing."""
+    """Check that features, weights and bias fit the shape of the logits; None without features."""
     if features is None:
         if weights is not None or bias is not None:
             raise InputError("expected `features` with `weights` or `bias`, got none")
@@ -169,9 +169,9 @@ def check_layer(
 
 
 def _check_logits(z: Float[Array, "n K"], layer: Layer) -> float:
-    """The largest difference between given logits and the layer's, relative; an error if large.
+    """Return the largest relative difference of the logits from those of the layer.
 
-    By the products: through the squared distances, a large feature of weight 0 would cancel.
+    It is computed from the products: in squared distances, a large feature of weight 0 cancels.
     """
     z = z.astype(np.float64)
     gap = np.abs(layer.features @ layer.weights.T + layer.bias - z)

@@ -1,6 +1,6 @@
-"""What every piece of evidence needs of each prediction, in one pass over the logits.
+"""Per-prediction numbers behind the evidence, in one pass over the logits.
 
-n = predictions, K = classes, m = the wrong logits counted as low.
+n = predictions, K = classes, m = low logits of a row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from numpy import ndarray as Array
 
-LOW = 0.7  # share of the wrong classes that are counted as low
+LOW = 0.7  # share of the wrong classes whose logits count as low
 
 
 class Rows(NamedTuple):
@@ -26,22 +26,22 @@ class Rows(NamedTuple):
 
     log_odds: Float[Array, " n"]  # of MSP
     wrong: Bool[Array, " n"]
-    top: Float[Array, " n"]  # maximum logit: centred, or as it is for two classes
-    gap: Float[Array, " n"]  # of the maximum above the mean of the others
+    top: Float[Array, " n"]  # maximum logit; centered, except for two classes
+    gap: Float[Array, " n"]  # maximum minus the mean of the others
     residual: Float[Array, " n"]  # z_y - sum of pi z
     distance: Float[Array, " n"]  # z_y - mean of z
     class_residual: Float[Array, " n"]  # f_y - sum of pi f, f = frequency of a label - 1/K
     class_distance: Float[Array, " n"]  # f_y
-    spread: Float[Array, " n"]  # of the low logits over their distance from the maximum
+    spread: Float[Array, " n"]  # of the low logits, divided by their distance from the maximum
 
     @property
     def errors(self) -> int:
-        """How many predictions are wrong."""
+        """Number of wrong predictions."""
         return int(self.wrong.sum())
 
 
 def rows(z: Float[Array, "n K"], y: Int[Array, " n"], kind: str = "logits") -> Rows:
-    """Every per-prediction number, in float64.
+    """Compute every per-prediction number in float64.
 
     Raises:
         InputError: A logit is -inf.
@@ -70,15 +70,15 @@ def rows(z: Float[Array, "n K"], y: Int[Array, " n"], kind: str = "logits") -> R
 
 
 def low_classes(num_classes: int) -> int:
-    """How many of the smallest logits are the low ones: 70 % of the wrong classes, at least 2."""
+    """Number of low logits: 70 % of the wrong classes, at least 2."""
     return max(2, int(LOW * (num_classes - 1)))
 
 
 def low_spread(v: Float[Array, "n K"]) -> Float[Array, " n"]:
-    """Standard deviation of the low logits over their mean distance from the maximum.
+    """Standard deviation of the low logits, divided by their mean distance from the maximum.
 
-    It does not change if the logits are scaled or shifted. Equal logits, which have neither, and
-    two classes, of which one is wrong, give NaN.
+    It does not depend on the scale or shift of the logits. It is NaN for equal logits and for two
+    classes.
 
     >>> low_spread(np.array([[9.0, 1.0, 1.0], [9.0, 0.0, 2.0]]))
     array([0.   , 0.125])
