@@ -30,7 +30,7 @@ import recuse
 from recuse import Rejector
 from recuse.export import _scores, to_module, to_onnx
 from recuse.export._onnx import OPSET, _quiet
-from recuse.rejector import Knots, Rule
+from recuse.rejector import IsotonicMap, Rule
 from recuse.scores import FEATURES, SCORES, Score
 from recuse.selectors import Guarantee
 
@@ -89,11 +89,13 @@ def learned(rng: np.random.Generator) -> Score:
 
 
 def rejector(score: Score) -> Rejector:
-    """With 160 knots, as of a tune split of 4,000 rows."""
-    knots = Knots(tuple(np.linspace(-5, 30, 160).tolist()), tuple(np.linspace(0.1, 0.99, 160)))
+    """With an isotonic map of 160 vertices, as from a tuning split of 4,000 rows."""
+    isotonic_map = IsotonicMap(
+        tuple(np.linspace(-5, 30, 160).tolist()), tuple(np.linspace(0.1, 0.99, 160))
+    )
     guarantee = Guarantee(0.1, 0.05, "fixed_sequence", 4000, 3000, 200, "none")
     rules = (Rule(None, 2.0, guarantee),)
-    return Rejector(score, rules, CLASSES, knots, "benchmark", {}, delta=guarantee.delta)
+    return Rejector(score, rules, CLASSES, isotonic_map, "benchmark", {}, delta=guarantee.delta)
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:

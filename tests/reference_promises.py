@@ -22,13 +22,13 @@ def cost_upper(accepted, errors, n, error, abstain, stake, delta, steps=20_000):
     return float(scale)
 
 
-def decisions(rejector, label, confidence, groups=None):
-    """Each prediction by the rule of its own class or group; none where there is no rule."""
+def decisions(rejector, prediction, confidence, subgroups=None):
+    """Each prediction by the rule of its own class or subgroup; none where there is no rule."""
     out = []
     for i, c in enumerate(confidence):
-        of = {"all": None, "class": int(label[i])}.get(rejector.by, 0)
-        if rejector.by == "group":
-            of = groups[i]
-        found = [rule for rule in rejector.rules if rule.of == of]
+        of = {"all": None, "class": int(prediction[i])}.get(rejector.by, 0)
+        if rejector.by == "subgroup":
+            of = subgroups[i]
+        found = [rule for rule in rejector.rules if rule.subgroup == of]
         out.append(bool(found) and math.isfinite(found[0].threshold) and c >= found[0].threshold)
     return out

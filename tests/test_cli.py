@@ -172,9 +172,9 @@ def test_a_file_that_is_none_is_one_line(name, recuse, files, tmp_path):
         (("predict", "r.json", "test.npz", "--classes", "none.txt"), ["none.txt: No such file"]),
         (("predict", "r.json", "pixels.npz", "--out", "p.csv"), ["p.csv: expected .npz"]),
         (("predict", "r.json", "void.npz", "--ignore-index", "9", "--out", "p.csv"), ["void.npz"]),
-        (("predict", "r.json", "test.npz", "--why", "400"), ["test.npz: ", "0..399", "'400'"]),
-        (("predict", "r.json", "test.npz", "--why", "x", "--out", "p.csv"), ["got 'x'"]),
-        (("predict", "r.json", "pixels.npz", "--why", "0"), ["rows of one prediction each"]),
+        (("predict", "r.json", "test.npz", "--explain", "400"), ["test.npz: ", "0..399", "'400'"]),
+        (("predict", "r.json", "test.npz", "--explain", "x", "--out", "p.csv"), ["got 'x'"]),
+        (("predict", "r.json", "pixels.npz", "--explain", "0"), ["rows of one prediction each"]),
         (("report", "--model", "a=.", "--objective", "guess"), ["`objective`", "'guess'"]),
         (("report", "--model", "a=.", "--probs"), ["tune.npz: ", "sum to 1"]),
         (("report", "--model", "a"), ["--model NAME=DIR"]),
@@ -377,9 +377,9 @@ def test_a_csv_reads_back_to_the_exact_decisions(recuse, files, tmp_path):
     assert recuse(*FIT)[0] == 0
     assert recuse("predict", "rejector.json", "test.npz", "--out", "p.csv")[0] == 0
     rows, expected = read_csv(tmp_path / "p.csv"), decided(tmp_path)
-    assert list(rows[0]) == ["id", "label", "confidence", "p_correct", "accept"]
+    assert list(rows[0]) == ["id", "prediction", "confidence", "p_correct", "accept"]
     assert [int(r["id"]) for r in rows] == list(range(400))
-    assert [int(r["label"]) for r in rows] == expected.label.tolist()
+    assert [int(r["prediction"]) for r in rows] == expected.prediction.tolist()
     confidence = np.array([np.float32(r["confidence"]) for r in rows])
     np.testing.assert_array_equal(confidence, expected.confidence)
     assert [r["accept"] for r in rows] == ["true" if a else "false" for a in expected.accept]
@@ -395,7 +395,7 @@ def test_the_summary_equals_a_count_by_hand(recuse, files, tmp_path):
     assert (rc, err) == (0, "")
     expected, labels = decided(tmp_path), read_logits(tmp_path / "test.npz").labels
     accepted = errors = wrong = 0
-    for label, accept, true in zip(expected.label, expected.accept, labels):
+    for label, accept, true in zip(expected.prediction, expected.accept, labels):
         accepted += int(accept)
         wrong += int(label != true)
         errors += int(accept and label != true)
@@ -454,14 +454,14 @@ def test_ids_names_and_further_classes_stand_in_every_table(suffix, ids, recuse,
         table = pytest.importorskip("pyarrow.parquet").read_table(out).to_pydict()
     else:
         table = {k: v.tolist() for k, v in arrays(out).items()}
-    top = [f"{column}_{rank}" for rank in (2, 3) for column in ("label", "prob")]
-    assert list(table) == ["id", "label", "confidence", "p_correct", "accept", *top]
+    top = [f"{column}_{rank}" for rank in (2, 3) for column in ("prediction", "prob")]
+    assert list(table) == ["id", "prediction", "confidence", "p_correct", "accept", *top]
     text = keys.astype(str).tolist()
     assert [str(i) for i in table["id"]] == text
     order = np.argsort(-z.astype(np.float64), axis=1)
     probs = np.exp(z.astype(np.float64))
     probs /= probs.sum(axis=1, keepdims=True)
-    for rank, column in enumerate(("label", "label_2", "label_3")):
+    for rank, column in enumerate(("prediction", "prediction_2", "prediction_3")):
         assert table[column] == [names[k] for k in order[:, rank]]
     for rank in (1, 2):
         np.testing.assert_allclose(
@@ -477,23 +477,23 @@ def test_a_process_says_why_in_words_and_in_json(files, tmp_path):
     assert process(*FIT, cwd=tmp_path)[0] == 0
     expected = decided(tmp_path)
     yes, no = (int(np.flatnonzero(expected.accept == a)[0]) for a in (True, False))
-    command = ("predict", "rejector.json", "test.npz", "--why", yes, "--why", no)
+    command = ("predict", "rejector.json", "test.npz", "--explain", yes, "--explain", no)
     rc, out, err = process(*command, cwd=tmp_path)
     assert (rc, err) == (0, "")
     out = " ".join(out.split())
-    assert f"{yes}: accepted. Class {expected.label[yes]}, softmax " in out
-    assert f"{no}: abstained. Class {expected.label[no]}, softmax " in out
+    assert f"{yes}: accepted. Class {expected.prediction[yes]}, softmax " in out
+    assert f"{no}: abstained. Class {expected.prediction[no]}, softmax " in out
     assert "is below the threshold" in out
     assert "of the file are less certain" in out
     rc, out, err = process(*command, "--json", cwd=tmp_path)
     assert (rc, err) == (0, "")
-    for row, why in zip((yes, no), plain(out)["why"]):
+    for row, why in zip((yes, no), plain(out)["explanations"]):
         assert (why["id"], why["accept"]) == (row, bool(expected.accept[row]))
         assert np.float32(why["confidence"]) == expected.confidence[row]
         assert why["margin"] == why["confidence"] - why["threshold"]
         smaller = sum(c < expected.confidence[row] for c in expected.confidence)
         assert why["less_certain"] == smaller / 400
-    assert "why" not in plain(process(*command[:3], "--json", cwd=tmp_path)[1])
+    assert "explanations" not in plain(process(*command[:3], "--json", cwd=tmp_path)[1])
 
 
 def test_why_names_rows_by_id_and_classes_by_name(recuse, tmp_path, files):
@@ -501,7 +501,7 @@ def test_why_names_rows_by_id_and_classes_by_name(recuse, tmp_path, files):
     z, y = sample(40, seed=5)
     write_logits(tmp_path / "a.npz", z, y, ids=np.array([f"[b]{i}" for i in range(40)]))
     (tmp_path / "names.txt").write_text("cat\ndog\n[red]\ngnu\nelk\n")
-    command = ("predict", "rejector.json", "a.npz", "--classes", "names.txt", "--why", "[b]7")
+    command = ("predict", "rejector.json", "a.npz", "--classes", "names.txt", "--explain", "[b]7")
     rc, out, err = recuse(*command)
     assert (rc, err) == (0, "")
     names = ["cat", "dog", "[red]", "gnu", "elk"]
@@ -509,15 +509,15 @@ def test_why_names_rows_by_id_and_classes_by_name(recuse, tmp_path, files):
     assert f"[b]7: {'accepted' if decided(tmp_path, 'a.npz').accept[7] else 'abstained'}" in out
     assert f"Class {order[0]}, softmax" in out
     assert f"Next: {order[1]} (" in out
-    why = plain(recuse(*command, "--json", "--top", 5)[1])["why"][0]
-    assert [why["label"], *(other["label"] for other in why["runners_up"])] == order
+    why = plain(recuse(*command, "--json", "--top", 5)[1])["explanations"][0]
+    assert [why["prediction"], *(other["prediction"] for other in why["runners_up"])] == order
 
 
 def test_why_tells_what_lowers_a_learned_confidence(recuse, tmp_path):
     for seed, name in enumerate(("tune", "calibrate", "test")):
         write_logits(tmp_path / f"{name}.npz", *learnable(600, seed))
     assert recuse(*FIT[:-1], 0.3)[0] == 0
-    rc, out, err = recuse("predict", "rejector.json", "test.npz", "--why", 3)
+    rc, out, err = recuse("predict", "rejector.json", "test.npz", "--explain", 3)
     assert (rc, err) == (0, "")
     assert "An average tune prediction has" in out
     assert "what lowers this one most:" in out
@@ -538,10 +538,10 @@ def test_pixels_come_out_as_npz_and_void_ones_do_not_count(top, recuse, tmp_path
     )
     assert (rc, err) == (0, "")
     table, expected = arrays(tmp_path / "p.npz"), decided(tmp_path, ignore_index=255)
-    for name in ("label", "confidence", "accept"):
+    for name in ("prediction", "confidence", "accept"):
         assert table[name].shape == (60, 6, 6)
         np.testing.assert_array_equal(table[name], getattr(expected, name))
-    wrong = (expected.label != y)[:, 1:]
+    wrong = (expected.prediction != y)[:, 1:]
     accept = expected.accept[:, 1:]
     assert plain(out)["n"] == 60 * 5 * 6
     assert plain(out)["risk"] == wrong[accept].sum() / accept.sum()
@@ -576,7 +576,7 @@ def test_a_binary_head_goes_the_whole_way_and_its_kind_is_remembered(recuse, tmp
     rc, out, err = recuse("predict", "rejector.json", "test.npz", "--json", "--out", "p.csv")
     assert (rc, err) == (0, "")
     z, labels = one_column(400, 2)
-    assert [int(r["label"]) for r in read_csv(tmp_path / "p.csv")] == (z[:, 0] > 0).tolist()
+    assert [int(r["prediction"]) for r in read_csv(tmp_path / "p.csv")] == (z[:, 0] > 0).tolist()
     assert plain(out)["error_without_rejector"] == ((z[:, 0] > 0) != labels).mean()
 
 

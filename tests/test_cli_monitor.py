@@ -49,7 +49,7 @@ def test_predictions_and_later_their_labels(recuse, tmp_path):
     )
     assert (found["risk"], found["reason"]) == (None, "risk is undefined: no label is known")
     assert found["logs"] == {"day.csv": {"rows": 500, "predictions": 500, "labels": 0}}
-    wrong = p.label != labels
+    wrong = p.prediction != labels
     rows = [f"{i},{int(not wrong[i])}" for i in np.random.default_rng(0).permutation(500)]
     (tmp_path / "labels.csv").write_text("\n".join(["id,correct", *rows]))
     found = plain(recuse(*COMMAND, "--log", "labels.csv", "--json"))

@@ -61,8 +61,8 @@ def test_each_promise_is_fitted_and_compared_with_what_came_about(
     rc, out, err = run("predict", "rejector.json", "test.npz", "--json", "--out", "p.csv")
     assert (rc, err) == (0, "")
     summary = json.loads(out)
-    assert summary["promise"]["kind"] == kind
-    assert said in summary["guarantee"]
+    assert summary["guarantee"]["kind"] == kind
+    assert said in summary["statement"]
     value = {"risk": "risk", "coverage": "coverage", "cost": "cost"}[kind]
     low, high = summary[f"{kind}_interval"]
     assert low < summary[value] < high
@@ -71,46 +71,48 @@ def test_each_promise_is_fitted_and_compared_with_what_came_about(
 
 
 def test_thresholds_of_classes_are_printed_by_class(run, tmp_path):
-    rc, out, err = run(*FIT, "--target-risk", 0.1, "--per", "class")
+    rc, out, err = run(*FIT, "--target-risk", 0.1, "--by", "class")
     assert (rc, err) == (0, "")
     assert "in each predicted class that has a threshold (3 of 4" in " ".join(out.split())
     assert "Thresholds of 3 of 4 predicted classes, written to rejector.json" in out
     assert "\nClass 3: Infeasible: no threshold that was tested passed for a risk of 10 %" in out
-    rc, out, err = run("predict", "rejector.json", "test.npz", "--why", 4000, "--json")
+    rc, out, err = run("predict", "rejector.json", "test.npz", "--explain", 4000, "--json")
     found = json.loads(out)
-    assert [row["group"] for row in found["groups"]] == [None, 0, 1, 2, 3]
-    assert found["groups"][4]["accepted"] == 0
+    assert [row["subgroup"] for row in found["subgroups"]] == [None, 0, 1, 2, 3]
+    assert found["subgroups"][4]["accepted"] == 0
     rejector = Rejector.load(tmp_path / "rejector.json")
     assert found["accepted"] == rejector.predict(TEST[0]).accept.sum()
-    assert found["why"][0]["group"] == found["why"][0]["label"]
+    assert found["explanations"][0]["subgroup"] == found["explanations"][0]["prediction"]
     (tmp_path / "names.txt").write_text("ant\nbee\ncat\ndog\n")
-    out = run("predict", "rejector.json", "test.npz", "--classes", "names.txt", "--why", 4000)[1]
+    out = run("predict", "rejector.json", "test.npz", "--classes", "names.txt", "--explain", 4000)[
+        1
+    ]
     assert all(name in out for name in ("ant", "bee", "cat", "dog"))
     assert "of class" in out
 
 
 def test_a_shuffled_csv_gives_the_same_decisions(run, tmp_path):
-    fitted = run(*FIT, "--target-risk", 0.1, "--per", "site.csv")
+    fitted = run(*FIT, "--target-risk", 0.1, "--by", "site.csv")
     assert (fitted[0], fitted[2]) == (0, "")
     predict = ("predict", "rejector.json", "test.npz")
-    assert run(*predict, "--per", "site.csv", "--out", "a.csv", "--quiet") == (0, "", "")
+    assert run(*predict, "--by", "site.csv", "--out", "a.csv", "--quiet") == (0, "", "")
     write_csv(tmp_path / "other.csv", order=np.random.default_rng(0).permutation(6000))
-    assert run(*FIT, "--target-risk", 0.1, "--per", "other.csv", "--out", "o.json")[0] == 0
+    assert run(*FIT, "--target-risk", 0.1, "--by", "other.csv", "--out", "o.json")[0] == 0
     assert (tmp_path / "o.json").read_text() == (tmp_path / "rejector.json").read_text()
-    assert run(*predict, "--per", "other.csv", "--out", "b.csv", "--quiet") == (0, "", "")
+    assert run(*predict, "--by", "other.csv", "--out", "b.csv", "--quiet") == (0, "", "")
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
     expected = Rejector.load(tmp_path / "rejector.json").predict(TEST[0], SITE[2][order(2)]).accept
     with (tmp_path / "a.csv").open() as file:
         assert [row["accept"] == "true" for row in csv.DictReader(file)] == expected.tolist()
-    out = run(*predict, "--per", "site.csv", "--why", 4000)[1]
-    assert "of group" in out
+    out = run(*predict, "--by", "site.csv", "--explain", 4000)[1]
+    assert "of subgroup" in out
     assert "north" in out
 
 
 def test_groups_without_labels_have_a_coverage_and_no_errors(run, tmp_path):
-    assert run(*FIT, "--target-risk", 0.1, "--per", "site.csv")[0] == 0
+    assert run(*FIT, "--target-risk", 0.1, "--by", "site.csv")[0] == 0
     write_logits(tmp_path / "bare.npz", TEST[0], ids=np.arange(2000) + 4000)
-    rc, out, err = run("predict", "rejector.json", "bare.npz", "--per", "site.csv")
+    rc, out, err = run("predict", "rejector.json", "bare.npz", "--by", "site.csv")
     assert (rc, err) == (0, "")
     assert "coverage" in out
     assert "errors" not in out.split("south")[0].splitlines()[-5]
@@ -137,14 +139,17 @@ BAD = [
     (("--coverage", "most"), "unable to parse string as a number, got 'most'; see recuse fit"),
     (("--cost", "10:0"), "`cost_abstain` as a positive number"),
     (("--coverage", 80), "`coverage` in (0, 1), got 80.0"),
-    (("--coverage", 0.8, "--per", "class"), "with one --target-risk, got --coverage 0.8"),
-    (("--target-risk", "0.1,0.2", "--per", "class"), "risk, got --target-risk 0.1,0.2"),
+    (("--coverage", 0.8, "--by", "class"), "with one --target-risk, got --coverage 0.8"),
+    (("--target-risk", "0.1,0.2", "--by", "class"), "risk, got --target-risk 0.1,0.2"),
     (("--target-risk", "0.1,x"), "expected numbers for --target-risk"),
-    (("--target-risk", 0.1, "--per", "none.csv"), "none.csv: expected class, or a"),
-    (("--target-risk", 0.1, "--per", "twice.csv"), "twice.csv: line 6002: expected one group"),
-    (("--target-risk", 0.1, "--per", "less.csv"), "less.csv: expected a group for each id of tune"),
-    (("--target-risk", 0.1, "--per", "head.csv"), "head.csv: expected the header id,<name>"),
-    (("--target-risk", 0.1, "--per", "tune.npz"), "tune.npz: cannot be read as csv"),
+    (("--target-risk", 0.1, "--by", "none.csv"), "none.csv: expected class, or a"),
+    (("--target-risk", 0.1, "--by", "twice.csv"), "twice.csv: line 6002: expected one subgroup"),
+    (
+        ("--target-risk", 0.1, "--by", "less.csv"),
+        "less.csv: expected a subgroup for each id of tune",
+    ),
+    (("--target-risk", 0.1, "--by", "head.csv"), "head.csv: expected the header id,<name>"),
+    (("--target-risk", 0.1, "--by", "tune.npz"), "tune.npz: cannot be read as csv"),
 ]
 
 
@@ -171,7 +176,7 @@ def test_the_name_of_a_table_is_checked_before_anything_is_read(run, tmp_path):
 
 
 def test_a_class_above_its_promise_is_named(run, tmp_path):
-    assert run(*FIT, "--target-risk", 0.1, "--per", "class")[0] == 0
+    assert run(*FIT, "--target-risk", 0.1, "--by", "class")[0] == 0
     said = "Of the intervals of each risk, none is above the promised 10.0 %."
     assert said in run("predict", "rejector.json", "test.npz")[1]
     z, y = TEST
@@ -181,13 +186,13 @@ def test_a_class_above_its_promise_is_named(run, tmp_path):
 
 
 def test_groups_are_given_where_they_are_needed(run, tmp_path):
-    assert run(*FIT, "--target-risk", 0.1, "--per", "site.csv")[0] == 0
+    assert run(*FIT, "--target-risk", 0.1, "--by", "site.csv")[0] == 0
     assert run(*FIT, "--target-risk", 0.1, "--out", "all.json")[0] == 0
     write_logits(tmp_path / "bare.npz", *TEST)
     for command, message in [
-        (("rejector.json", "test.npz"), "expected --per with the groups"),
-        (("all.json", "test.npz", "--per", "site.csv"), "expected no --per"),
-        (("rejector.json", "bare.npz", "--per", "site.csv"), "bare.npz: expected `ids`"),
+        (("rejector.json", "test.npz"), "expected --by with the subgroups"),
+        (("all.json", "test.npz", "--by", "site.csv"), "expected no --by"),
+        (("rejector.json", "bare.npz", "--by", "site.csv"), "bare.npz: expected `ids`"),
     ]:
         rc, out, err = run("predict", *command, "--out", "p.csv")
         assert (rc, out) == (2, "")

@@ -121,7 +121,7 @@ def test_every_number_is_of_the_test_split_and_that_of_its_rejector():
     m = recuse.evaluate({"a": SPLITS}, target_risk=0.2)["a"]
     z, labels = SPLITS["test"]
     decided = m.rejector.predict(z)
-    wrong = decided.label != labels
+    wrong = decided.prediction != labels
     assert m.accuracy == 1 - wrong.mean()
     assert (m.accepted, m.errors) == (decided.accept.sum(), (wrong & decided.accept).sum())
     assert m.rejector == recuse.fit(SPLITS["tune"], SPLITS["calibrate"], target_risk=0.2)

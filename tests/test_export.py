@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import recuse as rc
 from recuse import InputError, MissingExtraError
-from recuse.rejector import Knots
+from recuse.rejector import IsotonicMap
 from recuse.scores import SCORES, Score, from_binary, from_probs
 from rejectors import altered
 from samples import learned_score, one_column, pixels, sample
@@ -164,16 +164,16 @@ def test_probabilities_come_in_by_their_logarithm_and_must_be_some():
         assert (decided.label.item(), decided.accept.item()) == (-1, False)
 
 
-KNOT = st.integers(-4, 4).map(float)
+VERTEX = st.integers(-4, 4).map(float)
 
 
 @given(
-    knots=st.lists(st.tuples(KNOT, st.integers(1, 9)), min_size=1, max_size=12),
-    x=hnp.arrays(np.float32, 8, elements=st.one_of(KNOT, st.floats(-9, 9, width=32))),
+    vertices=st.lists(st.tuples(VERTEX, st.integers(1, 9)), min_size=1, max_size=12),
+    x=hnp.arrays(np.float32, 8, elements=st.one_of(VERTEX, st.floats(-9, 9, width=32))),
 )
-def test_the_probability_is_the_interpolation_of_numpy(knots, x):
-    confidence, tenths = map(sorted, zip(*knots))
-    given_ = Knots(tuple(confidence), tuple(t / 10 for t in tenths))
+def test_the_probability_is_the_interpolation_of_numpy(vertices, x):
+    confidence, tenths = map(sorted, zip(*vertices))
+    given_ = IsotonicMap(tuple(confidence), tuple(t / 10 for t in tenths))
     x[:2] = np.inf, -np.inf
     found = _module.interpolated(given_, torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(found, given_(x), rtol=1e-15)
@@ -573,7 +573,7 @@ def test_pixels_are_decided_at_the_thresholds_of_their_classes():
 
 def test_onnx_and_torch_export_decide_each_class_at_its_own_threshold(onnx, tmp_path):
     rejector = rc.fit(
-        sample(900, seed=0), sample(900, seed=1), target_risk=0.2, per="class", learned=False
+        sample(900, seed=0), sample(900, seed=1), target_risk=0.2, subgroups="class", learned=False
     )
     path, module = tmp_path / "m.onnx", to_module(torch.nn.Identity(), rejector)
     to_onnx(module, path, torch.zeros(1, 5))
@@ -598,7 +598,11 @@ def test_onnx_and_torch_export_decide_each_class_at_its_own_threshold(onnx, tmp_
 def test_thresholds_of_groups_are_not_exported():
     site = np.arange(400) % 2
     rejector = rc.fit(
-        sample(400, seed=0), sample(400, seed=1), target_risk=0.3, per=(site, site), learned=False
+        sample(400, seed=0),
+        sample(400, seed=1),
+        target_risk=0.3,
+        subgroups=(site, site),
+        learned=False,
     )
     with pytest.raises(InputError, match="a group is no input of the model"):
         to_module(torch.nn.Identity(), rejector)

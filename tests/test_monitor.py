@@ -546,10 +546,10 @@ def populated(**options):
 
 
 def test_thresholds_of_classes_are_watched_together():
-    rejector = populated(target_risk=0.3, per="class")
+    rejector = populated(target_risk=0.3, subgroups="class")
     monitor = Monitor(rejector)
     assert monitor.terms.target_risk == 0.3
-    counts = [(rule.promise.n, rule.promise.accepted) for rule in rejector.rules]
+    counts = [(rule.guarantee.n, rule.guarantee.accepted) for rule in rejector.rules]
     terms = monitor.terms
     assert (terms.calibrate_n, terms.calibrate_accepted) == tuple(map(sum, zip(*counts)))
     assert terms.log_tried == pytest.approx(5 * math.log(101))
@@ -561,8 +561,8 @@ def test_thresholds_of_classes_are_watched_together():
 
 def test_a_verdict_says_that_the_promises_of_classes_or_groups_are_tested_together(tmp_path):
     site = np.arange(900) % 2
-    for per, noun in [("class", "one predicted class alone"), ((site, site), "one group alone")]:
-        monitor = Monitor(populated(target_risk=0.3, per=per))
+    for per, noun in [("class", "one predicted class alone"), ((site, site), "one subgroup alone")]:
+        monitor = Monitor(populated(target_risk=0.3, subgroups=per))
         assert noun in monitor.verdict.scope
         assert str(monitor).endswith(monitor.verdict.scope)
         monitor.save(tmp_path / "s.json")

@@ -439,7 +439,7 @@ def test_half_and_double_precision_fit_and_predict(dtype):
     rejector = recuse.fit(sample(400, 5, 0, dtype), sample(400, 5, 1, dtype), target_risk=0.2)
     z, labels = sample(400, 5, 2, dtype)
     predictions = rejector.predict(z)
-    assert (predictions.label[predictions.accept] != labels[predictions.accept]).mean() < 0.2
+    assert (predictions.prediction[predictions.accept] != labels[predictions.accept]).mean() < 0.2
 
 
 def test_pixels_are_decided_like_rows():
@@ -479,7 +479,7 @@ def test_p_correct_is_inside_0_and_1_for_a_perfect_and_a_hopeless_tune_split():
 def test_fit_equals_its_own_count_of_the_calibrate_split():
     predictions = FITTED.predict(CALIBRATE[0])
     g = FITTED.guarantee
-    errors = (predictions.label != CALIBRATE[1])[predictions.accept].sum()
+    errors = (predictions.prediction != CALIBRATE[1])[predictions.accept].sum()
     assert (g.n, g.accepted, g.errors) == (400, predictions.accept.sum(), errors)
 
 
@@ -487,12 +487,12 @@ def test_a_learned_score_goes_with_a_promise_that_counts_what_it_accepts():
     assert LEARNED.score.name == "learned"
     z, labels = learnable(600, 1)
     predictions, g = LEARNED.predict(z), LEARNED.guarantee
-    errors = (predictions.label != labels)[predictions.accept].sum()
+    errors = (predictions.prediction != labels)[predictions.accept].sum()
     assert (g.n, g.accepted, g.errors) == (600, predictions.accept.sum(), errors)
     z, labels = learnable(4000, 2)
     predictions = LEARNED.predict(z)
-    assert (predictions.label != labels)[predictions.accept].mean() < 0.3
-    assert (predictions.label != labels).mean() > 0.4
+    assert (predictions.prediction != labels)[predictions.accept].mean() < 0.3
+    assert (predictions.prediction != labels).mean() > 0.4
 
 
 def test_a_learned_score_of_two_classes_fits_and_reads_back(tmp_path):
@@ -503,7 +503,11 @@ def test_a_learned_score_of_two_classes_fits_and_reads_back(tmp_path):
     found = Rejector.load(tmp_path / "r.json").predict(z)
     for one, other in zip(found, rejector.predict(z)):
         np.testing.assert_array_equal(one, other)
-    assert (found.label != labels)[found.accept].mean() < 0.15 < (found.label != labels).mean()
+    assert (
+        (found.prediction != labels)[found.accept].mean()
+        < 0.15
+        < (found.prediction != labels).mean()
+    )
 
 
 @pytest.mark.parametrize(
@@ -752,7 +756,11 @@ def test_a_reason_repeats_the_decision_and_counts_by_hand(rejector):
     expected = rejector.predict(z)
     for why in explain(rejector, LogitsFile(z), [0, 7, "19"], top=4):
         i = why.row
-        assert (why.id, why.accept, why.label) == (i, expected.accept[i], expected.label[i])
+        assert (why.id, why.accept, why.prediction) == (
+            i,
+            expected.accept[i],
+            expected.prediction[i],
+        )
         assert (why.confidence, why.p_correct) == (expected.confidence[i], expected.p_correct[i])
         assert why.margin == expected.confidence[i] - rejector.threshold
         assert (why.margin >= 0) == why.accept

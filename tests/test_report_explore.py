@@ -325,7 +325,7 @@ def test_class_names_and_populations_come_from_files(files, recuse):
     (files / "names.txt").write_text("a\nb\n<script>alert(1)</script>\nd\ne\n")
     rows = "\n".join(f"test{i},{'north' if i % 2 else 'south'}" for i in range(600))
     (files / "sites.csv").write_text(f"id,site\n{rows}\n")
-    code, _, err = recuse(*ARGUMENTS, "--classes", "names.txt", "--per", "sites.csv")
+    code, _, err = recuse(*ARGUMENTS, "--classes", "names.txt", "--by", "sites.csv")
     assert (code, err) == (0, "")
     html = (files / "r.html").read_text(encoding="utf-8")
     assert "north" in html
@@ -337,7 +337,7 @@ def test_class_names_and_populations_come_from_files(files, recuse):
     ("options", "message"),
     [
         (("--classes", "names.txt"), "expected 5 class names"),
-        (("--per", "nowhere.csv"), "nowhere.csv"),
+        (("--by", "nowhere.csv"), "nowhere.csv"),
         (("--images", "nowhere"), "expected a folder of images"),
         (("--scenes", "other=s.npz"), "expected --scenes of a model among net"),
         (("--scenes", "net=s.npz"), "expected scenes.npz"),

@@ -15,9 +15,9 @@ import reference_promises as reference
 from recuse import InfeasibleError, InputError, Rejector
 from recuse._internal.strict import checksum
 from recuse.io import LogitsFile
-from recuse.rejector import CLASS, GROUP, Rule, choose, explain, fit_several
+from recuse.rejector import CLASS, SUBGROUP, Rule, choose, explain, fit_several
 from recuse.scores import Score
-from recuse.selectors import CostGuarantee, GroupSelection
+from recuse.selectors import CostGuarantee, SubgroupSelection
 from recuse.selectors._cost import cost_interval, cost_upper
 from recuse.selectors._methods import ASSUMPTIONS
 from samples import pixels
@@ -45,13 +45,13 @@ FITTED = {
     "everything": recuse.fit(TUNE, draw(20, 1), coverage=0.9, **QUICK),
     "cost": recuse.fit(TUNE, CALIBRATE, cost=(10, 1), **QUICK),
     "nothing": recuse.fit(WRONG, CALIBRATE, cost=(10, 1), **QUICK),
-    "class": recuse.fit(TUNE, CALIBRATE, target_risk=0.1, per="class", **QUICK),
-    "group": recuse.fit(TUNE, CALIBRATE, target_risk=0.1, per=(SITE[0], SITE[1]), **QUICK),
+    "class": recuse.fit(TUNE, CALIBRATE, target_risk=0.1, subgroups="class", **QUICK),
+    "subgroup": recuse.fit(TUNE, CALIBRATE, target_risk=0.1, subgroups=(SITE[0], SITE[1]), **QUICK),
 }
 
 
-def groups_of(rejector, k=2):
-    return SITE[k] if rejector.by == GROUP else None
+def subgroups_of(rejector, k=2):
+    return SITE[k] if rejector.by == SUBGROUP else None
 
 
 @pytest.mark.parametrize("name", FITTED)
@@ -62,11 +62,11 @@ def test_every_promise_reads_back_equal_and_decides_the_same(tmp_path, name):
     again = Rejector.load(tmp_path / "r.json")
     assert again == rejector
     assert str(again) == str(rejector)
-    groups = groups_of(rejector)
-    found = again.predict(TEST[0], groups)
-    for one, other in zip(found, rejector.predict(TEST[0], groups)):
+    subgroups = subgroups_of(rejector)
+    found = again.predict(TEST[0], subgroups)
+    for one, other in zip(found, rejector.predict(TEST[0], subgroups)):
         np.testing.assert_array_equal(one, other)
-    expected = reference.decisions(rejector, found.label, found.confidence, groups)
+    expected = reference.decisions(rejector, found.prediction, found.confidence, subgroups)
     assert found.accept.tolist() == expected
 
 
@@ -74,16 +74,16 @@ def test_every_promise_reads_back_equal_and_decides_the_same(tmp_path, name):
 def test_each_promise_counts_what_its_rule_accepts_of_calibrate(name):
     rejector = FITTED[name]
     data = draw(20, 1) if name == "everything" else CALIBRATE
-    groups = groups_of(rejector, 1)
-    p = rejector.predict(data[0], groups)
-    of = {CLASS: p.label, GROUP: groups}.get(rejector.by)
+    subgroups = subgroups_of(rejector, 1)
+    p = rejector.predict(data[0], subgroups)
+    of = {CLASS: p.prediction, SUBGROUP: subgroups}.get(rejector.by)
     for rule in rejector.rules:
-        rows = np.ones(len(data[0]), bool) if rule.of is None else of == rule.of
-        assert rule.promise.n == rows.sum()
-        assert rule.promise.accepted == (rows & p.accept).sum()
-        if rule.promise.kind != "coverage":
-            assert rule.promise.errors == (p.label != data[1])[rows & p.accept].sum()
-        assert rule.promise.delta == pytest.approx(rejector.delta / len(rejector.rules))
+        rows = np.ones(len(data[0]), bool) if rule.subgroup is None else of == rule.subgroup
+        assert rule.guarantee.n == rows.sum()
+        assert rule.guarantee.accepted == (rows & p.accept).sum()
+        if rule.guarantee.kind != "coverage":
+            assert rule.guarantee.errors == (p.prediction != data[1])[rows & p.accept].sum()
+        assert rule.guarantee.delta == pytest.approx(rejector.delta / len(rejector.rules))
 
 
 def test_an_always_abstained_class_accepts_no_confidence_at_all():
@@ -91,7 +91,7 @@ def test_an_always_abstained_class_accepts_no_confidence_at_all():
     rule = rejector.rules[HARD]
     assert rule.threshold == math.inf
     assert rule.reason.startswith("Infeasible")
-    assert (rule.promise.n > 0, rule.promise.accepted) == (True, 0)
+    assert (rule.guarantee.n > 0, rule.guarantee.accepted) == (True, 0)
     certain = np.full((4, 4), -np.inf)
     np.fill_diagonal(certain, 0.0)
     sure = replace(rejector, score=Score("msp")).predict(certain)
@@ -103,42 +103,42 @@ def test_an_always_abstained_class_accepts_no_confidence_at_all():
 def test_a_class_that_calibrate_does_not_show_has_a_rule_without_a_threshold():
     z, y = CALIBRATE
     kept = z.argmax(axis=1) != HARD
-    rejector = recuse.fit(TUNE, (z[kept], y[kept]), target_risk=0.1, per="class", **QUICK)
+    rejector = recuse.fit(TUNE, (z[kept], y[kept]), target_risk=0.1, subgroups="class", **QUICK)
     rule = rejector.rules[HARD]
-    assert (rule.threshold, rule.promise.n) == (math.inf, 0)
+    assert (rule.threshold, rule.guarantee.n) == (math.inf, 0)
     assert "No calibrate example" in rule.reason
-    assert rejector.rules[0].promise.delta == 0.05 / 3
+    assert rejector.rules[0].guarantee.delta == 0.05 / 3
     assert Rejector.from_dict(json.loads(json.dumps(rejector.to_dict()))) == rejector
 
 
 def test_groups_that_calibrate_did_not_have_are_abstained_on():
-    groups = np.where(np.arange(2000) < 1000, "east", SITE[2])
-    accept = FITTED["group"].predict(TEST[0], groups).accept
+    subgroups = np.where(np.arange(2000) < 1000, "east", SITE[2])
+    accept = FITTED["subgroup"].predict(TEST[0], subgroups).accept
     assert not accept[:1000].any()
     assert accept[1000:].any()
 
 
 def test_groups_are_asked_for_where_thresholds_are_of_groups_and_only_there():
-    with pytest.raises(InputError, match="expected `groups`, one for each row"):
-        FITTED["group"].predict(TEST[0])
+    with pytest.raises(InputError, match="expected `subgroups`, one for each row"):
+        FITTED["subgroup"].predict(TEST[0])
     for name in ("risk", "class", "cost"):
-        with pytest.raises(InputError, match="expected no `groups`"):
+        with pytest.raises(InputError, match="expected no `subgroups`"):
             FITTED[name].predict(TEST[0], SITE[2])
-    with pytest.raises(InputError, match="`groups` of text, as fitted, got int64"):
-        FITTED["group"].predict(TEST[0], np.arange(2000))
-    with pytest.raises(InputError, match="`groups`"):
-        FITTED["group"].predict(TEST[0], SITE[2][:5])
+    with pytest.raises(InputError, match="`subgroups` of text, as fitted, got int64"):
+        FITTED["subgroup"].predict(TEST[0], np.arange(2000))
+    with pytest.raises(InputError, match="`subgroups`"):
+        FITTED["subgroup"].predict(TEST[0], SITE[2][:5])
     with pytest.raises(InputError, match="one threshold, got one by class"):
         FITTED["class"].threshold  # noqa: B018
 
 
-def test_integers_may_name_groups(tmp_path):
+def test_integers_may_name_subgroups(tmp_path):
     codes = [np.where(SITE[k] == "south", 7, 9) for k in range(3)]
-    rejector = recuse.fit(TUNE, CALIBRATE, target_risk=0.1, per=codes[:2], **QUICK)
+    rejector = recuse.fit(TUNE, CALIBRATE, target_risk=0.1, subgroups=codes[:2], **QUICK)
     rejector.save(tmp_path / "r.json")
     again = Rejector.load(tmp_path / "r.json")
-    assert [rule.of for rule in again.rules] == [7, 9]
-    text = FITTED["group"].predict(TEST[0], SITE[2]).accept
+    assert [rule.subgroup for rule in again.rules] == [7, 9]
+    text = FITTED["subgroup"].predict(TEST[0], SITE[2]).accept
     np.testing.assert_array_equal(again.predict(TEST[0], codes[2]).accept, text)
 
 
@@ -147,7 +147,7 @@ def test_pixels_have_the_group_of_their_image():
     other, other_labels = pixels(60, classes=5, seed=1)
     site = np.where(np.arange(60) % 2, "a", "b")
     options = {"target_risk": 0.6, "delta": 0.4, **QUICK}
-    rejector = recuse.fit((z, labels), (other, other_labels), per=(site, site), **options)
+    rejector = recuse.fit((z, labels), (other, other_labels), subgroups=(site, site), **options)
     assert rejector.guarantee.n == 60  # one pixel of each image
     found = rejector.predict(z, site)
     assert found.accept.shape == labels.shape
@@ -156,20 +156,20 @@ def test_pixels_have_the_group_of_their_image():
         np.testing.assert_array_equal(one.accept[0], found.accept[i])
 
 
-def test_ignored_rows_keep_no_place_in_the_groups():
+def test_ignored_rows_keep_no_place_in_the_subgroups():
     z, y = CALIBRATE
     void = np.arange(2000) % 5 == 0
     holed = LogitsFile(z, np.where(void, 99, y), ignore_index=99)
-    kept = recuse.fit(TUNE, holed, target_risk=0.1, per=(SITE[0], SITE[1]), **QUICK)
+    kept = recuse.fit(TUNE, holed, target_risk=0.1, subgroups=(SITE[0], SITE[1]), **QUICK)
     rows = (z[~void], y[~void])
-    cut = recuse.fit(TUNE, rows, target_risk=0.1, per=(SITE[0], SITE[1][~void]), **QUICK)
+    cut = recuse.fit(TUNE, rows, target_risk=0.1, subgroups=(SITE[0], SITE[1][~void]), **QUICK)
     assert kept.rules == cut.rules
 
 
 def test_dependent_rows_count_once_in_each_population():
     code = np.arange(2000) // 2
     file = LogitsFile(*CALIBRATE, groups=code)
-    rejector = recuse.fit(TUNE, file, target_risk=0.1, per="class", **QUICK)
+    rejector = recuse.fit(TUNE, file, target_risk=0.1, subgroups="class", **QUICK)
     assert rejector.guarantee.n == rejector.splits["calibrate"]["used"] == 1000
     assert "one random row of each was used" in str(rejector)
     assert Rejector.from_dict(json.loads(json.dumps(rejector.to_dict()))) == rejector
@@ -177,9 +177,9 @@ def test_dependent_rows_count_once_in_each_population():
     assert "of 1000 calibrate groups accepted; groups are independent" in str(covering)
 
 
-@pytest.mark.parametrize("options", [{"coverage": 0.8}, {"cost": (10, 1)}, {"per": "class"}])
+@pytest.mark.parametrize("options", [{"coverage": 0.8}, {"cost": (10, 1)}, {"subgroups": "class"}])
 def test_splits_that_overlap_void_every_promise(options):
-    target = {} if "per" not in options else {"target_risk": 0.1}
+    target = {} if "subgroups" not in options else {"target_risk": 0.1}
     rejector = recuse.fit(TUNE, TUNE, allow_overlap=True, **options, **target, **QUICK)
     assert rejector.guarantee.void
     assert str(rejector.guarantee).startswith("No guarantee: tune and calibrate share examples")
@@ -194,16 +194,25 @@ def test_splits_that_overlap_void_every_promise(options):
         ({"coverage": 1.2}, "`coverage` in"),
         ({"cost": 10}, "`cost` as"),
         ({"cost": (10, 0)}, "`cost_abstain` as a positive number"),
-        ({"coverage": 0.8, "per": "class"}, "`per` with a target risk alone"),
-        ({"cost": (1, 1), "per": "class"}, "`per` with a target risk alone"),
+        ({"coverage": 0.8, "subgroups": "class"}, "`subgroups` with a target risk alone"),
+        ({"cost": (1, 1), "subgroups": "class"}, "`subgroups` with a target risk alone"),
         ({"coverage": 0.8, "objective": "coverage"}, "`objective` with a target risk alone"),
         ({"cost": (1, 1), "method": "sgr"}, "`method` with a target risk alone"),
-        ({"target_risk": 0.1, "per": "label"}, "`per`"),
+        ({"target_risk": 0.1, "subgroups": "label"}, "`subgroups`"),
         ({"target_risk": 0.1, "method": "betting"}, "band, sgr, got 'betting'"),
-        ({"target_risk": 0.1, "per": (SITE[0], np.arange(2000))}, "one kind"),
-        ({"target_risk": 0.1, "per": (SITE[0], SITE[1][:7])}, "calibrate: expected `per` of shape"),
-        ({"target_risk": 0.1, "per": (SITE[0] == "south", SITE[1] == "south")}, "`per` of an int"),
-        ({"target_risk": 0.1, "per": (np.ones(2000), np.ones(2000))}, "`per` of an integer or str"),
+        ({"target_risk": 0.1, "subgroups": (SITE[0], np.arange(2000))}, "one kind"),
+        (
+            {"target_risk": 0.1, "subgroups": (SITE[0], SITE[1][:7])},
+            "calibrate: expected `subgroups` of shape",
+        ),
+        (
+            {"target_risk": 0.1, "subgroups": (SITE[0] == "south", SITE[1] == "south")},
+            "`subgroups` of an int",
+        ),
+        (
+            {"target_risk": 0.1, "subgroups": (np.ones(2000), np.ones(2000))},
+            "`subgroups` of an integer or str",
+        ),
         ({"cost": (True, 1)}, "`cost_error` as a positive number, got True"),
     ],
 )
@@ -214,10 +223,10 @@ def test_what_cannot_be_promised_is_refused(options, message):
 
 def test_no_group_that_can_be_promised_anything_is_infeasible():
     with pytest.raises(InfeasibleError, match="Infeasible for every one of 4 predicted classes"):
-        recuse.fit(TUNE, CALIBRATE, target_risk=0.0001, per="class", **QUICK)
-    choice = choose(TUNE, CALIBRATE, target_risk=0.0001, per="class", **QUICK)
+        recuse.fit(TUNE, CALIBRATE, target_risk=0.0001, subgroups="class", **QUICK)
+    choice = choose(TUNE, CALIBRATE, target_risk=0.0001, subgroups="class", **QUICK)
     assert choice.rejector is None
-    assert isinstance(choice.selection, GroupSelection)
+    assert isinstance(choice.selection, SubgroupSelection)
 
 
 def test_several_targets_hold_at_once_with_one_score():
@@ -311,10 +320,10 @@ def more(by=1):
         ("class", "by", "label", "`by`"),
         ("class", "rules", [], "one rule for each of 4 classes, got 0"),
         ("class", "rules.2", 7, "a rule"),
-        ("group", "rules.1", ..., "expected promises at 0.05 / 1 each"),
-        ("group", "rules.1.of", "north", "one rule for each group"),
-        ("group", "rules.1.of", 3, "one rule for each group"),
-        ("group", "rules.1.of", None, "`of`"),
+        ("subgroup", "rules.1", ..., "expected promises at 0.05 / 1 each"),
+        ("subgroup", "rules.1.of", "north", "one rule for each subgroup"),
+        ("subgroup", "rules.1.of", 3, "one rule for each subgroup"),
+        ("subgroup", "rules.1.of", None, "`of`"),
         ("risk", "rules.0.of", "north", "`of`"),
         ("risk", "rules.0.threshold", None, "`threshold_hex`"),
         ("nothing", "rules.0.reason", None, "`reason`"),
@@ -360,10 +369,10 @@ def test_a_promise_of_any_method_follows_from_its_counts(method, n, errors, soun
 
 def test_a_group_of_python_objects_is_named_as_any_other(tmp_path):
     sites = [SITE[k].astype(object) for k in range(2)]
-    rejector = recuse.fit(TUNE, CALIBRATE, target_risk=0.1, per=sites, **QUICK)
-    assert rejector.rules == FITTED["group"].rules
+    rejector = recuse.fit(TUNE, CALIBRATE, target_risk=0.1, subgroups=sites, **QUICK)
+    assert rejector.rules == FITTED["subgroup"].rules
     accept = rejector.predict(TEST[0], SITE[2].tolist()).accept
-    np.testing.assert_array_equal(accept, FITTED["group"].predict(TEST[0], SITE[2]).accept)
+    np.testing.assert_array_equal(accept, FITTED["subgroup"].predict(TEST[0], SITE[2]).accept)
 
 
 def test_a_file_made_by_hand_is_checked_as_one_that_was_read():
@@ -461,7 +470,12 @@ def test_each_class_keeps_its_promise_where_the_risk_is_flat():
         return z, (z.argmax(axis=1) + wrong * rng.integers(1, 3, n)) % 3
 
     for _ in range(draws):
-        options = {"target_risk": 0.1, "delta": delta, "per": "class", "method": "random_walk"}
+        options = {
+            "target_risk": 0.1,
+            "delta": delta,
+            "subgroups": "class",
+            "method": "random_walk",
+        }
         broken += choose(flat(300), flat(600), **options, **QUICK).rejector is not None
     assert broken / draws <= delta + 3 * math.sqrt(delta * (1 - delta) / draws)
     assert broken > 0  # and it would be seen
@@ -485,19 +499,19 @@ def test_the_limit_of_a_cost_is_too_low_in_at_most_delta_of_draws():
 # Why
 
 
-def test_why_tells_the_threshold_of_its_own_class_or_group():
+def test_an_explanation_tells_the_threshold_of_its_own_class_or_subgroup():
     rejector = FITTED["class"]
     p = rejector.predict(TEST[0])
-    rows = [int(np.flatnonzero(p.label == k)[0]) for k in range(4)]
+    rows = [int(np.flatnonzero(p.prediction == k)[0]) for k in range(4)]
     for k, why in enumerate(explain(rejector, LogitsFile(*TEST), rows)):
-        assert (why.group, why.threshold) == (k, rejector.rules[k].threshold)
+        assert (why.subgroup, why.threshold) == (k, rejector.rules[k].threshold)
         assert why.accept == p.accept[why.row]
         assert (why.p_at_threshold is None) == (k == HARD)
-    (why,) = explain(FITTED["group"], LogitsFile(*TEST), [5], groups=SITE[2])
-    rule = {rule.of: rule for rule in FITTED["group"].rules}[SITE[2][5]]
-    assert (why.group, why.threshold) == (SITE[2][5], rule.threshold)
+    (why,) = explain(FITTED["subgroup"], LogitsFile(*TEST), [5], subgroups=SITE[2])
+    rule = {rule.subgroup: rule for rule in FITTED["subgroup"].rules}[SITE[2][5]]
+    assert (why.subgroup, why.threshold) == (SITE[2][5], rule.threshold)
     (why,) = explain(FITTED["risk"], LogitsFile(*TEST), [5])
-    assert why.group is None
+    assert why.subgroup is None
 
 
 def test_a_rejector_made_by_hand_says_what_it_holds():

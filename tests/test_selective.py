@@ -95,7 +95,7 @@ def test_its_answers_are_those_of_its_rejector(classes, method):
         logits = response if classes > 2 else np.stack([0 * response, response], axis=1)
     expected = careful.rejector_.predict(logits)
     label, accept = careful.predict_accept(X[1000:])
-    assert label.tolist() == careful.classes_[expected.label].tolist()
+    assert label.tolist() == careful.classes_[expected.prediction].tolist()
     assert accept.tolist() == expected.accept.tolist()
     assert 0 < accept.sum() < accept.size
     assert careful.score_samples(X[1000:]).tolist() == expected.confidence.tolist()

@@ -19,14 +19,14 @@ from recuse.selectors import (
     METHODS,
     band,
     select,
-    select_by_group,
+    select_by_subgroup,
     select_cost,
     select_coverage,
     select_several,
+    subgroup_table,
     thresholds_above_ranks,
     thresholds_between,
     walk_level,
-    who_is_accepted,
 )
 from recuse.selectors._grid import counts
 from recuse.selectors._guarantee import sure
@@ -225,8 +225,8 @@ def test_the_level_of_the_walk_uses_up_delta():
 
 
 def test_rows_of_one_cluster_are_refused():
-    with pytest.raises(InputError, match="one row for each cluster, got 4 rows of 2 clusters"):
-        select([1, 2, 3, 4], [0, 0, 0, 0], target_risk=0.1, clusters=[5, 5, 6, 6])
+    with pytest.raises(InputError, match="one row for each group, got 4 rows of 2 groups"):
+        select([1, 2, 3, 4], [0, 0, 0, 0], target_risk=0.1, groups=[5, 5, 6, 6])
 
 
 @pytest.mark.parametrize(
@@ -402,18 +402,18 @@ def test_a_loss_above_one_is_refused():
         select([0.5, 0.1], [0, 1.5], target_risk=0.1)
 
 
-def test_clusters_are_bet_on_by_their_means():
+def test_groups_are_bet_on_by_their_means():
     rng = np.random.default_rng(0)
     code = np.repeat(np.arange(300), 4)
     c = rng.uniform(size=300)[code]
     wrong = (rng.uniform(size=300) < 0.1 * (1 - c[::4]))[code]
     tune = sample(1000, 0, slope=0.1)
-    s = select(c, wrong, target_risk=0.1, tune=tune, clusters=code)
+    s = select(c, wrong, target_risk=0.1, tune=tune, groups=code)
     assert (s.feasible, s.guarantee.method) == (True, "betting")
     assert "a random row of a random cluster" in str(s)
     rows = select(c, wrong, target_risk=0.1, tune=tune, method="betting")
     assert s.guarantee.accepted <= rows.guarantee.accepted
-    single = select(c[::4], wrong[::4], target_risk=0.1, tune=tune, clusters=code[::4])
+    single = select(c[::4], wrong[::4], target_risk=0.1, tune=tune, groups=code[::4])
     assert single.guarantee.method == "fixed_sequence"
 
 
@@ -476,8 +476,8 @@ def test_malformed_bands_are_named():
         band([1.0], [0], points=0)
     with pytest.raises(InputError, match="`threshold` to be a number"):
         band([1.0], [0]).at(np.nan)
-    with pytest.raises(InputError, match="2 rows of 1 clusters"):
-        band([1.0, 2.0], [0, 0], clusters=[1, 1])
+    with pytest.raises(InputError, match="2 rows of 1 groups"):
+        band([1.0, 2.0], [0, 0], groups=[1, 1])
 
 
 @pytest.mark.parametrize("n", [1, 5, 20, 57])
@@ -541,18 +541,20 @@ def test_several_targets_share_delta():
             select_several(*calibrate, target_risks=bad)
 
 
-def three_groups(seed, n=3000):
+def three_subgroups(seed, n=3000):
     rng = np.random.default_rng(seed)
-    group = rng.choice(["a", "b", "c"], size=n)
+    subgroup = rng.choice(["a", "b", "c"], size=n)
     c = rng.uniform(size=n)
-    wrong = rng.uniform(size=n) < np.select([group == "a", group == "b"], [0.1, 0.3], 1) * (1 - c)
-    return c, np.where(group == "c", True, wrong), group
+    wrong = rng.uniform(size=n) < np.select([subgroup == "a", subgroup == "b"], [0.1, 0.3], 1) * (
+        1 - c
+    )
+    return c, np.where(subgroup == "c", True, wrong), group
 
 
 def test_each_group_gets_its_own_threshold_at_its_share_of_delta():
-    c, l, g = three_groups(1)
-    tune = three_groups(0)
-    found = select_by_group(c, l, g, target_risk=0.1, delta=0.06, tune=tune)
+    c, l, g = three_subgroups(1)
+    tune = three_subgroups(0)
+    found = select_by_subgroup(c, l, g, target_risk=0.1, delta=0.06, tune=tune)
     for name, s in found.selections.items():
         of, seen = g == name, tune[2] == name
         alone = select(
@@ -561,7 +563,7 @@ def test_each_group_gets_its_own_threshold_at_its_share_of_delta():
         assert s.threshold == alone.threshold
         assert s.guarantee.delta == 0.02
     assert found.feasible
-    assert "in each group that has a threshold (2 of 3; " in found.reason
+    assert "in each subgroup that has a threshold (2 of 3; " in found.reason
     assert found.reason.endswith("Always abstained on: c.")
     total = found.guarantee
     accepted = sum(s.guarantee.accepted for s in found.selections.values())
@@ -575,36 +577,40 @@ def test_each_group_gets_its_own_threshold_at_its_share_of_delta():
 
 
 def test_no_feasible_group_is_an_answer():
-    found = select_by_group([0.5] * 4, [1, 1, 0, 0], [1, 1, 2, 2], target_risk=0.1)
+    found = select_by_subgroup([0.5] * 4, [1, 1, 0, 0], [1, 1, 2, 2], target_risk=0.1)
     assert not found.feasible
-    assert found.reason.startswith("Infeasible for every one of 2 groups, each at delta = 0.05 / 2")
+    assert found.reason.startswith(
+        "Infeasible for every one of 2 subgroups, each at delta = 0.05 / 2"
+    )
     wrong = np.r_[np.arange(200) % 2, np.arange(200) % 5 == 0].astype(float)
-    found = select_by_group([0.5] * 400, wrong, np.repeat([7, 8], 200), target_risk=0.1)
-    assert ". Group 8 needs least: Infeasible: no threshold" in found.reason
-    assert re.search(r" Group 7 needs most: no target below 5.* would have passed\.$", found.reason)
+    found = select_by_subgroup([0.5] * 400, wrong, np.repeat([7, 8], 200), target_risk=0.1)
+    assert ". Subgroup 8 needs least: Infeasible: no threshold" in found.reason
+    assert re.search(
+        r" Subgroup 7 needs most: no target below 5.* would have passed\.$", found.reason
+    )
 
 
 def test_who_is_accepted_counts_every_group_and_all():
-    c, l, g = three_groups(1)
+    c, l, g = three_subgroups(1)
     accepted = c >= 0.5
-    rows = who_is_accepted(accepted, l, g)
-    assert [r.group for r in rows] == [None, "a", "b", "c"]
+    rows = subgroup_table(accepted, l, g)
+    assert [r.subgroup for r in rows] == [None, "a", "b", "c"]
     for r in rows:
-        of = np.ones(c.size, bool) if r.group is None else g == r.group
+        of = np.ones(c.size, bool) if r.subgroup is None else g == r.subgroup
         assert (r.n, r.accepted) == (of.sum(), (of & accepted).sum())
         assert r.errors == l[of & accepted].sum()
         assert r.coverage_interval[0] < r.coverage < r.coverage_interval[1]
         assert r.error_rate == pytest.approx(l[of].mean())
-    assert who_is_accepted([False], [1], [0])[0].risk is None
+    assert subgroup_table([False], [1], [0])[0].risk is None
     with pytest.raises(InputError, match="`accepted` as booleans"):
-        who_is_accepted([1, 0], [1, 0], [0, 0])
+        subgroup_table([1, 0], [1, 0], [0, 0])
 
 
 def test_groups_of_another_length_are_refused():
     with pytest.raises(InputError, match="`groups` of shape"):
-        select_by_group([0.5, 0.2], [0, 0], [1], target_risk=0.1)
-    found = select_by_group([0.5, 0.2], [0, 0], [1, 1], target_risk=0.1)
-    with pytest.raises(InputError, match=r"`groups` of shape \(3,\), got \(2,\)"):
+        select_by_subgroup([0.5, 0.2], [0, 0], [1], target_risk=0.1)
+    found = select_by_subgroup([0.5, 0.2], [0, 0], [1, 1], target_risk=0.1)
+    with pytest.raises(InputError, match=r"`subgroups` of shape \(3,\), got \(2,\)"):
         found.accept([0.1, 0.2, 0.3], [1, 1])
 
 

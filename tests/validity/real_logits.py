@@ -18,7 +18,7 @@ from recuse.rejector import ALL, CLASS, Choice
 from recuse.rejector._fit import chosen
 from recuse.rejector._prepare import Prepared, prepare
 from recuse.scores import predict
-from recuse.selectors import select, select_by_group, select_cost, select_coverage
+from recuse.selectors import select, select_by_subgroup, select_cost, select_coverage
 
 TARGET, DELTA = 0.02, 0.05
 CLASS_TARGET, COVERAGE, COSTS = 0.1, 0.8, (10, 1)
@@ -68,7 +68,7 @@ def choices(ready: Prepared, target: float) -> dict[str, Choice]:
     }
     if ready.tune.logits.shape[1] <= MOST_CLASSES:
         options = {"target_risk": CLASS_TARGET, "delta": DELTA, "by": CLASS, "tune": seen}
-        found["class"] = select_by_group(*ready.held, **options)
+        found["class"] = select_by_subgroup(*ready.held, **options)
     by = {"class": CLASS}
     return {
         name: chosen(ready._replace(by=by.get(name, ALL)), selection, DELTA)
@@ -80,7 +80,7 @@ def outcome(choice: Choice, p: Population, confidence: np.ndarray, target: float
     """What is accepted, and whether the promise is broken."""
     if choice.rejector is None:
         return Outcome(False, False, 0.0, 0.0)
-    threshold = choice.rejector.thresholds(p.label)
+    threshold = choice.rejector.thresholds(p.prediction)
     accept = (confidence >= threshold) & (threshold < np.inf)
     risk = p.wrong[accept].mean() if accept.any() else 0.0
     return Outcome(True, broken(choice, p, accept, target), accept.mean(), risk)
@@ -94,7 +94,7 @@ def broken(choice: Choice, p: Population, accept: np.ndarray, target: float) -> 
     if promise.kind == "cost":
         spent = promise.cost_error * (p.wrong & accept) + promise.cost_abstain * ~accept
         return spent.mean() > promise.upper
-    parts = [accept & (p.label == k) for k in np.unique(p.label)]
+    parts = [accept & (p.prediction == k) for k in np.unique(p.prediction)]
     parts = parts if choice.rejector.by == CLASS else [accept]
     return any(p.wrong[part].mean() > promise.target_risk for part in parts if part.any())
 
@@ -105,7 +105,7 @@ def draws(p: Population, n: int, count: int, target: float) -> dict[str, list[Ou
     for seed in range(count):
         rows = np.random.default_rng(seed).choice(len(p.labels), 2 * n)  # with replacement
         tune, calibrate = ((p.logits[i], p.labels[i]) for i in (rows[:n], rows[n:]))
-        options = {"per": "class", "kind": "logits", "seed": 0, "allow_overlap": True}
+        options = {"subgroups": "class", "kind": "logits", "seed": 0, "allow_overlap": True}
         ready = prepare(tune, calibrate, **options, tuning=TUNING)._replace(shared=False)
         confidence = ready.tuned.score(p.logits)  # the rows are independent, though some are alike
         for name, choice in choices(ready, target).items():

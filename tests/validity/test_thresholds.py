@@ -70,7 +70,7 @@ def test_losses_in_the_unit_interval_keep_the_promise(method):
 
 
 @pytest.mark.parametrize("case", ["one row a cluster", "betting on means"])
-def test_clusters_keep_the_promise(case):
+def test_groups_keep_the_promise(case):
     assert cluster_violations(TARGET + 1e-4, CLUSTERED[case], FEW) <= ALLOWED_OF_FEW
 
 

@@ -229,13 +229,13 @@ def general(population: Population, n: int, count: int, seed: int = 8) -> Iterat
 SITES = (0.0, 2 * (TARGET + 2e-3))  # error rates of the better and the worse
 
 
-def one_site_after_the_other(clusters: int, size: int, count: int) -> Iterator[Splits]:
+def one_site_after_the_other(groups: int, size: int, count: int) -> Iterator[Splits]:
     """A file of two sites, the better one first; together they err too often at any confidence."""
     rng = np.random.default_rng(10)
-    rate, code = np.repeat(SITES, clusters // 2), np.repeat(np.arange(clusters), size)
+    rate, code = np.repeat(SITES, groups // 2), np.repeat(np.arange(groups), size)
     for _ in range(count):
         c = rng.uniform(size=(2, code.size)).astype(np.float32)
-        l = (rng.uniform(size=(2, clusters)) < rate)[:, code].astype(float)
+        l = (rng.uniform(size=(2, groups)) < rate)[:, code].astype(float)
         yield Splits(c[1], l[1], (c[0], l[0]), code)
 
 
@@ -244,35 +244,35 @@ def order_violations(size: int, count: int, **order) -> float:
     options = {"target_risk": TARGET, "delta": DELTA, "method": "betting"} | order
 
     def breaks(s: Splits) -> bool:
-        kept = {"tune": s.tune, "clusters": s.clusters}
+        kept = {"tune": s.tune, "groups": s.groups}
         return selectors.select(s.confidence, s.loss, **options, **kept).feasible
 
     return rate_of(one_site_after_the_other(400, size, count), breaks)
 
 
-def clustered(rate: float, clusters: int, size: int, count: int, seed: int = 9) -> Iterator[Splits]:
+def grouped(rate: float, groups: int, size: int, count: int, seed: int = 9) -> Iterator[Splits]:
     """All replicates of an image are right or wrong together, at nearby confidences."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        u, wrong = rng.uniform(size=(2, clusters)), rng.uniform(size=(2, clusters)) < rate
-        c = (u[..., None] + 0.05 * rng.normal(size=(2, clusters, size))).astype(np.float32)
+        u, wrong = rng.uniform(size=(2, groups)), rng.uniform(size=(2, groups)) < rate
+        c = (u[..., None] + 0.05 * rng.normal(size=(2, groups, size))).astype(np.float32)
         l = np.repeat(wrong.astype(float)[..., None], size, axis=2)
-        code = np.repeat(np.arange(clusters), size)
+        code = np.repeat(np.arange(groups), size)
         yield Splits(c[1].ravel(), l[1].ravel(), (c[0].ravel(), l[0].ravel()), code)
 
 
 def one_a_cluster(s: Splits) -> float:
-    _, row = np.unique(s.clusters, return_index=True)
+    _, row = np.unique(s.groups, return_index=True)
     return by("fixed_sequence")(Splits(s.confidence[row], s.loss[row], s.tune))
 
 
 def rows_as_if_independent(s: Splits) -> float:
-    return by("fixed_sequence")(s._replace(clusters=None))
+    return by("fixed_sequence")(s._replace(groups=None))
 
 
 CLUSTERED: dict[str, Chooser] = {
     "rows, as if independent": rows_as_if_independent,
-    "one row a cluster": one_a_cluster,
+    "one row a group": one_a_cluster,
     "betting on means": by("betting"),
 }
 
@@ -284,7 +284,7 @@ def rate_of(splits: Iterator[Splits], breaks: Callable[[Splits], bool]) -> float
 def cluster_violations(rate: float, choose: Chooser, count: int) -> float:
     """The rate is the same everywhere: whatever is accepted has it as risk."""
     deployed = lambda s: np.isfinite(choose(s)) and rate > TARGET  # noqa: E731
-    return rate_of(clustered(rate, 200, 5, count), deployed)
+    return rate_of(grouped(rate, 200, 5, count), deployed)
 
 
 def group_violations(
@@ -295,7 +295,7 @@ def group_violations(
     def breaks(s: Splits) -> bool:
         group = np.arange(n) % groups
         options = {"target_risk": TARGET, "delta": delta, "tune": (*s.tune, group)}
-        chosen = selectors.select_by_group(s.confidence, s.loss, group, **options)
+        chosen = selectors.select_by_subgroup(s.confidence, s.loss, group, **options)
         return any(population.risk(x.threshold) > TARGET for x in chosen.selections.values())
 
     return rate_of(draws(population, n, count), breaks)
@@ -383,8 +383,8 @@ def print_others(count: int) -> None:
     print("\n| promise | case | violations | mean coverage |\n|---|---|---|---|")
     for name, choose in CLUSTERED.items():
         rate = cluster_violations(TARGET + 1e-4, choose, count)
-        print(f"| risk, 200 clusters of 5 | {name} | {rate:.3f} | |", flush=True)
-    for size, rows in ((1, "400 rows"), (5, "400 clusters of 5")):
+        print(f"| risk, 200 groups of 5 | {name} | {rate:.3f} | |", flush=True)
+    for size, rows in ((1, "400 rows"), (5, "400 groups of 5")):
         for case, order in (("shuffled", {}), ("`seed=None`", {"seed": None})):
             rate = order_violations(size, count, **order)
             print(f"| risk, {rows}, site after site | {case} | {rate:.3f} | |", flush=True)

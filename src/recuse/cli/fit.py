@@ -9,7 +9,6 @@ import numpy as np
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli import per
 from recuse.cli.files import check_ending, read_whole, refuse_overwrite
 from recuse.cli.options import (
     Binary,
@@ -25,13 +24,14 @@ from recuse.cli.options import (
     kind_of,
     numbers,
 )
+from recuse.cli.subgroups import HELP, populations, tell_table
 from recuse.errors import InputError
 from recuse.present import terminal
-from recuse.rejector import ALL, CLASS, GROUP, Choice, Rejector, choose, fit_several
-from recuse.selectors import GroupSelection
+from recuse.rejector import ALL, CLASS, SUBGROUP, Choice, Rejector, choose, fit_several
+from recuse.selectors import SubgroupSelection
 
-PLURALS = {CLASS: "predicted classes", GROUP: "groups"}
-REASONS = 2  # classes or groups without a threshold of which it is told why
+PLURALS = {CLASS: "predicted classes", SUBGROUP: "subgroups"}
+REASONS = 2  # classes or subgroups without a threshold of which it is told why
 
 
 def fit(
@@ -55,9 +55,7 @@ def fit(
         str | None,
         typer.Option("--cost", help="Instead: cost of an error and of an abstention, as 10:1."),
     ] = None,
-    per_: Annotated[
-        str | None, typer.Option("--per", metavar="class|FILE.csv", help=per.HELP)
-    ] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="class|FILE.csv", help=HELP)] = None,
     delta: Delta = 0.05,
     method: Annotated[
         str,
@@ -92,10 +90,10 @@ def fit(
     """
     check_ending(out, ".json")
     targets = numbers([target_risk or ""], (), "target-risk")
-    promised = _promised(targets, coverage, cost, per_)
+    promised = _promised(targets, coverage, cost, by)
     outs = _outs(out, targets)
     for path in outs:
-        refuse_overwrite(path, force, tune, calibrate, *_paths(per_))
+        refuse_overwrite(path, force, tune, calibrate, *_paths(by))
     kind = kind_of(binary, probs)
     files = (
         read_whole(tune, kind=kind, ignore_index=ignore_index),
@@ -114,7 +112,7 @@ def fit(
         if len(targets) > 1:
             choices = fit_several(*files, target_risks=targets, **options)
         else:
-            choices = (choose(*files, **promised, per=per.populations(per_, *files), **options),)
+            choices = (choose(*files, **promised, subgroups=populations(by, *files), **options),)
     for choice, path in zip(choices, outs):
         if choice.rejector is not None:
             choice.rejector.save(path)
@@ -128,7 +126,7 @@ def fit(
 
 
 def _promised(
-    targets: tuple[float, ...], coverage: float | None, cost: str | None, per_: str | None
+    targets: tuple[float, ...], coverage: float | None, cost: str | None, by: str | None
 ) -> dict[str, Any]:
     """The one promise that is asked for, as `choose` takes it."""
     given = {"--target-risk": targets or None, "--coverage": coverage, "--cost": cost}
@@ -136,9 +134,9 @@ def _promised(
     if len(names) != 1:
         got = " and ".join(names) or "none"
         raise InputError(f"expected one of --target-risk, --coverage and --cost, got {got}")
-    if per_ is not None and len(targets) != 1:
+    if by is not None and len(targets) != 1:
         value = ",".join(f"{target:.12g}" for target in targets) or given[names[0]]
-        raise InputError(f"expected --per with one --target-risk, got {names[0]} {value}")
+        raise InputError(f"expected --by with one --target-risk, got {names[0]} {value}")
     if targets:
         return {"target_risk": targets[0]}
     return {"coverage": coverage} if cost is None else {"cost": _cost(cost)}
@@ -162,8 +160,8 @@ def _outs(out: Path, targets: tuple[float, ...]) -> list[Path]:
     return [out.with_name(f"{out.stem}-{target:.12g}{out.suffix}") for target in targets]
 
 
-def _paths(per_: str | None) -> list[Path]:
-    return [] if per_ in (None, CLASS) else [Path(str(per_))]
+def _paths(by: str | None) -> list[Path]:
+    return [] if by in (None, CLASS) else [Path(str(by))]
 
 
 def _answer(choice: Choice, out: Path) -> dict[str, Any]:
@@ -177,9 +175,13 @@ def _answer(choice: Choice, out: Path) -> dict[str, Any]:
         "guarantee": {"kind": promise.kind, **promise.to_dict()},
         "out": str(out) if choice.rejector else None,
     }
-    if isinstance(s, GroupSelection):
-        rules = [{"of": name, **chosen.to_dict()} for name, chosen in s.selections.items()]
-        return answer | {"by": s.by, "rules": rules, "groups": [row._asdict() for row in s.table]}
+    if isinstance(s, SubgroupSelection):
+        rules = [{"subgroup": name, **chosen.to_dict()} for name, chosen in s.selections.items()]
+        return answer | {
+            "by": s.by,
+            "rules": rules,
+            "subgroups": [row._asdict() for row in s.table],
+        }
     names = ("threshold", "smallest_target", "rows_needed")
     return answer | {name: getattr(s, name) for name in names}
 
@@ -192,8 +194,8 @@ def _tell_fit(choices: tuple[Choice, ...], outs: list[Path], rows: int) -> None:
     for choice, out in zip(choices, outs):
         selection, rejector = choice.selection, choice.rejector
         terminal.say(selection.reason)
-        if isinstance(selection, GroupSelection):
-            per.tell(selection.table, selection.by, intervals=False)
+        if isinstance(selection, SubgroupSelection):
+            tell_table(selection.table, selection.by, intervals=False)
         if rejector is None and out.exists():
             terminal.say(f"{out} is from an earlier fit and was left as it is.")
         if rejector:
@@ -202,10 +204,10 @@ def _tell_fit(choices: tuple[Choice, ...], outs: list[Path], rows: int) -> None:
 
 
 def _tell_abstained(rejector: Rejector, out: Path) -> None:
-    """Why classes or groups have no threshold: the first few."""
-    without = [rule for rule in rejector.rules if rule.reason and rule.of is not None]
+    """Why classes or subgroups have no threshold: the first few."""
+    without = [rule for rule in rejector.rules if rule.reason and rule.subgroup is not None]
     for rule in without[:REASONS]:
-        terminal.say(f"{rejector.by.capitalize()} {rule.of}: {rule.reason}")
+        terminal.say(f"{rejector.by.capitalize()} {rule.subgroup}: {rule.reason}")
     if len(without) > REASONS:
         terminal.say(f"The reasons of {len(without) - REASONS:,} more are in {out}.")
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from recuse.cli import per
 from recuse.cli.files import check_ending, read, refuse_overwrite, warn
 from recuse.cli.options import (
     Binary,
@@ -25,6 +24,7 @@ from recuse.cli.options import (
     kind_of,
     named,
 )
+from recuse.cli.subgroups import joined, read_subgroups
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, evaluate
 from recuse.io import FORMATS, LogitsFile
@@ -56,10 +56,10 @@ def report(
     probs: Probs = False,
     ignore_index: IgnoreIndex = None,
     classes: ClassNames = None,
-    per_: Annotated[
+    by: Annotated[
         Path | None,
         typer.Option(
-            "--per", metavar="FILE.csv", help="Populations to count apart: a .csv of id and group."
+            "--by", metavar="FILE.csv", help="Subgroups to count apart: a .csv of id and subgroup."
         ),
     ] = None,
     images: Annotated[
@@ -98,7 +98,7 @@ def report(
             evaluation,
             models,
             classes=_names(classes, evaluation),
-            populations=_populations(per_, models),
+            populations=_populations(by, models),
             images=images,
             scenes=_scenes(scenes, evaluation),
             seed=seed,
@@ -123,10 +123,8 @@ def _populations(
     """Of every row of the test splits."""
     if path is None:
         return None
-    group_of = per.read_groups_of(path)
-    return {
-        name: per.joined(group_of, splits["test"], str(path)) for name, splits in models.items()
-    }
+    subgroup_of = read_subgroups(path)
+    return {name: joined(subgroup_of, splits["test"], str(path)) for name, splits in models.items()}
 
 
 def _warn_of_no_image(folder: Path | None, found: Mapping[str, Detail]) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from recuse._internal.check import extra
 from recuse._internal.files import atomic, to_json
-from recuse.cli import per, verdict, why
+from recuse.cli import explanation, verdict
 from recuse.cli.files import (
     check_ending,
     refuse_overwrite,
@@ -20,6 +20,7 @@ from recuse.cli.files import (
     warn_of_probabilities,
 )
 from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
+from recuse.cli.subgroups import joined, read_subgroups
 from recuse.errors import InputError
 from recuse.io import LogitsFile, naming, open_logits
 from recuse.io._reader import read_class_names
@@ -27,17 +28,17 @@ from recuse.present import terminal
 from recuse.rejector import (
     ALL,
     CLASS,
-    GROUP,
     RUNNERS_UP,
+    SUBGROUP,
+    Explanation,
     Predictions,
     Rejector,
-    Why,
     check_classes,
     explain,
     ranked,
 )
 
-EACH = {ALL: "all", CLASS: "each predicted class", GROUP: "each group"}
+EACH = {ALL: "all", CLASS: "each predicted class", SUBGROUP: "each subgroup"}
 TABLES = (".csv", ".parquet", ".npz")
 
 
@@ -53,16 +54,18 @@ def predict(
         int, typer.Option("--top", help="Also the next classes, up to this rank.", min=1)
     ] = 1,
     classes: ClassNames = None,
-    per_: Annotated[
+    by: Annotated[
         Path | None,
-        typer.Option("--per", metavar="FILE.csv", help="The groups of a rejector fitted with it."),
+        typer.Option(
+            "--by", metavar="FILE.csv", help="The subgroups of a rejector fitted with it."
+        ),
     ] = None,
     ids: Annotated[
         list[str],
         typer.Option(
-            "--why",
+            "--explain",
             metavar="ID",
-            help="Why this row was accepted or abstained on; the number of a row from 0 where "
+            help="Explain the decision on this row; the number of a row from 0 where "
             "the file has no ids. Repeatable.",
         ),
     ] = [],  # noqa: B006 - typer reads it
@@ -71,14 +74,14 @@ def predict(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Label, confidence and decision for every row; with labels, also the error made.
+    """Prediction, confidence and decision for every row; with labels, also the error made.
 
-    What came about stands beside what was promised; for thresholds of classes or groups, who is
+    What came about stands beside what was promised; for thresholds of classes or subgroups, who is
     abstained on.
     """
     if out is not None:
         check_ending(out, *TABLES)
-        refuse_overwrite(out, force, rejector_path, file, *([] if per_ is None else [per_]))
+        refuse_overwrite(out, force, rejector_path, file, *([] if by is None else [by]))
     rejector = Rejector.load(rejector_path)
     reader = open_logits(file, kind=rejector.kind, ignore_index=ignore_index)
     with terminal.working("reading", quiet=quiet):
@@ -92,53 +95,58 @@ def predict(
     if not 1 <= top <= data.logits.shape[1]:
         raise InputError(f"expected --top in 1..{data.logits.shape[1]}, got {top}")
     names = None if classes is None else read_class_names(classes, rejector.classes)
-    groups = _groups(per_, rejector, data)
+    subgroups = _subgroups(by, rejector, data)
     runners_up = max(top - 1, RUNNERS_UP)
     parts = reader.by_shard(data) if len(reader.stores) > 1 else ()
     with terminal.working("deciding", quiet=quiet):
-        reasons = explain(rejector, data, ids, top=runners_up, groups=groups) if ids else []
-        predictions = rejector.predict(data.logits, groups)
-        summary = verdict.summary_of(data, predictions, rejector, groups, parts)
+        reasons = explain(rejector, data, ids, top=runners_up, subgroups=subgroups) if ids else []
+        predictions = rejector.predict(data.logits, subgroups)
+        summary = verdict.summary_of(data, predictions, rejector, subgroups, parts)
         if out is not None:
             _write(out, _columns(data, predictions, top, names))
     if as_json:
         print(
             to_json(
-                summary | ({"why": [_plain(w, names, rejector.by) for w in reasons]} if ids else {})
+                summary
+                | (
+                    {"explanations": [_plain(e, names, rejector.by) for e in reasons]}
+                    if ids
+                    else {}
+                )
             )
         )
     elif not quiet:
         verdict.tell(summary, rejector, out)
         if rejector.by != ALL:
-            verdict.tell_groups(data, predictions, rejector, groups, names)
+            verdict.tell_subgroups(data, predictions, rejector, subgroups, names)
         for reason in reasons:
-            why.tell(reason, rejector, names, float(predictions.accept.mean()))
+            explanation.tell(reason, rejector, names, float(predictions.accept.mean()))
 
 
-def _groups(path: Path | None, rejector: Rejector, data: LogitsFile) -> np.ndarray | None:
-    """The groups of all rows, where the rejector has thresholds for groups."""
-    if (path is None) != (rejector.by != GROUP):
-        wanted = "--per with the groups" if path is None else "no --per"
+def _subgroups(path: Path | None, rejector: Rejector, data: LogitsFile) -> np.ndarray | None:
+    """The subgroup of every row, where the rejector has thresholds for subgroups."""
+    if (path is None) != (rejector.by != SUBGROUP):
+        wanted = "--by with the subgroups" if path is None else "no --by"
         raise InputError(f"expected {wanted}, since its thresholds are for {EACH[rejector.by]}")
-    return None if path is None else per.joined(per.read_groups_of(path), data, str(path))
+    return None if path is None else joined(read_subgroups(path), data, str(path))
 
 
-def _plain(reason: Why, names: np.ndarray | None, by: str) -> dict[str, Any]:
+def _plain(reason: Explanation, names: np.ndarray | None, by: str) -> dict[str, Any]:
     """The reason for JSON, with the names of classes where there are any."""
     plain = reason.to_dict()
     if names is not None:
-        plain["label"] = str(names[reason.label])
+        plain["prediction"] = str(names[reason.prediction])
         if by == CLASS:
-            plain["group"] = plain["label"]
+            plain["subgroup"] = plain["prediction"]
         for other in plain["runners_up"]:
-            other["label"] = str(names[other["label"]])
+            other["prediction"] = str(names[other["prediction"]])
     return plain
 
 
 def _columns(
     data: LogitsFile, p: Predictions, top: int, names: np.ndarray | None
 ) -> dict[str, np.ndarray]:
-    """The columns of the table: id, label, confidence, p_correct, accept, label_2, prob_2, ..."""
+    """Columns of the table: id, prediction, confidence, p_correct, accept, prediction_2, ..."""
     ids = np.arange(len(data)) if data.ids is None else data.ids
 
     def named(label: np.ndarray) -> np.ndarray:
@@ -146,7 +154,7 @@ def _columns(
 
     columns = {
         "id": ids,
-        "label": named(p.label),
+        "prediction": named(p.prediction),
         "confidence": p.confidence,
         "p_correct": p.p_correct.astype(np.float32),
         "accept": p.accept,
@@ -154,7 +162,7 @@ def _columns(
     if top > 1:
         order, probs = ranked(data.logits)
         for rank in range(1, top):
-            columns[f"label_{rank + 1}"] = named(order[:, rank])
+            columns[f"prediction_{rank + 1}"] = named(order[:, rank])
             columns[f"prob_{rank + 1}"] = probs[:, rank].astype(np.float32)
     return columns
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
-from recuse.cli import per
+from recuse.cli.subgroups import name_of, tell_table
 from recuse.errors import InputError
 from recuse.io import LogitsFile
 from recuse.present import terminal
 from recuse.present.numbers import percent
 from recuse.rejector import ALL, CLASS, Predictions, Rejector, spread
-from recuse.selectors import GroupRow, who_is_accepted
+from recuse.selectors import SubgroupRow, subgroup_table
 from recuse.selectors._cost import cost_interval
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def summary_of(
     data: LogitsFile,
     p: Predictions,
     rejector: Rejector,
-    groups: Array | None,
+    subgroups: Array | None,
     parts: Sequence[LogitsFile] = (),
 ) -> dict[str, Any]:
     """Counts, intervals where rows are independent, and the promise; `parts` are its shards."""
@@ -34,20 +34,20 @@ def summary_of(
     accepted = p.accept & counted
     n, taken = int(counted.sum()), int(accepted.sum())
     alone = data.predictions().groups is None
-    promise = rejector.guarantee
+    guarantee = rejector.guarantee
     summary: dict[str, Any] = {
         "n": n,
         "accepted": taken,
         "coverage": taken / n,
         "coverage_interval": _interval(taken, n, alone),
         "delta": rejector.delta,
-        "guarantee": str(promise),
-        "promise": {"kind": promise.kind, **promise.to_dict()},
+        "statement": str(guarantee),
+        "guarantee": {"kind": guarantee.kind, **guarantee.to_dict()},
     }
-    if promise.kind == "risk":
-        summary["target_risk"] = promise.target_risk
+    if guarantee.kind == "risk":
+        summary["target_risk"] = guarantee.target_risk
     if data.labels is not None:
-        wrong = (p.label != data.labels) & counted
+        wrong = (p.prediction != data.labels) & counted
         errors = int((wrong & accepted).sum())
         summary |= {
             "errors": errors,
@@ -56,23 +56,23 @@ def summary_of(
             "error_without_rejector": float(wrong.sum() / n),
             **_seen_in_fit((data, *parts), rejector),
         }
-        if promise.kind == "cost":
-            summary |= _cost(promise, n, taken, errors, alone)
+        if guarantee.kind == "cost":
+            summary |= _cost(guarantee, n, taken, errors, alone)
         if not taken:
             summary["reason"] = "risk is undefined: nothing was accepted"
     if rejector.by != ALL:
-        summary["groups"] = [row._asdict() for row in table_of(data, p, rejector, groups)]
+        summary["subgroups"] = [row._asdict() for row in table_of(data, p, rejector, subgroups)]
     return summary
 
 
 def table_of(
-    data: LogitsFile, p: Predictions, rejector: Rejector, groups: Array | None
-) -> tuple[GroupRow, ...]:
+    data: LogitsFile, p: Predictions, rejector: Rejector, subgroups: Array | None
+) -> tuple[SubgroupRow, ...]:
     """Coverage and error by group; errors are 0 where there are no labels."""
-    of = p.label if groups is None else spread(groups, p.label.shape)
-    wrong = np.zeros(p.label.shape) if data.labels is None else p.label != data.labels
+    of = p.prediction if subgroups is None else spread(subgroups, p.prediction.shape)
+    wrong = np.zeros(p.prediction.shape) if data.labels is None else p.prediction != data.labels
     counted = _counted(data, p)
-    return who_is_accepted(p.accept[counted], wrong[counted].astype(float), of[counted])
+    return subgroup_table(p.accept[counted], wrong[counted].astype(float), of[counted])
 
 
 def _counted(data: LogitsFile, p: Predictions) -> Array:
@@ -93,10 +93,10 @@ def _interval(k: int, n: int, alone: bool) -> list[float] | None:
     return [float(limit(k, n, 0.025)) for limit in limits]
 
 
-def _cost(promise: Any, n: int, accepted: int, errors: int, alone: bool) -> dict[str, Any]:
+def _cost(guarantee: Any, n: int, accepted: int, errors: int, alone: bool) -> dict[str, Any]:
     """The mean cost that came about, and its interval where rows are independent."""
-    spent = errors * promise.cost_error + (n - accepted) * promise.cost_abstain
-    interval = list(cost_interval(promise, n, accepted, errors)) if alone else None
+    spent = errors * guarantee.cost_error + (n - accepted) * guarantee.cost_abstain
+    interval = list(cost_interval(guarantee, n, accepted, errors)) if alone else None
     return {"cost": spent / n, "cost_interval": interval}
 
 
@@ -130,23 +130,23 @@ def tell(summary: Mapping[str, Any], rejector: Rejector, out: Path | None) -> No
         terminal.say(f"Written to {out}.")
 
 
-def _compared(summary: Mapping[str, Any], promise: Any) -> str | None:
+def _compared(summary: Mapping[str, Any], guarantee: Any) -> str | None:
     """What was promised beside what came about; None without labels, or with dependent rows."""
-    if promise.void:
+    if guarantee.void:
         return None
-    what = {"risk": "error", "coverage": "coverage", "cost": "mean cost"}[promise.kind]
-    interval = summary.get(f"{promise.kind}_interval")
+    what = {"risk": "error", "coverage": "coverage", "cost": "mean cost"}[guarantee.kind]
+    interval = summary.get(f"{guarantee.kind}_interval")
     if interval is None:
         return None
-    if promise.kind == "coverage":
-        held, broken, level = interval[1] >= promise.coverage, "below", promise.coverage
-    elif promise.kind == "cost":
-        held, broken, level = interval[0] <= promise.upper, "above", promise.upper
+    if guarantee.kind == "coverage":
+        held, broken, level = interval[1] >= guarantee.coverage, "below", guarantee.coverage
+    elif guarantee.kind == "cost":
+        held, broken, level = interval[0] <= guarantee.upper, "above", guarantee.upper
     else:
-        held, broken, level = interval[0] <= promise.target_risk, "above", promise.target_risk
-    low, high, level = (_number(x, promise.kind) for x in (*interval, level))
+        held, broken, level = interval[0] <= guarantee.target_risk, "above", guarantee.target_risk
+    low, high, level = (_number(x, guarantee.kind) for x in (*interval, level))
     verdict = "in line with" if held else broken
-    of = f" ({summary['cost']:.4g})" if promise.kind == "cost" else ""
+    of = f" ({summary['cost']:.4g})" if guarantee.kind == "cost" else ""
     return (
         f"The 95 % interval of this {what}{of}, {low} to {high}, is {verdict} the promised {level}."
     )
@@ -156,29 +156,29 @@ def _number(x: float, kind: str) -> str:
     return f"{x:.4g}" if kind == "cost" else percent(x, 1)
 
 
-def _tell_broken(rows: tuple[GroupRow, ...], target: float, names: Array | None) -> None:
-    """Groups whose own interval is above what was promised to each."""
-    above = [per.name_of(r.group, names) for r in rows[1:] if r.risk_interval[0] > target]
+def _tell_broken(rows: tuple[SubgroupRow, ...], target: float, names: Array | None) -> None:
+    """Subgroups whose own interval is above what was promised to each."""
+    above = [name_of(r.subgroup, names) for r in rows[1:] if r.risk_interval[0] > target]
     found = f"those of {', '.join(above)} are" if above else "none is"
     terminal.say(f"Of the intervals of each risk, {found} above the promised {percent(target, 1)}.")
 
 
-def tell_groups(
+def tell_subgroups(
     data: LogitsFile,
     p: Predictions,
     rejector: Rejector,
-    groups: Array | None,
+    subgroups: Array | None,
     names: Array | None,
 ) -> None:
-    """Who is accepted, and to which groups nothing was promised."""
-    rows = table_of(data, p, rejector, groups)
+    """Who is accepted, and to which subgroups nothing was promised."""
+    rows = table_of(data, p, rejector, subgroups)
     named = names if rejector.by == CLASS else None
     alone = data.predictions().groups is None
-    per.tell(rows, rejector.by, named, judged=data.labels is not None, intervals=alone)
+    tell_table(rows, rejector.by, named, judged=data.labels is not None, intervals=alone)
     if alone and data.labels is not None:
         _tell_broken(rows, rejector.guarantee.target_risk, named)
     if rejector.by == CLASS:
         return
-    known = {rule.of for rule in rejector.rules}
-    if new := [str(row.group) for row in rows[1:] if row.group not in known]:
+    known = {rule.subgroup for rule in rejector.rules}
+    if new := [str(row.subgroup) for row in rows[1:] if row.subgroup not in known]:
         terminal.say(f"Not in the calibrate split, so always abstained on: {', '.join(new)}.")

@@ -1,7 +1,7 @@
 """A model and its rejector as one torch module.
 
 n = examples, K = classes (axis 1), ... = any trailing axes (pixels); r = n times these;
-b = knots of the map to p_correct.
+b = vertices of the isotonic map to p_correct.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.utils import _pytree
 from recuse._internal.check import extra
 from recuse.errors import InputError
 from recuse.export._scores import of_rows
-from recuse.rejector import CLASS, GROUP, Knots, Rejector
+from recuse.rejector import CLASS, SUBGROUP, IsotonicMap, Rejector
 
 torch = extra("torch", "torch", "recuse.export")
 
@@ -64,7 +64,7 @@ class SelectiveModule(torch.nn.Module):
             label.masked_fill(confidence.isnan(), MALFORMED),
             confidence,
             (confidence >= threshold) & (threshold < math.inf),
-            interpolated(self.rejector.knots, confidence).float(),
+            interpolated(self.rejector.isotonic_map, confidence).float(),
         )
         shape = z.shape[:1] + z.shape[2:]
         return Decisions(output, *(column.reshape(shape) for column in columns))
@@ -113,7 +113,7 @@ def to_module(model: torch.nn.Module, rejector: Rejector) -> SelectiveModule:
         raise InputError(f"expected a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(rejector, Rejector):
         raise InputError(f"expected a Rejector, got {type(rejector).__name__}")
-    if rejector.by == GROUP:
+    if rejector.by == SUBGROUP:
         raise InputError(
             "expected a rejector with one threshold or one for each class, got one for each group: "
             "a group is no input of the model, so use `Rejector.predict`"
@@ -152,12 +152,12 @@ def _from_probs(q: Tensor) -> Tensor:
     return q.log().masked_fill(bad[:, None], math.nan)
 
 
-def interpolated(knots: Knots, x: Tensor) -> Tensor:
-    """`knots` of every confidence (r,): float64, constant beyond the ends, NaN for NaN.
+def interpolated(isotonic_map: IsotonicMap, x: Tensor) -> Tensor:
+    """`isotonic_map` of every confidence (r,): float64, constant beyond the ends, NaN for NaN.
 
     The last knot at or below x is found by halving, in log b steps that every runtime has.
     """
-    c, p = np.array(knots.confidence), np.array(knots.probability)
+    c, p = np.array(isotonic_map.confidence), np.array(isotonic_map.probability)
     rise = np.diff(c, append=np.inf)
     slope = np.diff(p, append=p[-1]) / np.where(rise == 0, 1, rise)
     at, height, tilt = (torch.tensor(column, device=x.device) for column in (c, p, slope))

@@ -90,10 +90,10 @@ def _compared(session: Any, module: SelectiveModule, inputs: tuple[Tensor, ...])
     expected = predicted(module.rejector, found.logits)
     return Parity(
         found.label.size,
-        _differ(found, expected),
+        _differ(found, expected.prediction, expected.accept),
         int((found.confidence != expected.confidence).sum()),
         _largest_difference(found.logits, ours.logits),
-        _differ(found, ours),
+        _differ(found, ours.label, ours.accept),
     )
 
 
@@ -103,9 +103,9 @@ def predicted(rejector: Rejector, output: Array) -> Predictions:
     return rejector.predict(convert(output))
 
 
-def _differ(a: Any, b: Any) -> int:
-    """Predictions of another label or decision."""
-    return int(((a.label != b.label) | (a.accept != b.accept)).sum())
+def _differ(found: Decisions, prediction: Any, accept: Any) -> int:
+    """Number of examples whose predicted class or decision differs."""
+    return int(((found.label != prediction) | (found.accept != accept)).sum())
 
 
 def _largest_difference(a: Array, b: Array) -> float:

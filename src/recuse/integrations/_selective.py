@@ -196,7 +196,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if self.rejector_ is None:
             return self.classes_[predict(logits)], np.zeros(len(logits), bool)
         found = self.rejector_.predict(logits)
-        return self.classes_[found.label], found.accept
+        return self.classes_[found.prediction], found.accept
 
     def score_samples(self, X: Any) -> Float32[Array, " n"]:
         """The confidence of each row, in the unit of `score_`; larger is more certain."""

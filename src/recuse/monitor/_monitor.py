@@ -41,6 +41,7 @@ from recuse.monitor._track import UNKNOWN, Track
 from recuse.monitor._verdict import FEWER, MORE, RISK, Verdict
 from recuse.monitor._wealth import Wealth, risk_interval
 from recuse.rejector import ALL, Rejector
+from recuse.rejector._rejector import NAMED
 from recuse.selectors import Guarantee
 from recuse.selectors._methods import POINTS, THRESHOLDS
 
@@ -191,7 +192,7 @@ class Monitor:
         body = {
             "format": FORMAT,
             "version": VERSION,
-            **self.terms._asdict(),
+            **self.terms._replace(by=NAMED.get(self.terms.by, self.terms.by))._asdict(),
             **dict(zip(COUNTS, (len(keys), self._accepted, self._labelled, self._wrong))),
             "tracks": {name: _track_to_dict(track) for name, track in self._tracks.items()},
             **pack_ids(keys, held),
@@ -207,7 +208,9 @@ class Monitor:
         """The inverse of `to_dict`; strict."""
         check_form(data)
         monitor = cls.__new__(cls)
-        monitor._begin(check_terms(Terms(*(data[name] for name in Terms._fields))))
+        terms = Terms(*(data[name] for name in Terms._fields))
+        by = next((here for here, there in NAMED.items() if there == terms.by), terms.by)
+        monitor._begin(check_terms(terms._replace(by=by)))
         _, monitor._accepted, monitor._labelled, monitor._wrong = (data[name] for name in COUNTS)
         keys, held = unpack_ids(data)
         pending = held[held >= PENDING]
@@ -353,31 +356,32 @@ def log_tried(rejector: Rejector) -> float:
     Each group chose for itself, none being one more choice, so that the numbers of all groups
     multiply; a cost chooses on tune alone.
     """
-    promises = [rule.promise for rule in rejector.rules if rule.promise.n]
-    if promises[0].kind == "cost":
+    guarantees = [rule.guarantee for rule in rejector.rules if rule.guarantee.n]
+    if guarantees[0].kind == "cost":
         return 0.0
     if rejector.by == ALL:
-        return math.log(_tried(promises[0]))
+        return math.log(_tried(guarantees[0]))
     return sum(
-        math.log(max(_tried(promise), promise.n * _ranks(promise)) + 1) for promise in promises
+        math.log(max(_tried(guarantee), guarantee.n * _ranks(guarantee)) + 1)
+        for guarantee in guarantees
     )
 
 
-def _tried(promise: Any) -> int:
+def _tried(guarantee: Any) -> int:
     """Thresholds between the calibrate confidences themselves are as many as examples."""
-    if not isinstance(promise, Guarantee):
-        return promise.n
-    return FROM_TUNE.get(promise.method, promise.n)
+    if not isinstance(guarantee, Guarantee):
+        return guarantee.n
+    return FROM_TUNE.get(guarantee.method, guarantee.n)
 
 
-def _ranks(promise: Any) -> bool:
+def _ranks(guarantee: Any) -> bool:
     """Whether a group may have had no tune rows, and thresholds of its own."""
-    return promise.method == "band"
+    return guarantee.method == "band"
 
 
 def target_of(rejector: Rejector) -> float:
     """The target risk of its promise."""
-    kind = rejector.rules[0].promise.kind
+    kind = rejector.rules[0].guarantee.kind
     if kind != "risk":
         raise InputError(f"expected a target risk to test: the rejector promises a {kind}")
     return rejector.guarantee.target_risk

@@ -40,7 +40,7 @@ class Terms(NamedTuple):
     calibrate_n: int
     calibrate_accepted: int
     log_tried: float  # logarithm of the number of thresholds (or sets of them) it chose from
-    by: str = ALL  # or "class", "group": whose promises of their own are tested together
+    by: str = ALL  # or "class", "subgroup": whose guarantees of their own are tested together
     void: bool = False  # whether the rejector promises nothing
 
 

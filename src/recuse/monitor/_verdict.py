@@ -22,7 +22,7 @@ NO_PROMISE = (
     "The rejector promises nothing, since tune and calibrate share examples: its target and its "
     "acceptance rate are tested all the same."
 )
-POOLED = {"class": "predicted class", "group": "group"}
+POOLED = {"class": "predicted class", "subgroup": "subgroup"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Verdict:
     log_e: dict[str, float]  # log e-value of each test, the largest so far
     limit: dict[str, float]  # the e-value that is an alarm
     void: bool = False  # the rejector promises nothing: its splits share examples
-    by: str = "all"  # or "class", "group": whose promises of their own are tested together
+    by: str = "all"  # or "class", "subgroup": whose guarantees of their own are tested together
 
     @property
     def alarm(self) -> bool:

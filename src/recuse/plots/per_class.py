@@ -14,7 +14,7 @@ from recuse._internal.check import check_groups, check_loss, check_zero_one, to_
 from recuse.plots._classes import check_classes, names_of, shown
 from recuse.plots._draw import ink, legend, percent
 from recuse.plots._of import Evaluated, one
-from recuse.selectors import GroupRow, who_is_accepted
+from recuse.selectors import SubgroupRow, subgroup_table
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -52,7 +52,7 @@ def prepare(
     classes: Sequence[str] | None = None,
     most: int = MOST,
 ) -> PerClass:
-    """`selectors.who_is_accepted` by label, by prediction, or by whatever `groups` hold.
+    """`selectors.subgroup_table` by label, by prediction, or by whatever `groups` hold.
 
     Args:
         accept: Shape (n,), booleans.
@@ -77,7 +77,7 @@ def prepare(
         every = names_of(classes, check_classes(found, "groups"))
         names = [every[i] for i in found]
     place, kept = shown(names, np.bincount(code, l), most)
-    rows = who_is_accepted(accept, l, place[code])
+    rows = subgroup_table(accept, l, place[code])
     return PerClass(*(_rates(title, rows, kept) for title in ("coverage", "risk")))
 
 
@@ -121,7 +121,7 @@ def draw(data: Rates, ax: Axes) -> None:
     legend(ax)
 
 
-def _rates(title: str, rows: tuple[GroupRow, ...], classes: tuple[str, ...]) -> Rates:
+def _rates(title: str, rows: tuple[SubgroupRow, ...], classes: tuple[str, ...]) -> Rates:
     overall, *values = [np.nan if (r := getattr(row, title)) is None else r for row in rows]
     low, high = np.array([getattr(row, f"{title}_interval") for row in rows[1:]]).T
     return Rates(title, classes, np.array(values), low, high, overall)

@@ -15,7 +15,7 @@ from recuse.calibration._binned import equal_width
 from recuse.calibration._rows import stated
 from recuse.plots._draw import FIRST, SHADE, ink, legend, percent
 from recuse.plots._of import Evaluated, one
-from recuse.selectors import who_is_accepted
+from recuse.selectors import subgroup_table
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -62,8 +62,8 @@ def prepare(probability: ArrayLike, loss: ArrayLike, *, bins: int = BINS) -> Dia
     """
     (q, right), bins = stated(probability, loss), check_bins(bins)
     index = equal_width(q, bins)
-    rows = who_is_accepted(np.ones(q.size, bool), 1 - right, index)[1:]
-    at = np.array([row.group for row in rows])
+    rows = subgroup_table(np.ones(q.size, bool), 1 - right, index)[1:]
+    at = np.array([row.subgroup for row in rows])
     wrong = np.array([row.risk_interval for row in rows])
     return Diagram(
         calibration.reliability(q, loss, bins=bins),

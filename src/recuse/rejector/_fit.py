@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 
 from recuse._internal.check import check_fraction
 from recuse.errors import InfeasibleError, InputError
-from recuse.rejector._knots import fit_knots
-from recuse.rejector._prepare import Per, Prepared, prepare
-from recuse.rejector._promise import ROWS_OF_GROUPS, check_method
+from recuse.rejector._isotonic import fit_isotonic_map
+from recuse.rejector._prepare import Prepared, Subgroups, prepare
+from recuse.rejector._recheck import ROWS_OF_GROUPS, check_method
 from recuse.rejector._rejector import Rejector
 from recuse.rejector._rules import rules_of
 from recuse.rejector._splits import Data
 from recuse.selectors import (
-    GroupSelection,
     Selection,
+    SubgroupSelection,
     select,
-    select_by_group,
+    select_by_subgroup,
     select_cost,
     select_coverage,
     select_several,
@@ -38,7 +38,7 @@ class Choice(NamedTuple):
     """What tune and calibrate led to."""
 
     tuned: Tuned
-    selection: Any  # Selection; with `per`, GroupSelection
+    selection: Any  # Selection; with `subgroups`, SubgroupSelection
     rejector: Rejector | None  # None if no threshold can make the promise
 
 
@@ -49,7 +49,7 @@ def fit(
     target_risk: float | None = None,
     coverage: float | None = None,
     cost: tuple[float, float] | None = None,
-    per: Per = None,
+    subgroups: Subgroups = None,
     delta: float = 0.05,
     method: str = "auto",
     objective: str = "aurc",
@@ -71,7 +71,7 @@ def fit(
         coverage: Instead: the smallest fraction of predictions to accept, in (0, 1).
         cost: Instead: of an accepted error, and of an abstention, both > 0. The threshold that
             is cheapest on `tune`, with a limit of its mean cost.
-        per: Promise `target_risk` to each predicted class ("class"), or to each population:
+        subgroups: Promise `target_risk` to each predicted class ("class"), or to each population:
             one value (n,) for each row of tune, and for each of calibrate, known where the
             decision is made and given to `Rejector.predict` again. All promises hold at once.
         delta: The probability that the promise fails, in (0, 0.5).
@@ -98,7 +98,7 @@ def fit(
     >>> halves = (logits[:2000], labels[:2000]), (logits[2000:], labels[2000:])
     >>> fit(*halves, coverage=0.9, learned=False).guarantee.kind
     'coverage'
-    >>> [rule.of for rule in fit(*halves, target_risk=0.05, per="class", learned=False).rules]
+    >>> [rule.of for rule in fit(*halves, target_risk=0.05, subgroups="class", learned=False).rules]
     [0, 1, 2]
     """
     choice = choose(
@@ -107,7 +107,7 @@ def fit(
         target_risk=target_risk,
         coverage=coverage,
         cost=cost,
-        per=per,
+        subgroups=subgroups,
         delta=delta,
         method=method,
         objective=objective,
@@ -128,7 +128,7 @@ def choose(
     target_risk: float | None = None,
     coverage: float | None = None,
     cost: tuple[float, float] | None = None,
-    per: Per = None,
+    subgroups: Subgroups = None,
     delta: float = 0.05,
     method: str = "auto",
     objective: str = "aurc",
@@ -141,12 +141,12 @@ def choose(
     goal = _one_goal(target_risk, coverage, cost)
     check_method(method)
     if goal != "target_risk":
-        _refuse_with(goal, per=per is not None, objective=objective == "coverage")
+        _refuse_with(goal, subgroups=subgroups is not None, objective=objective == "coverage")
         _refuse_with(goal, method=method != "auto")
     splits = prepare(
         tune,
         calibrate,
-        per=per,
+        subgroups=subgroups,
         kind=kind,
         seed=seed,
         allow_overlap=allow_overlap,
@@ -162,7 +162,7 @@ def choose(
         if of is None:
             selection = select(c, wrong, **risk, tune=splits.seen[:2])
         else:
-            selection = select_by_group(c, wrong, of, **risk, tune=splits.seen, by=splits.by)  # ty: ignore[invalid-argument-type]
+            selection = select_by_subgroup(c, wrong, of, **risk, tune=splits.seen, by=splits.by)  # ty: ignore[invalid-argument-type]
     return chosen(splits, selection, delta)
 
 
@@ -218,7 +218,7 @@ def fit_several(
     splits = prepare(
         tune,
         calibrate,
-        per=None,
+        subgroups=None,
         kind=kind,
         seed=seed,
         allow_overlap=allow_overlap,
@@ -261,12 +261,12 @@ def _refuse_with(goal: str, **given: bool) -> None:
             raise InputError(f"expected `{name}` with a target risk alone, got {value} with {goal}")
 
 
-def chosen(splits: Prepared, selection: Selection | GroupSelection, delta: float) -> Choice:
+def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: float) -> Choice:
     """The rejector of what was selected, whose words say how rows were taken."""
     if splits.calibrate.groups is not None:
-        selection = _promising(selection, _of_groups)
+        selection = _guaranteeing(selection, _of_groups)
     if splits.shared:
-        selection = _promising(selection, lambda promise: replace(promise, void=True))
+        selection = _guaranteeing(selection, lambda guarantee: replace(guarantee, void=True))
     if not selection.feasible:
         return Choice(splits.tuned, selection, None)
     classes, used = splits.tune.logits.shape[1], len(splits.held.wrong)
@@ -275,7 +275,7 @@ def chosen(splits: Prepared, selection: Selection | GroupSelection, delta: float
         score=splits.tuned.score,
         rules=rules_of(selection, classes),
         classes=classes,
-        knots=fit_knots(splits.seen.confidence, ~splits.seen.wrong),
+        isotonic_map=fit_isotonic_map(splits.seen.confidence, ~splits.seen.wrong),
         reason=splits.tuned.reason,
         splits={
             "tune": {"n": len(t), "digest": t.digest, "log_probs": splits.log_probs},
@@ -288,16 +288,16 @@ def chosen(splits: Prepared, selection: Selection | GroupSelection, delta: float
     return Choice(splits.tuned, selection, rejector)
 
 
-def _of_groups(promise: Any) -> Any:
+def _of_groups(guarantee: Any) -> Any:
     """The promise of a fit on one row of each group."""
-    assumption = promise.assumption.replace(INDEPENDENT, ROWS_OF_GROUPS)
-    return replace(promise, unit="groups", assumption=assumption)
+    assumption = guarantee.assumption.replace(INDEPENDENT, ROWS_OF_GROUPS)
+    return replace(guarantee, unit="groups", assumption=assumption)
 
 
-def _promising(selection: Any, changed: Callable[[Any], Any]) -> Any:
+def _guaranteeing(selection: Any, changed: Callable[[Any], Any]) -> Any:
     """The same with another promise, in words that say so."""
-    if isinstance(selection, GroupSelection):
-        each = {name: _promising(s, changed) for name, s in selection.selections.items()}
+    if isinstance(selection, SubgroupSelection):
+        each = {name: _guaranteeing(s, changed) for name, s in selection.selections.items()}
         return replace(selection, selections=each)
     guarantee = changed(selection.guarantee)
     infeasible = selection.reason.replace(EXAMPLES, f"calibrate {guarantee.unit}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from recuse.errors import InputError
 from recuse.io import LogitsFile, naming, overlap
 from recuse.rejector._rejector import check_kind
-from recuse.rejector._rules import ALL, CLASS, GROUP, names_of
+from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of
 from recuse.rejector._splits import Data, as_file, index_of_one, rows_of_predictions, whole
 from recuse.scores import are_log_probs, predict
 from recuse.tuning import Tuned
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-Per = str | tuple[Any, Any] | None  # "class", or groups of tune and of calibrate rows
+Subgroups = str | tuple[Any, Any] | None  # "class", or groups of tune and of calibrate rows
 
 
 class Judged(NamedTuple):
@@ -49,7 +49,7 @@ def prepare(
     tune: Data,
     calibrate: Data,
     *,
-    per: Per,
+    subgroups: Subgroups,
     kind: str,
     seed: int,
     allow_overlap: bool,
@@ -58,7 +58,7 @@ def prepare(
     """Tune the score, and judge both splits by it."""
     t, c = as_file(tune, "tune"), as_file(calibrate, "calibrate")
     check_kind(kind, t.logits.shape[1])
-    by, of_tune, of_calibrate = _populations(per, tune, calibrate)
+    by, of_tune, of_calibrate = _populations(subgroups, tune, calibrate)
     shared = _shared(t, c, allow_overlap)
     logits, labels = t.labelled()
     tuned = tune_score(logits, labels, groups=t.groups, kind=kind, seed=seed, **tuning)
@@ -69,26 +69,31 @@ def prepare(
     return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, log_probs)
 
 
-def _populations(per: Per, tune: Data, calibrate: Data) -> tuple[str, Array | None, Array | None]:
+def _populations(
+    subgroups: Subgroups, tune: Data, calibrate: Data
+) -> tuple[str, Array | None, Array | None]:
     """What the rules are for, and the population of every prediction of both splits."""
-    if per is None or (isinstance(per, str) and per == "class"):
-        return ALL if per is None else CLASS, None, None
-    if not isinstance(per, (tuple, list)) or len(per) != 2:
+    if subgroups is None or (isinstance(subgroups, str) and subgroups == "class"):
+        return ALL if subgroups is None else CLASS, None, None
+    if not isinstance(subgroups, (tuple, list)) or len(subgroups) != 2:
         raise InputError(
-            f'expected `per` "class", or (groups of tune rows, groups of calibrate rows), '
-            f"got {per!r}"
+            f'expected `subgroups` "class", or (groups of tune rows, groups of calibrate rows), '
+            f"got {subgroups!r}"
         )
-    of_tune, of_calibrate = _spread(per[0], tune, "tune"), _spread(per[1], calibrate, "calibrate")
+    of_tune, of_calibrate = (
+        _spread(subgroups[0], tune, "tune"),
+        _spread(subgroups[1], calibrate, "calibrate"),
+    )
     if (of_tune.dtype.kind == "U") != (of_calibrate.dtype.kind == "U"):
-        raise InputError("expected `per` of groups of one kind, got integers and text")
-    return GROUP, of_tune, of_calibrate
+        raise InputError("expected `subgroups` of groups of one kind, got integers and text")
+    return SUBGROUP, of_tune, of_calibrate
 
 
 def _spread(groups: ArrayLike, data: Data, name: str) -> Array:
     """Groups of rows as those of predictions."""
     file = whole(data, name)
     with naming(name):
-        return names_of(groups, len(file), "`per`")[rows_of_predictions(file)]
+        return names_of(groups, len(file), "`subgroups`")[rows_of_predictions(file)]
 
 
 def _shared(tune: LogitsFile, calibrate: LogitsFile, allowed: bool) -> str | None:

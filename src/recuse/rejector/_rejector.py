@@ -19,8 +19,8 @@ from recuse._internal.files import to_json, write_text
 from recuse._internal.strict import checksum, once, strict
 from recuse.errors import InputError
 from recuse.io import KINDS
-from recuse.rejector._knots import Knots
-from recuse.rejector._promise import check_splits
+from recuse.rejector._isotonic import IsotonicMap
+from recuse.rejector._recheck import check_splits
 from recuse.rejector._rules import (
     ALL,
     Rule,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 FORMAT, VERSION = "recuse.rejector", 1
+NAMED = {"subgroup": "group"}  # `by`, as the file names it
 FIELDS: dict[str, type] = {
     "format": str,
     "version": int,
@@ -56,7 +57,7 @@ FIELDS: dict[str, type] = {
 class Predictions(NamedTuple):
     """Decisions of a rejector, one for each example (or pixel)."""
 
-    label: Int[Array, "n ..."]
+    prediction: Int[Array, "n ..."]  # the predicted class
     confidence: Float32[Array, "n ..."]  # the ranking score, in its own unit
     accept: Bool[Array, "n ..."]  # confidence >= its threshold, if it has one
     p_correct: Float[Array, "n ..."]  # estimated probability of being right
@@ -67,17 +68,17 @@ class Rejector:
     """A score, thresholds and what they promise; made by `fit`, saved as JSON.
 
     `predict` accepts where the confidence, computed on the one decision path of `scores`,
-    is at least the threshold: one for all, or that of the predicted class or of the group.
+    is at least the threshold: one for all, or that of the predicted class or of the subgroup.
     """
 
     score: Score
-    rules: tuple[Rule, ...]  # one for all, or for each predicted class or group
+    rules: tuple[Rule, ...]  # one for all, or for each predicted class or subgroup
     classes: int
-    knots: Knots = field(repr=False)
+    isotonic_map: IsotonicMap = field(repr=False)
     reason: str  # why this score
     splits: Mapping[str, Mapping[str, Any]]  # name -> facts of the data it saw, and their digest
     kind: str = "logits"  # what files hold: logits, binary or probs
-    by: str = ALL  # or "class", the predicted one, or "group"
+    by: str = ALL  # or "class", the predicted one, or "subgroup"
     delta: float = field(kw_only=True)  # of all promises together
 
     @property
@@ -89,7 +90,7 @@ class Rejector:
 
     @property
     def guarantee(self) -> Any:
-        """What is promised: a `Guarantee` of the risk, of coverage or cost, or of each group."""
+        """What is promised: a `Guarantee` of the risk, of coverage or cost, or of each subgroup."""
         return guarantee_of(self.rules, self.by, self.delta)
 
     @property
@@ -98,35 +99,35 @@ class Rejector:
         return None if self.score.shift_invariant else self.splits["tune"]["log_probs"]
 
     def thresholds(
-        self, label: Int[Array, "n ..."], groups: ArrayLike | None = None
+        self, prediction: Int[Array, "n ..."], subgroups: ArrayLike | None = None
     ) -> Float32[Array, ...]:
-        """The threshold of every prediction, in a shape that fits that of `label`."""
-        check_given(self.by, groups)
-        return thresholds(self.rules, self.by, label, groups)
+        """The threshold of every prediction, in a shape that fits that of `prediction`."""
+        check_given(self.by, subgroups)
+        return thresholds(self.rules, self.by, prediction, subgroups)
 
-    def predict(self, logits: ArrayLike, groups: ArrayLike | None = None) -> Predictions:
-        """Label, confidence, decision and probability of being right for every example.
+    def predict(self, logits: ArrayLike, subgroups: ArrayLike | None = None) -> Predictions:
+        """Predicted class, confidence, decision and probability of being right for every example.
 
         Args:
             logits: Shape (n, K, ...), of the model that this rejector was fitted for, and its
                 logits as in the fit: a score that depends on their shift (`log_probs`) means
                 something else on a log-softmax, of which nothing is said here. n may be 0.
-            groups: Shape (n,), where the thresholds are those of groups; rows of a group that
+            subgroups: Shape (n,), where the thresholds are those of subgroups; rows of one that
                 the calibrate split did not have are abstained on.
 
         Raises:
-            InputError: Malformed logits, another number of classes, or groups missing.
+            InputError: Malformed logits, another number of classes, or subgroups missing.
         """
-        check_given(self.by, groups)
+        check_given(self.by, subgroups)
         z = to_numpy(logits)
         if z.shape[:1] == (0,):
             return _nothing(z, self.classes)
         z = check_logits(z)
         check_classes(z.shape[1], self.classes)
-        label, confidence = predict(z), self.score(z)
-        threshold = self.thresholds(label, groups)
+        prediction, confidence = predict(z), self.score(z)
+        threshold = self.thresholds(prediction, subgroups)
         accept = (confidence >= threshold) & (threshold < np.inf)
-        return Predictions(label, confidence, accept, self.knots(confidence))
+        return Predictions(prediction, confidence, accept, self.isotonic_map(confidence))
 
     def __str__(self) -> str:
         own = f"reaches the threshold of its {self.by}"
@@ -140,14 +141,14 @@ class Rejector:
             "version": VERSION,
             "score": self.score.to_dict(),
             "reason": self.reason,
-            "by": self.by,
+            "by": NAMED.get(self.by, self.by),
             "delta": self.delta,
             "rules": to_rows(self.rules),
             "classes": self.classes,
             "kind": self.kind,
             "p_correct": {
-                "confidence": list(self.knots.confidence),
-                "probability": list(self.knots.probability),
+                "confidence": list(self.isotonic_map.confidence),
+                "probability": list(self.isotonic_map.probability),
             },
             "splits": {name: dict(split) for name, split in self.splits.items()},
         }
@@ -184,17 +185,18 @@ class Rejector:
     def from_dict(cls, data: Mapping[str, Any]) -> Rejector:
         """The inverse of `to_dict`; strict."""
         _check_form(data)
-        rules = from_rows(data["rules"], data["by"], data["delta"], data["classes"])
-        check_splits(data["splits"], tuple(rule.promise for rule in rules))
+        by = next((here for here, there in NAMED.items() if there == data["by"]), data["by"])
+        rules = from_rows(data["rules"], by, data["delta"], data["classes"])
+        check_splits(data["splits"], tuple(rule.guarantee for rule in rules))
         return cls(
             _score(data["score"], data["kind"], data["classes"]),
             rules,
             data["classes"],
-            _knots(data["p_correct"]),
+            _isotonic_map(data["p_correct"]),
             data["reason"],
             data["splits"],
             data["kind"],
-            data["by"],
+            by,
             delta=data["delta"],
         )
 
@@ -241,9 +243,9 @@ def _score(data: Any, kind: str, classes: int) -> Score:
     return score
 
 
-def _knots(data: Any) -> Knots:
+def _isotonic_map(data: Any) -> IsotonicMap:
     strict(data, {"confidence": list, "probability": list}, "`p_correct`")
-    knots = Knots(*(tuple(data[name]) for name in Knots._fields))
-    if not knots.valid():
+    isotonic_map = IsotonicMap(*(tuple(data[name]) for name in IsotonicMap._fields))
+    if not isotonic_map.valid():
         raise InputError("expected an increasing `p_correct` inside 0 and 1")
-    return knots
+    return isotonic_map

@@ -7,7 +7,7 @@ split. Among the examples that a threshold fixed beforehand accepts, the number 
 exactly binomial, so each test is exact for any n and any confidence score.
 
 `select` for one target risk, `select_several` for several at once, `band` to look before
-choosing, `select_by_group` for every group, `select_coverage` for a fraction of abstentions,
+choosing, `select_by_subgroup` for every group, `select_coverage` for a fraction of abstentions,
 `select_cost` for costs. `docs/thresholds.md` says which one when, and how each was checked.
 """
 
@@ -15,38 +15,38 @@ from recuse.selectors._band import Band, Point, band
 from recuse.selectors._cost import CostGuarantee, chow_threshold, select_cost
 from recuse.selectors._coverage import CoverageGuarantee, select_coverage
 from recuse.selectors._grid import thresholds_above_ranks, thresholds_between
-from recuse.selectors._groups import (
-    GroupGuarantee,
-    GroupRow,
-    GroupSelection,
-    select_by_group,
-    who_is_accepted,
-)
 from recuse.selectors._guarantee import Guarantee, Selection
 from recuse.selectors._methods import METHODS, walk_level
 from recuse.selectors._select import select
 from recuse.selectors._several import select_several
+from recuse.selectors._subgroups import (
+    SubgroupGuarantee,
+    SubgroupRow,
+    SubgroupSelection,
+    select_by_subgroup,
+    subgroup_table,
+)
 
 __all__ = [
     "METHODS",
     "Band",
     "CostGuarantee",
     "CoverageGuarantee",
-    "GroupGuarantee",
-    "GroupRow",
-    "GroupSelection",
     "Guarantee",
     "Point",
     "Selection",
+    "SubgroupGuarantee",
+    "SubgroupRow",
+    "SubgroupSelection",
     "band",
     "chow_threshold",
     "select",
-    "select_by_group",
+    "select_by_subgroup",
     "select_cost",
     "select_coverage",
     "select_several",
+    "subgroup_table",
     "thresholds_above_ranks",
     "thresholds_between",
     "walk_level",
-    "who_is_accepted",
 ]

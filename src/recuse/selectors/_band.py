@@ -15,7 +15,7 @@ from recuse.errors import InputError
 from recuse.selectors._grid import counts, is_binary
 from recuse.selectors._guarantee import Guarantee, Selection, percent, sure
 from recuse.selectors._methods import POINTS, at_once, band_grid, band_upper
-from recuse.selectors._select import check_split, dependent, refuse_clusters
+from recuse.selectors._select import check_split, dependent, refuse_groups
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int, Shaped
@@ -114,7 +114,7 @@ def band(
     delta: float = 0.05,
     tune: tuple[ArrayLike, ArrayLike] | ArrayLike | None = None,
     points: int = POINTS,
-    clusters: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> Band:
     """Upper limits of the risk at about `points` thresholds, all valid at once.
 
@@ -128,10 +128,10 @@ def band(
         delta: In (0, 0.5): the probability that any limit is too low.
         tune: Confidence of the tune split, alone or with its loss, which is not used.
         points: Thresholds; more of them are closer together and have higher limits.
-        clusters: Shape (n,): a cluster of several rows is refused.
+        groups: Shape (n,): a group of several rows is refused.
 
     Raises:
-        InputError: Malformed input, or a cluster of several rows.
+        InputError: Malformed input, or a group of several rows.
 
     >>> rng = np.random.default_rng(0)
     >>> confidence = rng.uniform(size=1000)
@@ -143,7 +143,7 @@ def band(
     True
     """
     delta, (c, l) = check_delta(delta), check_split(confidence, loss)
-    refuse_clusters(dependent(clusters, c.size))
+    refuse_groups(dependent(groups, c.size))
     if isinstance(points, bool) or not isinstance(points, (int, np.integer)) or points < 1:
         raise InputError(f"expected `points` as an integer >= 1, got {points!r}")
     grid = band_grid(c, None if tune is None else _confidence(tune), points)

@@ -15,7 +15,7 @@ from recuse.errors import InputError
 from recuse.selectors._grid import counts, thresholds_between
 from recuse.selectors._guarantee import Selection, accept, counted, no_guarantee, sure
 from recuse.selectors._methods import INDEPENDENT
-from recuse.selectors._select import check_split, dependent, refuse_clusters
+from recuse.selectors._select import check_split, dependent, refuse_groups
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32
@@ -93,7 +93,7 @@ def select_cost(
     cost_abstain: float,
     delta: float = 0.05,
     tune: tuple[ArrayLike, ArrayLike] | None = None,
-    clusters: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> Selection:
     """The threshold of the smallest mean cost: of the tune split, checked on the calibrate split.
 
@@ -109,14 +109,14 @@ def select_cost(
         cost_abstain: Of an abstention, > 0, in the same unit.
         delta: In (0, 0.5): the probability that `upper` is too low.
         tune: Confidence and loss of the tune split.
-        clusters: Shape (n,): a cluster of several rows is refused.
+        groups: Shape (n,): a group of several rows is refused.
 
     Returns:
         A `Selection`, always feasible, whose guarantee is a `CostGuarantee`; its threshold is
         +inf where abstaining always is cheapest.
 
     Raises:
-        InputError: Malformed input, a loss that is not 0 or 1, or a cluster of several rows.
+        InputError: Malformed input, a loss that is not 0 or 1, or a group of several rows.
 
     References:
         Chow, IEEE Trans. Inf. Theory 1970; `cost_upper`.
@@ -134,7 +134,7 @@ def select_cost(
     cost_error, cost_abstain = check_costs(cost_error, cost_abstain)
     delta, (c, l) = check_delta(delta), check_split(confidence, loss)
     check_zero_one(l, what="costs of errors")
-    refuse_clusters(dependent(clusters, c.size))
+    refuse_groups(dependent(groups, c.size))
     tc, tl = (c, l) if tune is None else check_split(*tune, where="tune ")
     check_zero_one(tl, where="tune loss", what="costs of errors")
     threshold = _cheapest(tc, tl, cost_error, cost_abstain)

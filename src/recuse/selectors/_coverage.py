@@ -13,7 +13,7 @@ import numpy as np
 from recuse._internal.check import check_confidence, check_delta, check_fraction
 from recuse.selectors._guarantee import Selection, no_guarantee, percent, sure
 from recuse.selectors._methods import INDEPENDENT
-from recuse.selectors._select import dependent, refuse_clusters
+from recuse.selectors._select import dependent, refuse_groups
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -55,7 +55,7 @@ def select_coverage(
     *,
     coverage: float,
     delta: float = 0.05,
-    clusters: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> Selection:
     """The largest threshold that accepts at least `coverage` of the population.
 
@@ -68,13 +68,13 @@ def select_coverage(
         confidence: Shape (n,), of the calibrate split; compared as float32.
         coverage: In (0, 1). To abstain on at most a tenth, ask for 0.9.
         delta: In (0, 0.5): the probability that the promise fails.
-        clusters: Shape (n,): a cluster of several rows is refused.
+        groups: Shape (n,): a group of several rows is refused.
 
     Returns:
         A `Selection`, always feasible, whose guarantee is a `CoverageGuarantee`.
 
     Raises:
-        InputError: Malformed input, or a cluster of several rows.
+        InputError: Malformed input, or a group of several rows.
 
     References:
         Wilks, Ann. Math. Stat. 1941 (tolerance limits).
@@ -87,7 +87,7 @@ def select_coverage(
     """
     coverage, delta = check_fraction(coverage, "coverage"), check_delta(delta)
     c = check_confidence(confidence).astype(np.float32)
-    refuse_clusters(dependent(clusters, c.size))
+    refuse_groups(dependent(groups, c.size))
     found = np.flatnonzero(fails_at(np.arange(1, c.size + 1), c.size, coverage) <= delta)
     rank = int(found[0]) + 1 if found.size else None
     largest = np.finfo(np.float32).max

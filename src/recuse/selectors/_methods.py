@@ -41,9 +41,9 @@ RANKS = 20  # of Bonferroni's correction
 POINTS = 50  # of a band
 INDEPENDENT = "calibrate rows are independent draws from the deployment population"
 MONOTONE = "the error rate does not fall as the confidence falls"
-CLUSTERED = (
-    "clusters are independent draws from the deployment population, and the promise is for a "
-    "random row of a random cluster"
+GROUPED = (
+    "groups are independent draws from the deployment population, and the promise is for a "
+    "random row of a random group"
 )
 UNPROVED = "as published: its adaptive search has no proof by a union bound"
 LONGEST_WALK = 1_000_000  # steps: beyond it, finding the level takes minutes
@@ -56,7 +56,7 @@ class Splits(NamedTuple):
     confidence: Float32[Array, " n"]  # calibrate
     loss: Float[Array, " n"]
     tune: tuple[Float32[Array, " t"], Float[Array, " t"]] | None = None
-    clusters: Int[Array, " n"] | None = None  # codes; None if rows are independent
+    groups: Int[Array, " n"] | None = None  # codes; None if rows are independent
     seed: int | None = 0  # of the order of bets; None: that of the rows
 
     @property
@@ -106,12 +106,12 @@ def fixed_sequence(s: Splits, target: float, delta: float) -> Plan:
 
 
 def betting(s: Splits, target: float, delta: float) -> Plan:
-    """The same sequence, tested by betting on rows, or on means of clusters, shuffled."""
+    """The same sequence, tested by betting on rows, or on means of groups, shuffled."""
 
     def p_values(held: Counts, grid: Array, risk: float) -> Callable[[int], float]:
         return lambda i: betting_p_value(_bets(s, grid[i], risk), risk, delta=delta, seed=s.seed)
 
-    assumption = ASSUMPTIONS["betting"] if s.clusters is None else CLUSTERED
+    assumption = ASSUMPTIONS["betting"] if s.groups is None else GROUPED
     return _sequence(s, target, delta, p_values, assumption)
 
 
@@ -230,7 +230,7 @@ ASSUMPTIONS = {  # of each method, on independent rows
 def default_method(s: Splits) -> str:
     """The method of "auto"."""
     if s.tune is not None:
-        return "fixed_sequence" if s.binary and s.clusters is None else "betting"
+        return "fixed_sequence" if s.binary and s.groups is None else "betting"
     walks = s.binary and s.confidence.size <= LONGEST_BY_DEFAULT
     return "random_walk" if walks else "bonferroni"
 
@@ -257,7 +257,7 @@ def _sequence(
     grid = thresholds_between(s.tune[0], THRESHOLDS)
     seen, held = counts(*s.tune, grid), counts(s.confidence, s.loss, grid)
     n, n_tune = s.confidence.size, s.tune[0].size
-    independent = n if s.clusters is None else int(s.clusters.max()) + 1
+    independent = n if s.groups is None else int(s.groups.max()) + 1
 
     def choose(risk: float) -> int | None:
         p_value, index = p_values(held, grid, risk), None
@@ -281,11 +281,11 @@ def _start(seen: Counts, n_tune: int, n: int, target: float) -> int:
 
 
 def _bets(s: Splits, threshold: float, risk: float) -> Float[Array, " b"]:
-    """What to bet on: losses of accepted rows, or of each cluster mean a (l - risk) + risk."""
+    """What to bet on: losses of accepted rows, or of each group mean a (l - risk) + risk."""
     accepted = s.confidence >= threshold
-    if s.clusters is None:
+    if s.groups is None:
         return s.loss[accepted]
-    gain = np.bincount(s.clusters, accepted * (s.loss - risk)) / np.bincount(s.clusters)
+    gain = np.bincount(s.groups, accepted * (s.loss - risk)) / np.bincount(s.groups)
     return np.clip(gain + risk, 0, 1)  # of rounding
 
 

@@ -37,7 +37,7 @@ def select(
     delta: float = 0.05,
     method: str = "auto",
     tune: tuple[ArrayLike, ArrayLike] | None = None,
-    clusters: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
     seed: int | None = 0,
 ) -> Selection:
     """Choose a threshold on the calibrate split so that the risk stays under a target.
@@ -45,7 +45,7 @@ def select(
     | method | thresholds | test of each | needs |
     |---|---|---|---|
     | "fixed_sequence" | about 100 from the tune split, from where that split lets one expect the clearest pass towards more coverage, until the first failure | exact binomial at `delta`; Hoeffding-Bentkus for other losses | `tune` |
-    | "betting" | the same | betting on the losses, or on means of clusters, at `delta` | `tune` |
+    | "betting" | the same | betting on the losses, or on means of groups, at `delta` | `tune` |
     | "random_walk" | all | exact binomial, at a level calibrated on a walk of Bernoulli(target_risk) errors | a risk that does not fall as the coverage grows; 0-1 losses |
     | "bonferroni" | 20 ranks of the calibrate split, each without its boundary point | exact binomial or Hoeffding-Bentkus at `delta` / 20 | |
     | "band" | 50 from the tune split, or ranks as above | exact binomial or Hoeffding-Bentkus at `delta` / 50: `band` answers any target at the same price | |
@@ -63,15 +63,15 @@ def select(
         delta: In (0, 0.5): the probability that the promise fails.
         method: As above.
         tune: Confidence and loss of the tune split.
-        clusters: Shape (n,): rows of one cluster are not independent. A cluster of several
+        groups: Shape (n,): rows of one group are not independent. A group of several
             rows is refused by all but "betting", since a binomial would count it several
             times; keep one row of each, or bet.
-        seed: Of the order of the bets. None is the order of the rows (of clusters: of their
+        seed: Of the order of the bets. None is the order of the rows (of groups: of their
             values), valid only if it says nothing of the losses: not in a file sorted by
             confidence or class, nor in one that has its sites one after the other.
 
     Raises:
-        InputError: Malformed input, a loss that the method does not take, or a cluster of
+        InputError: Malformed input, a loss that the method does not take, or a group of
             several rows.
 
     References:
@@ -90,12 +90,12 @@ def select(
     target_risk, delta = check_fraction(target_risk, "target_risk"), check_delta(delta)
     c, l = check_split(confidence, loss)
     t = None if tune is None else check_split(*tune, where="tune ")
-    splits = Splits(c, l, t, dependent(clusters, c.size), seed)
+    splits = Splits(c, l, t, dependent(groups, c.size), seed)
     name = default_method(splits) if method == "auto" else method
     if name not in METHODS:
         raise InputError(f"expected `method` auto, {', '.join(METHODS)}, got {method!r}")
     if name != "betting":
-        refuse_clusters(splits.clusters)
+        refuse_groups(splits.groups)
     return selection_of(name, METHODS[name](splits, target_risk, delta), splits, target_risk, delta)
 
 
@@ -107,7 +107,7 @@ def selection_of(
     guarantee = Guarantee(target_risk, delta, method, n, 0, 0, plan.assumption)
     if index is None:
         best, rows = smallest_target(plan, target_risk), None
-        if splits.clusters is None:
+        if splits.groups is None:
             rows = rows_needed(plan, n, target_risk)
         reason = why(plan, target_risk, delta, n, best, rows)
         return Selection(float("inf"), False, guarantee, reason, best, rows)
@@ -129,18 +129,18 @@ def check_split(
     return c, l
 
 
-def dependent(clusters: ArrayLike | None, n: int) -> Int[Array, " n"] | None:
-    """Codes of the clusters; None where each is one row."""
-    if clusters is None:
+def dependent(groups: ArrayLike | None, n: int) -> Int[Array, " n"] | None:
+    """Codes of the groups; None where each is one row."""
+    if groups is None:
         return None
-    codes = check_groups(clusters, n, where="`clusters`")
+    codes = check_groups(groups, n, where="`groups`")
     return None if codes.max() + 1 == n else codes
 
 
-def refuse_clusters(codes: Int[Array, " n"] | None) -> None:
+def refuse_groups(codes: Int[Array, " n"] | None) -> None:
     """An error for rows that a binomial may not count."""
     if codes is not None:
         raise InputError(
-            f"expected one row for each cluster, got {codes.size} rows of {codes.max() + 1} "
-            "clusters: rows of one cluster are not independent, so keep one of each"
+            f"expected one row for each group, got {codes.size} rows of {codes.max() + 1} "
+            "groups: rows of one group are not independent, so keep one of each"
         )

@@ -26,7 +26,7 @@ def select_several(
     delta: float = 0.05,
     method: str = "auto",
     tune: tuple[ArrayLike, ArrayLike] | None = None,
-    clusters: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
     seed: int | None = 0,
 ) -> tuple[Selection, ...]:
     """One `select` for each target risk, at delta over their number: all hold at once.
@@ -42,7 +42,7 @@ def select_several(
         delta: In (0, 0.5): the probability that any promise fails.
         method: As in `select`.
         tune: As in `select`.
-        clusters: As in `select`.
+        groups: As in `select`.
         seed: As in `select`.
 
     Returns:
@@ -69,7 +69,7 @@ def select_several(
             delta=share,
             method=method,
             tune=tune,
-            clusters=clusters,
+            groups=groups,
             seed=seed,
         )
         for target in target_risks

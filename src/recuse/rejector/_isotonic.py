@@ -1,6 +1,6 @@
 """The map from confidence to an estimated probability of being right.
 
-n = tune examples, b = knots.
+n = tune examples, b = vertices of the map.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KNOT_ROWS = 25  # about so many tune examples stand behind a knot, fewer before a large tie
 
 
-class Knots(NamedTuple):
+class IsotonicMap(NamedTuple):
     """A monotone piecewise linear map from confidence to the probability of being right."""
 
     confidence: tuple[float, ...]  # not decreasing
@@ -41,7 +41,7 @@ class Knots(NamedTuple):
         return rises and p[0] > 0 and p[-1] < 1
 
 
-def fit_knots(confidence: Float32[Array, " n"], correct: Bool[Array, " n"]) -> Knots:
+def fit_isotonic_map(confidence: Float32[Array, " n"], correct: Bool[Array, " n"]) -> IsotonicMap:
     """Isotonic regression of being right on confidence, over bins of neighbours.
 
     Each bin counts half a success and half a failure more, so that no probability is 0 or 1. It
@@ -54,7 +54,7 @@ def fit_knots(confidence: Float32[Array, " n"], correct: Bool[Array, " n"]) -> K
         correct: Shape (n,), whether the prediction is right.
 
     >>> c = np.arange(100, dtype=np.float32)
-    >>> fit_knots(c, c > 40)(np.float32([0, 99])).round(3)
+    >>> fit_isotonic_map(c, c > 40)(np.float32([0, 99])).round(3)
     array([0.019, 0.981])
     """
     from scipy.optimize import isotonic_regression
@@ -68,4 +68,4 @@ def fit_knots(confidence: Float32[Array, " n"], correct: Bool[Array, " n"]) -> K
     finite = np.nan_to_num(group.confidence).astype(np.float64)
     where = np.add.reduceat(finite * group.count, start) / count
     fitted = isotonic_regression(rate, weights=count).x
-    return Knots(tuple(map(float, where)), tuple(map(float, fitted)))
+    return IsotonicMap(tuple(map(float, where)), tuple(map(float, fitted)))

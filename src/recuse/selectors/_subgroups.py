@@ -1,6 +1,6 @@
-"""A promise for each group, and who is abstained on.
+"""A promise for each subgroup, and who is abstained on.
 
-n = calibrate examples, G = groups: values of a function of the input, such as the predicted
+n = calibrate examples, G = subgroups: values of a function of the input, such as the predicted
 class, the hospital or the sex; never of the label.
 """
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 ALL = "all"
-NOUNS = {"group": "group", "class": "predicted class"}
-PLURALS = {"group": "groups", "class": "predicted classes"}
-LISTED = 10  # groups that are named
-LEVEL = 0.05  # of the intervals of `who_is_accepted`, for each row of its table
+NOUNS = {"subgroup": "subgroup", "class": "predicted class"}
+PLURALS = {"subgroup": "subgroups", "class": "predicted classes"}
+LISTED = 10  # subgroups that are named
+LEVEL = 0.05  # of the intervals of `subgroup_table`, for each row of its table
 
 
-class GroupRow(NamedTuple):
-    """What happens to one group, counted; intervals are 95 %, exact, each for itself."""
+class SubgroupRow(NamedTuple):
+    """What happens to one subgroup, counted; intervals are 95 %, exact, each for itself."""
 
-    group: Hashable | None  # None: all examples
+    subgroup: Hashable | None  # None: all examples
     n: int
     accepted: int
     errors: int  # of the accepted
@@ -53,15 +53,15 @@ class GroupRow(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GroupGuarantee:
-    """What the thresholds of all groups promise together."""
+class SubgroupGuarantee:
+    """What the thresholds of all subgroups promise together."""
 
     kind: ClassVar[str] = "risk"
 
-    each: Mapping[Any, Guarantee]  # group -> its own, at delta / G; nothing accepted: none
+    each: Mapping[Any, Guarantee]  # subgroup -> its own, at delta / G; nothing accepted: none
     target_risk: float
     delta: float
-    by: str = "group"
+    by: str = "subgroup"
 
     @property
     def void(self) -> bool:
@@ -70,7 +70,7 @@ class GroupGuarantee:
 
     @property
     def n(self) -> int:
-        """Calibrate examples of all groups, or one for each unit that is no example."""
+        """Calibrate examples of all subgroups, or one for each unit that is no example."""
         return sum(g.n for g in self.each.values())
 
     @property
@@ -103,36 +103,36 @@ class GroupGuarantee:
         return f"{sentence} Always abstained on: {_listed(none)}." if none else sentence
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; groups are rows, since JSON has keys of text alone."""
+        """Plain data for JSON; subgroups are rows, since JSON has keys of text alone."""
         rows = [{"of": name, **g.to_dict()} for name, g in self.each.items()]
         whole = ("by", "target_risk", "delta", "n", "accepted", "errors", "void")
         return {name: getattr(self, name) for name in whole} | {"each": rows}
 
 
 @dataclass(frozen=True)
-class GroupSelection:
-    """A threshold for each group; all promises hold at once with probability >= 1 - delta."""
+class SubgroupSelection:
+    """A threshold for each subgroup; all promises hold at once with probability >= 1 - delta."""
 
-    selections: Mapping[Any, Selection]  # group -> its own, at delta / G
+    selections: Mapping[Any, Selection]  # subgroup -> its own, at delta / G
     target_risk: float
     delta: float
-    table: tuple[GroupRow, ...]  # of the calibrate split: all of it first, then each group
-    by: str = "group"  # or "class", the predicted one
+    table: tuple[SubgroupRow, ...]  # of the calibrate split: all of it first, then each subgroup
+    by: str = "subgroup"  # or "class", the predicted one
 
     @property
     def feasible(self) -> bool:
-        """Whether at least one group can be promised something."""
+        """Whether at least one subgroup can be promised something."""
         return any(s.feasible for s in self.selections.values())
 
     @property
-    def guarantee(self) -> GroupGuarantee:
-        """The promises of all groups as one."""
+    def guarantee(self) -> SubgroupGuarantee:
+        """The promises of all subgroups as one."""
         each = {name: s.guarantee for name, s in self.selections.items()}
-        return GroupGuarantee(each, self.target_risk, self.delta, self.by)
+        return SubgroupGuarantee(each, self.target_risk, self.delta, self.by)
 
     @property
     def reason(self) -> str:
-        """In words: the promise, and the groups for which there is none."""
+        """In words: the promise, and the subgroups for which there is none."""
         if self.feasible:
             return str(self.guarantee)
         count, needed = len(self.selections), self._smallest_targets()
@@ -144,12 +144,12 @@ class GroupSelection:
         )
 
     def _smallest_targets(self) -> dict[Any, float]:
-        """What each group could have been promised; infinite where nothing."""
+        """What each subgroup could have been promised; infinite where nothing."""
         found = {name: s.smallest_target for name, s in self.selections.items()}
         return {name: np.inf if target is None else target for name, target in found.items()}
 
     def _most(self, name: Any, target: float) -> str:
-        """The group that is furthest from a promise."""
+        """The subgroup that is furthest from a promise."""
         if len(self.selections) == 1:
             return ""
         what = "no target" if np.isinf(target) else f"no target below {percent(target)}"
@@ -158,70 +158,70 @@ class GroupSelection:
     def __str__(self) -> str:
         return "\n".join([self.reason, show(self.table)])
 
-    def thresholds(self, groups: ArrayLike) -> Float32[Array, " n"]:
-        """The threshold of each example; +inf for a group that was not in the calibrate split."""
+    def thresholds(self, subgroups: ArrayLike) -> Float32[Array, " n"]:
+        """The threshold of each example; +inf for a subgroup without calibration rows."""
         of = {g: np.float32(s.threshold) for g, s in self.selections.items()}
-        return np.array([of.get(g, np.inf) for g in to_numpy(groups).tolist()], np.float32)
+        return np.array([of.get(g, np.inf) for g in to_numpy(subgroups).tolist()], np.float32)
 
-    def accept(self, confidence: ArrayLike, groups: ArrayLike) -> Bool[Array, " n"]:
-        """Which examples to accept, each by the threshold of its group."""
-        threshold = self.thresholds(groups)
+    def accept(self, confidence: ArrayLike, subgroups: ArrayLike) -> Bool[Array, " n"]:
+        """Which examples to accept, each by the threshold of its subgroup."""
+        threshold = self.thresholds(subgroups)
         if (shape := np.shape(confidence)) != threshold.shape:
-            raise InputError(f"expected `groups` of shape {shape}, got {threshold.shape}")
+            raise InputError(f"expected `subgroups` of shape {shape}, got {threshold.shape}")
         return accept(confidence, threshold)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; groups are rows, since JSON has keys of text alone."""
+        """Plain data for JSON; subgroups are rows, since JSON has keys of text alone."""
         return {
             "target_risk": self.target_risk,
             "delta": self.delta,
-            "groups": [{"group": g, **asdict(s)} for g, s in self.selections.items()],
+            "subgroups": [{"subgroup": g, **asdict(s)} for g, s in self.selections.items()],
             "table": [row._asdict() for row in self.table],
         }
 
 
-def select_by_group(
+def select_by_subgroup(
     confidence: ArrayLike,
     loss: ArrayLike,
-    groups: ArrayLike,
+    subgroups: ArrayLike,
     *,
     target_risk: float,
     delta: float = 0.05,
     method: str = "auto",
     tune: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
-    by: str = "group",
-) -> GroupSelection:
-    """Choose a threshold for each group, so that the risk of each stays under the target.
+    by: str = "subgroup",
+) -> SubgroupSelection:
+    """Choose a threshold for each subgroup, so that the risk of each stays under the target.
 
-    Each group is `select` on its own rows at delta over the number of groups in the calibrate
-    split. A group without a feasible threshold, or one that only the deployment brings, is
-    always abstained on. The group must be known where the decision is made: a function of the
+    Each subgroup is `select` on its own rows at delta over the number of subgroups in the calibrate
+    split. A subgroup without a feasible threshold, or one that only the deployment brings, is
+    always abstained on. The subgroup must be known where the decision is made: a function of the
     input, such as the predicted class, and not of the label.
 
     Args:
         confidence: Shape (n,), of the calibrate split.
         loss: Shape (n,), 0 or 1.
-        groups: Shape (n,), integers or text.
-        target_risk: In (0, 1), for every group.
-        delta: In (0, 0.5): the probability that the promise fails for any group.
-        method: As in `select`; "auto" decides for each group by whether it has tune rows.
-        tune: Confidence, loss and groups of the tune split.
-        by: What the groups are called: "group", or "class" for predicted classes.
+        subgroups: Shape (n,), integers or text.
+        target_risk: In (0, 1), for every subgroup.
+        delta: In (0, 0.5): the probability that the promise fails for any subgroup.
+        method: As in `select`; "auto" decides for each subgroup by whether it has tune rows.
+        tune: Confidence, loss and subgroups of the tune split.
+        by: What the subgroups are called: "subgroup", or "class" for predicted classes.
 
     Raises:
-        InputError: Malformed input, or a group without the tune rows that the method needs.
+        InputError: Malformed input, or a subgroup without the tune rows that the method needs.
 
     >>> rng = np.random.default_rng(0)
-    >>> confidence, group = rng.uniform(size=4000), rng.choice(["a", "b"], size=4000)
-    >>> wrong = rng.uniform(size=4000) > confidence ** np.where(group == "a", 0.2, 0.8)
-    >>> chosen = select_by_group(confidence, wrong, group, target_risk=0.1)
+    >>> confidence, subgroup = rng.uniform(size=4000), rng.choice(["a", "b"], size=4000)
+    >>> wrong = rng.uniform(size=4000) > confidence ** np.where(subgroup == "a", 0.2, 0.8)
+    >>> chosen = select_by_subgroup(confidence, wrong, subgroup, target_risk=0.1)
     >>> chosen.selections["a"].threshold < chosen.selections["b"].threshold
     True
     """
     if by not in NOUNS:
         raise InputError(f"expected `by` {' or '.join(NOUNS)}, got {by!r}")
     c, l = to_numpy(confidence), to_numpy(loss)
-    g = _named(groups, np.shape(c)[0] if np.ndim(c) else 0)
+    g = _named(subgroups, np.shape(c)[0] if np.ndim(c) else 0)
     names, share = np.unique(g).tolist(), check_delta(delta)
     share /= len(names)
     selections = {
@@ -235,57 +235,57 @@ def select_by_group(
         )
         for name in names
     }
-    found = GroupSelection(selections, target_risk, delta, (), by)
-    return replace(found, table=who_is_accepted(found.accept(c, g), l, g))
+    found = SubgroupSelection(selections, target_risk, delta, (), by)
+    return replace(found, table=subgroup_table(found.accept(c, g), l, g))
 
 
-def who_is_accepted(
-    accepted: ArrayLike, loss: ArrayLike, groups: ArrayLike
-) -> tuple[GroupRow, ...]:
-    """Coverage and error by group: who is abstained on, whatever rule decided it.
+def subgroup_table(
+    accepted: ArrayLike, loss: ArrayLike, subgroups: ArrayLike
+) -> tuple[SubgroupRow, ...]:
+    """Coverage and error by subgroup: who is abstained on, whatever rule decided it.
 
-    On a test split it says what a rule does to each group. Each interval is 95 % for itself;
-    they are not a promise for all groups at once.
+    On a test split it says what a rule does to each subgroup. Each interval is 95 % for itself;
+    they are not a promise for all subgroups at once.
 
     Args:
         accepted: Shape (n,), the decisions.
         loss: Shape (n,), 0 or 1.
-        groups: Shape (n,).
+        subgroups: Shape (n,).
 
     Returns:
-        All examples first, then each group in its order.
+        All examples first, then each subgroup in its order.
 
     Raises:
         InputError: Malformed input.
 
-    >>> rows = who_is_accepted([True, True, False, False], [0, 1, 0, 0], ["a", "a", "a", "b"])
-    >>> [(row.group, row.n, row.accepted, row.errors) for row in rows]
+    >>> rows = subgroup_table([True, True, False, False], [0, 1, 0, 0], ["a", "a", "a", "b"])
+    >>> [(row.subgroup, row.n, row.accepted, row.errors) for row in rows]
     [(None, 4, 2, 1), ('a', 3, 2, 1), ('b', 1, 0, 0)]
     """
     a = to_numpy(accepted)
     if a.dtype != bool or a.ndim != 1 or not a.size:
         raise InputError(f"expected `accepted` as booleans (n,), got {a.dtype} {a.shape}")
     l = check_zero_one(check_loss(loss, a.size), what="counts of errors")
-    g = _named(groups, a.size)
+    g = _named(subgroups, a.size)
     rows = [_row(None, a, l)]
     return (*rows, *(_row(name, a[g == name], l[g == name]) for name in np.unique(g).tolist()))
 
 
-def show(table: tuple[GroupRow, ...]) -> str:
+def show(table: tuple[SubgroupRow, ...]) -> str:
     """The table as text."""
-    head = f"{'group':>12} {'n':>7} {'accepted':>9} {'coverage':>9} {'errors':>7} {'risk':>7}"
+    head = f"{'subgroup':>12} {'n':>7} {'accepted':>9} {'coverage':>9} {'errors':>7} {'risk':>7}"
     lines = [
-        f"{ALL if r.group is None else r.group!s:>12} {r.n:>7} {r.accepted:>9} {r.coverage:>9.3f} "
-        f"{r.errors:>7} {'-' if r.risk is None else f'{r.risk:.4f}':>7}"
+        f"{ALL if r.subgroup is None else r.subgroup!s:>12} {r.n:>7} {r.accepted:>9} "
+        f"{r.coverage:>9.3f} {r.errors:>7} {'-' if r.risk is None else f'{r.risk:.4f}':>7}"
         for r in table
     ]
     return "\n".join([head, *lines])
 
 
-def _row(name: Hashable | None, a: Array, l: Array) -> GroupRow:
+def _row(name: Hashable | None, a: Array, l: Array) -> SubgroupRow:
     n, accepted, errors = a.size, int(a.sum()), int(l[a].sum())
     risk = errors / accepted if accepted else None
-    return GroupRow(
+    return SubgroupRow(
         name,
         n,
         accepted,
@@ -309,13 +309,13 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _named(groups: ArrayLike, n: int) -> Shaped[Array, " n"]:
-    check_groups(groups, n)
-    return to_numpy(groups)
+def _named(subgroups: ArrayLike, n: int) -> Shaped[Array, " n"]:
+    check_groups(subgroups, n)
+    return to_numpy(subgroups)
 
 
 def _part(tune: tuple[ArrayLike, ArrayLike, ArrayLike] | None, name: Hashable) -> Any:
-    """The tune rows of a group; None if there are none."""
+    """The tune rows of a subgroup; None if there are none."""
     if tune is None:
         return None
     c, l = to_numpy(tune[0]), to_numpy(tune[1])

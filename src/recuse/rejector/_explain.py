@@ -15,7 +15,7 @@ from recuse.errors import InputError
 from recuse.io import LogitsFile
 from recuse.rejector._ranked import ranked
 from recuse.rejector._rejector import Rejector
-from recuse.rejector._rules import CLASS, GROUP
+from recuse.rejector._rules import CLASS, SUBGROUP
 from recuse.scores import FEATURES, Score, features
 
 if TYPE_CHECKING:
@@ -27,17 +27,19 @@ RUNNERS_UP = 2  # classes that are named after the predicted one
 
 
 @dataclass(frozen=True)
-class Why:
+class Explanation:
     """One decision, and what it rests on."""
 
     id: int | str
     row: int
     accept: bool
-    label: int
-    probability: float  # of the label, by the softmax
+    prediction: int
+    probability: float  # of the prediction, by the softmax
     confidence: float
     threshold: float  # its own; +inf: always abstained on
-    group: int | str | None  # the predicted class or the group that has this threshold; None: all
+    subgroup: (
+        int | str | None
+    )  # the predicted class or the subgroup that has this threshold; None: all
     p_correct: float  # estimated probability of being right
     p_at_threshold: float | None  # the same for one that is just accepted; None: none is
     less_certain: float  # fraction of the file with a smaller confidence
@@ -58,7 +60,7 @@ class Why:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         plain = asdict(self) | {"margin": self.margin}
-        plain["runners_up"] = [{"label": k, "probability": p} for k, p in self.runners_up]
+        plain["runners_up"] = [{"prediction": k, "probability": p} for k, p in self.runners_up]
         plain["contributions"] = dict(self.contributions)
         return plain
 
@@ -69,8 +71,8 @@ def explain(
     ids: Sequence[int | str],
     *,
     top: int = RUNNERS_UP,
-    groups: ArrayLike | None = None,
-) -> list[Why]:
+    subgroups: ArrayLike | None = None,
+) -> list[Explanation]:
     """The reasons of single decisions, among all rows of the file.
 
     A learned score is a sum, so each feature has a share: by how much it raises or lowers the
@@ -83,7 +85,7 @@ def explain(
         ids: Of `file.ids`, compared as text; where there are none, numbers of rows from 0. An id
             that several rows have stands for all of them.
         top: How many classes to name after the predicted one.
-        groups: Shape (n,), as in `Rejector.predict`.
+        subgroups: Shape (n,), as in `Rejector.predict`.
 
     Raises:
         InputError: An id that no row has, or logits of pixels.
@@ -92,32 +94,34 @@ def explain(
     >>> z = np.random.default_rng(0).normal(size=(800, 3)) * 4
     >>> rejector = recuse.fit((z[:400], z[:400].argmax(1)), (z[400:], z[400:].argmax(1)),
     ...                       target_risk=0.05)
-    >>> why, = explain(rejector, LogitsFile(z), [5])
-    >>> why.row, why.accept, why.label == int(z[5].argmax()), len(why.runners_up)
+    >>> found, = explain(rejector, LogitsFile(z), [5])
+    >>> found.row, found.accept, found.prediction == int(z[5].argmax()), len(found.runners_up)
     (5, True, True, 2)
     """
     if file.logits.ndim > 2:
         raise InputError(
             f"{file.name}: expected rows of one prediction each, got {file.logits.shape}"
         )
-    found = rejector.predict(file.logits, groups)
-    threshold = np.broadcast_to(rejector.thresholds(found.label, groups), found.label.shape)
-    of = {CLASS: found.label, GROUP: groups}.get(rejector.by)
+    found = rejector.predict(file.logits, subgroups)
+    threshold = np.broadcast_to(
+        rejector.thresholds(found.prediction, subgroups), found.prediction.shape
+    )
+    of = {CLASS: found.prediction, SUBGROUP: subgroups}.get(rejector.by)
     rows = np.array([row for name in ids for row in _rows_of(file, name)], dtype=int)
     z = file.logits[rows]
     order, probability = ranked(z)
-    at = rejector.knots(threshold[rows])
+    at = rejector.isotonic_map(threshold[rows])
     average, shares = contributions(rejector.score, z)
     return [
-        Why(
+        Explanation(
             id=int(row) if file.ids is None else file.ids[row].item(),
             row=int(row),
             accept=bool(found.accept[row]),
-            label=int(found.label[row]),
+            prediction=int(found.prediction[row]),
             probability=float(probability[i, 0]),
             confidence=float(found.confidence[row]),
             threshold=float(threshold[row]),
-            group=None if of is None else np.asarray(of)[row].item(),
+            subgroup=None if of is None else np.asarray(of)[row].item(),
             p_correct=float(found.p_correct[row]),
             p_at_threshold=float(at[i]) if threshold[row] < np.inf else None,
             less_certain=float((found.confidence < found.confidence[row]).mean()),

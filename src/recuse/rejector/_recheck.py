@@ -33,7 +33,7 @@ from recuse.selectors._methods import (
 )
 from recuse.selectors._several import together
 
-Promise = Guarantee | CoverageGuarantee | CostGuarantee
+AnyGuarantee = Guarantee | CoverageGuarantee | CostGuarantee
 
 ALIKE: dict[str, type] = {  # fields of every kind
     "kind": str,
@@ -65,7 +65,7 @@ ROWS_OF_GROUPS = (
 SEVERAL = re.compile(r"; (\d{1,6}) such promises")
 
 
-def read_promise(data: Any, *, abstains: bool) -> Promise:
+def read_guarantee(data: Any, *, abstains: bool) -> AnyGuarantee:
     """The promise of these fields, if its counts give it.
 
     Args:
@@ -75,23 +75,23 @@ def read_promise(data: Any, *, abstains: bool) -> Promise:
     kind = data.get("kind") if isinstance(data, dict) else None
     if not isinstance(kind, str) or kind not in READERS:
         raise InputError(f"expected `promise` of a kind among {', '.join(READERS)}, got {kind!r}")
-    promise = READERS[kind](data, abstains)
-    _check_assumption(promise)
-    if abstains and promise.accepted:
-        raise InputError(f"expected nothing accepted without a threshold, got {promise.accepted}")
-    return promise
+    guarantee = READERS[kind](data, abstains)
+    _check_assumption(guarantee)
+    if abstains and guarantee.accepted:
+        raise InputError(f"expected nothing accepted without a threshold, got {guarantee.accepted}")
+    return guarantee
 
 
-def _check_assumption(promise: Promise) -> None:
+def _check_assumption(guarantee: AnyGuarantee) -> None:
     """In the words of its method and unit, and of the targets that it shares delta with."""
-    alone = ASSUMPTIONS[promise.method] if isinstance(promise, Guarantee) else INDEPENDENT
-    if promise.unit == "groups":
+    alone = ASSUMPTIONS[guarantee.method] if isinstance(guarantee, Guarantee) else INDEPENDENT
+    if guarantee.unit == "groups":
         alone = alone.replace(INDEPENDENT, ROWS_OF_GROUPS)
-    found = SEVERAL.match(promise.assumption.removeprefix(alone))
-    count = int(found[1]) if found and isinstance(promise, Guarantee) else 1
-    shared = together(count, promise.delta * count) if promise.delta * count < 0.5 else ""
-    if promise.assumption != alone + shared:
-        raise InputError(f"expected the assumption {alone!r}, got {promise.assumption!r}")
+    found = SEVERAL.match(guarantee.assumption.removeprefix(alone))
+    count = int(found[1]) if found and isinstance(guarantee, Guarantee) else 1
+    shared = together(count, guarantee.delta * count) if guarantee.delta * count < 0.5 else ""
+    if guarantee.assumption != alone + shared:
+        raise InputError(f"expected the assumption {alone!r}, got {guarantee.assumption!r}")
 
 
 def check_method(method: str) -> None:
@@ -100,7 +100,7 @@ def check_method(method: str) -> None:
         raise InputError(f"expected `method` auto, {', '.join(COUNTING)}, got {method!r}")
 
 
-def check_splits(splits: Any, promises: tuple[Promise, ...]) -> None:
+def check_splits(splits: Any, guarantees: tuple[AnyGuarantee, ...]) -> None:
     """What the splits say must be what the promises counted."""
     strict(splits, {"tune": dict, "calibrate": dict}, "`splits`")
     strict(splits["tune"], {"n": int, "digest": str, "log_probs": bool}, "split 'tune'")
@@ -110,13 +110,13 @@ def check_splits(splits: Any, promises: tuple[Promise, ...]) -> None:
         if split["n"] < 1 or not DIGEST.fullmatch(split["digest"]):
             raise InputError("expected splits with `n` >= 1 and a `digest` of sha256")
     used, n = calibrate["used"], calibrate["n"]
-    counted, unit = sum(p.n for p in promises), promises[0].unit
+    counted, unit = sum(p.n for p in guarantees), guarantees[0].unit
     if used != counted or used > n or (unit == "examples" and used != n):
         raise InputError(
             f"expected the calibrate split to be the {counted} {unit} of the promise, "
             f"got {used} of {n} rows"
         )
-    if tune["digest"] == calibrate["digest"] and not promises[0].void:
+    if tune["digest"] == calibrate["digest"] and not guarantees[0].void:
         raise InputError("tune and calibrate are the same data, and the promise is not void")
 
 
@@ -191,7 +191,7 @@ def _cost(data: Any, abstains: bool) -> CostGuarantee:
     return g
 
 
-READERS: Mapping[str, Callable[[Any, bool], Promise]] = {
+READERS: Mapping[str, Callable[[Any, bool], AnyGuarantee]] = {
     "risk": _risk,
     "coverage": _coverage,
     "cost": _cost,
