@@ -402,7 +402,7 @@ def test_probabilities_are_tuned_as_what_they_are():
 
 
 def test_a_rule_that_stands_twice_is_refused():
-    for name in ("risk", "class", "group"):
+    for name in ("risk", "class", "subgroup"):
         data = copy.deepcopy(json.loads(json.dumps(FITTED[name].to_dict())))
         data["rules"].append(data["rules"][0])
         data["checksum"] = checksum({k: v for k, v in data.items() if k != "checksum"})
@@ -410,7 +410,7 @@ def test_a_rule_that_stands_twice_is_refused():
             Rejector.from_dict(data)
 
 
-@pytest.mark.parametrize("name", ["class", "group"])
+@pytest.mark.parametrize("name", ["class", "subgroup"])
 def test_a_lowered_threshold_is_refused_as_changed(name):
     lower = float(FITTED[name].rules[0].threshold) - 0.5
     data = changed(name, "rules.0.threshold", repr(lower), agree=False)
