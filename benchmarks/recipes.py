@@ -14,8 +14,9 @@ from pathlib import Path
 
 import recuse as rc
 from recuse._internal.files import write_text
-from recuse.cli import over_seeds as words
 from recuse.evaluation import ModelEvaluation, ModelOverSeeds, OverSeeds, Spread, over_seeds
+from recuse.evaluation._mixture import shared_coverage
+from recuse.present import over_seeds as words
 from recuse.present.tuning import why_kept
 from recuse.recipes import (
     SHIFT,
@@ -201,7 +202,8 @@ def without_fallback(
     found: OverSeeds, runs: Mapping[int, Mapping[str, Files]]
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The table, and what the best norm and the learned score would do if they were not tested."""
-    header, rows = words.table(found)
+    _, header, rows = words.by_model(found)
+    rows = list(rows)
     two = found.evaluations[0].models[0].classes == 2  # no norm orders them otherwise
     families = {"learned": "AURC x 1000, learned alone"}
     families = families if two else {"logit_norm": "AURC x 1000, best norm alone"} | families
@@ -363,7 +365,11 @@ def by_source(recipe: Recipe, models: Sequence[Model], found: OverSeeds) -> list
     having = [m for m in models if m.has(SHIFT)]
     if not having:
         return []
-    table = markdown(*words.by_source(having, found, recipe.kind))
+    seed = found.seeds[0]
+    first = logits_of([m for m in having if m.seed == seed], recipe.kind, ("test", SHIFT))[seed]
+    scores = {m.name: m.tuned.score for m in found.evaluations[0].models}
+    _, *table = words.shared_coverage(shared_coverage(first, scores))
+    table = markdown(*table)
     return ["", "The first tenth of the test images and their drawings together, seed 0:\n", table]
 
 

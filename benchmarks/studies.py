@@ -19,8 +19,8 @@ import torch
 import recuse as rc
 from benchmarks.recipes import markdown
 from recuse._internal.files import write_text
-from recuse.cli.over_seeds import spread
 from recuse.evaluation import Spread
+from recuse.present.over_seeds import spread
 from recuse.recipes import Model, Recipe, describe, models_of, recipe_named
 from recuse.recipes._train import trained
 

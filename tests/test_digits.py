@@ -64,7 +64,10 @@ def test_the_demo_writes_what_it_says_and_the_same_numbers_twice(tmp_path, monke
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1]
     data = json.loads(outputs[0])
-    assert [s["seed"] for s in data["seeds"]] == [5, 6]
+    assert data["seeds"] == [5, 6]
+    assert {name: len(runs) for name, runs in data["models"].items()} == {
+        "cross-entropy": 2, "label-smoothing": 2
+    }  # fmt: skip
     names = {p.relative_to(tmp_path / "a").as_posix() for p in (tmp_path / "a").rglob("*.*")}
     assert names == {
         "report.html",

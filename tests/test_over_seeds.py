@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 import recuse as rc
-from recuse.cli import over_seeds as words
 from recuse.errors import InputError
 from recuse.evaluation import Change, Spread, over_seeds
+from recuse.evaluation._mixture import shared_coverage
 from recuse.intervals import Comparison, compare
 from recuse.io import LogitsFile
+from recuse.present import over_seeds as words
 from recuse.tuning import MSP
 
 NAMES = ("cross-entropy", "smoothing-0.2")
@@ -31,7 +32,7 @@ def splits(seed, model, n=400):
 @pytest.fixture(scope="module")
 def found():
     runs = {seed: {name: splits(seed, name) for name in NAMES} for seed in (3, 5, 8)}
-    return over_seeds(runs, target_risk=0.1)
+    return over_seeds(runs, target_risk=0.1, risks=(0.01, 0.05, 0.1))
 
 
 def test_changes_are_those_of_each_seed_in_a_plain_loop(found):
@@ -82,13 +83,29 @@ def test_the_story_follows_the_numbers(found):
     raised = f"raised by {100 * model.damage.relative.mean:.1f} % on average, in 3 of 3 seeds"
     assert raised in story[1]
     assert "a repair was adopted in 3 of 3 seeds" in story[2]
-    header, rows = words.table(found)
+    said, header, rows = words.by_model(found, "Digits")
+    assert said == f"Digits. {words.caption(found)}"
     assert len(rows) == 2
     assert all(len(row) == len(header) for row in rows)
     assert " ± " in rows[1][1]
     assert words.caption(found) == (
         "Test split, 400 predictions; mean and standard deviation of 3 seeds"
     )
+
+
+def test_two_models_stand_measure_by_measure_with_their_difference(found):
+    table = words.by_measure(found, "made up")
+    assert table.caption.startswith("Test split, 400 predictions (made up), mean of 3 seeds")
+    assert table.header == ("", *NAMES, "difference")
+    cells = {name: row for name, *row in table.rows}
+    plain, other = (np.mean([e[n].before.aurc for e in found.evaluations]) for n in NAMES)
+    assert cells["AURC x 1000, MSP"] == [
+        f"{1000 * plain:.1f}", f"{1000 * other:.1f}", f"+{1000 * (other - plain):.1f}"
+    ]  # fmt: skip
+    assert cells["chosen score"] == [words.chosen(found[name]) for name in NAMES] + [""]
+    risk = [np.mean([e[n].after.risk_at_coverage[0.2] for e in found.evaluations]) for n in NAMES]
+    assert cells["risk at 20 % coverage, chosen"][:2] == [f"{100 * r:.2f} %" for r in risk]
+    assert "coverage at 10 % risk, chosen" in cells
 
 
 def test_a_seed_that_kept_its_score_is_neither_worse_nor_better():
@@ -104,7 +121,7 @@ def test_a_seed_that_kept_its_score_is_neither_worse_nor_better():
 def test_one_seed_has_no_deviation():
     found = over_seeds({0: {name: splits(0, name) for name in NAMES}}, target_risk=0.1)
     assert np.isnan(found["smoothing-0.2"].damage.relative.deviation)
-    assert "±" not in "".join(words.table(found)[1][1])
+    assert "±" not in "".join(words.by_model(found).rows[1])
     assert words.caption(found).endswith("seed 0")
     assert "of 1 seeds" not in " ".join(words.story(found))
 
@@ -117,7 +134,7 @@ def test_without_a_single_error_there_is_no_relative_change():
     assert np.isnan(found["smoothing-0.2"].damage.relative.mean)
     said = words.story(found)
     assert "no relative change of AURC with MSP, which is 0 where nothing is wrong." in said[1]
-    assert all("nan" not in s and "NaN" not in s for s in [*said, *words.table(found)[1][1]])
+    assert all("nan" not in s and "NaN" not in s for s in [*said, *words.by_model(found).rows[1]])
 
 
 def test_seeds_of_other_models_are_refused():
@@ -129,7 +146,8 @@ def test_seeds_of_other_models_are_refused():
 
 def test_the_table_of_sources_counts_what_a_tenth_lets_through():
     test, shift = (splits(seed, NAMES[0])["test"] for seed in (0, 1))
-    header, rows = words.source_table({"a": (test, shift)}, {"a": MSP})
+    counted = shared_coverage({"a": {"test": test, "shift": shift}}, {"a": MSP})
+    _, header, rows = words.shared_coverage(counted)
     assert header[2:] == (
         "accepted, test", "wrong, test", "%, test", "accepted, shift", "wrong, shift", "%, shift"
     )  # fmt: skip

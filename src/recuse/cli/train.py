@@ -14,16 +14,19 @@ import typer
 from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.files import to_json
 from recuse.cli.options import Delta, Json, Quiet, TargetRisk, numbers
-from recuse.cli.over_seeds import by_source, caption, plain, story, table
 from recuse.diagnosis import diagnose
 from recuse.errors import InputError
 from recuse.evaluation import OverSeeds, over_seeds
+from recuse.evaluation._mixture import shared_coverage
 from recuse.io import LogitsFile
+from recuse.present import over_seeds as words
 from recuse.present import terminal
+from recuse.present.tables import Table
 from recuse.recipes import (
     LOSSES,
     PIXELS,
     RECIPES,
+    SHIFT,
     TERMINATED,
     Model,
     Recipe,
@@ -39,7 +42,7 @@ from recuse.recipes import (
     started,
     variants,
 )
-from recuse.reports import Table, details, report
+from recuse.reports import details, report
 from recuse.scores import Score
 from recuse.sketch import CurveSketch
 from recuse.tuning import MSP
@@ -221,13 +224,15 @@ def _evaluate(
         pixels = sketches(
             recipe, data, models, lambda m: _scores(found, m), settings, options=options
         )
-    sentences = [*story(found), *map(_of_all_pixels, pixels, pixels.values()), *diagnoses]
-    tables = [Table(f"{recipe.title}. {caption(found)}", *table(found))]
+    sentences = [*words.story(found), *map(_of_all_pixels, pixels, pixels.values()), *diagnoses]
+    tables = [words.by_model(found, recipe.title)]
     if shifted(recipe, data, models, settings, options=options):
         said = "The tenth accepted first, of the test split and another source together"
-        tables.append(
-            Table(f"{said}, seed {found.seeds[0]}", *by_source(models, found, recipe.kind))
-        )
+        seed, first = found.seeds[0], found.evaluations[0]
+        beside = [m for m in models if m.seed == seed]
+        sources = logits_of(beside, recipe.kind, ("test", SHIFT))[seed]
+        rows = shared_coverage(sources, {m.name: m.tuned.score for m in first.models})
+        tables.append(words.shared_coverage(rows, f"{said}, seed {found.seeds[0]}"))
     _report(recipe, folder, found, files[0], sentences, tables, as_json=as_json, quiet=quiet)
 
 
@@ -249,7 +254,7 @@ def _report(
     title = f"{recipe.title}: seed {found.seeds[0]}"
     report(first, page, title=title, tables=tables, details=more)
     if as_json:
-        print(to_json({"recipe": recipe.name, "story": sentences, **plain(found)}))
+        print(to_json({"recipe": recipe.name, "story": sentences, **found.to_dict()}))
     elif not quiet:
         for shown in tables:
             terminal.table(shown.header, shown.rows, title=shown.caption)
@@ -306,16 +311,9 @@ def _scores(found: OverSeeds, model: Model) -> list[Score]:
 
 
 def _of_all_pixels(model: Model, curves: Sequence[CurveSketch]) -> str:
-    """The areas of every labelled pixel, not only of those that were sampled."""
-    areas = [(sketch.about["score"], sketch.aurc()) for sketch in curves]
-    said = ", ".join(
-        f"{1000 * area.value:.2f} (between {1000 * area.low:.2f} and {1000 * area.high:.2f}) "
-        f"with {score.partition('(')[0]}"
-        for score, area in areas
-    )
-    return (
-        f"{model.name}, seed {model.seed}, all {curves[0].n:,} test pixels: AURC x 1000 is {said}."
-    )
+    """Return the areas of every labelled pixel, not only of those that were sampled."""
+    areas = {sketch.about["score"]: sketch.aurc() for sketch in curves}
+    return words.all_pixels(model.name, model.seed, curves[0].n, areas)
 
 
 def _described(recipe: Recipe) -> dict[str, Any]:

@@ -16,7 +16,15 @@ from recuse.errors import InputError
 from recuse.evaluation._measures import MANY, Measures, measure
 from recuse.evaluation._outliers import Detection, check_costs, detect
 from recuse.evaluation._scored import Scored, score_chunks
-from recuse.evaluation._sources import ALL, BySource, Pool, decimal, explained, fractions_of
+from recuse.evaluation._sources import (
+    ALL,
+    BySource,
+    Pool,
+    SourceRow,
+    decimal,
+    explained,
+    fractions_of,
+)
 from recuse.io import LogitsFile, LogitsReader, Store, check_file
 from recuse.scores import Score
 from recuse.tuning import MSP
@@ -249,6 +257,39 @@ def measure_mixture(
     points = tuple(pool.point(by, x) for by, each in levels.items() for x in each)
     alone, detection = _each(mixture, score, pool)
     return MixtureMeasures(score, pool.aurc(), pool.aurc_se(groups), alone, detection, points)
+
+
+class SharedCoverage(NamedTuple):
+    """What one score of one model accepts of each source at one coverage of all of them."""
+
+    model: str
+    score: str
+    sources: Mapping[str, SourceRow]
+
+
+def shared_coverage(
+    models: Mapping[str, Mapping[str, LogitsFile]],
+    scores: Mapping[str, Score],
+    *,
+    coverage: float = 0.1,
+) -> list[SharedCoverage]:
+    """Count what MSP and a chosen score accept of each source, model by model.
+
+    Args:
+        models: Model -> source -> logits of the model on that source.
+        scores: Model -> the score that was chosen for it.
+        coverage: The fraction accepted of all sources together.
+    """
+    rows = []
+    for name, files in models.items():
+        shown = list(dict.fromkeys([MSP, scores[name]]))
+        mixture = score_sources({source: Source(file) for source, file in files.items()}, shown)
+        for score in shown:
+            point = measure_mixture(mixture, str(score), coverages=[coverage]).points[0]
+            rows.append(
+                SharedCoverage(name, str(score), {source: point[source] for source in files})
+            )
+    return rows
 
 
 def _each(

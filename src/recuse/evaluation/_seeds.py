@@ -91,6 +91,27 @@ class OverSeeds:
     def __getitem__(self, name: str) -> ModelOverSeeds:
         return next(m for m in self.models if m.name == name)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return every number of every seed as plain data for JSON."""
+        return {
+            "seeds": list(self.seeds),
+            "models": {model.name: list(map(_plain, model.models)) for model in self.models},
+        }
+
+
+def _plain(m: ModelEvaluation) -> dict[str, Any]:
+    return {
+        "accuracy": m.accuracy,
+        "score": str(m.tuned.score),
+        "reason": m.tuned.reason,
+        "before": m.before.to_dict(),
+        "after": m.after.to_dict(),
+        "feasible": m.selection.feasible,
+        "guarantee": m.selection.reason,
+        "coverage": m.accepted / m.n,
+        "risk": m.errors / m.accepted if m.accepted else None,
+    }
+
 
 def over_seeds(
     runs: Mapping[int, Mapping[str, Splits]],

@@ -8,5 +8,6 @@ tables      tables as plain data and as plain text
 terminal    tables, notes and progress on a terminal
 typeset     signs and names on the HTML page
 evaluation  an `Evaluation` in a terminal and in a notebook
+over_seeds  models over seeds: tables and a story
 pick        which model to pick, and why
 """

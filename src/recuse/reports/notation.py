@@ -6,21 +6,13 @@ Rates come as fractions and leave as percent; areas leave as AURC x1000.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 from recuse.intervals import Comparison
+from recuse.present.tables import Table  # noqa: F401
 
 SPACE = "\u00a0"  # keeps a number and its unit on one line
 UNDEFINED = "–"
-
-
-class Table(NamedTuple):
-    """A table of plain strings; its first column names the rows."""
-
-    caption: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 def percent(x: float) -> str:
