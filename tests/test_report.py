@@ -9,22 +9,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+import notation
 import recuse
 from learnable import learnable
+from notation import words
 from recuse import curves, intervals
 from recuse.io import LogitsFile
-from recuse.reports import (
-    Table,
-    datasets,
-    details,
-    explore,
-    notation,
-    prepare,
-    repair,
-    report,
-    tables,
-    words,
-)
+from recuse.reports import Table, details, explore, prepare, report, tables
 from recuse.reports import page as page_module
 from recuse.scores import FEATURES, Score
 from recuse.tuning import Trial
@@ -33,6 +24,10 @@ from reference_report import HOSTILE, splits
 # Means of the same float64 numbers, summed in another order.
 FLOAT64 = 1e-12
 LOADS = {"src", "srcset", "href", "action", "data", "poster", "background", "formaction"}
+
+
+def lead_of(models):
+    return words.lead(models, prepare.best(models))
 
 
 class Page(HTMLParser):
@@ -195,7 +190,7 @@ def test_an_infeasible_model_reads_right(tmp_path):
     assert not evaluation.models[0].selection.feasible
     report(evaluation, tmp_path / "r.html")
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
-    assert "No threshold for plain can promise a risk of 0.1\u00a0%" in page.text
+    assert "No threshold for plain guarantees a risk of 0.1\u00a0%" in page.text
     assert notation.prose(evaluation.models[0].selection.reason) in page.text
     assert page.data["datasets"]["fitted"] == []
     for phrase in ("Deploy plain", "Accept when", "fitted threshold", "∞", "inf", "nan"):
@@ -233,7 +228,7 @@ def informed_page(informed, tmp_path_factory):
 def test_a_learned_score_is_explained_with_what_every_family_gained(informed, informed_page):
     m = informed.models[0]
     assert m.tuned.score.name == "learned"
-    said = repair.explained(m)
+    said = words.explained(m)
     assert said in informed_page.text
     assert [trial.family for trial in m.tuned.trials] == ["candidates", "learned"]
     for name, trial in zip(("the best of the norms", "the learned score"), m.tuned.trials):
@@ -247,8 +242,9 @@ def test_a_learned_score_is_explained_with_what_every_family_gained(informed, in
 def test_the_weights_of_a_learned_score_stand_in_a_table_the_largest_first(informed, informed_page):
     m = informed.models[0]
     left = dict(zip(FEATURES, m.tuned.score.params["weights"]))
-    for name, shown in repair.weight_table(m).rows:
+    for name, shown in tables.weight_table(m).rows:
         assert abs(left[name]) == max(map(abs, left.values()))
+        shown = notation.prose(shown)
         assert shown == notation.logit(left.pop(name))
         assert f"{name}{shown}" in informed_page.text  # neighbouring cells
     assert not left
@@ -300,7 +296,7 @@ def test_gains_are_told_as_they_are(informed):
 
     def said(*trials, objective="aurc"):
         tuned = with_objective(replace(m.tuned, trials=trials), objective)
-        return repair.explained(replace(m, tuned=tuned))
+        return words.explained(replace(m, tuned=tuned))
 
     learned = Trial("learned", 0.01, 0.001, 0.001)
     assert "norms" not in said(learned)
@@ -324,13 +320,13 @@ def test_the_gain_is_of_the_objective_and_of_the_test_split(objective):
     assert m.tuned.objective == objective
     assert m.gain == intervals.compare(m.confidence, m.loss, m.msp, m.loss, measure)
     assert m.repair == intervals.compare(m.confidence, m.loss, m.msp, m.loss)
-    lead, _, naive, *_ = words.lead(prepare.prepare(found))
+    lead, _, naive, *_ = lead_of(prepare.prepare(found))
     if objective == "augrc":
-        assert "the smallest AUGRC on the tune split" in lead
+        assert "the smallest AUGRC on the tuning split" in lead
         before, after = map(notation.area, (m.before.augrc, m.after.augrc))
         assert f"AUGRC ×1000 is {before} with MSP and {after} with the learned" in naive
     else:
-        assert "the largest coverage at risk ≤ 20\u00a0% on the tune split" in lead
+        assert "the largest coverage at risk ≤ 20\u00a0% on the tuning split" in lead
         before, after = (curves.coverage_at_risk(c, m.loss, 0.2) for c in (m.msp, m.confidence))
         assert f"is {notation.percent(before)} with MSP and {notation.percent(after)}" in naive
         assert f"difference {notation.points(m.gain.difference)} points [" in naive
@@ -359,7 +355,7 @@ def test_the_model_with_the_best_objective_leads_whichever_way_it_points(informe
 
     for objective, first in (("aurc", "small"), ("augrc", "small"), ("coverage", "large")):
         models = (named("large", 0.7, objective), named("small", 0.3, objective))
-        assert words.lead(models)[0].startswith(f"Deploy {first} ")
+        assert lead_of(models)[0].startswith(f"Deploy {first} ")
 
 
 @pytest.mark.parametrize(
@@ -434,7 +430,7 @@ def test_names_of_either_direction_leave_their_sentence_alone(tmp_path):
     found = recuse.evaluate(turned, target_risk=0.2)
     classes = ["قط", "b\u2066", "c", "d", "e"]
     sites = {name: np.array(["x\u202d", "y"])[np.arange(600) % 2] for name in turned}
-    more = details(found, turned, classes=classes, populations=sites)
+    more = details(found, turned, classes=classes, subgroups=sites)
     report(found, tmp_path / "r.html", details=more)
     html = (tmp_path / "r.html").read_text(encoding="utf-8")
     page = Page(html)
@@ -448,11 +444,11 @@ def test_names_of_either_direction_leave_their_sentence_alone(tmp_path):
 
 def test_curves_of_many_models_differ_in_colour_or_dash(evaluation):
     models = [m._replace(index=i) for i in range(21) for m in prepare.prepare(evaluation)[1:]]
-    looks = [(datasets.colour(m.index), *datasets.dash(m, c)) for m in models for c in m.curves]
+    looks = [(prepare.colour(m.index), *prepare.dash(m, c)) for m in models for c in m.curves]
     assert len({*looks}) == len(looks) == 42
 
 
-def test_a_promise_to_groups_says_so_wherever_it_is_made(tmp_path):
+def test_a_guarantee_of_groups_says_so_wherever_it_is_made(tmp_path):
     grouped = {
         name: LogitsFile(z, y, groups=np.arange(len(y)) // 2 + 1000 * i)
         for i, (name, (z, y)) in enumerate(splits(0).items())
@@ -460,13 +456,13 @@ def test_a_promise_to_groups_says_so_wherever_it_is_made(tmp_path):
     models = {"net": grouped, "other": splits(1)}
     found = recuse.evaluate(models, target_risk=0.3)
     first, other = (words.whose(m) for m in found.models)
-    assert (first, other) == (", for a random row of a random group", "")
+    assert (first, other) == (" (each group counts once)", "")
     report(found, tmp_path / "r.html", details=details(found, models))
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
-    assert f"none of the limits of this page is exceeded{first}" in page.text
+    assert f"no limit of this page is exceeded{first}" in page.text
     assert [c["whose"] for c in page.data["explore"]["curves"]] == [first, other]
-    lead = words.lead(prepare.prepare(replace(found, models=found.models[:1])))
-    assert f"of accepted predictions are wrong{first}; on the test split" in lead[1]
+    lead = lead_of(prepare.prepare(replace(found, models=found.models[:1])))
+    assert f"of accepted predictions are wrong{first}. On the test split" in lead[1]
 
 
 def test_without_its_script_the_page_shows_what_the_fitted_thresholds_do(tmp_path):
@@ -476,7 +472,7 @@ def test_without_its_script_the_page_shows_what_the_fitted_thresholds_do(tmp_pat
     sliders = explore.explore(prepare.prepare(found), more, 0.2, 0.05)
     for m, row in zip(found.models, tables.fitted_rows(sliders, limits=True), strict=True):
         band = more[m.name].after
-        assert row == [
+        assert [*map(notation.prose, row)] == [
             f"{m.name}, {m.tuned.score if m.repaired else 'MSP'}",
             words.at_least(m.tuned.score, m.selection.threshold),
             notation.percent(m.accepted / m.n),

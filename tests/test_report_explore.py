@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import notation
 import recuse
+from notation import words
 from recuse import curves, intervals, plots, selectors
 from recuse.io import LogitsFile
-from recuse.reports import details, explore, mistakes, notation, paired, pictures, prepare, words
+from recuse.reports import details, explore, pictures, prepare, tables
 from recuse.scores import Score, predict
 from reference_report import outcome, splits, strictest_fallback, who
 
@@ -110,14 +112,14 @@ def test_the_fitted_position_is_what_the_rejector_does(evaluation, shown):
         assert curve["rules"][k] in words.rule(m)
 
 
-def test_tables_by_class_and_population_count_what_a_loop_counts(evaluation):
+def test_tables_by_class_and_subgroup_count_what_a_loop_counts(evaluation):
     of = {name: np.arange(600) % 3 for name in MODELS}
-    found = details(evaluation, MODELS, populations=of)
+    found = details(evaluation, MODELS, subgroups=of)
     page = explore.explore(prepare.prepare(evaluation), found, 0.2, 0.05)
     for curve in page["curves"]:
         c, loss = arrays(evaluation, curve)
         d = found[curve["model"]]
-        by = {"True class": d.labels, "Predicted class": d.predicted, "Population": d.populations}
+        by = {"True class": d.labels, "Predicted class": d.predicted, "Subgroup": d.subgroups}
         assert [t["kind"] for t in curve["tables"]] == list(by)
         for table in curve["tables"]:
             codes = by[table["kind"]]
@@ -144,12 +146,12 @@ def test_many_rows_keep_those_with_most_errors_and_their_sums():
     np.testing.assert_array_equal(table["errors"].sum(axis=0), at.errors)
 
 
-def test_splits_names_and_populations_of_something_else_are_refused(evaluation):
+def test_splits_names_and_subgroups_of_something_else_are_refused(evaluation):
     refused = [
         ({"plain": MODELS["plain"]}, {}, "splits of the models evaluated"),
         ({**MODELS, "plain": MODELS["damaged"]}, {}, "splits that were evaluated"),
         (MODELS, {"classes": ["one"]}, "expected 5 class names, got 1"),
-        (MODELS, {"populations": {"plain": [1]}}, r"shape \(600,\), got \(1,\)"),
+        (MODELS, {"subgroups": {"plain": [1]}}, r"shape \(600,\), got \(1,\)"),
         (MODELS, {"images": "nowhere"}, "folder of images"),
         (MODELS, {"scenes": {"plain": "nowhere.npz"}}, "expected scenes.npz"),
     ]
@@ -158,7 +160,7 @@ def test_splits_names_and_populations_of_something_else_are_refused(evaluation):
             details(evaluation, given_splits, **options)
 
 
-def test_a_void_promise_has_no_limits(evaluation):
+def test_a_void_guarantee_has_no_limits(evaluation):
     m = evaluation.models[0]
     void = replace(m.selection, guarantee=replace(m.selection.guarantee, void=True))
     models = (replace(m, selection=void), evaluation.models[1])
@@ -184,7 +186,7 @@ def test_one_row_of_each_group_makes_the_limits():
 def test_the_confusion_matrix_adds_up_to_what_the_threshold_does(evaluation, detail):
     for m in evaluation.models:
         d = detail[m.name]
-        counts = mistakes.confusion(m, d).counts
+        counts = tables.confusion(m, d).counts
         assert counts.sum() == m.n
         assert counts[:, -1].sum() == m.n - m.accepted
         assert counts[:, :-1].sum() - np.trace(counts[:, :-1]) == m.errors
@@ -195,46 +197,47 @@ def test_without_a_threshold_the_matrix_shows_what_there_would_be_to_abstain_fro
     hard = recuse.evaluate({"plain": MODELS["plain"]}, target_risk=0.001)
     m, found = hard.models[0], details(hard, {"plain": MODELS["plain"]})["plain"]
     assert not m.selection.feasible
-    counts = mistakes.confusion(m, found).counts
+    counts = tables.confusion(m, found).counts
     assert counts[:, -1].sum() == 0
-    assert {e.served for e in mistakes.most_confident(m, found)} == {notation.UNDEFINED}
+    assert {e.accepted for e in tables.most_confident(m, found)} == {"-"}
 
 
 def test_many_classes_list_their_most_frequent_confusions(evaluation, detail, monkeypatch):
-    monkeypatch.setattr(mistakes, "LARGEST", 4)
+    monkeypatch.setattr(tables, "LARGEST", 4)
     m, d = evaluation.models[0], detail["plain"]
-    assert mistakes.confusion(m, d) is None
+    assert tables.confusion(m, d) is None
     pairs = {}
     for label, said, l in zip(d.labels, d.predicted, m.loss):
         if l:
             pairs[f"{label} → {said}"] = pairs.get(f"{label} → {said}", 0) + 1
-    rows = mistakes.confused(m, d).rows
+    rows = tables.confused(m, d).rows
     assert {name: int(total) for name, total, *_ in rows}.items() <= pairs.items()
     assert int(rows[0][1]) == max(pairs.values())
-    assert all(int(n) == int(served) + int(kept) for _, n, served, kept in rows)
+    assert all(int(n) == int(accepted) + int(kept) for _, n, accepted, kept in rows)
 
 
 def test_the_most_confident_errors_come_first(evaluation, detail):
     for m in evaluation.models:
-        found = mistakes.most_confident(m, detail[m.name])
+        found = tables.most_confident(m, detail[m.name])
         wrong = sorted(m.confidence[m.loss > 0], reverse=True)
-        assert [e.score for e in found] == [float(c) for c in wrong[: mistakes.SHOWN]]
-        kept = [e.served == "yes" for e in found]
+        assert [e.score for e in found] == [float(c) for c in wrong[: tables.SHOWN]]
+        kept = [e.accepted == "yes" for e in found]
         assert kept == [e.score >= np.float32(m.selection.threshold) for e in found]
 
 
 def test_models_are_compared_on_the_same_examples_only(evaluation, detail):
     models = prepare.prepare(evaluation)
-    assert paired.paired(models, detail) is None
-    assert paired.paired(models, {}) is None
+    assert tables.paired(models, detail) is None
+    assert tables.paired(models, {}) is None
     shifted = {k: (z + np.float32(0.1) * z**2, y) for k, (z, y) in MODELS["plain"].items()}
     both = {"plain": MODELS["plain"], "other": shifted}
     same = recuse.evaluate(both, target_risk=0.2)
-    found = paired.paired(prepare.prepare(same), details(same, both))
+    found = tables.paired(prepare.prepare(same), details(same, both))
     a, b = same["other"], same["plain"]
     again = intervals.compare(a.confidence, a.loss, b.confidence, b.loss)
     assert found.rows[0].comparison == again
-    assert notation.p_value(again.p_value) in paired.paired_table(found).rows[0]
+    shown = map(notation.prose, tables.paired_table(found).rows[0])
+    assert notation.p_value(again.p_value) in shown
 
 
 @given(st.floats(0, 1))
@@ -275,7 +278,7 @@ def test_one_error_without_an_image_hides_no_other(tmp_path):
         for split, (z, y) in MODELS["plain"].items()
     }
     found = recuse.evaluate({"net": named}, target_risk=0.2)
-    errors = mistakes.most_confident(found.models[0], details(found, {"net": named})["net"])
+    errors = tables.most_confident(found.models[0], details(found, {"net": named})["net"])
     for e in errors[1:]:
         image.new("RGB", (8, 8)).save(tmp_path / f"{e.id}.png")
     more = details(found, {"net": named}, images=tmp_path)
@@ -295,7 +298,7 @@ def test_scenes_are_drawn_with_the_error_they_hold(tmp_path, evaluation):
     image = np.zeros((2, 12, 16, 3), np.uint8)
     np.savez(path, image=image, logits=z, labels=labels, item=np.arange(2))
     found = details(evaluation, MODELS, scenes={"plain": path})["plain"].scenes
-    assert [p.text for p in found] == [
+    assert [notation.prose(p.text) for p in found] == [
         "plain, scene 0: 50.0\u00a0% of the labelled pixels are wrong",
         "plain, scene 1: 0\u00a0% of the labelled pixels are wrong",
     ]
@@ -321,7 +324,7 @@ def files(tmp_path):
 ARGUMENTS = ("report", "--model", "net=net", "--target-risk", "0.2", "--out", "r.html", "--quiet")
 
 
-def test_class_names_and_populations_come_from_files(files, recuse):
+def test_class_names_and_subgroups_come_from_files(files, recuse):
     (files / "names.txt").write_text("a\nb\n<script>alert(1)</script>\nd\ne\n")
     rows = "\n".join(f"test{i},{'north' if i % 2 else 'south'}" for i in range(600))
     (files / "sites.csv").write_text(f"id,site\n{rows}\n")

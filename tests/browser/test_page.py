@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import notation
 import recuse
+from notation import words
 from recuse import curves
-from recuse.reports import Table, details, explore, notation, prepare, report, words
+from recuse.reports import Table, details, explore, prepare, report
 from recuse.tuning import MSP
 from reference_report import HOSTILE, outcome, splits
 
@@ -32,7 +34,7 @@ def evaluation():
 @pytest.fixture(scope="module")
 def detail(evaluation):
     sites = {name: np.array(["north", "south"])[np.arange(600) % 2] for name in MODELS}
-    return details(evaluation, MODELS, classes=CLASSES, populations=sites)
+    return details(evaluation, MODELS, classes=CLASSES, subgroups=sites)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,7 @@ def test_who_is_accepted_follows_the_slider(opened, path, evaluation, detail):
     by = {
         "True class": (d.labels, dict(enumerate(CLASSES))),
         "Predicted class": (d.predicted, dict(enumerate(CLASSES))),
-        "Population": (d.populations, {"north": "north", "south": "south"}),
+        "Subgroup": (d.subgroups, {"north": "north", "south": "south"}),
     }
     with opened(path) as page:
         page.select_option("#curve", "0")
@@ -138,12 +140,12 @@ def test_who_is_accepted_follows_the_slider(opened, path, evaluation, detail):
                 ]
 
 
-def test_the_page_says_which_promise_holds_where(opened, path, evaluation, detail):
+def test_the_page_says_which_guarantee_holds_where(opened, path, evaluation, detail):
     with opened(path) as page:
-        best = words.best(prepare.prepare(evaluation)).result
+        best = prepare.best(prepare.prepare(evaluation)).result
         fitted = words.at_least(best.tuned.score, best.selection.threshold)
         assert fitted in page.text_content("#said-now")  # it starts there
-        assert "The slider stands on it." in page.text_content("#said-fitted")
+        assert "The slider is at this threshold." in page.text_content("#said-fitted")
         band = detail[best.name].after
         point = band.at(best.selection.threshold)
         said = page.text_content("#said-limit")
@@ -151,8 +153,8 @@ def test_the_page_says_which_promise_holds_where(opened, path, evaluation, detai
         assert f"at most {notation.upper(point.upper)}" in said
         page.focus("#threshold")
         page.keyboard.press("ArrowRight")
-        assert "It is not what the sliders stand at." in page.text_content("#said-fitted")
-        assert "promises nothing" in page.text_content("#said-now")
+        assert "The sliders are elsewhere." in page.text_content("#said-fitted")
+        assert "guarantees nothing" in page.text_content("#said-now")
         page.evaluate(MOVE, ["threshold", 0])
         if page.evaluate(CELLS, "outcome")[0][7] == "none":
             assert "No limit holds here" in page.text_content("#said-limit")
@@ -262,7 +264,7 @@ def test_an_infeasible_model_starts_at_the_target(opened, tmp_path):
         assert page.complaints == []
 
 
-def test_a_void_promise_is_called_void_and_has_no_limit(opened, tmp_path):
+def test_a_void_guarantee_is_called_void_and_has_no_limit(opened, tmp_path):
     models = {"plain": MODELS["plain"]}
     found = recuse.evaluate(models, target_risk=TARGET)
     m = found.models[0]
@@ -408,7 +410,7 @@ def test_a_chart_of_nothing_is_not_drawn(opened, tmp_path, wrong):
         assert page.complaints == []
 
 
-def test_a_limit_that_says_nothing_is_no_promise(opened, tmp_path):
+def test_a_limit_that_says_nothing_is_no_guarantee(opened, tmp_path):
     models = {"net": splits(0)}
     found = recuse.evaluate(models, target_risk=0.001)
     more = details(found, models)
@@ -421,13 +423,13 @@ def test_a_limit_that_says_nothing_is_no_promise(opened, tmp_path):
             page.evaluate(MOVE, ["threshold", k])
             limit = band.at(threshold)
             idle = limit.upper >= m.loss.mean() and np.isfinite(limit.threshold)
-            promised = limit.upper < m.loss.mean()
-            seen.add((idle, promised))
+            guaranteed = limit.upper < m.loss.mean()
+            seen.add((idle, guaranteed))
             said = page.text_content("#said-limit")
             assert said.startswith("The calibrate split limits nothing here") == idle
-            assert said.startswith("Promise after looking") == promised
+            assert said.startswith("Guarantee after looking") == guaranteed
             classes = page.get_attribute("#said-limit", "class")
-            assert classes == ("promised" if promised else "described")
+            assert classes == ("promised" if guaranteed else "described")
     assert {(True, False), (False, True)} <= seen
 
 

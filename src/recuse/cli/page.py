@@ -43,8 +43,8 @@ def report(
         typer.Option(
             "--model",
             metavar="NAME=DIR",
-            help="A model and the folder of its tune, calibrate and test files; "
-            "or a prefix: DIR/net stands for DIR/net-tune.safetensors and so on. Repeatable.",
+            help="A model, and the folder of its tune, calibrate and test files or their prefix: "
+            "DIR/net stands for DIR/net-tune.safetensors and so on. Repeatable.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("report.html"),
@@ -59,12 +59,16 @@ def report(
     by: Annotated[
         Path | None,
         typer.Option(
-            "--by", metavar="FILE.csv", help="Subgroups to count apart: a .csv of id and subgroup."
+            "--by",
+            metavar="FILE.csv",
+            help="Subgroups that get a table of their own: a .csv of id and subgroup.",
         ),
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option("--images", help="A folder with an image of each id, for the worst errors."),
+        typer.Option(
+            "--images", help="A folder with an image of each id, for the most confident errors."
+        ),
     ] = None,
     scenes: Annotated[
         list[str],
@@ -76,7 +80,7 @@ def report(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """One HTML page that opens offline: curves, damage, repair, threshold and guarantee."""
+    """Write one HTML page that opens offline: curves, damage, repair, threshold and guarantee."""
     refuse_overwrite(check_ending(out, ".html", ".htm"), force)
     options: dict[str, Any] = {"kind": kind_of(binary, probs), "ignore_index": ignore_index}
     models = {
@@ -98,7 +102,7 @@ def report(
             evaluation,
             models,
             classes=_names(classes, evaluation),
-            populations=_populations(by, models),
+            subgroups=_subgroups(by, models),
             images=images,
             scenes=_scenes(scenes, evaluation),
             seed=seed,
@@ -110,17 +114,17 @@ def report(
 
 
 def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:
-    """All models name the same classes."""
+    """The names of the classes, the same for all models."""
     if path is None:
         return None
     names, *_ = (read_class_names(path, m.classes).tolist() for m in evaluation.models)
     return names
 
 
-def _populations(
+def _subgroups(
     path: Path | None, models: Mapping[str, Mapping[str, LogitsFile]]
 ) -> dict[str, Any] | None:
-    """Of every row of the test splits."""
+    """The subgroup of every row of the test splits."""
     if path is None:
         return None
     subgroup_of = read_subgroups(path)
@@ -128,7 +132,7 @@ def _populations(
 
 
 def _warn_of_no_image(folder: Path | None, found: Mapping[str, Detail]) -> None:
-    """Say on stderr that no id of any model has an image."""
+    """Warn on stderr that no id of any model has an image."""
     if folder is None:
         return
     ids = [i for d in found.values() if d.ids is not None for i in d.ids]
@@ -138,7 +142,7 @@ def _warn_of_no_image(folder: Path | None, found: Mapping[str, Detail]) -> None:
 
 
 def _scenes(pairs: list[str], evaluation: Evaluation) -> dict[str, str]:
-    """Of models that there are."""
+    """The scenes of each model, by its name."""
     given, known = named(pairs, "--scenes NAME=FILE"), [m.name for m in evaluation.models]
     if odd := sorted(set(given) - set(known)):
         raise InputError(f"expected --scenes of a model among {', '.join(known)}, got {odd[0]!r}")
@@ -146,7 +150,7 @@ def _scenes(pairs: list[str], evaluation: Evaluation) -> dict[str, str]:
 
 
 def find(place: Path, split: str) -> Path:
-    """The file of a split: in a folder, or behind a prefix."""
+    """Return the file of a split: in a folder, or with a prefix."""
     stems = [place / split] if place.is_dir() else []
     stems.append(place.parent / f"{place.name}-{split}")
     endings = (*FORMATS, "")  # a folder of .npy or of shards has none

@@ -10,4 +10,5 @@ typeset     signs and names on the HTML page
 evaluation  an `Evaluation` in a terminal and in a notebook
 over_seeds  models over seeds: tables and a story
 pick        which model to pick, and why
+page        the sentences of the HTML page
 """

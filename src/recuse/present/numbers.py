@@ -6,7 +6,7 @@ Rates come as fractions. A dash stands for what is undefined.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import ROUND_CEILING, Decimal
 
 import numpy as np
@@ -99,6 +99,29 @@ def plural(n: int, noun: str) -> str:
     ('1 row', '1,200 rows')
     """
     return f"{count(n)} {noun}{'' if n == 1 else 's'}"
+
+
+def with_error(value: str, error: str) -> str:
+    """A number and its standard error, where there is one.
+
+    >>> with_error("8.1", "0.4"), with_error("8.1", "-")
+    ('8.1 +- 0.4', '8.1')
+    """
+    return value if error == UNDEFINED else f"{value} +- {error}"
+
+
+def interval(low: float, high: float, write: Callable[[float], str] = area) -> str:
+    """An interval, of areas unless it is written otherwise.
+
+    >>> interval(-0.0012, 0.0034), interval(math.nan, math.nan)
+    ('[-1.2, 3.4]', '-')
+    """
+    return UNDEFINED if math.isnan(low) else f"[{write(low)}, {write(high)}]"
+
+
+def logit(x: float) -> str:
+    """A logit or log-odds: a mean, a difference, a weight."""
+    return f"{x:.3f}"
 
 
 def number(x: float) -> str:

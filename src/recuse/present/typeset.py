@@ -12,6 +12,7 @@ SIGNS = (
     (re.compile(r"(?<![\w.=/-])inf\b"), "∞"),
     (re.compile(r"(?<=\d) %"), f"{SPACE}%"),
     (re.compile(r"\bp ([<=]) (?=\d)"), rf"p{SPACE}\1{SPACE}"),
+    (re.compile(r"(?<=,) (?=[−\d.∞]+\]$)"), SPACE),
     (re.compile(r"^-$|(?<=^p )-$"), "–"),
 )
 TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")

@@ -1,20 +1,12 @@
 """Evaluation -> one self-contained HTML page.
 
-details    what the page needs of the splits themselves
-prepare    Evaluation -> the plain data of every picture
+details    what the page needs of the splits themselves: labels, limits, names, pictures
+prepare    Evaluation -> the plain data of every picture, in columns
 explore    what every threshold does: the counts behind the sliders
-mistakes   the confusion matrix, the most confident errors
-paired     models against each other
-datasets   plain data -> the columns that the page holds
-charts     Vega-Lite specifications; bin_charts those over bins of MSP
-words      what the data says, in sentences
-repair     what the score was chosen for, and the learned score, in words and figures
-tables     what stands behind the pictures, in figures
-notation   how a number is written
-names      how a name is written
+charts     Vega-Lite specifications
+tables     what is behind the charts, in figures; the errors accepted; models in pairs
 pictures   thumbnails and segmented scenes
-runtime    the JavaScript that draws the charts, inlined once
-page       all of it -> HTML
+page       all of it -> HTML; its sentences are made in `present.page`
 """
 
 from __future__ import annotations
@@ -24,8 +16,8 @@ from collections.abc import Mapping, Sequence
 
 from recuse._internal.files import write_text
 from recuse.evaluation import Evaluation
+from recuse.present.tables import Table
 from recuse.reports.details import Detail, details
-from recuse.reports.notation import Table
 
 __all__ = ["Detail", "Table", "details", "report"]
 
@@ -41,15 +33,15 @@ def report(
 ) -> None:
     """Write an evaluation as one HTML file that opens without a network.
 
-    The answer first, then the numbers, then the pictures. Curves are thinned for drawing,
+    The answer comes first, then the numbers, then the pictures. Curves are thinned for drawing,
     never for the numbers. The same evaluation gives the same bytes.
 
     Args:
         evaluation: From `recuse.evaluate`.
         path: The file to write, whole or not at all.
-        title: Of the page.
-        lead: Plain sentences shown first; written from the evaluation if empty.
-        tables: Further tables, shown after that of the models.
+        title: Title of the page.
+        lead: Sentences shown first; written from the evaluation if empty.
+        tables: Further tables, shown after the table of the models.
         details: From `recuse.reports.details`: limits, classes, errors, pictures. Without them
             the page shows what the evaluation alone knows.
 

@@ -45,7 +45,7 @@ class Detail(NamedTuple):
     predicted: Int[Array, " n"]
     ids: Shaped[Array, " n"] | None
     groups: Shaped[Array, " n"] | None  # rows that are not independent
-    populations: Shaped[Array, " n"] | None  # who is counted apart
+    subgroups: Shaped[Array, " n"] | None  # who is counted apart
     classes: tuple[str, ...]  # their names
     before: Band | None  # None where the promise is void
     after: Band | None
@@ -64,7 +64,7 @@ def details(
     splits: Splits,
     *,
     classes: Sequence[str] | None = None,
-    populations: Mapping[str, ArrayLike] | None = None,
+    subgroups: Mapping[str, ArrayLike] | None = None,
     images: str | os.PathLike | None = None,
     scenes: Mapping[str, str | os.PathLike] | None = None,
     seed: int = 0,
@@ -77,13 +77,13 @@ def details(
         evaluation: From `recuse.evaluate`.
         splits: What `evaluate` was given.
         classes: Names (K,); their numbers if None.
-        populations: By model, shape (n,): who is counted apart on the page.
+        subgroups: By model, shape (n,): who is counted apart on the page.
         images: A folder with an image of each id, for thumbnails of errors.
         scenes: By model, a `scenes.npz` of a recipe.
         seed: That of `evaluate`; of the rows taken from groups.
 
     Raises:
-        InputError: Splits of other data or models, or names, populations, images and scenes
+        InputError: Splits of other data or models, or names, subgroups, images and scenes
             that do not fit.
     """
     splits = check_named(splits, "splits", '{"net": {"tune": ..., ...}, ...}')
@@ -93,7 +93,7 @@ def details(
     folder = None if images is None else _folder(Path(images))
     out = {}
     for m in evaluation.models:
-        found = _detail(m, splits[m.name], classes, (populations or {}).get(m.name), share, seed)
+        found = _detail(m, splits[m.name], classes, (subgroups or {}).get(m.name), share, seed)
         drawn = _scenes(m, (scenes or {}).get(m.name))
         out[m.name] = found._replace(images=folder, scenes=drawn)
     return out
@@ -122,7 +122,7 @@ def _detail(
     m: ModelEvaluation,
     splits: Mapping[str, Data],
     classes: Sequence[str] | None,
-    populations: ArrayLike | None,
+    subgroups: ArrayLike | None,
     share: float,
     seed: int,
 ) -> Detail:
@@ -138,7 +138,7 @@ def _detail(
         predicted=predicted,
         ids=test.ids,
         groups=test.groups,
-        populations=_populations(m, populations),
+        subgroups=_subgroups(m, subgroups),
         classes=_names(m, classes),
         before=before,
         after=after,
@@ -180,12 +180,10 @@ def _names(m: ModelEvaluation, classes: Sequence[str] | None) -> tuple[str, ...]
     return tuple(map(str, classes))
 
 
-def _populations(m: ModelEvaluation, populations: ArrayLike | None) -> Array | None:
-    if populations is None:
+def _subgroups(m: ModelEvaluation, subgroups: ArrayLike | None) -> Array | None:
+    if subgroups is None:
         return None
-    of = np.asarray(populations)
+    of = np.asarray(subgroups)
     if of.shape != (m.n,):
-        raise InputError(
-            f"model {m.name!r}: expected populations of shape ({m.n},), got {of.shape}"
-        )
+        raise InputError(f"model {m.name!r}: expected subgroups of shape ({m.n},), got {of.shape}")
     return of

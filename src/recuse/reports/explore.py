@@ -1,7 +1,7 @@
 """What every reachable threshold does: exact counts, for the page to look up and never compute.
 
 n = test predictions, m = positions of a slider, decreasing thresholds; r = target risks,
-g = rows of a table (classes, populations).
+g = rows of a table (classes, subgroups).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse.plots._classes import shown
-from recuse.reports.datasets import colour, dash
+from recuse.present.numbers import confidence_level, exact_percent, upper_percent
+from recuse.present.page import at_least, whose
+from recuse.present.typeset import typeset
 from recuse.reports.details import Detail
-from recuse.reports.notation import level, number, upper
-from recuse.reports.prepare import Curve, ModelData
-from recuse.reports.words import at_least, whose
+from recuse.reports.prepare import Curve, ModelData, colour, dash
 from recuse.selectors import Band
 from recuse.selectors._grid import counts
 from recuse.tuning import MSP
@@ -65,17 +65,12 @@ def explore(
     ]
     return {
         "targets": risks,
-        "shown": [percent_of_target(risk) for risk in risks],
-        "promised": level(target_risk),
-        "confidence": level(1 - delta),
+        "shown": [typeset(exact_percent(risk)) for risk in risks],
+        "target": typeset(exact_percent(target_risk)),
+        "confidence": typeset(confidence_level(delta)),
         "start": int(np.flatnonzero(risks == target_risk)[0]),
         "curves": found,
     }
-
-
-def percent_of_target(risk: float) -> str:
-    """A target as it is written beside the slider."""
-    return f"{number(round(100 * risk, 9))}\u00a0%"
 
 
 def _curve(model: ModelData, curve: Curve, detail: Detail | None, risks: Array) -> dict[str, Any]:
@@ -93,7 +88,7 @@ def _curve(model: ModelData, curve: Curve, detail: Detail | None, risks: Array) 
         "dash": dash(model, curve),
         "n": m.n,
         **at._asdict(),
-        "rules": [at_least(score, t) for t in at.threshold],
+        "rules": [typeset(at_least(score, t)) for t in at.threshold],
         "at_target": at_targets(curve.whole, at, risks),
         "fitted": place(at, fitted[0]) if fits else NONE,
         "void": m.selection.guarantee.void,
@@ -140,7 +135,7 @@ def limits(band: Band, at: Positions, risks: Array) -> dict[str, Any]:
     of_targets = [band.threshold_for(risk) for risk in risks]
     return {
         "upper": band.upper,
-        "shown": [upper(x) for x in band.upper],
+        "shown": [typeset(upper_percent(x)) for x in band.upper],
         "position": [place(at, t) for t in band.threshold],
         "of": np.searchsorted(-band.threshold, -at.threshold, side="right") - 1,  # as `Band.at`
         "of_target": [place(at, t) if np.isfinite(t) else NONE for t in of_targets],
@@ -149,12 +144,12 @@ def limits(band: Band, at: Positions, risks: Array) -> dict[str, Any]:
 
 
 def tables(detail: Detail, c: Array, loss: Array, at: Positions) -> list[dict[str, Any]]:
-    """Counts by label, by predicted class and by population, at every position."""
+    """Counts by label, by predicted class and by subgroup, at every position."""
     names = np.array(detail.classes)
     of = {"True class": names[detail.labels], "Predicted class": names[detail.predicted]}
     codes = {"True class": detail.labels, "Predicted class": detail.predicted}
-    if detail.populations is not None:
-        of["Population"], codes["Population"] = detail.populations, detail.populations
+    if detail.subgroups is not None:
+        of["Subgroup"], codes["Subgroup"] = detail.subgroups, detail.subgroups
     return [{"kind": kind, **table(of[kind], codes[kind], c, loss, at)} for kind in of]
 
 

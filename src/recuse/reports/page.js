@@ -82,9 +82,9 @@
       ];
       figures.forEach((text, j) => cell(row, text, labels[j + 1]));
       if (limited) {
-        const found = limit(c, k), promised = c.limits ? c.limits.of_target[r] : -1;
+        const found = limit(c, k), kept = c.limits ? c.limits.of_target[r] : -1;
         cell(row, found ? found.shown : "none", labels[7]);
-        cell(row, promised < 0 ? "none" : percent(c.accepted[promised], c.n), labels[8]);
+        cell(row, kept < 0 ? "none" : percent(c.accepted[kept], c.n), labels[8]);
       }
       return row;
     }));
@@ -99,26 +99,26 @@
       : `${c.name}${now}: accept from ${c.rules[k]}. On the test split that accepts `
         + `${percent(c.accepted[k], c.n)} (${count(c.accepted[k])} of ${count(c.n)}), and `
         + `${percent(c.errors[k], c.accepted[k])} of these are wrong (${count(c.errors[k])}). `
-        + "This sentence describes the test split; it promises nothing.";
+        + "This sentence describes the test split; it guarantees nothing.";
     const found = limit(c, k), everything = c.errors.at(-1) / c.n;
     const idle = found && found.upper >= everything;
     $("said-limit").textContent = !c.limits || k < 0 ? "" : !found
-      ? "No limit holds here: the threshold is stricter than all that the calibrate split can speak for."
+      ? "No limit holds here: the threshold is stricter than any that the calibration split can limit."
       : idle
-      ? "The calibrate split limits nothing here: the limit of the risk, "
-        + `${found.shown}${c.whose}, is not under the ${percent(c.errors.at(-1), c.n)} of the test `
+      ? "The calibration split limits nothing here: the limit of the risk, "
+        + `${found.shown}${c.whose}, is not below the ${percent(c.errors.at(-1), c.n)} of the test `
         + "split that are wrong when everything is accepted."
-      : `Promise after looking: deploy ${c.rules[found.position]}, `
+      : `Guarantee after looking: deploy ${c.rules[found.position]}, `
         + (found.position === k ? "which has a limit of its own" : "the next stricter threshold with a limit")
         + `. With ${confidence} confidence at most ${found.shown} of what it accepts are wrong${c.whose}, `
         + "although you chose it by looking: the limits of all thresholds and curves of this page "
         + "hold at once.";
     $("said-limit").className = found && !idle ? "promised" : "described";
     $("said-fitted").textContent = c.fitted < 0 ? "" : c.void
-      ? "The fitted threshold has no promise: its guarantee is void."
-      : `Promise before looking: only the fitted threshold, ${c.rules[c.fitted]}, carries it: with `
-        + `${confidence} confidence at most ${page.explore.promised} of what it accepts are wrong${c.whose}. `
-        + (k === c.fitted ? "The slider stands on it." : "It is not what the sliders stand at.");
+      ? "The fitted threshold has no guarantee: it is void."
+      : `Guarantee before looking: it holds for the fitted threshold, ${c.rules[c.fitted]}, only: with `
+        + `${confidence} confidence at most ${page.explore.target} of what it accepts are wrong${c.whose}. `
+        + (k === c.fitted ? "The slider is at this threshold." : "The sliders are elsewhere.");
     $("matched").textContent = state.moved === "target"
       ? `For each curve the largest coverage with a test risk of at most ${shown[r]}.`
       : "The other curves are at the next coverage, at least as large, that their slider stops at.";

@@ -1,4 +1,4 @@
-"""All parts -> HTML.
+"""All parts -> HTML, with the JavaScript that draws the charts.
 
 The template escapes every value. The two scripts are allowed by their digest alone, so a
 model's name could not run even if it were not escaped.
@@ -8,40 +8,40 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from importlib import resources
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jinja2
+import numpy as np
 from markupsafe import Markup
 
-from recuse._internal.files import to_json
+from recuse._internal.files import to_json, write_text
 from recuse._version import __version__
 from recuse.calibration import smooth_ece
+from recuse.errors import InputError
 from recuse.evaluation import Evaluation
-from recuse.reports import mistakes, notation, repair, words
+from recuse.present import numbers
+from recuse.present import page as words
+from recuse.present.tables import Table
+from recuse.present.typeset import isolated, typeset
+from recuse.reports import tables as grids
 from recuse.reports.charts import charts
-from recuse.reports.datasets import colour, dash, datasets
 from recuse.reports.details import Detail
 from recuse.reports.explore import explore
-from recuse.reports.names import isolate
-from recuse.reports.notation import Table
-from recuse.reports.paired import paired, paired_table
-from recuse.reports.prepare import LOW_COVERAGE, ModelData, prepare
-from recuse.reports.runtime import bundle
-from recuse.reports.tables import (
-    bin_table,
-    curve_table,
-    fingerprint_table,
-    fitted_rows,
-    histogram_table,
-    split_table,
-)
+from recuse.reports.prepare import ModelData, best, colour, dash, datasets, prepare
+
+if TYPE_CHECKING:
+    from numpy import ndarray as Array
 
 PACKAGES = ("numpy", "scipy", "altair", "vl-convert-python")
-NOTATION = ("percent", "level", "area", "area_with_error", "interval", "p_value", "count", "prose")
+NUMBERS = ("percent", "exact_percent", "confidence_level", "area", "p_value", "count")
 
 
 def render(
@@ -55,40 +55,33 @@ def render(
     """The page as text; arguments as in `report`."""
     evaluation, details = isolate(evaluation, details or {})
     models = prepare(evaluation)
-    best = words.best(models)
+    first = best(models)
     sliders = explore(models, details, evaluation.target_risk, evaluation.delta)
-    against = paired((best, *(m for m in models if m is not best)), details)
+    against = grids.paired((first, *(m for m in models if m is not first)), details)
     scripts = [_script(bundle()), _script(_source("page.js"))]
     return (
         _environment()
         .get_template("page.html.j2")
         .render(
-            words=words,
-            mistakes=mistakes,
+            title=title,
+            lead=lead or words.lead(models, first),
+            tables=tables,
+            evaluation=evaluation,
+            models=models,
             details=details,
+            words=words,
+            grids=grids,
+            swatch=swatch,
+            smooth_ece=lambda m: smooth_ece(m.result.probability, m.result.loss),
             scenes=[picture for detail in details.values() for picture in detail.scenes],
             explore=sliders,
-            chosen=_last_curve(models, best),
+            chosen=_last_curve(models, first),
             outcome_labels=_outcome_labels(bool(details), evaluation.delta),
-            fitted_rows=fitted_rows(sliders, limits=bool(details)),
-            paired=None if against is None else paired_table(against),
+            fitted_rows=grids.fitted_rows(sliders, limits=bool(details)),
+            paired=None if against is None else grids.paired_table(against),
             whose=next(filter(None, (words.whose(m.result) for m in models)), ""),
             unfitted=[m.result.name for m in models if not m.result.selection.feasible],
-            smooth_ece=lambda m: smooth_ece(m.result.probability, m.result.loss),
-            histogram_table=histogram_table,
-            repair=repair,
             learned=[m.result for m in models if m.result.tuned.score.fitted],
-            swatch=swatch,
-            bin_table=bin_table,
-            fingerprint_table=fingerprint_table,
-            title=title,
-            lead=lead or words.lead(models),
-            tables=tables,
-            models=models,
-            evaluation=evaluation,
-            low_coverage=LOW_COVERAGE,
-            curve_table=curve_table(models),
-            split_table=split_table(models),
             assumptions=_assumptions(evaluation),
             versions=_versions(),
             style=Markup(_source("style.css")),
@@ -112,8 +105,23 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_function"] = lambda data, **_: to_json(data, indent=None)
-    environment.filters.update({f: getattr(notation, f) for f in NOTATION})
+    filters = {name: getattr(numbers, name) for name in NUMBERS}
+    filters |= {
+        "with_error": _area_with_error,
+        "interval": lambda c: numbers.interval(c.low, c.high),
+    }
+    environment.filters.update({name: _set(write) for name, write in filters.items()})
+    environment.filters["typeset"] = _set(str)
     return environment
+
+
+def _set(write: Callable[..., str]) -> Callable[..., str]:
+    """A filter of the template: what `write` returns, typeset."""
+    return lambda *args: typeset(write(*args))
+
+
+def _area_with_error(x: float, standard_error: float) -> str:
+    return numbers.with_error(numbers.area(x), numbers.area(standard_error))
 
 
 def swatch(model: ModelData, stage: str) -> dict[str, Any]:
@@ -130,9 +138,9 @@ def _last_curve(models: Sequence[ModelData], model: ModelData) -> int:
 
 
 def _outcome_labels(limits: bool, delta: float) -> list[str]:
-    counted = ["Curve", "Threshold", "Coverage", "Accepted", "Abstained", "Errors served", "Risk"]
-    promised = [f"Limit, {notation.level(1 - delta)}", "Coverage with the target promised"]
-    return counted + promised * limits
+    counted = ["Curve", "Threshold", "Coverage", "Accepted", "Abstained", "Errors accepted", "Risk"]
+    limited = [f"Limit, {numbers.confidence_level(delta)}", "Coverage with the target guaranteed"]
+    return counted + limited * limits
 
 
 def _source(name: str) -> str:
@@ -158,3 +166,47 @@ def _assumptions(evaluation: Evaluation) -> dict[str, str]:
 def _versions() -> dict[str, str]:
     installed = {package: version(package) for package in PACKAGES}
     return {"recuse": __version__, "python": platform.python_version(), **installed}
+
+
+def bundle() -> str:
+    """The script that defines `vegaEmbed`: Vega, Vega-Lite and vega-embed, without eval.
+
+    It depends only on the version of vl-convert, takes seconds to make, and is kept in the user's
+    cache folder.
+    """
+    import vl_convert
+
+    cached = _cache() / f"vega-{version('vl-convert-python')}.js"
+    with suppress(OSError):
+        return cached.read_text(encoding="utf-8")
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    with suppress(OSError, InputError):  # a read-only home costs time, not the report
+        write_text(cached, script)
+    return script
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recuse"
+
+
+def isolate(
+    evaluation: Evaluation, details: Mapping[str, Detail]
+) -> tuple[Evaluation, dict[str, Detail]]:
+    """The same with every name isolated: of models, classes and subgroups."""
+    models = tuple(replace(m, name=isolated(m.name)) for m in evaluation.models)
+    found = {isolated(name): _detail(detail) for name, detail in details.items()}
+    return replace(evaluation, models=models), found
+
+
+def _detail(detail: Detail) -> Detail:
+    return detail._replace(
+        classes=tuple(map(isolated, detail.classes)), subgroups=_subgroups(detail.subgroups)
+    )
+
+
+def _subgroups(of: Array | None) -> Array | None:
+    """Numbers stay numbers."""
+    if of is None or of.dtype.kind in "biuf":
+        return of
+    found, place = np.unique(of, return_inverse=True)
+    return np.array([isolated(str(name)) for name in found])[place.reshape(-1)]

@@ -18,8 +18,8 @@ import numpy as np
 from recuse._internal.check import extra
 from recuse.errors import InputError
 from recuse.plots import scene
-from recuse.reports.names import isolated
-from recuse.reports.notation import percent
+from recuse.present.numbers import percent
+from recuse.present.typeset import isolated
 from recuse.scores import Score, predict
 
 if TYPE_CHECKING:

@@ -1,11 +1,15 @@
-"""Evaluation -> the plain data of every picture; nothing here draws.
+"""Evaluation -> the plain data of every picture, and the columns in which the page holds it.
+
+A data set is a list of parts; the rows of a part are its columns, side by side, each with the
+part's fixed fields. The script of the page joins them. Nothing here draws.
 
 n = test predictions, k = points of a thinned curve, b = bins.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +18,9 @@ from recuse.calibration import Reliability, reliability
 from recuse.curves import RiskCoverage
 from recuse.evaluation import Evaluation, ModelEvaluation
 from recuse.plots import confidence
+from recuse.present.page import of_coverage
+from recuse.reports.details import Detail
+from recuse.scores import as_probability
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -25,6 +32,11 @@ COVERAGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # of the table und
 BINS = 20  # of MSP in the fingerprint
 LEAST = 10  # predictions that a bin of the fingerprint needs
 RELIABILITY_BINS = 15  # those of `calibration.ece`
+COLOURS = 7  # of the page's palette; models beyond it start again, with other dashes
+SOLID, SHORT, LONG = [1, 0], [5, 4], [7, 3]
+DASHES = ((SOLID, SHORT), ([14, 3], [1, 3]), ([14, 3, 2, 3], [5, 3, 2, 3]))  # chosen, replaced MSP
+
+Dataset = list[dict[str, dict[str, Any]]]
 
 
 class Curve(NamedTuple):
@@ -84,6 +96,7 @@ class ModelData(NamedTuple):
     histogram: confidence.Confidence
     low_risk: tuple[float, float]  # at LOW_COVERAGE, before and after
     target_coverage: tuple[float, float]  # largest with a test risk under target, before and after
+    low_coverage: float = LOW_COVERAGE
 
     @property
     def curves(self) -> tuple[Curve, ...]:
@@ -94,6 +107,17 @@ class ModelData(NamedTuple):
 def prepare(evaluation: Evaluation) -> tuple[ModelData, ...]:
     """The data of every picture, one entry for each model."""
     return tuple(_model(i, m, evaluation.target_risk) for i, m in enumerate(evaluation.models))
+
+
+def best(models: tuple[ModelData, ...]) -> ModelData:
+    """The model with the best objective on the tuning split."""
+
+    def cost(model: ModelData) -> float:
+        m = model.result
+        value = next(value for score, value in m.tuned.table if score == m.tuned.score)
+        return -value if of_coverage(m) else value
+
+    return min(models, key=cost)
 
 
 def _model(index: int, m: ModelEvaluation, target_risk: float) -> ModelData:
@@ -169,3 +193,97 @@ def _band(x: Array, y: Array, excess: Array, bin: Array, rows: Array) -> Band:
     squares = np.bincount(bin, (y[rows] - mean[bin]) ** 2, BINS)
     spread = np.sqrt(squares / np.maximum(count, 1))
     return Band(*(column[count >= LEAST] for column in (msp, mean, over, spread, count)))
+
+
+def datasets(
+    models: tuple[ModelData, ...], target_risk: float, details: Mapping[str, Detail]
+) -> dict[str, Dataset]:
+    """Every data set of the page by name."""
+    out = {
+        "curves": [_curve_data(m, curve) for m in models for curve in m.curves],
+        "fitted": [_fitted(m, m.point) for m in models if m.point is not None],
+        "target_risk": [_part({}, risk=[target_risk])],
+        "diagonal": [_part({}, x=[0, 1], y=[0, 1])],
+        "now": [],  # these two follow the sliders
+        "limits": [],
+    }
+    for i, m in enumerate(models):
+        out[f"histogram-{i}"] = [_bars(m, "right"), _bars(m, "wrong")]
+        if m.point is not None:
+            out[f"threshold-{i}"] = [_part({}, score=[m.point.threshold])]
+        if (detail := details.get(m.result.name)) is not None and detail.smoothing is not None:
+            out[f"ceiling-{i}"] = [_part({}, msp=[detail.smoothing.ceiling_log_odds])]
+        out[f"fingerprint-{i}"] = [_band_data(m, "right"), _band_data(m, "wrong")]
+        out[f"reliability-{i}"] = [_reliability_data(m)]
+    return out
+
+
+def colour(index: int) -> str:
+    """The CSS colour of a model."""
+    return f"var(--model-{index % COLOURS})"
+
+
+def dash(model: ModelData, curve: Curve) -> list[int]:
+    """MSP is dashed where it was replaced; models that share a colour differ."""
+    chosen, replaced = DASHES[model.index // COLOURS % len(DASHES)]
+    return replaced if model.after is not None and curve is model.before else chosen
+
+
+def _part(fixed: dict[str, Any], **columns: list) -> dict[str, dict[str, Any]]:
+    return {"fixed": fixed, "columns": columns}
+
+
+def _curve_data(m: ModelData, curve: Curve) -> dict[str, dict[str, Any]]:
+    fixed = {
+        "model": m.result.name,
+        "score": curve.score,
+        "series": f"{m.index} {curve.stage}",
+        "colour": colour(m.index),
+        "dash": dash(m, curve),
+    }
+    kept = ("coverage", "risk", "threshold")
+    return _part(fixed, **{name: getattr(curve.points, name).tolist() for name in kept})
+
+
+def _fitted(m: ModelData, point: Point) -> dict[str, dict[str, Any]]:
+    score = f"{m.result.tuned.score}, fitted threshold"
+    fixed = {"model": m.result.name, "score": score, "colour": colour(m.index)}
+    return _part(fixed, **{name: [value] for name, value in point._asdict().items()})
+
+
+def _band_data(m: ModelData, kind: str) -> dict[str, dict[str, Any]]:
+    band = getattr(m.fingerprint, kind)
+    shape, line = ("circle", SOLID) if kind == "right" else ("diamond", LONG)
+    return _part(
+        {"kind": kind, "colour": f"var(--{kind})", "shape": shape, "dash": line},
+        **{name: column.tolist() for name, column in band._asdict().items()},
+        probability=as_probability(band.msp).tolist(),
+        low=(band.excess - band.spread).tolist(),
+        high=(band.excess + band.spread).tolist(),
+    )
+
+
+def _bars(m: ModelData, kind: str) -> dict[str, dict[str, Any]]:
+    """Shares of the right, or of the wrong predictions; wrong ones hang down."""
+    edge, held = m.histogram.edge, getattr(m.histogram, kind)
+    share = held / max(held.sum(), 1)
+    return _part(
+        {"kind": kind, "colour": f"var(--{kind})"},
+        start=edge[:-1].tolist(),
+        end=edge[1:].tolist(),
+        count=held.tolist(),
+        share=share.tolist(),
+        height=(share if kind == "right" else -share).tolist(),
+    )
+
+
+def _reliability_data(m: ModelData) -> dict[str, dict[str, Any]]:
+    bins = m.reliability
+    index = np.minimum((bins.probability * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+    return _part(
+        {},
+        **{name: column.tolist() for name, column in bins._asdict().items()},
+        start=(index / RELIABILITY_BINS).tolist(),
+        end=((index + 1) / RELIABILITY_BINS).tolist(),
+        share=(bins.count / bins.count.sum()).tolist(),
+    )

@@ -1,13 +1,43 @@
-"""The tables that stand behind the charts: every picture can be read without seeing it."""
+"""The tables of the page: those behind the charts, the errors accepted, and models in pairs.
+
+n = test predictions, K = classes.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recuse.reports.notation import Table, count, level, logit, number, percent
+import numpy as np
+
+from recuse.evaluation import ModelEvaluation
+from recuse.intervals import AURC, Comparisons, compare_all
+from recuse.plots.confusion import prepare
+from recuse.present.numbers import (
+    UNDEFINED,
+    area,
+    count,
+    exact_percent,
+    interval,
+    logit,
+    number,
+    p_value,
+    percent,
+)
+from recuse.present.tables import Table
+from recuse.reports.details import Detail
 from recuse.reports.prepare import COVERAGES, ModelData
-from recuse.scores import as_probability
+from recuse.scores import FEATURES, as_probability
+from recuse.tuning import MSP
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
+    from numpy import ndarray as Array
+
+LARGEST = 15  # classes of a matrix; with more, the most frequent confusions are listed
+LISTED = 15  # of them
+SHOWN = 12  # most confident errors
 
 
 def curve_table(models: tuple[ModelData, ...]) -> Table:
@@ -17,7 +47,7 @@ def curve_table(models: tuple[ModelData, ...]) -> Table:
         for m in models
         for curve in m.curves
     ]
-    header = ("Coverage", *map(level, COVERAGES))
+    header = ("Coverage", *map(exact_percent, COVERAGES))
     return Table("Risk at the smallest reachable coverage that is at least as large", header, rows)
 
 
@@ -73,6 +103,13 @@ def histogram_table(model: ModelData) -> Table:
     return Table("Predictions by the chosen score", ("Score", "Right", "Wrong"), rows)
 
 
+def weight_table(m: ModelEvaluation) -> Table:
+    """The weights of the features of a learned score, largest first."""
+    ranked = sorted(zip(FEATURES, m.tuned.score.params["weights"]), key=lambda row: -abs(row[1]))
+    caption = "Correction of the log-odds for one standard deviation of each feature"
+    return Table(caption, ("Feature", "Weight"), [(name, logit(w)) for name, w in ranked])
+
+
 def split_table(models: tuple[ModelData, ...]) -> Table:
     """Sizes and digests of the splits."""
     rows = [
@@ -81,3 +118,155 @@ def split_table(models: tuple[ModelData, ...]) -> Table:
         for split in ("tune", "calibrate", "test")
     ]
     return Table("Predictions and digest of each split", ("Model", "Split", "Size", "Digest"), rows)
+
+
+class Confusion(NamedTuple):
+    """Labels in rows, what was said in columns; the last column abstained."""
+
+    classes: tuple[str, ...]
+    counts: Int[Array, "K K+1"]  # those of `plots.confusion`
+
+    @property
+    def rows(self) -> list[tuple[str, list[tuple[int, float, bool]], int]]:
+        """Of each label its name, the cells (count, share of the label, right) and its size."""
+        out = []
+        for i, (name, row) in enumerate(zip(self.classes, self.counts)):
+            size = int(row.sum())
+            cells = [(int(k), float(k / max(size, 1)), i == j) for j, k in enumerate(row)]
+            out.append((name, cells, size))
+        return out
+
+
+class Mistake(NamedTuple):
+    """A wrong prediction."""
+
+    id: str
+    label: str
+    predicted: str
+    msp: float
+    score: float
+    accepted: str
+    image: str | None = None  # a data URI
+
+
+def accepted(m: ModelEvaluation) -> Bool[Array, " n"]:
+    """By the fitted threshold; without one, all: what there would be to abstain from."""
+    if not m.selection.feasible:
+        return np.ones(m.n, bool)
+    return m.selection.accept(m.confidence)
+
+
+def confusion(m: ModelEvaluation, detail: Detail) -> Confusion | None:
+    """What was said of each label; None with too many classes for a matrix."""
+    if m.classes > LARGEST:
+        return None
+    d = detail
+    found = prepare(d.labels, d.predicted, accepted(m), classes=d.classes, most=m.classes)
+    return Confusion(*found)
+
+
+def confused(m: ModelEvaluation, detail: Detail) -> Table:
+    """The most frequent pairs of label and wrong prediction."""
+    wrong, k = m.loss > 0, m.classes
+    pair = detail.labels[wrong] * k + detail.predicted[wrong]
+    found, of = np.unique(pair, return_inverse=True)
+    total, kept = np.bincount(of), np.bincount(of, accepted(m)[wrong]).astype(int)
+    rows = [
+        (
+            f"{detail.classes[found[i] // k]} → {detail.classes[found[i] % k]}",
+            *map(count, (total[i], kept[i], total[i] - kept[i])),
+        )
+        for i in np.argsort(-total, kind="stable")[:LISTED]
+    ]
+    header = ("Label → prediction", "Errors", "Accepted", "Abstained")
+    return Table(f"The most frequent of {count(len(found))} confusions", header, rows)
+
+
+def most_confident(m: ModelEvaluation, detail: Detail) -> list[Mistake]:
+    """The errors that the chosen score trusts most; the first of equals comes first."""
+    wrong = np.flatnonzero(m.loss > 0)
+    first = wrong[np.argsort(-m.confidence[wrong], kind="stable")[:SHOWN]]
+    kept, msp = accepted(m), as_probability(m.msp[first])
+    return [
+        Mistake(
+            id=f"row {i}" if detail.ids is None else str(detail.ids[i]),
+            label=detail.classes[detail.labels[i]],
+            predicted=detail.classes[detail.predicted[i]],
+            msp=float(q),
+            score=float(m.confidence[i]),
+            accepted=_accepted(m, kept[i]),
+            image=_image(detail, i),
+        )
+        for i, q in zip(first, msp)
+    ]
+
+
+def _accepted(m: ModelEvaluation, kept: bool) -> str:
+    if not m.selection.feasible:
+        return UNDEFINED
+    return "yes" if kept else "no"
+
+
+def _image(detail: Detail, i: int) -> str | None:
+    if detail.images is None or detail.ids is None:
+        return None
+    from recuse.reports.pictures import thumbnail
+
+    return thumbnail(detail.images, str(detail.ids[i]))
+
+
+def mistake_table(m: ModelEvaluation, found: list[Mistake]) -> Table:
+    """The same as text."""
+    rows = [
+        (e.id, e.label, e.predicted, probability(e.msp), number(e.score), e.accepted) for e in found
+    ]
+    score = "Log-odds" if m.tuned.score == MSP or m.tuned.score.fitted else str(m.tuned.score)
+    header = ("Id", "Label", "Prediction", "MSP", score, "Accepted")
+    return Table("The errors that the chosen score trusts most", header, rows)
+
+
+def probability(q: float) -> str:
+    """A probability; one close to 1 is not rounded to 100 %."""
+    return percent(q) if q < 0.999 else f"> {percent(0.999)}"
+
+
+def paired(models: tuple[ModelData, ...], details: Mapping[str, Detail]) -> Comparisons | None:
+    """AURC of each chosen score against that of the first model; None unless examples agree."""
+    if len(models) < 2 or not same_examples([details.get(m.result.name) for m in models]):
+        return None
+    scored = {m.result.name: (m.result.confidence, m.result.loss) for m in models}
+    first = models[0].result.name
+    return compare_all(scored, baseline=first, measure=AURC, groups=details[first].groups)
+
+
+def same_examples(details: list[Detail | None]) -> bool:
+    """Whether the test splits hold the same labels and ids, row by row."""
+    known = [d for d in details if d is not None]
+    if len(known) < len(details):
+        return False
+    first = known[0]
+    return all(
+        np.array_equal(d.labels, first.labels)
+        and (d.ids is None or first.ids is None or np.array_equal(d.ids, first.ids))
+        for d in known
+    )
+
+
+def paired_table(found: Comparisons) -> Table:
+    """One row for each model but the first."""
+    rows = [
+        (
+            f"{row.name} − {found.baseline}",
+            area(row.value),
+            area(row.comparison.difference),
+            interval(row.comparison.low, row.comparison.high),
+            p_value(row.comparison.p_value),
+            p_value(row.p_adjusted),
+        )
+        for row in found.rows
+    ]
+    caption = (
+        f"AURC ×1000 of the chosen scores, paired on the same test examples; {found.baseline} has "
+        f"{area(found.value)}. P-values are two-sided, the last corrected for all rows by Holm"
+    )
+    return Table(caption, ("Models", "AURC", "Difference", "95 % interval", "p", "p (Holm)"), rows)
