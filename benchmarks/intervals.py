@@ -3,9 +3,10 @@
     python -m benchmarks.intervals [--n 50000] [--replicates 1000] [--rounds 5]
 
 Peers resample predictions and compute AURC anew for each replicate. They are timed for a few
-replicates and scaled up, except where "(all)" stands. torch-uncertainty's metric is imported
-where it is installed; otherwise, and fd-shifts always, restated from their formula. "memory" is
-the peak of the process over its size before the call (Linux only). One thread.
+replicates and scaled up; rows marked "(all)" are timed in full. torch-uncertainty's metric is
+imported where it is installed and restated from its formula otherwise; fd-shifts is always
+restated. "MB" is the peak memory of the process above its size before the call (Linux only). One
+thread.
 """
 
 from __future__ import annotations
@@ -76,9 +77,9 @@ def main() -> None:
         "fd-shifts (restated)": (restated.fd_shifts_aurc, (confidence, loss), 2),
     }
 
-    def ours(weights: str, threads: int) -> Callable:
+    def ours(weights: str) -> Callable:
         return lambda: intervals.bootstrap(
-            confidence, loss, replicates=options.replicates, weights=weights, threads=threads
+            confidence, loss, replicates=options.replicates, weights=weights
         )
 
     rows: dict[str, tuple[Callable, float]] = {
@@ -86,9 +87,7 @@ def main() -> None:
         for name, (area, data, few) in peers.items()
     }
     for weights in ("multinomial", "poisson"):
-        for threads in (1, 2):
-            label = f"recuse, {weights}, {threads} thread{'s' * (threads > 1)} (all)"
-            rows[label] = ours(weights, threads), 1.0
+        rows[f"recuse, {weights} (all)"] = ours(weights), 1.0
     rows["recuse, influence function (all)"] = (
         lambda: intervals.standard_error(confidence, loss),
         1.0,
@@ -101,8 +100,8 @@ def main() -> None:
         first = first or ms
         print(f"{name:40}{ms:10.1f}{first / ms:9.0f}{peak(call) / 2**20:8.1f}", flush=True)
     errors = {
-        "multinomial": ours("multinomial", 1)().standard_error,
-        "Poisson": ours("poisson", 1)().standard_error,
+        "multinomial": ours("multinomial")().standard_error,
+        "Poisson": ours("poisson")().standard_error,
         "influence": intervals.standard_error(confidence, loss),
     }
     print("standard errors:", ", ".join(f"{name} {x:.3e}" for name, x in errors.items()))

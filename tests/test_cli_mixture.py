@@ -191,7 +191,7 @@ def test_groups_of_a_shifted_copy_are_those_of_the_original(recuse, tmp_path):
         (["a=a.npz", "--score", "guess"], ["a score among", "'guess'"]),
         (["a=a.npz", "--share", "x=0.1"], ["expected shares of a, got one of x"]),
         (["a=a.npz", "--share", "0.1"], ["expected --share NAME=SHARE, got '0.1'"]),
-        (["a=a.npz", "--share", "a=much"], ["`share of a` in (0, 1], got much"]),
+        (["a=a.npz", "--share", "a=much"], ["`share of a` as a number in (0, 1], got 'much'"]),
         (["a=a.npz", "--share", "a=0.5"], ["shares that sum to 1, got 0.5"]),
         (["a=a.npz", "--share", "a=1,a=1"], ["names that differ, got 'a' twice"]),
         (["a=a.npz", "b=b.npz", "--share", "a=1"], ["sum to less than 1, got 1"]),

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, norm
+from scipy.stats import binom, norm, poisson
 
 import reference
 import reference_sources
 from recuse import InputError, intervals
-from recuse._kernels import bootstrap as kernels
+from recuse._kernels import bootstrap as kernel
 from recuse.curves import aurc, aurc_of_weights
 from recuse.intervals import (
     AUGRC,
@@ -20,8 +20,7 @@ from recuse.intervals import (
     risk_at,
     variance_of_mean,
 )
-from recuse.intervals._bootstrap import drawing, units
-from recuse.intervals._influence import by_confidence
+from recuse.intervals._bootstrap import BLOCK, units
 from strategies import GENERAL, ZERO_ONE, predictions
 
 BOOTSTRAP = 0.06  # relative: 3,000 resamples have a standard error of 1.3 %, ties add a bias
@@ -323,8 +322,8 @@ def test_an_interval_says_why_it_has_no_bound_or_too_few_errors():
     some = np.r_[np.ones(5), np.zeros(95)]
     c = np.arange(100)
     say = intervals.interval
-    assert say(c, perfect).warning == "no errors: no bound"
-    assert "5 errors: with fewer than 20" in say(c, some).warning
+    assert say(c, perfect).warning == "no errors: no interval"
+    assert "only 5 errors: intervals from fewer than 20" in say(c, some).warning
     assert say(c, some, risk_at(0.5)).warning is None
     assert say(c, perfect, risk_at(0.5)).high == pytest.approx(0.0711, abs=1e-3)
     assert "all predictions" in say(c, perfect, coverage_at(0.1)).warning
@@ -344,24 +343,23 @@ def test_few_predictions_without_error_do_not_bound_the_coverage():
 # The bootstrap
 
 
-def _naive(confidence, loss, measure, weights, seed, b, groups=None):
-    """A replicate from its weights: copies of rows, measured anew."""
-    s = by_confidence(confidence, loss)
-    terms = measure.terms(1, confidence, loss)
-    unit = None if groups is None and len(terms) == 1 else units(terms, groups)
-    cells, (_, poisson, offset, table, _, _) = drawing(s, measure, unit, weights, seed)
-    w = np.empty(offset.size, np.uint8)
-    if poisson:
-        kernels.draw_poisson(w, offset, table, seed, b)
-    else:
-        kernels.draw_multinomial(w, seed, b)
-    if unit is None:
-        first = np.r_[0, np.cumsum(offset // kernels.COLUMNS + 1)[:-1]]
-        rows = s.order[first.astype(int)]
-        assert (cells.loss == loss[rows]).all()
-    else:
-        rows, w = np.arange(len(loss)), w[unit]
-    return measure.value(np.repeat(confidence[rows], w), np.repeat(loss[rows], w))
+def _weights(size, weights, seed, count):
+    """How often each unit is drawn in each replicate, in plain NumPy."""
+    rng, drawn = np.random.Generator(np.random.SFC64([seed, 0])), []
+    for _ in range(count):
+        k = int(rng.poisson(size)) if weights == "poisson" else size
+        words = rng.integers(0, 2**64, -(-k // 2), dtype=np.uint64)
+        low, high = words & np.uint64(2**32 - 1), words >> np.uint64(32)
+        bits = np.stack([low, high], axis=1).ravel()[:k].tolist()
+        drawn.append(np.bincount([x * size // 2**32 for x in bits], minlength=size))
+    return drawn
+
+
+def _naive(confidence, loss, measure, weights, seed, count, groups=None):
+    """Replicates as copies of rows, measured anew."""
+    unit = units(measure.terms(1, confidence, loss), groups)
+    for w in _weights(unit.max() + 1, weights, seed, count):
+        yield measure.value(np.repeat(confidence, w[unit]), np.repeat(loss, w[unit]))
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -374,58 +372,48 @@ def test_a_replicate_is_the_measure_of_its_copies(measure, weights, grouped, dat
     options = {"weights": weights, "seed": 4, "groups": groups}
     assume(groups is None or weights == "multinomial" or len(np.unique(groups)) >= 20)
     ours = intervals.bootstrap(*data, measure, replicates=5, **options).replicates
-    expected = [_naive(*data, measure, weights, 4, b, groups) for b in range(5)]
+    expected = list(_naive(*data, measure, weights, 4, 5, groups))
     np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("weights", ["multinomial", "poisson"])
-def test_replicates_are_reproducible_whatever_the_order_and_the_threads(weights):
+def test_replicates_are_reproducible_whatever_the_order(weights):
     confidence, loss = _data(500, 30)
     options = {"replicates": 50, "weights": weights, "seed": 3}
     first = intervals.bootstrap(confidence, loss, **options).replicates
     order = np.random.default_rng(0).permutation(500)
     shuffled = intervals.bootstrap(confidence[order], loss[order], **options).replicates
-    threaded = intervals.bootstrap(confidence, loss, threads=3, **options).replicates
+    more = intervals.bootstrap(confidence, loss, **{**options, "replicates": 3 * BLOCK})
     assert (first == shuffled).all()
-    assert (first == threaded).all()
+    assert (first == more.replicates[:50]).all()
+    assert len({*more.replicates}) == 3 * BLOCK
     other = intervals.bootstrap(confidence, loss, **{**options, "seed": 4}).replicates
     assert len({*first, *other}) == 100
 
 
-def test_random_numbers_are_those_of_splitmix():
-    """The published sequence from the state 1234567, so that machines agree."""
-    state, published = 1234567, [6457827717110365317, 3203168211198807973, 9817491932198370423]
-    for expected in published:
-        state = (state + int(kernels.GOLDEN)) % 2**64
-        assert int(kernels.mixed(np.uint64(state))) == expected
-
-
 def test_multinomial_weights_have_their_moments():
-    w, n, draws = np.empty(500, np.uint8), 500, []
-    for b in range(4000):
-        kernels.draw_multinomial(w, 0, b)
-        assert w.sum() == n
-        draws.append(w.astype(float).copy())
-    draws = np.array(draws)
-    assert draws.mean(axis=0) == pytest.approx(np.ones(n), abs=0.08)
-    assert draws.var(axis=0).mean() == pytest.approx(1 - 1 / n, abs=0.01)
-    assert np.mean(draws[:, 1:] * draws[:, :-1]) == pytest.approx(1 - 1 / n, abs=0.005)
+    draws = np.array(list(_drawn("multinomial", 500, 4000)), float)
+    assert (draws.sum(axis=1) == 500).all()
+    assert draws.mean(axis=0) == pytest.approx(np.ones(500), abs=0.08)
+    assert draws.var(axis=0).mean() == pytest.approx(1 - 1 / 500, abs=0.01)
+    assert np.mean(draws[:, 1:] * draws[:, :-1]) == pytest.approx(1 - 1 / 500, abs=0.005)
 
 
-@pytest.mark.parametrize("rate", [1, 7, kernels.LARGEST])
-def test_poisson_weights_have_their_distribution(rate):
-    from scipy.stats import poisson
+def test_poisson_weights_have_their_distribution():
+    draws = np.array(list(_drawn("poisson", 500, 4000)), float)
+    frequency = np.bincount(draws.astype(int).ravel(), minlength=8)[:8] / draws.size
+    np.testing.assert_allclose(frequency, poisson.pmf(np.arange(8), 1), atol=1e-3)
+    assert np.cov(draws[:, 1:].ravel(), draws[:, :-1].ravel())[0, 1] == pytest.approx(0, abs=0.003)
+    assert draws.sum(axis=1).var() == pytest.approx(500, rel=0.1)
 
-    entry = kernels.alias_tables().reshape(-1, kernels.COLUMNS)[rate - 1]
-    own = (entry >> 7) / 2**25
-    chance = own / kernels.COLUMNS
-    np.add.at(chance, entry & 127, (1 - own) / kernels.COLUMNS)
-    values = np.arange(kernels.COLUMNS)
-    np.testing.assert_allclose(chance, poisson.pmf(values, rate), atol=1e-9)
-    w = np.empty(100_001, np.uint8)
-    offset = np.full(w.size, (rate - 1) * kernels.COLUMNS, np.uint16)
-    kernels.draw_poisson(w, offset, kernels.alias_tables(), 0, 0)
-    assert (w.mean(), w.var()) == pytest.approx((rate, rate), rel=0.02)
+
+def _drawn(weights, size, count):
+    """What `draw` writes, for the bits of `_weights`."""
+    w, rng = np.empty(size, np.uint8), np.random.default_rng(5)
+    for _ in range(count):
+        k = int(rng.poisson(size)) if weights == "poisson" else size
+        kernel.draw(rng.integers(0, 2**32, k, dtype=np.uint32), w)
+        yield w.copy()
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=str)
@@ -456,7 +444,7 @@ def test_percentile_and_bca_are_quantiles_of_the_replicates():
 def test_a_bootstrap_of_nothing_that_moves_has_no_bound():
     found = intervals.bootstrap(np.arange(50), np.zeros(50), replicates=20)
     assert np.isnan(found.percentile().low)
-    assert found.bca().warning == "no errors: no bound"
+    assert found.bca().warning == "no errors: no interval"
 
 
 def test_malformed_options_are_one_line():
@@ -465,11 +453,11 @@ def test_malformed_options_are_one_line():
         "weights": ("bayes", "expected `weights` 'multinomial' or 'poisson', got 'bayes'"),
         "replicates": (1, "expected `replicates` as an integer >= 2, got 1"),
         "seed": (-1, "expected `seed` as an integer >= 0, got -1"),
-        "threads": (0, "expected `threads` as an integer >= 1, got 0"),
+        "seed ": (True, "expected `seed` as an integer >= 0, got True"),
     }
     for name, (value, message) in cases.items():
         with pytest.raises(InputError, match=message):
-            intervals.bootstrap(*data, **{name: value})
+            intervals.bootstrap(*data, **{name.strip(): value})
     with pytest.raises(InputError, match="at least 20 examples or groups for Poisson"):
         intervals.bootstrap(*data, weights="poisson")
 

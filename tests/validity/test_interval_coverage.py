@@ -44,7 +44,7 @@ def test_few_errors_hold_it_less_often_and_the_log_scale_more_often_than_its_own
     assert own < 0.86
     assert own + 0.04 < log < 0.94
     c, l = FEW.draw(200, np.random.default_rng(0))
-    assert "with fewer than 20" in interval(c, l).warning
+    assert "from fewer than 20" in interval(c, l).warning
 
 
 @pytest.mark.parametrize("weights", ["multinomial", "poisson"])

@@ -8,10 +8,11 @@ n = examples, K = classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -230,41 +231,58 @@ def _a(x: Any) -> str:
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-def check_seed(x: Any) -> int:
-    """What a generator of random numbers starts from."""
-    if isinstance(x, Integral) and not isinstance(x, bool) and x >= 0:
+def check_count(x: Any, name: str, *, least: int = 1) -> int:
+    """Return an integer that is at least `least`."""
+    if isinstance(x, Integral) and not isinstance(x, bool) and x >= least:
         return int(x)
-    raise InputError(f"expected `seed` as an integer >= 0, got {x!r}")
+    raise InputError(f"expected `{name}` as an integer >= {least}, got {x!r}")
+
+
+def check_seed(x: Any) -> int:
+    """Return the seed of a random generator."""
+    return check_count(x, "seed", least=0)
+
+
+def check_bins(x: Any) -> int:
+    """Return a number of bins."""
+    return check_count(x, "bins")
+
+
+def is_number(x: Any) -> bool:
+    """Return whether x is a real number or an array of one; text, True and False are not."""
+    if getattr(x, "ndim", None) == 0 and hasattr(x, "item"):
+        x = x.item()
+    return isinstance(x, Real) and not isinstance(x, bool)
+
+
+def number_of(text: str) -> float | str:
+    """Return the number that a text states, or the text if it states none."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def check_fraction(x: Any, name: str, *, zero: bool = False, one: bool = False) -> float:
-    """A number between 0 and 1; the ends belong to it only where asked."""
-    try:
-        value = float(x)
-    except (TypeError, ValueError):
-        value = float("nan")
+    """Return a number between 0 and 1; the ends are allowed only where asked."""
+    value = float(x) if is_number(x) else math.nan
     if (0 < value < 1) or (zero and value == 0) or (one and value == 1):
         return value
-    hint = f" ({x} % is {value / 100:g})" if 1 < value <= 100 else ""
     interval = f"{'[' if zero else '('}0, 1{']' if one else ')'}"
+    if not is_number(x):
+        raise InputError(f"expected `{name}` as a number in {interval}, got {x!r}")
+    hint = f" ({x} % is {value / 100:g})" if 1 < value <= 100 else ""
     raise InputError(f"expected `{name}` in {interval}, got {x}{hint}")
 
 
 def check_delta(x: Any) -> float:
-    """The probability that a promise fails, below one half."""
+    """Return the probability that a guarantee fails, below one half."""
     if (delta := check_fraction(x, "delta")) >= 0.5:
         raise InputError(
-            f"expected `delta` in (0, 0.5), got {x}: it is the probability that the promise "
+            f"expected `delta` in (0, 0.5), got {x}: it is the probability that the guarantee "
             "fails, 0.05 for 95 % confidence"
         )
     return delta
-
-
-def check_bins(x: Any) -> int:
-    """A number of bins."""
-    if isinstance(x, Integral) and not isinstance(x, bool) and x >= 1:
-        return int(x)
-    raise InputError(f"expected `bins` as an integer >= 1, got {x!r}")
 
 
 def per_row(groups: Any, labels: np.ndarray) -> np.ndarray:

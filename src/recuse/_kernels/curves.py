@@ -174,3 +174,42 @@ def ties(right, wrong):
         value[k], count[k], errors[k] = v, left - i - j, errors_left - j
         k += 1
     return value[:k].copy(), count[:k].copy(), errors[:k].copy()
+
+
+@njit(nogil=True, inline="always")
+def add(seen, mean, squares, value, k):
+    """Count, mean and squared deviations of k more equal values, as Welford updates them."""
+    if k == 0:
+        return seen, mean, squares
+    apart = value - mean
+    mean += apart * k / (seen + k)
+    return seen + k, mean, squares + k * apart * (value - mean)
+
+
+@njit(nogil=True)
+def aurc_variance(right, wrong):
+    """Variance of the influences on AURC over n, of 0-1 losses.
+
+    Between two ties with errors all influences are equal, up to a constant: the sum of 1/j
+    over the errors before.
+    """
+    n = right.size + wrong.size
+    top = harmonic(n)
+    i, j, before = right.size, wrong.size, 0.0
+    seen, mean, squares = 0, 0.0, 0.0
+    while j > 0:
+        i_before, j_before = i, j
+        above, i, j = next_tie(right, wrong, i, j)
+        e = j_before - j
+        a = n - above - j_before
+        m = e + above - i
+        growth = rise(a, m)
+        share = 1 - a / m * growth if m > 1 else growth
+        x = before + e / m * (growth - share)
+        y = x + top - harmonic(a + m) + share
+        seen, mean, squares = add(seen, mean, squares, before, i_before - above)
+        seen, mean, squares = add(seen, mean, squares, x, above - i)
+        seen, mean, squares = add(seen, mean, squares, y, e)
+        before += e / m * growth
+    seen, mean, squares = add(seen, mean, squares, before, i)
+    return squares / n / (n - 1)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recuse._internal.check import check_fraction
+from recuse._internal.check import check_fraction, number_of
 from recuse._internal.files import to_json
 from recuse.cli.files import scan
 from recuse.cli.options import (
@@ -120,8 +120,9 @@ def mixture(
 
 def _shares(pairs: list[str], names: Iterable[str]) -> dict[str, float]:
     given = named([pair for each in pairs for pair in each.split(",")], "--share NAME=SHARE")
-    check_shares(given, tuple(names))
-    return {name: float(share) for name, share in given.items()}
+    shares = {name: number_of(share) for name, share in given.items()}
+    check_shares(shares, tuple(names))
+    return {name: float(share) for name, share in shares.items()}
 
 
 def _levels(

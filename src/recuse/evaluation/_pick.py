@@ -19,6 +19,7 @@ from recuse._internal.check import (
     check_named,
     check_seed,
     check_sequence,
+    number_of,
 )
 from recuse._internal.files import digest
 from recuse.errors import InputError
@@ -224,7 +225,7 @@ def _checked(by: str, risks: Sequence[float]) -> tuple[str, tuple[float, ...]]:
         return by, tuple(found)
     if name != "coverage" or not at:
         raise InputError(f"expected `by` as aurc, accuracy or coverage@0.05, got {by!r}")
-    risk = check_fraction(level, "by coverage@risk", zero=True, one=True)
+    risk = check_fraction(number_of(level), "by coverage@risk", zero=True, one=True)
     return f"coverage@{risk!r}", (*found, *([risk] if risk not in found else []))
 
 

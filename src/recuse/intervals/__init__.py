@@ -21,18 +21,23 @@ from recuse.intervals._influence import (
     influence_coverage_at_risk,
     influence_e_aurc,
     influence_risk_at_coverage,
+    variance_of_mean,
 )
-from recuse.intervals._interval import FEW_ERRORS, LEVEL, Interval, interval, normal, quantile
-from recuse.intervals._measures import (
+from recuse.intervals._interval import (
     AUGRC,
     AURC,
     E_AURC,
+    FEW_ERRORS,
+    LEVEL,
+    Interval,
     Measure,
     coverage_at,
+    interval,
+    normal,
+    quantile,
     risk_at,
     standard_error,
 )
-from recuse.intervals._variance import variance_of_mean
 
 __all__ = [
     "AUGRC",

@@ -14,10 +14,10 @@ import numpy as np
 
 from recuse._internal.check import check_confidence, check_loss
 from recuse.errors import InputError
-from recuse.intervals._bootstrap import REPLICATES, Bootstrap, resampled, units
-from recuse.intervals._interval import normal
-from recuse.intervals._measures import AURC, Measure
-from recuse.intervals._variance import effective_errors, variance_of_mean
+from recuse.intervals._bootstrap import REPLICATES, Bootstrap, resampled
+from recuse.intervals._influence import effective_errors, variance_of_mean
+from recuse.intervals._interval import AURC, Measure, normal
+from recuse.present import measures as words
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -56,16 +56,7 @@ class Comparisons:
     rows: tuple[NamedComparison, ...]
 
     def __str__(self) -> str:
-        head = f"{'':16}{self.measure:>10}{'difference':>12}  {'95 % interval':<20}{'p (Holm)':>9}"
-        lines = [head, f"{self.baseline:16}{self.value:10.4g}"]
-        for row in self.rows:
-            d = row.comparison
-            between = f"[{d.low:.3g}, {d.high:.3g}]"
-            lines.append(
-                f"{row.name:16}{row.value:10.4g}{d.difference:12.3g}  {between:<20}"
-                f"{row.p_adjusted:9.2g}"
-            )
-        return "\n".join(lines)
+        return words.comparisons(self.measure, self.baseline, self.value, self.rows)
 
 
 def compare(
@@ -111,7 +102,6 @@ def bootstrap_difference(
     weights: str = "multinomial",
     groups: ArrayLike | None = None,
     seed: int = 0,
-    threads: int = 1,
 ) -> Bootstrap:
     """`bootstrap` of what `compare` estimates: a and b see the same draws.
 
@@ -126,15 +116,7 @@ def bootstrap_difference(
         *measure.terms(1, check_confidence(confidence_a), check_loss(loss_a, both.size)),
         *measure.terms(-1, check_confidence(confidence_b), check_loss(loss_b, both.size)),
     ]
-    drawn = resampled(
-        terms,
-        measure,
-        units(terms, groups),
-        replicates=replicates,
-        weights=weights,
-        seed=seed,
-        threads=threads,
-    )
+    drawn = resampled(terms, measure, replicates, weights, groups, seed)
     value = measure.value(confidence_a, loss_a) - measure.value(confidence_b, loss_b)
     errors = min(effective_errors(terms[i][2], groups) for i in (0, -1))
     return Bootstrap(measure, value, drawn, both.size, errors, lambda: both, groups)

@@ -1,8 +1,8 @@
-"""How much each example moves a measure, times n, when it gains weight.
+"""Influences: how much each example moves a measure, times n, when it gains weight.
 
-n = examples, k = distinct confidences. Influences have mean zero; their variance over n is that
-of the measure. Tied examples share the means of what depends on the rank. All are returned in
-the order of the input.
+n = examples, k = distinct confidences, G = groups. Influences have mean zero; their variance over
+n is the variance of the measure. Tied examples share the means of what depends on the rank.
+Influences are returned in the order of the input.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._internal.check import check_confidence, check_fraction, check_loss, to_numpy
+from recuse._internal.check import (
+    check_confidence,
+    check_fraction,
+    check_groups,
+    check_loss,
+    to_numpy,
+)
 from recuse.errors import InputError
 
 if TYPE_CHECKING:
@@ -198,3 +204,37 @@ def local_risk(s: Sorted, k: int) -> float:
     n = s.loss.size
     half = math.ceil(n**WINDOW / 2)
     return float(s.tied(s.loss)[max(0, k - half) : k + half].mean())
+
+
+def variance_of_mean(influence: Float[Array, " n"], groups: ArrayLike | None = None) -> float:
+    """Variance of the mean of zero-mean influences, summed within groups first.
+
+    Sums run in sorted order, so that the order of the input does not matter.
+    """
+    n = len(influence)
+    sums = unit_sums(influence, groups)
+    if len(sums) < 2:
+        raise InputError(f"expected at least 2 independent examples or groups, got {len(sums)}")
+    return float(np.sum(sums**2) / n**2 * len(sums) / (len(sums) - 1))
+
+
+def unit_sums(x: Float[Array, " n"], groups: ArrayLike | None = None) -> Float[Array, " G"]:
+    """The sums of x within groups, or x, in ascending order."""
+    if groups is None:
+        return np.sort(x)
+    code = check_groups(groups, len(x))
+    order = np.lexsort((x, code))
+    start = np.flatnonzero(np.diff(code[order], prepend=-1))
+    return np.sort(np.add.reduceat(x[order], start))
+
+
+def effective_errors(loss: Float[Array, " n"], groups: ArrayLike | None = None) -> float:
+    """How many errors the losses are worth: (sum)^2 / sum of squares, losses summed by group.
+
+    For independent 0-1 losses it is the number of errors.
+
+    >>> effective_errors(np.array([0.0, 1.0, 1.0]))
+    2.0
+    """
+    sums = unit_sums(loss, groups)
+    return float(sums.sum() ** 2 / np.sum(sums**2)) if sums[-1] > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Intervals without resampling.
+"""Measures, their standard errors, and intervals without resampling.
 
 n = examples.
 """
@@ -6,15 +6,26 @@ n = examples.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recuse import curves
 from recuse._internal.check import check_confidence, check_fraction, check_groups, check_loss
-from recuse.intervals._influence import Sorted, accepted_at_risk, by_confidence, local_risk
-from recuse.intervals._measures import AURC, Measure, standard_error
-from recuse.intervals._variance import effective_errors
+from recuse.curves._ranked import halves
+from recuse.intervals import _influence
+from recuse.intervals._influence import (
+    Sorted,
+    accepted_at_risk,
+    by_confidence,
+    effective_errors,
+    local_risk,
+    variance_of_mean,
+)
+from recuse.present import measures as words
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -24,6 +35,102 @@ if TYPE_CHECKING:
 ROUNDING = 1e-12  # of sums in float64, relative
 LEVEL = 0.95  # of every interval that is shown
 FEW_ERRORS = 20  # below, 95 % intervals were measured to hold less often: docs/intervals.md
+
+Statistic = Callable[["ArrayLike", "ArrayLike"], float]
+Influence = Callable[["ArrayLike", "ArrayLike"], "Float[Array, ' n']"]
+Term = tuple[int, "Float[Array, ' n']", "Float[Array, ' n']"]  # sign, confidence, loss
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that confidence and loss determine: `AURC`, `AUGRC`, `risk_at(0.8)`, ..."""
+
+    name: str
+    value: Statistic
+    influence: Influence
+    kind: str  # "aurc", "augrc", "risk_at_coverage" or "coverage_at_risk"
+    level: float = 0.0  # the coverage or risk of a point
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def larger_is_better(self) -> bool:
+        """True of coverages, False of risks and areas."""
+        return self.kind == "coverage_at_risk"
+
+    def terms(self, sign: int, confidence: Array, loss: Array) -> list[Term]:
+        """Return the signed terms that sum to it: E-AURC is AURC minus that of the best order."""
+        own = (sign, confidence, loss)
+        return [own, (-sign, -loss, loss)] if self.name == "e_aurc" else [own]
+
+
+AURC = Measure("aurc", curves.aurc, _influence.influence, "aurc")
+AUGRC = Measure("augrc", curves.augrc, _influence.influence_augrc, "augrc")
+E_AURC = Measure("e_aurc", curves.e_aurc, _influence.influence_e_aurc, "aurc")
+
+
+def risk_at(coverage: float) -> Measure:
+    """`curves.risk_at_coverage` at this coverage.
+
+    >>> risk_at(0.8).name
+    'risk_at_coverage(0.8)'
+    """
+    coverage = check_fraction(coverage, "coverage", one=True)
+    return Measure(
+        f"risk_at_coverage({coverage:.12g})",
+        partial(curves.risk_at_coverage, coverage=coverage),
+        partial(_influence.influence_risk_at_coverage, coverage=coverage),
+        "risk_at_coverage",
+        coverage,
+    )
+
+
+def coverage_at(risk: float) -> Measure:
+    """`curves.coverage_at_risk` at this risk.
+
+    >>> coverage_at(0.05).value([0.9, 0.8], [0, 1])
+    0.5
+    """
+    risk = check_fraction(risk, "risk", zero=True, one=True)
+    return Measure(
+        f"coverage_at_risk({risk:.12g})",
+        partial(curves.coverage_at_risk, risk=risk),
+        partial(_influence.influence_coverage_at_risk, risk=risk),
+        "coverage_at_risk",
+        risk,
+    )
+
+
+def standard_error(
+    confidence: ArrayLike,
+    loss: ArrayLike,
+    measure: Measure = AURC,
+    *,
+    groups: ArrayLike | None = None,
+) -> float:
+    """Standard error of a measure, from the influences.
+
+    Args:
+        confidence: Shape (n,).
+        loss: Shape (n,).
+        measure: `AURC`, `AUGRC`, `E_AURC`, `risk_at(coverage)` or `coverage_at(risk)`; for the
+            last, NaN where the risk does not cross the level.
+        groups: Shape (n,): rows of equal value are resampled together, never apart.
+
+    Raises:
+        InputError: Malformed input, or fewer than two groups.
+
+    >>> standard_error([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]) > 0
+    True
+    """
+    if measure == AURC and groups is None:
+        form = halves(confidence, loss)
+        if form is not None:
+            from recuse._kernels.curves import aurc_variance
+
+            return float(np.sqrt(aurc_variance(form.right, form.wrong)))
+    return float(np.sqrt(variance_of_mean(measure.influence(confidence, loss), groups)))
 
 
 @dataclass(frozen=True)
@@ -38,11 +145,15 @@ class Interval:
     level: float  # how often the interval is to hold the truth
     n: int
     errors: float  # effective number: that of the errors, if these are independent
-    warning: str | None  # why not to rely on the level
+    caution: str | None  # why not to rely on it, a code of `present.measures`
+
+    @property
+    def warning(self) -> str | None:
+        """Why not to rely on the level, in words."""
+        return words.caution(self.caution, self.errors, FEW_ERRORS)
 
     def __str__(self) -> str:
-        note = f" ({self.warning})" if self.warning else ""
-        return f"{self.measure} {self.value:.4g} [{self.low:.4g}, {self.high:.4g}]{note}"
+        return words.interval(self.measure, self.low, self.value, self.high, self.warning)
 
 
 def interval(
@@ -72,21 +183,21 @@ def interval(
         InputError: Malformed input, or fewer than two groups.
 
     >>> print(interval(range(100), [1] * 10 + [0] * 90))
-    aurc 0.005674 [0.001905, 0.0169] (10 errors: with fewer than 20, 95 % is not reached)
+    aurc 0.005674 [0.001905, 0.0169] (only 10 errors: intervals from fewer than 20 are too narrow)
     """
     level = check_fraction(level, "level")
     l = check_loss(loss, check_confidence(confidence).size)
     value = measure.value(confidence, loss)
     error = standard_error(confidence, loss, measure, groups=groups)
-    if measure.kernel == "coverage_at_risk":
+    if measure.kind == "coverage_at_risk":
         low, high = coverages_of_risk(confidence, loss, measure.level, quantile(level), groups)
-    elif measure.kernel == "risk_at_coverage" and l.max() <= 1:
+    elif measure.kind == "risk_at_coverage" and l.max() <= 1:
         accepted = _independent_accepted(confidence, l, measure.level, groups)
         low, high = clopper_pearson(value, error, accepted, level)
     else:
         low, high = on_log_scale(value, error, quantile(level))
         high = min(high, float(l.max()))  # no mean of losses is larger than the largest
-    few = 0 if "_at_" in measure.kernel else FEW_ERRORS  # the points hold theirs anyway
+    few = 0 if "_at_" in measure.kind else FEW_ERRORS  # the points hold theirs anyway
     errors = effective_errors(l, groups)
     return described(measure, (low, value, high), error, level, l.size, errors, few=few)
 
@@ -232,27 +343,15 @@ def described(
     *,
     few: int = FEW_ERRORS,
 ) -> Interval:
-    """With a warning where there is no bound, or too few errors to rely on the level."""
-    warning = _warning(measure, bounds, error, level, errors, few)
-    return Interval(measure.name, *bounds, error, level, n, errors, warning)
-
-
-def _warning(
-    measure: Measure,
-    bounds: tuple[float, float, float],
-    error: float,
-    level: float,
-    errors: float,
-    few: int,
-) -> str | None:
+    """Return an `Interval`, with a caution where it has no bound or there are too few errors."""
     low, value, _ = bounds
+    caution = None
     if math.isnan(low):
-        return "no errors: no bound" if errors == 0 else "no example moves it: no bound"
-    if measure.kernel == "coverage_at_risk" and value in (0, 1):
-        return f"{'all predictions' if value else 'no threshold'} at this risk: no standard error"
-    if math.isnan(error):
-        return "the risk does not rise at the threshold: no standard error"
-    if errors < few:
-        count = f"{errors:.3g} error{'s' * (errors != 1)}"
-        return f"{count}: with fewer than {few}, {100 * level:.3g} % is not reached"
-    return None
+        caution = "no_errors" if errors == 0 else "not_moved"
+    elif measure.kind == "coverage_at_risk" and value in (0, 1):
+        caution = "all_accepted" if value else "none_accepted"
+    elif math.isnan(error):
+        caution = "flat_risk"
+    elif errors < few:
+        caution = "few_errors"
+    return Interval(measure.name, *bounds, error, level, n, errors, caution)

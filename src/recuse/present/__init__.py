@@ -5,6 +5,7 @@ import nothing of recuse above `_internal`, so that every result can print itsel
 
 numbers     how a number is written
 tables      tables as plain data and as plain text
+measures    intervals and comparisons
 terminal    tables, notes and progress on a terminal
 typeset     signs and names on the HTML page
 evaluation  an `Evaluation` in a terminal and in a notebook
