@@ -13,7 +13,7 @@ Numbers = Sequence[float]
 
 
 def weights(source: Sequence[str], shares: Mapping[str, Fraction] | None) -> list[Fraction]:
-    """What each row counts, in sum 1: its source's share over its source's rows."""
+    """Weight of each row: the share of its source divided by its number of rows. The sum is 1."""
     n = len(source)
     if shares is None:
         return [Fraction(1, n)] * n
@@ -23,7 +23,7 @@ def weights(source: Sequence[str], shares: Mapping[str, Fraction] | None) -> lis
 def point(
     confidence: Numbers, loss: Numbers, weight: Sequence[Fraction], threshold: float
 ) -> tuple[float, float]:
-    """Coverage and risk of one threshold; the risk of nothing is 0."""
+    """Coverage and risk of one threshold; the risk is 0 if nothing is accepted."""
     inside = [i for i, c in enumerate(confidence) if c >= threshold]
     mass = sum((weight[i] for i in inside), Fraction(0))
     cost = sum((weight[i] * Fraction(loss[i]) for i in inside), Fraction(0))
@@ -33,7 +33,7 @@ def point(
 def threshold_at_coverage(
     confidence: Numbers, loss: Numbers, weight: Sequence[Fraction], coverage: float
 ) -> float:
-    """The strictest threshold that accepts at least this much."""
+    """Strictest threshold with at least this coverage."""
     reached = [c for c in confidence if point(confidence, loss, weight, c)[0] >= coverage]
     return max(reached)
 
@@ -41,7 +41,7 @@ def threshold_at_coverage(
 def threshold_at_risk(
     confidence: Numbers, loss: Numbers, weight: Sequence[Fraction], risk: float
 ) -> float:
-    """The most lenient threshold with at most this risk; +inf if there is none."""
+    """Most lenient threshold with at most this risk; +inf if there is none."""
     reached = [c for c in confidence if point(confidence, loss, weight, c)[1] <= risk]
     return min(reached, default=math.inf)
 
@@ -49,7 +49,7 @@ def threshold_at_risk(
 def counts(
     confidence: Numbers, loss: Numbers, source: Sequence[str], threshold: float
 ) -> dict[str, tuple[int, int, float]]:
-    """Rows, accepted rows and their summed loss, of each source."""
+    """Number of rows, number of accepted rows and their summed loss, for each source."""
     out = {}
     for name in sorted(set(source)):
         n = k = 0
@@ -65,7 +65,7 @@ def counts(
 
 
 def aurc_of_weights(confidence: Numbers, loss: Numbers, weight: Sequence[Fraction]) -> float:
-    """The integral of risk over coverage, tie by tie; a tie spreads its loss evenly."""
+    """Integral of risk over coverage, tie by tie; the loss of a tie is spread evenly."""
     area, mass, cost = 0.0, 0.0, 0.0
     for c in sorted(set(confidence), reverse=True):
         w = float(sum(weight[i] for i, d in enumerate(confidence) if d == c))
@@ -79,8 +79,11 @@ def aurc_of_weights(confidence: Numbers, loss: Numbers, weight: Sequence[Fractio
 
 
 def influence(confidence: Numbers, loss: Numbers, weight: Numbers) -> list[float]:
-    """Of a row that gains weight on the area: l v - tail - mean, where v and tail sum the shares
-    that later rows have of the weight so far; all of a tie have the weighted means of the tie."""
+    """Influence of the weight of each row on the area: l v - tail - mean.
+
+    v and tail sum, over the row and all later ones, each row's share of the weight up to it; tail
+    multiplies the share by the loss. Tied rows have the weighted means of the tie.
+    """
     order = sorted(range(len(loss)), key=lambda i: (-confidence[i], loss[i], weight[i]))
 
     def over_tie(x: dict[int, float], i: int) -> float:
@@ -100,7 +103,7 @@ def influence(confidence: Numbers, loss: Numbers, weight: Numbers) -> list[float
 
 
 def auroc(inside: Numbers, outside: Numbers) -> float:
-    """The fraction of pairs in the right order; ties half."""
+    """Fraction of pairs in the right order; ties count one half."""
     won = Fraction(0)
     for a in inside:
         for b in outside:
@@ -109,7 +112,7 @@ def auroc(inside: Numbers, outside: Numbers) -> float:
 
 
 def fpr_at_tpr(inside: Numbers, outside: Numbers, tpr: float) -> float:
-    """Outliers accepted at the strictest threshold that accepts `tpr` of the others."""
+    """Fraction of outliers accepted at the strictest threshold that accepts `tpr` of the others."""
     for t in sorted(inside, reverse=True):
         if sum(a >= t for a in inside) / len(inside) >= tpr:
             return sum(b >= t for b in outside) / len(outside)

@@ -1,6 +1,6 @@
-"""What the papers and posts derive about label smoothing, as properties of the losses.
+"""Derivations of the papers and posts about label smoothing, tested as properties of the losses.
 
-docs/label-smoothing.md is the same in words.
+docs/label-smoothing.md states them in words.
 """
 
 import math
@@ -83,7 +83,7 @@ def test_smoothing_adds_a_times_the_probability_less_its_uniform_share_to_the_gr
 def test_in_expectation_the_maximum_logit_is_pressed_by_its_probability_of_being_right(case, a):
     """Equation 16: the extra gradient is a (1 - P_error) - a / K for labels from pi_bar.
 
-    The mean over labels y ~ pi_bar of dL_smooth/dz_k less that of dL_hard/dz_k.
+    The mean over labels y ~ pi_bar of dL_smooth/dz_k minus dL_hard/dz_k.
     """
     z, _ = case
     truth = torch.softmax(z.flip(0) / 3, 0)  # any distribution of the label
@@ -125,13 +125,13 @@ def test_the_optimum_of_three_classes_is_the_one_the_post_gives():
     assert probs == pytest.approx([0.9333, 0.0333, 0.0333], abs=5e-5)
 
 
-@pytest.mark.filterwarnings("ignore:.*already smoothed:UserWarning")  # some look like it
+@pytest.mark.filterwarnings("ignore:.*already smoothed:UserWarning")  # some inputs look smoothed
 @given(
     probs=hnp.arrays(np.float64, 5, elements=st.floats(0.01, 1)).map(lambda p: p / p.sum()),
     a=st.floats(0, 0.99),
 )
 def test_the_smoothed_target_keeps_the_rank_of_the_maximum_probability(probs, a):
-    """Within an input and between inputs."""
+    """Both within an input and between inputs."""
     target = torch.tensor(np.stack([probs, probs[::-1] ** 2 / (probs**2).sum()]))
     smoothed = smooth(target, 5, a)
     assert float(smoothed[0, int(np.argmax(probs))]) == float(smoothed[0].max())
@@ -142,7 +142,7 @@ def test_the_smoothed_target_keeps_the_rank_of_the_maximum_probability(probs, a)
 def test_the_posts_second_prediction_has_the_larger_loss():
     """The English post says 0.29 for p2; it is 0.675, above the 0.610 of p1.
 
-    So its example does not show what it says: less confident in the label is worse here.
+    Its example shows the opposite of its claim: the less confident prediction has the larger loss.
     """
     y = torch.tensor([[0.05, 0.85, 0.05, 0.05]], dtype=torch.float64)
     losses = [
@@ -153,7 +153,7 @@ def test_the_posts_second_prediction_has_the_larger_loss():
 
 
 def test_the_card_of_composer_describes_0_9_the_wrong_way_round():
-    """It says that 0.9 multiplies the targets by 0.9; by its formula it multiplies them by 0.1."""
+    """It says that 0.9 multiplies the targets by 0.9; its formula multiplies them by 0.1."""
     label, k = torch.eye(10, dtype=torch.float64)[:1], 10
 
     def formula(smoothing):
@@ -172,7 +172,7 @@ PRIOR = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
 
 
 def gap_of(confidence, k):
-    """How far the label's logit lies above the others, which are equal."""
+    """Gap between the label's logit and the others, which are equal."""
     return math.log((k - 1) * confidence / (1 - confidence))
 
 
@@ -262,7 +262,7 @@ def test_with_a_prior_the_minimum_is_the_mixture_with_it(y):
     assert z.grad.abs().max() < 1e-15
 
 
-@pytest.mark.filterwarnings("ignore:.*already smoothed:UserWarning")  # they look like it
+@pytest.mark.filterwarnings("ignore:.*already smoothed:UserWarning")  # the inputs look smoothed
 @given(p=st.floats(0, 1), a=st.floats(0.01, 0.9), k=st.integers(2, 8))
 def test_labels_that_are_right_with_probability_p_are_taught_as_the_softened_p(p, a, k):
     """Equation 9: the mean gradient vanishes at (1 - a) p + a / K."""
@@ -293,7 +293,7 @@ def test_cross_entropy_has_no_minimum_but_a_bound():
 
 
 def test_the_added_gradient_never_raises_the_top_logit():
-    """Equation 15: a (pi_max - 1/K) is at least 0, and 0 where all are equal."""
+    """Equation 15: a (pi_max - 1/K) is at least 0, and exactly 0 if all logits are equal."""
     for z in ([5.0, 0.0, 0.0], [0.1, 0.0, 0.0], [0.0, 0.0, 0.0]):
         logits = torch.tensor([z], dtype=torch.float64)
         extra = 0.1 * (logits.softmax(1) - 1 / 3)

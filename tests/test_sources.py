@@ -40,7 +40,7 @@ def mixtures(draw, loss=ZERO_ONE):
 
 
 def share_of(shares, source):
-    """The shares as fractions; what is left goes to the others by their rows."""
+    """Shares as fractions; the rest is divided among the other sources by their rows."""
     known = {k: Fraction(str(v)) for k, v in shares.items()}
     rest, others = 1 - sum(known.values()), [s for s in source if s not in known]
     return known | {s: rest * others.count(s) / len(others) for s in set(others)}
@@ -75,7 +75,7 @@ def test_a_risk_is_kept_by_the_most_lenient_threshold_of_all_sources(data, level
 
 
 @given(data=mixtures(loss=GENERAL), threshold=st.sampled_from([-2.0, 0.0, 0.5, 0.6, 7.0, 8.0]))
-def test_a_threshold_accepts_what_is_not_below_it(data, threshold):
+def test_a_threshold_accepts_confidences_that_are_not_below_it(data, threshold):
     c, l, s = (x.tolist() for x in data)
     found = by_source(*data, threshold=threshold)
     assert (found.by, found.level, found.threshold) == ("threshold", threshold, threshold)
@@ -109,7 +109,7 @@ def check_rows(found, c, l, s, weight):
 
 
 @given(data=mixtures(), level=LEVELS)
-def test_without_shares_the_whole_is_what_the_curves_say(data, level):
+def test_without_shares_the_whole_agrees_with_the_curves(data, level):
     c, l, _ = data
     risk = by_source(*data, coverage=level).overall.risk
     assert risk == curves.risk_at_coverage(c, l, level)
@@ -117,7 +117,7 @@ def test_without_shares_the_whole_is_what_the_curves_say(data, level):
 
 
 @given(data=mixtures(), level=LEVELS, copies=st.tuples(*[st.integers(1, 3)] * 3))
-def test_shares_are_what_copies_of_the_rows_would_give(data, level, copies):
+def test_shares_agree_with_copies_of_the_rows(data, level, copies):
     c, l, s = data
     times = np.array([dict(zip(NAMES, copies))[x] for x in s])
     long = [np.repeat(x, times) for x in (c, l, s)]
@@ -132,7 +132,7 @@ def test_shares_are_what_copies_of_the_rows_would_give(data, level, copies):
 
 
 def pool_of(data, shares):
-    """With shares that no decimal is."""
+    """Pool with shares that decimals cannot express."""
     c, l, s = data
     names, code = np.unique(s, return_inverse=True)
     given = None if shares is None else tuple(shares[name] for name in names)
@@ -163,8 +163,8 @@ def test_a_level_that_is_reached_exactly_is_reached(n, level, k, dtype):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_coverage_and_risk_of_every_point_are_reached_by_it(seed):
-    """Sums of weights in floats miss many of them by a bit."""
+def test_every_point_reaches_its_own_coverage_and_risk(seed):
+    """Sums of weights in floats would miss many of them by one bit."""
     rng = np.random.default_rng(seed)
     c, l, s = rng.permutation(40).astype(float), rng.integers(0, 2, 40), rng.choice(["a", "b"], 40)
     c, l, s = c.tolist(), l.tolist(), s.tolist()
@@ -178,8 +178,8 @@ def test_the_coverage_and_risk_of_every_point_are_reached_by_it(seed):
         assert found.threshold <= threshold
 
 
-def test_a_level_that_is_missed_by_little_is_missed():
-    """Without the rare source half of the rows are less than half of the inputs."""
+def test_a_level_that_is_narrowly_missed_is_not_reached():
+    """Without the rare source, half of the rows are less than half of the inputs."""
     c, s = [4, 3, 2, 1], ["b", "b", "b", "a"]
     shares = {"a": 1e-10, "b": 1 - 1e-10}
     assert by_source(c, [0, 0, 0, 1], s, coverage=2 / 3, shares=shares).overall.accepted == 3
@@ -260,7 +260,7 @@ def test_the_curve_of_costs_is_its_definition(data, seed):
         assert risk == pytest.approx(expected, abs=EXACT)
 
 
-def test_the_loss_of_an_outlier_is_not_looked_at():
+def test_the_loss_of_an_outlier_is_ignored():
     odd = np.array([False, True, True])
     assert scod_loss([1, math.nan, -3], odd, cost_ood=0.5).tolist() == [1, 0.5, 0.5]
     with pytest.raises(InputError, match="finite and >= 0"):
@@ -303,7 +303,7 @@ def test_detection_equals_its_definition(a, b, tpr):
     assert fpr_at_tpr(inside, outside, tpr=tpr) == expected
 
 
-def test_auroc_is_that_of_scikit_learn_ties_included():
+def test_auroc_agrees_with_scikit_learn_including_ties():
     metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(0)
     inside, outside = rng.integers(0, 9, 200), rng.integers(-3, 6, 100)
@@ -335,7 +335,7 @@ def test_the_area_of_the_whole_counts_sources_by_their_shares(data, shares):
 
 
 def draw(rng, sizes):
-    """A good and a hopeless source, in pairs of rows that share their fate."""
+    """A good and a hopeless source, in pairs of rows with equal results."""
     parts = []
     for i, n in enumerate(sizes):
         c = np.repeat(rng.normal(size=n // 2), 2)
@@ -346,7 +346,7 @@ def draw(rng, sizes):
 
 
 @pytest.mark.parametrize("shares", [None, {"0": 0.9}, {"0": 0.2}])
-def test_the_standard_error_is_the_spread_over_draws_of_these_numbers_of_rows(shares):
+def test_the_standard_error_is_the_spread_over_draws_with_fixed_numbers_of_rows(shares):
     rng = np.random.default_rng(0)
     sizes, groups, areas, errors = [300, 200], np.arange(500) // 2, [], []
     for _ in range(400):

@@ -1,4 +1,4 @@
-"""What Xia et al. (2024) derive of scores and their shifts, each within its domain and beyond it.
+"""Results of Xia et al. (2024) on scores and shifts, tested within and outside their domain.
 
 The identities of the gradient (their equations 14 to 16) are in `test_derivations.py`.
 """
@@ -30,14 +30,14 @@ def test_result_1_a_positive_shift_of_positive_logits_lowers_the_ratio_of_norms(
     assume(v.max() - v.min() > 0.01)
     before, after = ratio(v, p), ratio(v + eta, p)
     assert after < before + EXACT
-    if p <= 4.5:  # for p = 10 the fall may be less than a rounding
+    if p <= 4.5:  # for p = 10 the decrease may be below the rounding error
         assert after < before
 
 
 @pytest.mark.parametrize(
     ("v", "eta"),
     [
-        ([1.0, -1.0], 0.5),  # a negative logit, whose magnitude the shift makes smaller
+        ([1.0, -1.0], 0.5),  # the shift reduces the magnitude of a negative logit
         ([2.0, -1.0, -1.0], 0.5),
         ([0.5, -3.0], 0.5),  # the maximum norm is not the maximum logit
     ],
@@ -62,7 +62,7 @@ def test_for_equal_softmax_the_score_falls_as_the_maximum_logit_rises(v, eta, p)
 
 
 @given(v=POSITIVE, eta=st.integers(-64, 64), p=ORDERS)
-def test_a_centred_norm_sees_no_shift_and_so_result_1_is_not_why_it_works(v, eta, p):
+def test_a_centred_norm_ignores_shifts_so_result_1_cannot_explain_it(v, eta, p):
     assume(v.size > 2)
     v = np.round(v * 64) / 64  # so that the shift is exact
     same = scores.logit_norm(np.stack([v, v + eta]), p=p, center=True)
@@ -70,7 +70,7 @@ def test_a_centred_norm_sees_no_shift_and_so_result_1_is_not_why_it_works(v, eta
 
 
 @given(v=POSITIVE, p=ORDERS, scale=st.floats(0.1, 10))
-def test_a_norm_sees_no_scale_as_a_temperature_is(v, p, scale):
+def test_a_norm_ignores_the_scale_of_the_logits(v, p, scale):
     assume(v.size > 2 and v.max() - v.min() > 0.1)
     for center in (True, False):
         one, other = scores.logit_norm(np.stack([v, scale * v]), p=p, center=center)
@@ -78,7 +78,7 @@ def test_a_norm_sees_no_scale_as_a_temperature_is(v, p, scale):
 
 
 @given(v=hnp.arrays(np.float64, st.integers(2, 8), elements=st.floats(-20, 20, width=32)))
-def test_adding_a_constant_leaves_the_softmax_as_it_was(v):
+def test_adding_a_constant_does_not_change_the_softmax(v):
     assert np.allclose(softmax(v), softmax(v + 7), atol=1e-14)
 
 
