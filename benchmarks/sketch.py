@@ -27,7 +27,7 @@ import torch
 from benchmarks.restated import torch_uncertainty
 from recuse import CurveSketch, aurc, write_logits
 from recuse.evaluation._shards import Plan
-from recuse.sketch._scales import SCALES
+from recuse.sketch._bins import SCALES
 
 BATCH = 100_000
 

@@ -8,7 +8,7 @@ from recuse import CurveSketch, InputError, fit, read_logits, write_logits
 from recuse.evaluation import measure_file
 from recuse.evaluation._shards import Plan
 from recuse.scores import Score
-from recuse.sketch import GroupedSketch
+from recuse.sketch import SubgroupSketches
 from samples import one_column, pixels, sample
 
 
@@ -102,21 +102,21 @@ def test_a_part_of_a_shard_that_is_all_void_is_left_out(tmp_path):
 
 
 def test_a_sketch_for_each_group_or_class(recuse, shards):
-    rc, out, _ = recuse("sketch", *shards, "--out", "g.npz", "--per", "group", "--json")
+    rc, out, _ = recuse("sketch", *shards, "--out", "g.npz", "--by", "groups", "--json")
     assert rc == 0
-    assert [f["group"] for f in plain(out)["files"]] == [None, 0, 1, 2, 3]
-    found = GroupedSketch.load("g.npz")
+    assert [f["subgroup"] for f in plain(out)["files"]] == [None, 0, 1, 2, 3]
+    found = SubgroupSketches.load("g.npz")
     assert [s.n for s in found.values()] == [150] * 4
-    rc, out, _ = recuse("sketch", *shards, "--out", "k.npz", "--per", "class")
+    rc, out, _ = recuse("sketch", *shards, "--out", "k.npz", "--by", "class")
     assert rc == 0
     assert "k.npz, 4" in out
     z, _ = sample(600)
     counts = np.bincount(z.argmax(axis=1)).tolist()
-    assert [s.n for s in GroupedSketch.load("k.npz").values()] == counts
-    recuse("sketch", "a.npz", "--out", "a.g.npz", "--per", "group")
-    recuse("sketch", "b.safetensors", "c.npz", "--out", "bc.g.npz", "--per", "group")
+    assert [s.n for s in SubgroupSketches.load("k.npz").values()] == counts
+    recuse("sketch", "a.npz", "--out", "a.g.npz", "--by", "groups")
+    recuse("sketch", "b.safetensors", "c.npz", "--out", "bc.g.npz", "--by", "groups")
     assert recuse("merge", "a.g.npz", "bc.g.npz", "--out", "again.npz")[0] == 0
-    assert GroupedSketch.load("again.npz") == found
+    assert SubgroupSketches.load("again.npz") == found
     recuse("sketch", "a.npz", "--out", "one.npz")
     one_line(recuse("merge", "a.g.npz", "one.npz", "--out", "x.npz"), "one.npz", "got both")
 
@@ -150,8 +150,8 @@ def test_pixels_probabilities_and_a_binary_column(recuse, tmp_path):
         (("sketch", "a.npz", "--out", "a.npz", "--force"), ["is an input"]),
         (("sketch", "a.npz", "--out", "c.npz"), ["exists: give --force"]),
         (("sketch", "a.npz", "--out", "s.npz", "--score", "guess"), ["'guess'"]),
-        (("sketch", "a.npz", "--out", "s.npz", "--per", "row"), ["`per`", "'row'"]),
-        (("sketch", "lone.npz", "--out", "s.npz", "--per", "group"), ["lone.npz", "`groups`"]),
+        (("sketch", "a.npz", "--out", "s.npz", "--by", "row"), ["`by`", "'row'"]),
+        (("sketch", "lone.npz", "--out", "s.npz", "--by", "groups"), ["lone.npz", "`groups`"]),
         (("sketch", "a.npz", "--out", "s.npz", "--risk", "2"), ["`risk`", "got 2"]),
         (("sketch", "a.npz", "lone.npz", "four.npz", "--out", "s.npz"), ["four.npz", "classes"]),
         (("sketch", "a.npz", "./a.npz", "--out", "s.npz"), ["a.npz is given twice"]),
@@ -249,8 +249,8 @@ def test_a_table_of_confidences_is_counted(recuse, table, shards):
     assert recuse("evaluate", "of_table.npz", "--json")[0] == 0
     assert recuse("sketch", "t.csv", "--out", "p.npz", "--scale", "probability")[0] == 0
     assert CurveSketch.load("p.npz") == CurveSketch("probability", about=about).update(*table)
-    assert recuse("sketch", "t.csv", "--out", "g.npz", "--per", "group")[0] == 0
-    assert {k: s.n for k, s in GroupedSketch.load("g.npz").items()} == {"A": 2, "B": 2}
+    assert recuse("sketch", "t.csv", "--out", "g.npz", "--by", "groups")[0] == 0
+    assert {k: s.n for k, s in SubgroupSketches.load("g.npz").items()} == {"A": 2, "B": 2}
     one_line(recuse("sketch", "t.csv", "a.npz", "--out", "x.npz"), "a.npz: expected sketches")
 
 
@@ -261,7 +261,7 @@ def test_a_table_of_confidences_is_counted(recuse, table, shards):
         (("--rejector", "r.json"), "t.csv: expected logits for --rejector"),
         (("--probs",), "t.csv: expected logits for --probs"),
         (("--ignore-index", "9"), "t.csv: expected logits for --ignore-index"),
-        (("--per", "class"), "t.csv: expected logits for --per class"),
+        (("--by", "class"), "t.csv: expected logits for --by class"),
         (("--scale", "guess"), "expected `scale` among"),
         (("--scale", "float16"), "t.csv: expected `confidence` that are float16"),
     ],

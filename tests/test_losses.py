@@ -1,6 +1,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference_losses as reference
+from recuse import losses
 from recuse.errors import InputError
 from recuse.losses import SmoothedCrossEntropy, smoothed_cross_entropy
 from recuse.losses.targets import confidence_for_smoothing, smooth
@@ -451,6 +453,56 @@ def test_the_module_is_the_function_and_its_weights_are_saved():
 
 
 Z, Y = torch.zeros(2, 3), torch.tensor([0, 1])
+WEIGHTED = {
+    "smoothed_cross_entropy": lambda z, y, **kw: losses.smoothed_cross_entropy(z, y, **kw),
+    "SmoothedCrossEntropy": lambda z, y, **kw: losses.SmoothedCrossEntropy(**kw)(z, y),
+    "max_suppression": lambda z, y, **kw: losses.max_suppression(z, y, **kw),
+    "MaxSuppression": lambda z, y, **kw: losses.MaxSuppression(**kw)(z, y),
+    "margin_smoothing": lambda z, y, **kw: losses.margin_smoothing(z, y, margin=1.0, **kw),
+    "MarginSmoothing": lambda z, y, **kw: losses.MarginSmoothing(margin=1.0, **kw)(z, y),
+}
+BINARY = {
+    "smoothed_bce": lambda z, y, **kw: losses.smoothed_binary_cross_entropy_with_logits(
+        z, F.one_hot(y, 3), **kw
+    ),
+    "SmoothedBCE": lambda z, y, **kw: losses.SmoothedBCEWithLogits(**kw)(z, F.one_hot(y, 3)),
+}
+
+
+@pytest.mark.parametrize("argument", ["weight", "pos_weight"])
+@pytest.mark.parametrize("name", [*WEIGHTED, *BINARY])
+def test_weights_are_tensors_arrays_or_lists(name, argument):
+    if argument == "pos_weight" and name in WEIGHTED:
+        pytest.skip("has no such argument")
+    call = (WEIGHTED | BINARY)[name]
+    z = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.2, 0.1]])
+    expected = call(z, Y, **{argument: torch.tensor([1.0, 2.0, 3.0])})
+    assert not torch.equal(expected, call(z, Y))
+    for values in (
+        [1, 2, 3],
+        (1.0, 2.0, 3.0),
+        np.array([1, 2, 3]),
+        np.array([1, 2, 3], np.float32),
+        np.array([1.0, 2.0, 3.0]),
+        torch.tensor([1, 2, 3]),
+    ):
+        torch.testing.assert_close(call(z, Y, **{argument: values}), expected)
+    for values, message in (
+        ([1, -1, 2], "finite and not negative, got"),
+        (np.array([1, np.nan, 2]), "finite and not negative, got"),
+        (["a", "b", "c"], f"expected `{argument}` as numbers"),
+        ([[1], [1, 2]], f"expected `{argument}` as numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            call(z, Y, **{argument: values})
+    if name in WEIGHTED:
+        with pytest.raises(InputError, match=r"of shape \(3,\), got \(2,\)"):
+            call(z, Y, **{argument: [1, 2]})
+
+
+def test_a_module_keeps_weights_of_a_list_as_a_buffer():
+    module = losses.SmoothedCrossEntropy(weight=[1, 2, 3])
+    assert module.state_dict()["weight"].tolist() == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(
@@ -474,6 +526,8 @@ Z, Y = torch.zeros(2, 3), torch.tensor([0, 1])
         (lambda: SmoothedCrossEntropy(2), "at most 1.*got 2"),
         (lambda: SmoothedCrossEntropy(weight=torch.tensor([1.0, -1.0])), "not negative"),
         (lambda: SmoothedCrossEntropy(weight=torch.tensor([1.0, torch.nan])), "finite"),
+        (lambda: SmoothedCrossEntropy(True), "got True"),
+        (lambda: smoothed_cross_entropy(Z, Y, "0.1"), "got '0.1'"),
         (lambda: SmoothedCrossEntropy(weight_mode="w"), "'per_class' or 'per_example', got 'w'"),
         (lambda: SmoothedCrossEntropy(convention="keras"), "'uniform' or 'exclude_true'"),
     ],

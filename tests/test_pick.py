@@ -61,7 +61,7 @@ def test_every_number_is_that_of_its_own_function():
         assert m.accuracy.value == pytest.approx((z.argmax(axis=1) == Y).mean())
         assert m.accuracy.error == pytest.approx(loss.std(ddof=1) / np.sqrt(600))
         assert m.ece.value == pytest.approx(calibration.ece(q, loss))
-        assert m.ece.error == pytest.approx(calibration.standard_error(calibration.ece, q, loss))
+        assert m.ece.error == pytest.approx(calibration.standard_error(q, loss, calibration.ece))
         assert m.msp.aurc.value == pytest.approx(recuse.aurc(c, loss))
         assert m.msp.aurc.error == pytest.approx(intervals.standard_error(c, loss))
         for risk, at in m.msp.coverage.items():

@@ -314,3 +314,18 @@ def test_a_score_knows_whether_a_shift_changes_it(score):
     z, value = np.random.default_rng(0).normal(size=(50, 4)), Score.parse(score)
     same = bool(np.allclose(value(z), value(z + np.linspace(-2, 2, 50)[:, None]), atol=1e-5))
     assert same == value.shift_invariant
+
+
+@pytest.mark.parametrize("x", ["2", True, None, [2.0]])
+def test_parameters_of_scores_are_numbers(x):
+    z = np.array([[2.0, 0.0, 1.0]])
+    for name, parameter in (
+        ("msp", "temperature"),
+        ("energy", "temperature"),
+        ("logit_norm", "p"),
+        ("gen", "gamma"),
+        ("gen", "top"),
+        ("renyi", "alpha"),
+    ):
+        with pytest.raises(InputError, match=f"`{parameter}`.* got "):
+            getattr(scores, name)(z, **{parameter: x})

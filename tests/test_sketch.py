@@ -2,6 +2,7 @@ import json
 import warnings
 import zipfile
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ import recuse as rc
 import reference
 from recuse import CurveSketch, InputError
 from recuse.evaluation import _shards as shards
-from recuse.sketch import Certified, GroupedSketch, _scales, _sums, _tally, load
-from recuse.sketch._scales import SCALES, edges
+from recuse.sketch import Certified, SubgroupSketches, _bins, _certify, is_sketch, load
+from recuse.sketch._bins import SCALES, edges
 from strategies import GENERAL, ZERO_ONE
 
 settings.register_profile("sketch", deadline=None, derandomize=True, max_examples=60)
@@ -212,7 +213,7 @@ def test_a_bin_ends_where_the_next_begins(scale):
 def test_bins_are_monotone_over_random_patterns(scale):
     rng = np.random.default_rng(0)
     bits = rng.integers(0, 1 << 32, 200_000, dtype=np.uint32)
-    values = bits.view(F32) if not scale.half else _scales.patterns(scale)
+    values = bits.view(F32) if not scale.half else _bins.patterns(scale)
     with np.errstate(over="ignore", invalid="ignore"):
         values = np.sort(values[scale.holds(values, np)])
     bins = scale.bins(values, np)
@@ -241,7 +242,7 @@ def test_the_scales_are_what_they_are_said_to_be():
 
 def by_numpy(scale, c, l):
     sketch = CurveSketch(scale)
-    counts = _tally._counted(SCALES[scale], c, l, np)
+    counts = _bins._counted(SCALES[scale], c, l, np)
     sketch._add(counts.pairs, counts.part, counts.rounded)
     return sketch
 
@@ -257,8 +258,8 @@ def test_compiled_loops_count_the_same(scale, dtype, loss, monkeypatch):
     c[::2] = spread[::2].astype(dtype)
     l = rng.integers(0, 2, n).astype(loss)
     expected = by_numpy(scale, c, l)
-    monkeypatch.setattr(_tally, "SMALLEST_COMPILED", 1)
-    monkeypatch.setattr(_tally, "_check", None)  # only the other path calls it
+    monkeypatch.setattr(_bins, "SMALLEST_COMPILED", 1)
+    monkeypatch.setattr(_bins, "_check", None)  # only the other path calls it
     assert CurveSketch(scale).update(c, l) == expected
     assert CurveSketch(scale).update(c[::3], l[::3]) == by_numpy(scale, c[::3], l[::3])
 
@@ -267,7 +268,7 @@ def test_compiled_loops_count_the_same(scale, dtype, loss, monkeypatch):
 def test_compiled_loops_count_all_patterns(scale, monkeypatch):
     import ml_dtypes
 
-    values = _scales.patterns(SCALES[scale])
+    values = _bins.patterns(SCALES[scale])
     values = values[~np.isnan(values)]
     l = np.arange(values.size) % 3 == 0
     expected = by_numpy(scale, values, l)
@@ -284,8 +285,8 @@ def test_tensors_are_counted_by_torch_where_they_lie(scale, monkeypatch):
     c = rng.choice(np.array(CORNERS[scale], F32), 500)
     for l in (rng.integers(0, 2, 500), rng.random(500)):
         expected = CurveSketch(scale).update(c, l)
-        monkeypatch.setattr(_tally, "_on_device", lambda x: isinstance(x, torch.Tensor))
-        monkeypatch.setattr(_tally, "_check", None)
+        monkeypatch.setattr(_bins, "_on_device", lambda x: isinstance(x, torch.Tensor))
+        monkeypatch.setattr(_bins, "_check", None)
         found = CurveSketch(scale).update(torch.tensor(c), torch.tensor(l))
         monkeypatch.undo()
         assert found == expected
@@ -298,7 +299,7 @@ def test_half_precision_tensors_are_counted_as_they_are(dtype, monkeypatch):
     c = torch.tensor([0.1, 0.5, 0.5, -3.0], dtype=getattr(torch, dtype))
     l = torch.tensor([True, False, True, False])
     expected = CurveSketch(dtype).update(c, l)
-    monkeypatch.setattr(_tally, "_on_device", lambda x: isinstance(x, torch.Tensor))
+    monkeypatch.setattr(_bins, "_on_device", lambda x: isinstance(x, torch.Tensor))
     assert CurveSketch(dtype).update(c, l) == expected
     with pytest.raises(InputError, match="row 0"):
         CurveSketch(dtype).update(torch.tensor([0.1]), torch.tensor([1]))
@@ -340,7 +341,7 @@ def test_many_predictions_lie_in_a_narrow_interval():
 
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_rise_and_ramp_are_the_sums_that_they_close(a, m):
-    rise, ramp = _sums.rise_and_ramp(np.array([a]), np.array([m]))
+    rise, ramp = _certify.rise_and_ramp(np.array([a]), np.array([m]))
     exact = sum((Fraction(1, a + j) for j in range(1, m + 1)), Fraction(0))
     assert rise[0] == pytest.approx(float(exact), rel=1e-13)
     assert ramp[0] == pytest.approx(float(m - a * exact), rel=1e-13)
@@ -479,13 +480,13 @@ DAMAGE = {
     "unknown array": ({"extra": np.zeros(1)}, "expected arrays"),
     "missing array": ({"right": None}, "expected arrays"),
     "format": ({"meta_": {"format": "x"}}, "format"),
-    "version": ({"meta_": {"version": 2}}, "version 1, got 2"),
+    "version": ({"meta_": {"version": 3}}, "version 1 or 2, got 3"),
     "unknown field": ({"meta_": {"more": 1}}, "expected fields"),
     "scale": ({"meta_": {"scale": "x"}}, "a scale among"),
     "n": ({"meta_": {"n": [4]}}, "expected 4 predictions"),
-    "n twice": ({"meta_": {"n": [3, 3]}}, "one value a group"),
-    "float n": ({"meta_": {"n": [3.0]}}, "one value a group"),
-    "groups": ({"meta_": {"groups": [None, None]}}, "groups"),
+    "n twice": ({"meta_": {"n": [3, 3]}}, "one value a subgroup"),
+    "float n": ({"meta_": {"n": [3.0]}}, "one value a subgroup"),
+    "subgroups": ({"meta_": {"subgroups": [None, None]}}, "subgroups"),
     "about": ({"meta_": {"about": {"score": 1}}}, "strings"),
     "rounded": ({"meta_": {"rounded": [[-1, 0]]}}, "rounded"),
     "negative": ({"right": np.array([-1, 2, 1])}, "unsigned"),
@@ -547,29 +548,29 @@ def test_a_file_that_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch
         load(path)
 
 
-# Groups
+# Subgroups
 
 
-def test_each_group_has_the_sketch_of_its_rows(tmp_path):
+def test_each_subgroup_has_the_sketch_of_its_rows(tmp_path):
     rng = np.random.default_rng(0)
     c, l = rng.normal(size=300).astype(F32), rng.integers(0, 2, 300)
     for g in (rng.integers(0, 5, 300), np.array(list("abc"))[rng.integers(0, 3, 300)]):
-        found = GroupedSketch(about={"score": "msp"}).update(g[:99], c[:99], l[:99])
-        rest = GroupedSketch(about={"score": "msp"}).update(g[99:], c[99:], l[99:])
-        found = GroupedSketch.merged([rest, found])
+        found = SubgroupSketches(about={"score": "msp"}).update(g[:99], c[:99], l[:99])
+        rest = SubgroupSketches(about={"score": "msp"}).update(g[99:], c[99:], l[99:])
+        found = SubgroupSketches.merged([rest, found])
         assert list(found) == np.unique(g).tolist()
         for name, sketch in found.items():
             rows = g == name
             assert sketch == CurveSketch(about={"score": "msp"}).update(c[rows], l[rows])
         assert found.total() == CurveSketch(about={"score": "msp"}).update(c, l)
         found.save(tmp_path / "g.npz")
-        assert GroupedSketch.load(tmp_path / "g.npz") == found == load(tmp_path / "g.npz")
-        with pytest.raises(InputError, match="for each group"):
+        assert SubgroupSketches.load(tmp_path / "g.npz") == found == load(tmp_path / "g.npz")
+        with pytest.raises(InputError, match="for each subgroup"):
             CurveSketch.load(tmp_path / "g.npz")
 
 
-def test_groups_that_cannot_be_counted_change_nothing(tmp_path):
-    sketch = GroupedSketch().update([1], [1.0], [0])
+def test_subgroups_that_cannot_be_counted_change_nothing(tmp_path):
+    sketch = SubgroupSketches().update([1], [1.0], [0])
     for g, c, l in (
         (["a", "b"], [1, np.nan], [0, 1]),
         ([0.5], [1.0], [0]),
@@ -579,13 +580,13 @@ def test_groups_that_cannot_be_counted_change_nothing(tmp_path):
             sketch.update(g, np.array(c, F32), l)
     assert list(sketch) == [1]
     assert sketch.total().n == 1
-    with pytest.raises(InputError, match="at least one group"):
-        GroupedSketch().save(tmp_path / "g.npz")
+    with pytest.raises(InputError, match="at least one subgroup"):
+        SubgroupSketches().save(tmp_path / "g.npz")
     with pytest.raises(InputError, match="one scale"):
-        sketch.merge(GroupedSketch("float"))
+        sketch.merge(SubgroupSketches("float"))
     CurveSketch().update([1.0], [0]).save(tmp_path / "s.npz")
     with pytest.raises(InputError, match="got one sketch"):
-        GroupedSketch.load(tmp_path / "s.npz")
+        SubgroupSketches.load(tmp_path / "s.npz")
 
 
 # Plain data
@@ -623,9 +624,9 @@ def test_no_number_warns():
                 sketch.to_dict(risks=(0, 0.5, 1), coverages=(0.5, 1))
 
 
-@pytest.mark.parametrize("kind", [CurveSketch, GroupedSketch])
+@pytest.mark.parametrize("kind", [CurveSketch, SubgroupSketches])
 def test_only_sketches_of_its_kind_merge(kind):
-    other = GroupedSketch() if kind is CurveSketch else CurveSketch()
+    other = SubgroupSketches() if kind is CurveSketch else CurveSketch()
     for x in (3, None, other):
         with pytest.raises(InputError, match=f"expected a {kind.__name__}, got {type(x).__name__}"):
             kind().merge(x)
@@ -638,3 +639,42 @@ def test_only_sketches_of_its_kind_merge(kind):
 def test_the_accuracy_is_of_0_1_losses_alone():
     assert CurveSketch().update([2.0, 1.0], [0, 1]).accuracy() == 0.5
     assert np.isnan(CurveSketch().update([2.0, 1.0], [0.5, 0.5]).accuracy())
+
+
+# Files of version 1
+
+
+V1 = Path(__file__).parent / "version1"
+
+
+def test_sketches_of_version_1_load_and_measure_the_same():
+    expected = json.loads((V1 / "expected.json").read_text())
+    for name in ("sketch", "sketch-losses"):
+        found = CurveSketch.load(V1 / f"{name}.npz")
+        assert {"n": found.n, "aurc": list(found.aurc())} == expected[name]
+    parts = SubgroupSketches.load(V1 / "sketch-grouped.npz")
+    assert {k: list(s.aurc()) for k, s in parts.items()} == expected["sketch-grouped"]
+
+
+def test_a_sketch_by_group_of_version_1_merges_with_one_of_today(tmp_path):
+    today = SubgroupSketches(about={"score": "msp", "by": "groups"}).update(["a"], [1.0], [0])
+    today.save(tmp_path / "s.npz")
+    with np.load(tmp_path / "s.npz") as archive:
+        arrays = dict(archive)
+    meta = json.loads(arrays["meta"].tobytes())
+    meta |= {"version": 1, "groups": meta.pop("subgroups")}
+    meta["about"] = {"score": "msp", "per": "group"}
+    arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    np.savez(tmp_path / "old.npz", **arrays)
+    old = SubgroupSketches.load(tmp_path / "old.npz")
+    assert old == today
+    assert old.merge(today)["a"].n == 2
+
+
+def test_a_sketch_is_told_by_its_arrays(tmp_path):
+    CurveSketch().update([1.0], [0]).save(tmp_path / "s.npz")
+    np.savez(tmp_path / "logits.npz", logits=np.zeros((2, 2)))
+    (tmp_path / "broken.npz").write_bytes(b"PK")
+    found = {p.name for p in tmp_path.iterdir() if is_sketch(p)}
+    assert found == {"s.npz"}
+    assert not is_sketch(tmp_path / "missing.npz")

@@ -1,4 +1,4 @@
-"""Calibration: is a prediction made with 80 % right 80 % of the time, and what if not?
+"""Calibration: are predictions made with 80 % probability right 80 % of the time?
 
 n = examples, K = classes, ... = any trailing axes (pixels); b = bins that are not empty.
 
@@ -11,27 +11,28 @@ n = examples, K = classes, ... = any trailing axes (pixels); b = bins that are n
 | `classwise_ece` | logits, labels | the gap of every class's probability, averaged |
 | `smooth_ece` | probability, loss | the gap at the one width of a kernel that equals it |
 
-What takes logits takes only logits: `scores.from_probs` turns probabilities into some. What takes
-(probability, loss) judges the stated probability of being right, such as
-`scores.as_probability(scores.msp(logits))`, whatever it was computed from.
+Measures of logits take only logits: `scores.from_probs` turns probabilities into logits. Measures
+of (probability, loss) take any stated probability of being right, such as
+`scores.as_probability(scores.msp(logits))`.
 
-Each measure is the mean of one term for each example, whose spread is its `standard_error`.
-`reliability` has the data of the diagram; `fit_temperature` repairs. `flat` and `chunks` are how
-logits are read here, for a measure of your own.
+Each measure is the mean of one term for each example; their spread gives its `standard_error`.
+`reliability` returns the data of the diagram, and `fit_temperature` rescales the logits.
 """
 
-from recuse.calibration._binned import (
+from recuse.calibration._errors import standard_error, terms
+from recuse.calibration._measures import (
     Reliability,
+    brier,
     classwise_ece,
     ece,
     equal_mass_ece,
     equal_mass_reliability,
+    nll,
     reliability,
+    smooth_ece,
+    top_label_brier,
 )
-from recuse.calibration._errors import standard_error, terms
-from recuse.calibration._proper import brier, nll, top_label_brier
 from recuse.calibration._rows import chunks, flat
-from recuse.calibration._smooth import smooth_ece
 from recuse.calibration._temperature import Temperature, fit_temperature
 
 __all__ = [

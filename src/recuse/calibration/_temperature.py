@@ -1,4 +1,4 @@
-r"""Temperature scaling: one number that repairs probabilities and leaves every label as it is.
+r"""Temperature scaling: one number that rescales logits and leaves every prediction as it is.
 
 n = examples, K = classes, m = n times the trailing axes, r = rows of one chunk; B = 1 / T.
 
@@ -19,6 +19,7 @@ from recuse._internal.files import digest
 from recuse.calibration._rows import at, chunks, flat, log_total, mean
 from recuse.errors import InputError
 from recuse.intervals import variance_of_mean
+from recuse.present import measures as words
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -26,28 +27,28 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 BOUNDS = (0.01, 100.0)
-TOLERANCE = 1e-10  # relative, of B; the last of Newton's steps is far more exact
-STEPS = 100  # halving the bracket alone needs fewer
+TOLERANCE = 1e-12  # relative, of T
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """What logits are divided by, and what it was fitted on."""
+    """A divisor of logits, with the data that it was fitted on."""
 
     value: float
     standard_error: float  # NaN at a bound
-    nll: float  # with it, on the data it was fitted on
-    nll_before: float  # without
+    nll: float  # with this temperature, on the data of the fit
+    nll_before: float  # at temperature 1
     n: int  # labels
-    reason: str  # one sentence, for people
+    bound: str | None  # "lower" or "upper" where the NLL is smallest at a bound
     digest: str  # of the data
 
     def __call__(self, logits: ArrayLike) -> Float[Array, "n K ..."]:
-        """Logits in float64, divided by the temperature."""
+        """Return the logits in float64, divided by the temperature."""
         return check_logits(logits).astype(np.float64) / self.value
 
     def __str__(self) -> str:
-        return self.reason
+        fit = self.value, self.standard_error, self.bound, self.n, self.nll_before, self.nll
+        return words.temperature(*fit)
 
 
 def fit_temperature(
@@ -57,13 +58,13 @@ def fit_temperature(
     bounds: tuple[float, float] = BOUNDS,
     groups: ArrayLike | None = None,
 ) -> Temperature:
-    """The temperature in `bounds` with the smallest NLL.
+    """Return the temperature in `bounds` with the smallest NLL.
 
     It is unique, unless every row has equal logits. If every label has the largest logit of
     its row, the NLL falls as T goes to 0, and the lower bound is the answer; if the logits
-    say nothing about the labels, or the opposite, it is the upper one. The `reason` says so.
+    say nothing about the labels, or the opposite, it is the upper one: see `Temperature.bound`.
 
-    Fit on the tune split: probabilities that are judged on the data of the fit look better
+    Fit on the tuning split: probabilities that are judged on the data of the fit look better
     than they are.
 
     Args:
@@ -92,14 +93,13 @@ def fit_temperature(
     value = _search(z, y, low, high)
     error = math.nan if value in (low, high) else _standard_error(z, y, value, groups)
     after = mean(_pass(z, y, 1 / value).nll)
-    note = {low: "(its lower bound)", high: "(its upper bound)"}.get(value, f"+- {error:.3f}")
-    reason = f"T = {value:.3f} {note} from {len(z):,} labels: NLL {before:.4f} becomes {after:.4f}"
+    bound = {low: "lower", high: "upper"}.get(value)
     data = digest(to_numpy(logits), to_numpy(labels))
-    return Temperature(value, error, after, before, len(z), reason, data)
+    return Temperature(value, error, after, before, len(z), bound, data)
 
 
 class _Pass(NamedTuple):
-    """The NLL of each row at one B, and its derivatives by B."""
+    """NLL of each row at one B, and its derivatives by B."""
 
     nll: Float[Array, " m"]
     slope: Float[Array, " m"]
@@ -120,27 +120,24 @@ def _pass(z: Float[Array, "m K"], y: Int[Array, " m"], inverse: float) -> _Pass:
 
 
 def _search(z: Float[Array, "m K"], y: Int[Array, " m"], low: float, high: float) -> float:
-    """Newton's steps from T = 1, or halves of the bracket where they would leave it."""
-    least, most = 1 / high, 1 / low
-    if mean(_pass(z, y, least).slope) >= 0:
+    """Return the temperature at which the slope of the NLL is 0, or a bound."""
+    from scipy.optimize import brentq
+
+    def slope(log_inverse: float) -> float:
+        return mean(_pass(z, y, math.exp(log_inverse)).slope)
+
+    least, most = -math.log(high), -math.log(low)
+    if slope(least) >= 0:
         return high
-    if mean(_pass(z, y, most).slope) <= 0:
+    if slope(most) <= 0:
         return low
-    inverse = min(max(1.0, least), most)
-    for _ in range(STEPS):
-        _, slope, curvature = (mean(terms) for terms in _pass(z, y, inverse))
-        least, most = (inverse, most) if slope < 0 else (least, inverse)
-        step = inverse - slope / curvature if curvature > 0 else math.inf
-        previous, inverse = inverse, step if least <= step <= most else math.sqrt(least * most)
-        if abs(inverse - previous) <= TOLERANCE * previous:
-            break
-    return 1 / inverse
+    return math.exp(-brentq(slope, least, most, xtol=TOLERANCE))
 
 
 def _standard_error(
     z: Float[Array, "m K"], y: Int[Array, " m"], value: float, groups: ArrayLike | None
 ) -> float:
-    """By the influences on T, which allow for logits that are no true log-probabilities."""
+    """Return the error by influences on T, valid also where the model is misspecified."""
     _, slope, curvature = _pass(z, y, 1 / value)
     influence = value**2 * (slope - mean(slope)) / mean(curvature)
     return float(np.sqrt(variance_of_mean(influence, None if groups is None else np.ravel(groups))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +41,7 @@ from recuse.io._overlap import check_given_once
 from recuse.io._reader import read_groups
 from recuse.present import terminal
 from recuse.present.numbers import area, percent
-from recuse.sketch import CurveSketch, load
+from recuse.sketch import CurveSketch, is_sketch, load
 
 Levels = Mapping[str, tuple[float, ...]]
 
@@ -87,7 +86,7 @@ def evaluate(
     check_given_once(files)
     entries: list[Entry] = []
     for path in files:
-        if _is_sketch(path):
+        if is_sketch(path):
             entries += _of_sketch(path, score and [str(s) for s in scores], levels)
         elif holds_confidences(path):
             _refuse_options(path, score, kind)
@@ -101,17 +100,6 @@ def evaluate(
         print(to_json({"files": [entry.plain for entry in entries]}))
     elif not quiet:
         _show(entries, levels)
-
-
-def _is_sketch(path: Path) -> bool:
-    """Whether an archive is what `recuse sketch` writes, by the names of its arrays."""
-    if path.suffix != ".npz" or not path.is_file():
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {"bin.npy", "meta.npy"} <= {*archive.namelist()}
-    except (zipfile.BadZipFile, OSError):
-        return False
 
 
 def _refuse_options(path: Path, score: list[str], kind: str) -> None:

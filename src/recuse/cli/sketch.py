@@ -57,8 +57,13 @@ def sketch(
     rejector: Annotated[
         Path | None, typer.Option("--rejector", help="Its score, instead of --score.")
     ] = None,
-    per: Annotated[
-        str | None, typer.Option("--per", help="A sketch for each group or (predicted) class.")
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="class|groups",
+            help="One sketch for each predicted class, or for each of the `groups` of the files.",
+        ),
     ] = None,
     scale: Annotated[
         str | None,
@@ -87,7 +92,7 @@ def sketch(
     check_given_once(sources, shards_of)
     _refuse_tables(local, score)
     refuse_overwrite(check_path(out), force, *local, *([rejector] if rejector else []))
-    options = {"ignore_index": ignore_index, "per": per, "scale": scale}
+    options = {"ignore_index": ignore_index, "by": by, "scale": scale}
     plan = _plan(score, rejector, kind_of(binary, probs), **options)
     bar = not quiet and terminal.console(stderr=True).is_terminal
     if scheduler:
@@ -176,13 +181,13 @@ def _tracked(files: Sequence[Shard], bar: bool) -> Iterable[Shard]:
 
 
 def _named(name: str, total: Sketch) -> Iterator[tuple[str, dict[str, Any], CurveSketch]]:
-    """Title, entries and sketch: of all, then of each group."""
+    """Title, entries and sketch: of all, then of each subgroup."""
     if isinstance(total, CurveSketch):
         yield name, {"file": name}, total
         return
-    yield name, {"file": name, "group": None}, total.total()
-    for group, sketch in total.items():
-        yield f"{name}, {group}", {"file": name, "group": group}, sketch
+    yield name, {"file": name, "subgroup": None}, total.total()
+    for subgroup, sketch in total.items():
+        yield f"{name}, {subgroup}", {"file": name, "subgroup": subgroup}, sketch
 
 
 def _print(

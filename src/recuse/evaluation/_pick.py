@@ -241,7 +241,7 @@ def _measured(
     msp = MSP(z)
     confidence, chosen = _repaired(file, msp, options)
     stated = as_probability(msp)
-    error = calibration.standard_error(calibration.ece, stated, loss, groups=file.groups)
+    error = calibration.standard_error(stated, loss, calibration.ece, groups=file.groups)
     accuracy = _accuracy(loss, file.groups)
     model = PickedModel(
         name=name,

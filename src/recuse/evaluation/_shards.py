@@ -25,12 +25,12 @@ from recuse.io import (
 )
 from recuse.rejector import Rejector, check_classes
 from recuse.scores import SOFTMAX_FAMILY, Score, predict
-from recuse.sketch import CurveSketch, GroupedSketch
+from recuse.sketch import CurveSketch, SubgroupSketches
 from recuse.tuning import MSP
 
 Shard = str | os.PathLike
-Sketch = CurveSketch | GroupedSketch
-PER = ("group", "class")
+Sketch = CurveSketch | SubgroupSketches
+BY = ("class", "groups")
 TABLE = {"score": "confidences of a table", "kind": "confidences"}
 STEPS = ("msp", "margin")  # scores in the unit of logits, for which the scale is log-odds
 
@@ -47,7 +47,7 @@ class Plan:
     score: Score = MSP
     kind: str = "logits"
     ignore_index: int | None = None
-    per: str | None = None  # one sketch for each "group" of the file or predicted "class"
+    by: str | None = None  # one sketch for each predicted "class", or each of the file's "groups"
     rejector: str | None = None  # digest of the rejector that the score is of
     classes: int | None = None  # that it was fitted to
     log_probs: bool | None = None  # as `Rejector.log_probs`
@@ -55,8 +55,8 @@ class Plan:
     read: Callable[..., Iterable[LogitsFile]] = chunks
 
     def __post_init__(self):
-        if self.per not in (None, *PER):
-            raise InputError(f"expected `per` among {', '.join(PER)}, got {self.per!r}")
+        if self.by not in (None, *BY):
+            raise InputError(f"expected `by` among {', '.join(BY)}, got {self.by!r}")
         if self.scale is not None:
             CurveSketch(self.scale)  # refuses an unknown one
         if self.kind == "probs" and self.score.name not in SOFTMAX_FAMILY:
@@ -106,12 +106,12 @@ class Plan:
             f"--{self.kind}": self.kind != "logits",
             "--rejector": self.rejector is not None,
             "--ignore-index": self.ignore_index is not None,
-            "--per class": self.per == "class",
+            "--by class": self.by == "class",
         }
         for option, given in needs.items():
             if given:
                 raise InputError(needs_logits(table.name, option))
-        scale, about = self.scale or "float", TABLE | ({"per": self.per} if self.per else {})
+        scale, about = self.scale or "float", TABLE | ({"by": self.by} if self.by else {})
         keys = self._groups(table)
         return self._counted(table.name, scale, about, keys, table.confidence, table.loss)
 
@@ -131,22 +131,22 @@ class Plan:
                 check_classes(z.shape[1], self.classes)
         label, confidence = predict(z), self.score(z)
         scale = self.scale or scale_of(self.score)
-        keys: Any = label if self.per == "class" else flat.groups
+        keys: Any = label if self.by == "class" else flat.groups
         about = self._about(z.shape[1])
         return self._counted(chunk.name, scale, about, keys, confidence, label != labels)
 
     def _counted(self, name: str, scale: str, about: dict[str, str], keys: Any, *rows: Any) -> Any:
         """A sketch of confidences and losses, or one for each of the keys."""
         try:
-            if self.per is None:
+            if self.by is None:
                 return CurveSketch(scale, about=about).update(*rows)
-            return GroupedSketch(scale, about=about).update(keys, *rows)
+            return SubgroupSketches(scale, about=about).update(keys, *rows)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
 
     def _groups(self, chunk: LogitsFile | Confidences):
-        """Those of the file where they are asked for; else any, so that none are made up."""
-        if self.per != "group":
+        """Return the groups of the file if they are asked for, otherwise any."""
+        if self.by != "groups":
             return np.zeros(len(chunk), np.int64)
         if chunk.groups is None:
             raise InputError(f"{chunk.name}: expected `groups` for a sketch of each, got none")
@@ -154,8 +154,8 @@ class Plan:
 
     def _about(self, classes: int) -> dict[str, str]:
         about = {"score": str(self.score), "kind": self.kind, "classes": str(classes)}
-        per = {"per": self.per} if self.per else {}
-        return about | per | ({"rejector": self.rejector} if self.rejector else {})
+        by = {"by": self.by} if self.by else {}
+        return about | by | ({"rejector": self.rejector} if self.rejector else {})
 
 
 def scale_of(score: Score) -> str:
@@ -176,11 +176,11 @@ def merge(sketches: Iterable[Sketch]) -> Sketch:
     """A new sketch of what all of these have seen; the order does not matter.
 
     Raises:
-        InputError: No sketch, of different confidences, or with groups and without.
+        InputError: No sketch, of different confidences, or with subgroups and without.
     """
     sketches = list(sketches)
     if len({type(sketch) for sketch in sketches}) > 1:
-        raise InputError("expected sketches all of them by group or none, got both")
-    grouped = bool(sketches) and isinstance(sketches[0], GroupedSketch)
-    kind: Any = GroupedSketch if grouped else CurveSketch
+        raise InputError("expected sketches that all have subgroups or all have none, got both")
+    several = bool(sketches) and isinstance(sketches[0], SubgroupSketches)
+    kind: Any = SubgroupSketches if several else CurveSketch
     return kind.merged(sketches)

@@ -40,7 +40,7 @@ from recuse.export import _scores
 from recuse.integrations._base import base_class
 from recuse.scores import Score
 from recuse.sketch import CurveSketch
-from recuse.sketch._scales import scale_named
+from recuse.sketch._bins import scale_named
 
 torch = extra("torch", "torch", "recuse.integrations.torchmetrics")
 Metric = base_class("torchmetrics", "Metric", "torchmetrics")

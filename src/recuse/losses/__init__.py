@@ -36,10 +36,11 @@ from recuse.losses.cross_entropy import (  # noqa: E402
     SmoothedCrossEntropy,
     smoothed_cross_entropy,
 )
-from recuse.losses.margin import MarginSmoothing, margin_smoothing  # noqa: E402
-from recuse.losses.suppression import (  # noqa: E402
+from recuse.losses.penalties import (  # noqa: E402
+    MarginSmoothing,
     MaxSuppression,
     linear_schedule,
+    margin_smoothing,
     max_suppression,
 )
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from recuse._internal.check import is_number
 from recuse.errors import InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from torch import Tensor
+
+    Weight = Tensor | ArrayLike  # one for each class
 
 Reduction = Literal["none", "mean", "sum"]
 WeightMode = Literal["per_class", "per_example"]
@@ -28,18 +31,33 @@ def reduce(losses: Tensor, kept: Tensor, reduction: Reduction) -> Tensor:
     return losses.sum() / kept.sum().clamp(min=1)
 
 
-def check_weight(weight: Tensor | None, name: str = "weight") -> None:
-    """Weights are finite and not negative."""
-    if weight is None or torch.compiler.is_compiling():  # values cannot be looked at
-        return
+def as_weight(
+    weight: Weight | None, name: str = "weight", device: torch.device | None = None
+) -> Tensor | None:
+    """Return weights as a floating tensor, finite and not negative.
+
+    Lists and arrays go to `device`; a tensor stays where it is.
+    """
+    if weight is None:
+        return None
+    if not isinstance(weight, torch.Tensor):
+        try:
+            weight = torch.as_tensor(weight, device=device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"expected `{name}` as numbers, got {weight!r}") from error
+    if not weight.is_floating_point():
+        weight = weight.to(torch.get_default_dtype())
+    if torch.compiler.is_compiling():  # values cannot be looked at
+        return weight
     if not ((weight >= 0) & weight.isfinite()).all():
         raise InputError(f"expected `{name}` finite and not negative, got {weight.tolist()}")
+    return weight
 
 
 def check_strength(value: float, name: str) -> None:
-    """A finite number of at least 0."""
-    if not isinstance(value, Real) or not 0 <= value < math.inf:
-        raise InputError(f"expected `{name}` to be a finite number of at least 0, got {value}")
+    """Refuse what is not a finite number of at least 0."""
+    if not is_number(value) or not 0 <= value < math.inf:
+        raise InputError(f"expected `{name}` to be a finite number of at least 0, got {value!r}")
 
 
 def check_shapes(logits: Tensor, target: Tensor) -> None:

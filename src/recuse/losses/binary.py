@@ -11,12 +11,14 @@ import torch
 import torch.nn.functional as F
 
 from recuse.errors import InputError
-from recuse.losses._options import Reduction, check_detached, check_weight, reduce
+from recuse.losses._options import Reduction, as_weight, check_detached, reduce
 from recuse.losses.targets import check_choice, check_smoothing
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
+
+    from recuse.losses._options import Weight
 
     Smoothing = float | tuple[float, float]
 
@@ -26,8 +28,8 @@ def smoothed_binary_cross_entropy_with_logits(
     target: Int[Tensor, ...] | Float[Tensor, ...],
     smoothing: Smoothing = 0.1,
     *,
-    weight: Float[Tensor, ...] | None = None,
-    pos_weight: Float[Tensor, ...] | None = None,
+    weight: Weight | None = None,
+    pos_weight: Weight | None = None,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
 ) -> Float[Tensor, ...]:
@@ -47,7 +49,7 @@ def smoothed_binary_cross_entropy_with_logits(
         target: The shape of the logits, in [0, 1].
         smoothing: A number of at most 1, or a pair whose sum is at most 1; above, the
             targets would teach against the labels. Negative values sharpen.
-        weight: Of each entry, broadcast to the shape of the logits; not negative.
+        weight: One for each entry, broadcast to the shape of the logits; not negative.
         pos_weight: p above, of the answer yes, broadcast; not negative.
         ignore_index: The target of an entry without a loss.
         reduction: `mean` divides by the number of entries not ignored, as PyTorch does,
@@ -67,8 +69,8 @@ def smoothed_binary_cross_entropy_with_logits(
     """
     a, b = _pair(smoothing)
     check_choice(reduction, "reduction", Reduction)
-    check_weight(weight)
-    check_weight(pos_weight, "pos_weight")
+    weight = as_weight(weight, device=logits.device)
+    pos_weight = as_weight(pos_weight, "pos_weight", logits.device)
     _check_entries(logits, target)
     dtype = torch.promote_types(logits.dtype, torch.float32)
     kept = target != ignore_index
@@ -95,23 +97,21 @@ class SmoothedBCEWithLogits(torch.nn.Module):
         self,
         smoothing: Smoothing = 0.1,
         *,
-        weight: Float[Tensor, ...] | None = None,
-        pos_weight: Float[Tensor, ...] | None = None,
+        weight: Weight | None = None,
+        pos_weight: Weight | None = None,
         ignore_index: int = -100,
         reduction: Reduction = "mean",
     ):
         super().__init__()
         _pair(smoothing)
         check_choice(reduction, "reduction", Reduction)
-        check_weight(weight)
-        check_weight(pos_weight, "pos_weight")
         self.smoothing = smoothing
         self.ignore_index = ignore_index
         self.reduction = reduction
         self.weight: Tensor | None
         self.pos_weight: Tensor | None
-        self.register_buffer("weight", weight)
-        self.register_buffer("pos_weight", pos_weight)
+        self.register_buffer("weight", as_weight(weight))
+        self.register_buffer("pos_weight", as_weight(pos_weight, "pos_weight"))
 
     def forward(
         self, logits: Float[Tensor, ...], target: Int[Tensor, ...] | Float[Tensor, ...]

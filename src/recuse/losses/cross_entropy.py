@@ -15,8 +15,8 @@ from recuse.losses._options import (
     Normalize,
     Reduction,
     WeightMode,
+    as_weight,
     check_shapes,
-    check_weight,
 )
 from recuse.losses._terms import Rule
 from recuse.losses.targets import (
@@ -35,13 +35,15 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
+    from recuse.losses._options import Weight
+
 
 def smoothed_cross_entropy(
     logits: Float[Tensor, "n K ..."],
     target: Int[Tensor, "n ..."] | Float[Tensor, "n K ..."],
     smoothing: float = 0.1,
     *,
-    weight: Float[Tensor, " K"] | None = None,
+    weight: Weight | None = None,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
     convention: Convention = "uniform",
@@ -64,7 +66,7 @@ def smoothed_cross_entropy(
         target: Labels (n, ...), or soft targets in the shape of the logits, whose rows sum
             to 1. No gradient flows to the target: one that requires it is refused.
         smoothing: At most 1; negative values sharpen (see `recuse.targets.smooth`).
-        weight: Of each class, not negative.
+        weight: One for each class, not negative: a tensor, an array or a list.
         ignore_index: The label that has no loss; a soft target of zeros has none either.
         reduction: `mean` divides by the summed weight of the unsmoothed targets,
             $\sum_i \sum_k w_k t_{ik}$, for labels as PyTorch does and for soft targets too,
@@ -99,7 +101,7 @@ def smoothed_cross_entropy(
     if logits.ndim == 1:
         logits, target, shape = logits[None], target[None], ()
     check_shapes(logits, target)
-    check_weight(weight)
+    weight = as_weight(weight, device=logits.device)
     check_prior(prior, convention)
     if torch.is_autocast_enabled(logits.device.type):
         logits = logits.float()
@@ -148,7 +150,7 @@ class SmoothedCrossEntropy(torch.nn.Module):
         self,
         smoothing: float = 0.1,
         *,
-        weight: Float[Tensor, " K"] | None = None,
+        weight: Weight | None = None,
         ignore_index: int = -100,
         reduction: Reduction = "mean",
         convention: Convention = "uniform",
@@ -159,7 +161,6 @@ class SmoothedCrossEntropy(torch.nn.Module):
     ):
         super().__init__()
         _check_options(smoothing, reduction, convention, weight_mode, normalize)
-        check_weight(weight)
         check_prior(prior, convention)
         self.smoothing = smoothing
         self.ignore_index = ignore_index
@@ -170,7 +171,7 @@ class SmoothedCrossEntropy(torch.nn.Module):
         self.overwrite_logits = overwrite_logits
         self.weight: Tensor | None
         self.prior: Tensor | None
-        self.register_buffer("weight", weight)
+        self.register_buffer("weight", as_weight(weight))
         self.register_buffer("prior", prior)
 
     def forward(

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from numbers import Real
 from typing import TYPE_CHECKING, Literal, get_args
 
-from recuse._internal.check import extra
+from recuse._internal.check import extra, is_number
 from recuse.errors import InputError
 
 if TYPE_CHECKING:
@@ -231,8 +230,8 @@ class OnlineSmoothing(torch.nn.Module):
     ):
         super().__init__()
         for name, value in (("smoothing", smoothing), ("first", first)):
-            if not isinstance(value, Real) or not 0 <= value <= 1:
-                raise InputError(f"expected `{name}` in [0, 1], got {value}")
+            if not is_number(value) or not 0 <= value <= 1:
+                raise InputError(f"expected `{name}` in [0, 1], got {value!r}")
         self.smoothing = smoothing
         self.ignore_index = ignore_index
         self.prior: Tensor
@@ -390,10 +389,10 @@ def per_label(values: Float[Tensor, "K K"], like: Float[Tensor, "n K ..."]) -> F
 
 def check_smoothing(smoothing: float) -> None:
     """Any finite number up to 1."""
-    if not isinstance(smoothing, Real) or not -math.inf < smoothing <= 1:
+    if not is_number(smoothing) or not -math.inf < smoothing <= 1:
         raise InputError(
             "expected `smoothing` to be a finite number of at most 1, where nothing of the "
-            f"label is left, got {smoothing}"
+            f"label is left, got {smoothing!r}"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from recuse import calibration
 from recuse._internal.check import check_bins
-from recuse.calibration._binned import equal_width
+from recuse.calibration._measures import equal_width
 from recuse.calibration._rows import stated
 from recuse.plots._draw import FIRST, SHADE, ink, legend, percent
 from recuse.plots._of import Evaluated, one

@@ -46,3 +46,11 @@ def comparisons(measure: str, baseline: str, value: float, rows: Iterable[Any]) 
             f"{row.p_adjusted:9.2g}"
         )
     return "\n".join(lines)
+
+
+def temperature(
+    value: float, error: float, bound: str | None, n: int, before: float, after: float
+) -> str:
+    """Return a fitted temperature on one line."""
+    note = f"(its {bound} bound)" if bound else f"+- {error:.3f}"
+    return f"T = {value:.3f} {note} from {n:,} labels: NLL {before:.4f} becomes {after:.4f}"

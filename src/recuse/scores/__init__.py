@@ -11,8 +11,12 @@ Probabilities and one-column heads come in by `from_probs` and `from_binary`.
 from recuse.scores._functions import (
     SCORES,
     SOFTMAX_FAMILY,
+    are_log_probs,
+    as_probability,
     energy,
     entropy,
+    from_binary,
+    from_probs,
     gen,
     gini,
     logit_norm,
@@ -24,8 +28,7 @@ from recuse.scores._functions import (
     prob_margin,
     renyi,
 )
-from recuse.scores._inputs import are_log_probs, as_probability, from_binary, from_probs
-from recuse.scores._learned import FEATURES, features, learned, score_features
+from recuse.scores._learned import FEATURES, features, learned
 from recuse.scores._score import Score
 
 __all__ = [
@@ -51,5 +54,4 @@ __all__ = [
     "predict",
     "prob_margin",
     "renyi",
-    "score_features",
 ]

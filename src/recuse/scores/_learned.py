@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-    from recuse.scores._score import Score
-
 SOFTER = 4.0  # the temperature of the third feature
 ORDERS = (1, 2, 4)  # of the norms
 FEATURES = (
@@ -92,13 +90,6 @@ def learned(
         raise InputError("expected a learned score with `low` <= `high`")
     line, table = (slope, intercept), np.array(columns, dtype=np.float64)
     return score_rows(logits, lambda z: combined(feature_rows(z), line, table))
-
-
-def score_features(features: Float[Array, "N f"], score: Score) -> Float[Array, " N"]:
-    """A learned score of features that are known already, in float64."""
-    p = score.params
-    table = np.array([p[name] for name in ("weights", "center", "scale", "low", "high")])
-    return combined(features, (p["slope"], p["intercept"]), table)
 
 
 def combined(

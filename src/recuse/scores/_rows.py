@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._internal.check import check_logits, first
+from recuse._internal.check import check_logits, first, is_number
 from recuse.errors import InputError
 
 if TYPE_CHECKING:
@@ -132,16 +132,16 @@ def renyi_rows(z: Array, alpha: float) -> Array:
 
 
 def check_order(p: float) -> float:
-    """An order of a norm."""
-    if not p >= 1:
-        raise InputError(f"expected the order `p` of a norm >= 1, got {p}")
+    """Return the order of a norm."""
+    if not is_number(p) or not p >= 1:
+        raise InputError(f"expected the order `p` of a norm >= 1, got {p!r}")
     return p
 
 
 def check_temperature(temperature: float) -> None:
-    """A temperature is positive and finite."""
-    if not 0 < temperature < math.inf:
-        raise InputError(f"expected `temperature` > 0, got {temperature}")
+    """Refuse a temperature that is not positive and finite."""
+    if not is_number(temperature) or not 0 < temperature < math.inf:
+        raise InputError(f"expected `temperature` > 0, got {temperature!r}")
 
 
 def norm_rows(z: Array, ps: list[float], center: bool) -> list[Array]:

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recuse.errors import InputError
 from recuse.scores._functions import SCORES, SOFTMAX_FAMILY
-from recuse.scores._learned import learned
+from recuse.scores._learned import combined, learned
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32
+    from jaxtyping import Float, Float32
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
@@ -98,6 +100,13 @@ class Score:
         """The inverse of `to_dict`."""
         params = {k: _plain(v) for k, v in data["params"].items()}
         return cls(data["name"], params)
+
+
+def score_features(features: Float[Array, "N f"], score: Score) -> Float[Array, " N"]:
+    """Return a learned score of features that are known already, in float64."""
+    p = score.params
+    table = np.array([p[name] for name in ("weights", "center", "scale", "low", "high")])
+    return combined(features, (p["slope"], p["intercept"]), table)
 
 
 def _show(value: float | bool) -> str:

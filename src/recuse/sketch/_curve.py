@@ -1,4 +1,4 @@
-"""`CurveSketch`: the curve in bounded memory.
+"""`CurveSketch`, the curve in bounded memory, and one for each subgroup.
 
 n = predictions seen, b = bins.
 """
@@ -6,17 +6,17 @@ n = predictions seen, b = bins.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._internal.check import check_fraction
+from recuse._internal.check import check_fraction, to_numpy
 from recuse.curves import RiskCoverage
 from recuse.errors import InputError
-from recuse.sketch import _certify, _tally
+from recuse.sketch import _bins, _certify, _file
+from recuse.sketch._bins import edges, scale_named
 from recuse.sketch._certify import UNIT, Certified, Tally
-from recuse.sketch._scales import edges, scale_named
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -85,7 +85,7 @@ class CurveSketch:
         Raises:
             InputError: Malformed input; the sketch is then as before.
         """
-        for counts in _tally.add(self._scale, self._pairs, confidence, loss):
+        for counts in _bins.add(self._scale, self._pairs, confidence, loss):
             self._add(counts.pairs, counts.part, counts.rounded)
         return self
 
@@ -202,9 +202,7 @@ class CurveSketch:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a compressed .npz, whole or not at all."""
-        from recuse.sketch._file import write
-
-        write(path, {None: self})
+        _file.write(path, {None: self._state()})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> CurveSketch:
@@ -213,12 +211,10 @@ class CurveSketch:
         Raises:
             InputError: One line that names the file and what is wrong with it.
         """
-        from recuse.sketch._file import read
-
-        found = read(path)
-        if list(found) != [None]:
-            raise InputError(f"{path}: expected one sketch, got one for each group")
-        return found[None]
+        found = load(path)
+        if not isinstance(found, CurveSketch):
+            raise InputError(f"{path}: expected one sketch, got one for each subgroup")
+        return found
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CurveSketch):
@@ -234,13 +230,28 @@ class CurveSketch:
     def __repr__(self) -> str:
         return f"CurveSketch({self.scale!r}, n={self.n:,})"
 
+    def _state(self) -> _file.State:
+        bins = np.flatnonzero(self._pairs.any(axis=1))
+        part = None if self._part is None else self._part[bins]
+        return _file.State(self.scale, self.about, bins, self._pairs[bins], part, self._rounded)
+
+    @classmethod
+    def _of_state(cls, s: _file.State) -> CurveSketch:
+        sketch = cls(s.scale, about=s.about)
+        sketch._pairs[s.bins] = s.pairs
+        if s.part is not None:
+            sketch._part = sketch._fractions()
+            sketch._part[s.bins] = s.part
+        sketch._rounded = s.rounded
+        return sketch
+
     def _add(self, pairs: Any, part: Any, rounded: tuple[int, int]) -> None:
         if pairs.size:
             self._pairs += pairs
         if part is not None:
             total = part if self._part is None else self._part + part
-            carry = total >> _tally.BITS
-            self._part = total & ((1 << _tally.BITS) - 1)
+            carry = total >> _bins.BITS
+            self._part = total & ((1 << _bins.BITS) - 1)
             self._pairs += np.stack([-carry, carry], axis=1)
         self._rounded = (self._rounded[0] + rounded[0], self._rounded[1] + rounded[1])
 
@@ -269,6 +280,132 @@ class CurveSketch:
         if self._part is not None:
             raise InputError(f"expected 0-1 losses for {name}, got others")
         return self._tally()
+
+
+class SubgroupSketches(Mapping[str | int, CurveSketch]):
+    """A `CurveSketch` for each subgroup: a mapping from their names, in order.
+
+    Arguments and state as in `CurveSketch`. A subgroup takes up to 1 MB, less where its
+    confidences are close to each other.
+
+    >>> sites = SubgroupSketches().update(["a", "b", "a"], [2.5, 1.0, -1.0], [0, 0, 1])
+    >>> {name: sketch.n for name, sketch in sites.items()}, sites.total().n
+    ({'a': 2, 'b': 1}, 3)
+    """
+
+    def __init__(self, scale: str = "log_odds", *, about: Mapping[str, str] | None = None):
+        self._empty = CurveSketch(scale, about=about)
+        self._sketches: dict[str | int, CurveSketch] = {}
+
+    def __getitem__(self, subgroup: str | int) -> CurveSketch:
+        return self._sketches[subgroup]
+
+    def __iter__(self) -> Iterator[str | int]:
+        return iter(sorted(self._sketches, key=lambda g: (isinstance(g, str), g)))
+
+    def __len__(self) -> int:
+        return len(self._sketches)
+
+    @property
+    def about(self) -> dict[str, str]:
+        """The same for every sketch."""
+        return self._empty.about
+
+    @property
+    def scale(self) -> str:
+        """The same for every sketch."""
+        return self._empty.scale
+
+    def update(
+        self, subgroups: ArrayLike, confidence: ArrayLike, loss: ArrayLike
+    ) -> SubgroupSketches:
+        """Count a batch, and return self.
+
+        Args:
+            subgroups: Shape (n,), integers or strings.
+            confidence: As in `CurveSketch.update`.
+            loss: Likewise.
+
+        Raises:
+            InputError: Malformed input; nothing is counted then.
+        """
+        g, c, l = to_numpy(subgroups), to_numpy(confidence), to_numpy(loss)
+        if g.dtype.kind not in "iuU" or g.shape != c.shape:
+            raise InputError(
+                f"expected `subgroups` of integers or strings, shape {c.shape}, "
+                f"got {g.dtype} {g.shape}"
+            )
+        CurveSketch(self.scale).update(c, l)  # refuses the batch as a whole
+        names, code = np.unique(g, return_inverse=True)
+        order = np.argsort(code, kind="stable")
+        ends = np.cumsum(np.bincount(code))
+        for name, rows in zip(names.tolist(), np.split(order, ends[:-1])):
+            self._sketch(name).update(c[rows], l[rows])
+        return self
+
+    def merge(self, other: SubgroupSketches) -> SubgroupSketches:
+        """Add what `other` has seen, and return self. Errors as in `CurveSketch.merge`."""
+        check_kind(other, SubgroupSketches)
+        CurveSketch.merged([self._empty, other._empty])
+        for name, sketch in other._sketches.items():
+            self._sketch(name).merge(sketch)
+        return self
+
+    @classmethod
+    def merged(cls, sketches: Iterable[SubgroupSketches]) -> SubgroupSketches:
+        """A new sketch of what all of these have seen. Errors as in `CurveSketch.merged`."""
+        sketches = list(sketches)
+        if not sketches:
+            raise InputError("expected at least one sketch to merge, got none")
+        check_kind(sketches[0], SubgroupSketches)
+        total = cls(sketches[0].scale, about=sketches[0].about)
+        for sketch in sketches:
+            total.merge(sketch)
+        return total
+
+    def total(self) -> CurveSketch:
+        """Return one sketch of all subgroups."""
+        return CurveSketch.merged([self._empty, *self._sketches.values()])
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write one compressed .npz, whole or not at all."""
+        if not self:
+            raise InputError("expected a sketch of at least one subgroup, got none")
+        _file.write(path, {name: sketch._state() for name, sketch in self.items()})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> SubgroupSketches:
+        """Read what `save` wrote; strict. Errors as in `CurveSketch.load`."""
+        found = load(path)
+        if isinstance(found, CurveSketch):
+            raise InputError(f"{path}: expected a sketch for each subgroup, got one sketch")
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SubgroupSketches):
+            return NotImplemented
+        return self._empty == other._empty and self._sketches == other._sketches
+
+    def __repr__(self) -> str:
+        return f"SubgroupSketches({self.scale!r}, subgroups={len(self):,})"
+
+    def _sketch(self, name: str | int) -> CurveSketch:
+        return self._sketches.setdefault(name, CurveSketch(self.scale, about=self.about))
+
+
+def load(path: str | os.PathLike) -> CurveSketch | SubgroupSketches:
+    """Read a sketch of either kind.
+
+    Raises:
+        InputError: One line that names the file and what is wrong with it.
+    """
+    found = {name: CurveSketch._of_state(s) for name, s in _file.read(path).items()}
+    if list(found) == [None]:
+        return found[None]
+    some = next(iter(found.values()))
+    out = SubgroupSketches(some.scale, about=some.about)
+    out._sketches.update(found)
+    return out
 
 
 def check_kind(sketch: Any, kind: type) -> None:

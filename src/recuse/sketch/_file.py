@@ -11,26 +11,26 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from recuse._internal.files import atomic, to_json
 from recuse.errors import InputError
-from recuse.sketch._scales import SCALES
-from recuse.sketch._tally import BITS
+from recuse.sketch._bins import BITS, SCALES
 
 if TYPE_CHECKING:
-    from recuse.sketch._curve import CurveSketch
+    from jaxtyping import Int
+    from numpy import ndarray as Array
 
-FORMAT, VERSION = "recuse.sketch", 1
+FORMAT, VERSION = "recuse.sketch", 2
 SUFFIX = ".npz"
 META: dict[str, type] = {
     "format": str,
     "version": int,
     "scale": str,
     "about": dict,
-    "groups": list,
+    "subgroups": list,
     "n": list,
     "general": list,
     "rounded": list,
@@ -38,7 +38,19 @@ META: dict[str, type] = {
 ARRAYS = ("end", "bin", "right", "wrong", "part")
 LARGEST = 1 << 32  # bytes that the arrays of a file may unpack to
 
-Sketches = Mapping[Any, "CurveSketch"]  # by group, a name or number; None where there are none
+
+class State(NamedTuple):
+    """What a file keeps of a sketch."""
+
+    scale: str
+    about: dict[str, str]
+    bins: Int[Array, " r"]  # those that are not empty
+    pairs: Int[Array, "r 2"]
+    part: Int[Array, " r"] | None  # of losses other than 0 and 1
+    rounded: tuple[int, int]
+
+
+States = Mapping[Any, State]  # by subgroup, a name or number; None where there are none
 
 
 def check_path(path: str | os.PathLike) -> Path:
@@ -48,28 +60,39 @@ def check_path(path: str | os.PathLike) -> Path:
     return Path(path)
 
 
-def write(path: str | os.PathLike, sketches: Sketches) -> None:
+def is_sketch(path: str | os.PathLike) -> bool:
+    """Return whether a file is a sketch, by the names of its arrays; `read` checks the rest."""
+    if Path(path).suffix != SUFFIX or not Path(path).is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"bin.npy", "meta.npy"} <= {*archive.namelist()}
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def write(path: str | os.PathLike, states: States) -> None:
     """Write sketches of one scale, whole or not at all."""
     check_path(path)
-    every = list(sketches.values())
-    rows = [np.flatnonzero(s._pairs.any(axis=1)) for s in every]
-    pairs = np.concatenate([s._pairs[r] for s, r in zip(every, rows)])
+    every = list(states.values())
+    pairs = np.concatenate([s.pairs for s in every])
+    parts = [np.zeros(s.bins.size, np.int64) if s.part is None else s.part for s in every]
     arrays = {
-        "end": np.cumsum([r.size for r in rows]),
-        "bin": np.concatenate(rows),
+        "end": np.cumsum([s.bins.size for s in every]),
+        "bin": np.concatenate([s.bins for s in every]),
         "right": pairs[:, 0],
         "wrong": pairs[:, 1],
-        "part": np.concatenate([s._fractions()[r] for s, r in zip(every, rows)]),
+        "part": np.concatenate(parts),
     }
     meta = {
         "format": FORMAT,
         "version": VERSION,
         "scale": every[0].scale,
         "about": every[0].about,
-        "groups": list(sketches),
-        "n": [s.n for s in every],
-        "general": [s._part is not None for s in every],
-        "rounded": [s._rounded for s in every],
+        "subgroups": list(states),
+        "n": [int(s.pairs.sum()) for s in every],
+        "general": [s.part is not None for s in every],
+        "rounded": [s.rounded for s in every],
     }
     text = np.frombuffer(to_json(meta, indent=None).encode(), np.uint8)
     packed = {name: x.astype(np.min_scalar_type(x.max(initial=0))) for name, x in arrays.items()}
@@ -77,7 +100,7 @@ def write(path: str | os.PathLike, sketches: Sketches) -> None:
         np.savez_compressed(temporary, meta=text, **packed)  # ty: ignore[invalid-argument-type]
 
 
-def read(path: str | os.PathLike) -> dict[Any, CurveSketch]:
+def read(path: str | os.PathLike) -> dict[Any, State]:
     """Read what `write` wrote; anything else is refused.
 
     Raises:
@@ -93,33 +116,31 @@ def read(path: str | os.PathLike) -> dict[Any, CurveSketch]:
                 raise InputError("it unpacks to more than a sketch can hold")
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        return _sketches(arrays)
+        return _states(arrays)
     except InputError as error:
         raise InputError(f"{path}: expected a sketch: {error}") from error
     except Exception as error:  # whatever the parser of a damaged file raises
         raise InputError(f"{path}: expected a sketch, got another or a damaged file") from error
 
 
-def _sketches(arrays: dict[str, np.ndarray]) -> dict[Any, CurveSketch]:
+def _states(arrays: dict[str, np.ndarray]) -> dict[Any, State]:
     if set(arrays) != {"meta", *ARRAYS}:
         raise InputError(f"expected arrays meta, {', '.join(ARRAYS)}, got {', '.join(arrays)}")
     meta = _meta(json.loads(arrays["meta"].tobytes().decode()))
     end, bins, right, wrong, part = (_integers(arrays, name) for name in ARRAYS)
-    count = len(meta["groups"])
+    count = len(meta["subgroups"])
     if not (end.size == count > 0 and bins.size == right.size == wrong.size == part.size):
         raise InputError("its arrays differ in length")
     if end[-1] != bins.size or (np.diff(end, prepend=0) < 0).any():
-        raise InputError("its groups do not cover its bins")
+        raise InputError("its subgroups do not cover its bins")
     out = {}
     for i, rows in enumerate(np.split(np.arange(bins.size), end[:-1])):
-        out[meta["groups"][i]] = _sketch(meta, i, bins[rows], right[rows], wrong[rows], part[rows])
+        columns = bins[rows], right[rows], wrong[rows], part[rows]
+        out[meta["subgroups"][i]] = _state(meta, i, *columns)
     return out
 
 
-def _sketch(meta: dict, i: int, bins: Any, right: Any, wrong: Any, part: Any) -> CurveSketch:
-    from recuse.sketch._curve import CurveSketch
-
-    sketch = CurveSketch(meta["scale"], about=meta["about"])
+def _state(meta: dict, i: int, bins: Any, right: Any, wrong: Any, part: Any) -> State:
     general, rounded, n = meta["general"][i], meta["rounded"][i], meta["n"][i]
     if bins.size and (bins[-1] >= SCALES[meta["scale"]].size or (np.diff(bins) <= 0).any()):
         raise InputError("its bins are not increasing, or beyond its scale")
@@ -131,12 +152,9 @@ def _sketch(meta: dict, i: int, bins: Any, right: Any, wrong: Any, part: Any) ->
         raise InputError(f"expected {n} predictions in its bins")
     if not (len(rounded) == 2 and all(type(x) is int and 0 <= x <= n for x in rounded)):
         raise InputError("expected `rounded` counts between 0 and n")
-    sketch._pairs[bins] = np.stack([right, wrong], axis=1)
-    if general:
-        sketch._part = sketch._fractions()
-        sketch._part[bins] = part
-    sketch._rounded = tuple(rounded)
-    return sketch
+    pairs = np.stack([right, wrong], axis=1)
+    part = part if general else None
+    return State(meta["scale"], meta["about"], bins, pairs, part, tuple(rounded))
 
 
 def _integers(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
@@ -150,20 +168,34 @@ def _integers(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
 def _meta(meta: Any) -> dict[str, Any]:
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise InputError(f'expected "format": "{FORMAT}"')
+    if meta.get("version") == 1:
+        meta = _from_version_1(meta)
     if meta.get("version") != VERSION:
-        raise InputError(f"expected version {VERSION}, got {meta.get('version')!r}")
+        raise InputError(f"expected version 1 or {VERSION}, got {meta.get('version')!r}")
     if set(meta) != set(META) or any(type(meta[k]) is not kind for k, kind in META.items()):
         raise InputError(f"expected fields {', '.join(META)}, got {', '.join(map(str, meta))}")
     if meta["scale"] not in SCALES:
         raise InputError(f"expected a scale among {', '.join(SCALES)}, got {meta['scale']!r}")
-    groups, about = meta["groups"], meta["about"]
-    names = groups == [None] or all(type(g) in (str, int) for g in groups)
-    if not names or len(set(groups)) != len(groups):
-        raise InputError("expected `groups` of names that differ")
+    names, about = meta["subgroups"], meta["about"]
+    named = names == [None] or all(type(g) in (str, int) for g in names)
+    if not named or len(set(names)) != len(names):
+        raise InputError("expected `subgroups` of names that differ")
     if not all(type(x) is str for x in (*about, *about.values())):
         raise InputError("expected `about` of strings")
     columns = {"n": int, "general": bool, "rounded": list}
     for name, kind in columns.items():
-        if len(meta[name]) != len(groups) or any(type(x) is not kind for x in meta[name]):
-            raise InputError(f"expected `{name}` of one value a group")
+        if len(meta[name]) != len(names) or any(type(x) is not kind for x in meta[name]):
+            raise InputError(f"expected `{name}` of one value a subgroup")
+    return meta
+
+
+def _from_version_1(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields under their names of today."""
+    meta = {**meta, "version": VERSION, "subgroups": meta.get("groups")}
+    meta.pop("groups", None)
+    about = meta.get("about")
+    if isinstance(about, dict) and "per" in about:
+        per = about["per"]
+        about = {k: x for k, x in about.items() if k != "per"}
+        meta["about"] = {**about, "by": "groups" if per == "group" else per}
     return meta

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse.intervals import Measure, variance_of_mean
-from recuse.scores import score_features
+from recuse.scores._score import score_features
 from recuse.tuning._learn import learn
 
 if TYPE_CHECKING:
