@@ -18,18 +18,9 @@ from recuse.evaluation import ModelEvaluation, ModelOverSeeds, OverSeeds, Spread
 from recuse.evaluation._mixture import shared_coverage
 from recuse.present import over_seeds as words
 from recuse.present.tuning import why_kept
-from recuse.recipes import (
-    SHIFT,
-    Model,
-    Recipe,
-    comparable,
-    describe,
-    logits_of,
-    models_of,
-    recipe_named,
-)
-from recuse.recipes._losses import LABEL_SMOOTHING
-from recuse.recipes._settings import SHUFFLED
+from recuse.recipes import Model, Recipe, models_of, recipe_named
+from recuse.recipes._models import SHIFT, comparable, describe, logits_of
+from recuse.recipes._recipe import LABEL_SMOOTHING, SHUFFLED
 from recuse.sketch import CurveSketch
 
 Files = dict[str, rc.io.LogitsFile]  # by split

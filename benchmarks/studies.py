@@ -21,7 +21,8 @@ from benchmarks.recipes import markdown
 from recuse._internal.files import write_text
 from recuse.evaluation import Spread
 from recuse.present.over_seeds import spread
-from recuse.recipes import Model, Recipe, describe, models_of, recipe_named
+from recuse.recipes import Model, Recipe, models_of, recipe_named
+from recuse.recipes._models import describe
 from recuse.recipes._train import trained
 
 TRAIN = "recuse train digits-pairs --smoothing 0,0.2 --seeds 3 --epochs 10"

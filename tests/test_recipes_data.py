@@ -9,9 +9,9 @@ from torch.utils.data import DataLoader
 
 import reference_recipes as reference
 from recuse.errors import InputError
-from recuse.recipes.data import Rows, collate, digits_pairs
-from recuse.recipes.data._augment import colour_jitter, crop_and_flip, flip
-from recuse.recipes.data._parts import Normalize, noisy_labels, split
+from recuse.recipes.data import Rows, digits_pairs
+from recuse.recipes.data._parts import Normalize, collate, noisy_labels, split
+from recuse.recipes.data.images import colour_jitter, crop_and_flip, flip
 
 SIGMAS = 5  # of a binomial, for frequencies
 

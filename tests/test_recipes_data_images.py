@@ -13,9 +13,8 @@ import reference_recipes as reference
 from real_data import real_data
 from recuse.collect._images import opened
 from recuse.errors import InputError
-from recuse.recipes.data import Part, Rows, _pickles, camvid, cifar, cityscapes, image_folder
-from recuse.recipes.data._images import labels
-from recuse.recipes.data.sketch import edge_sketch, sketched
+from recuse.recipes.data import Part, Rows, camvid, cifar, cityscapes, image_folder
+from recuse.recipes.data.images import edge_sketch, labels, sketched
 
 pytest.importorskip("PIL", reason="needs Pillow: pip install 'recuse[train]'")
 from PIL import Image
@@ -106,7 +105,7 @@ def test_columns_and_batches_of_cifar_100_are_taken(tmp_path, images):
 @pytest.mark.parametrize("protocol", range(2, 6))
 def test_batches_of_every_protocol_are_read(tmp_path, images, protocol):
     as_batches(tmp_path / "p", *images, protocol=protocol)
-    read = _pickles.read(tmp_path / "p" / "test_batch")
+    read = cifar.unpickled(tmp_path / "p" / "test_batch")
     x = images[0][TRAIN:].transpose(0, 3, 1, 2).reshape(TEST, -1)
     assert np.array_equal(read["data"], x)
     assert read["labels"] == images[1][TRAIN:].tolist()
@@ -119,7 +118,7 @@ def test_batches_that_python_2_wrote_are_read(tmp_path):
     assert "_codecs" in "".join(str(arg) for _, arg, _ in pickletools.genops(program))
     path = tmp_path / "batch"
     path.write_bytes(python_2(array, [1, 2, 3]))
-    read = _pickles.read(path)
+    read = cifar.unpickled(path)
     assert np.array_equal(read["data"], array)
     assert read["labels"] == [1, 2, 3]
 
@@ -155,7 +154,7 @@ def test_a_malicious_pickle_is_refused_in_one_line_and_not_run(tmp_path, protoco
     for evil in (Attack(target), Sneaky(), np.load, {"data": Attack(target), "labels": [1]}):
         path.write_bytes(pickle.dumps(evil, protocol))
         with pytest.raises(InputError) as refused:
-            _pickles.read(path)
+            cifar.unpickled(path)
         assert "not run" in str(refused.value)
         assert str(path) in str(refused.value)
         assert "\n" not in str(refused.value)
@@ -177,7 +176,7 @@ def test_a_broken_pickle_is_refused_in_one_line(tmp_path, held):
     path = tmp_path / "test_batch"
     path.write_bytes(held)
     with pytest.raises(InputError, match="expected arrays of bytes and lists") as refused:
-        _pickles.read(path)
+        cifar.unpickled(path)
     assert "\n" not in str(refused.value)
 
 

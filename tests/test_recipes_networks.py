@@ -8,8 +8,7 @@ import torch
 
 import reference_recipes as reference
 from recuse.errors import InputError
-from recuse.recipes.networks import densenet_bc, lstm, mlp, resnet20, small_deeplab
-from recuse.recipes.networks.resnet import Block
+from recuse.recipes.networks import Block, densenet_bc, lstm, mlp, resnet20, small_deeplab
 
 VECTORS = 300  # of a token
 

@@ -24,19 +24,15 @@ from recuse.recipes import (
     Model,
     Settings,
     Variant,
-    comparable,
-    describe,
     models_of,
     recipe_named,
     run,
-    sketches,
-    started,
     variants,
 )
-from recuse.recipes._batches import Batches, stamp_of
-from recuse.recipes._logits import outputs
-from recuse.recipes._losses import loss_of
-from recuse.recipes._schedules import constant, cosine, drops, poly
+from recuse.recipes._logits import outputs, sketches
+from recuse.recipes._models import comparable, describe
+from recuse.recipes._module import Batches, stamp_of
+from recuse.recipes._recipe import constant, cosine, drops, loss_of, poly, started
 from recuse.recipes._train import (
     WEIGHTS,
     _Checkpoint,

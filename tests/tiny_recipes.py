@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from recuse.recipes import PIXELS, Recipe
-from recuse.recipes._schedules import cosine
+from recuse.recipes import Recipe
+from recuse.recipes._recipe import PIXELS, cosine
 from recuse.recipes.data import Part, Parts, Rows
 
 CLASSES = 4

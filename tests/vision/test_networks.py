@@ -9,7 +9,7 @@ smp = pytest.importorskip("segmentation_models_pytorch", reason="make test-visio
 from recuse import InputError  # noqa: E402
 from recuse.collect._models import create  # noqa: E402
 from recuse.losses import SmoothedCrossEntropy  # noqa: E402
-from recuse.recipes import vision  # noqa: E402
+from recuse.recipes import networks  # noqa: E402
 from recuse.recipes.sam import SAM  # noqa: E402
 
 SGD, F = torch.optim.SGD, torch.nn.functional
@@ -47,14 +47,14 @@ def one_step(model, optimizer, x, y):
 
 
 def test_the_published_sizes():
-    assert count(vision.resnet50()) == 25_557_032  # torchvision's table of ResNet-50
-    assert count(vision.vit_s16()) == 22_050_664  # Touvron et al. 2021, table 1: 22 M
-    assert vision.resnet50(7)(images(2, 64)).shape == (2, 7)
+    assert count(networks.resnet50()) == 25_557_032  # torchvision's table of ResNet-50
+    assert count(networks.vit_s16()) == 22_050_664  # Touvron et al. 2021, table 1: 22 M
+    assert networks.resnet50(7)(images(2, 64)).shape == (2, 7)
 
 
 def test_a_resnet_learns_a_batch():
     torch.manual_seed(0)
-    model = vision.resnet50(5)
+    model = networks.resnet50(5)
     before, after = one_step(
         model, SGD(model.parameters(), lr=0.01), images(4, 64), torch.arange(4)
     )
@@ -63,14 +63,14 @@ def test_a_resnet_learns_a_batch():
 
 def test_a_vit_learns_a_batch_with_sharpness_aware_minimisation():
     torch.manual_seed(0)
-    model = vision.vit_s16(5, dropout=0.0, size=32)
+    model = networks.vit_s16(5, dropout=0.0, size=32)
     sam = SAM(model.parameters(), torch.optim.AdamW, rho=0.2, lr=1e-3)
     before, after = one_step(model, sam, images(4, 32), torch.arange(4))
     assert after < before
 
 
 def test_the_dropout_of_a_vit_is_everywhere_but_in_the_attention():
-    model = vision.vit_s16(5, dropout=0.1, size=32)
+    model = networks.vit_s16(5, dropout=0.1, size=32)
     rates = {}
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout):
@@ -81,13 +81,13 @@ def test_the_dropout_of_a_vit_is_everywhere_but_in_the_attention():
     }  # fmt: skip
     x = images(2, 32)
     assert not torch.equal(model(x), model(x))
-    still = vision.vit_s16(5, dropout=0.0, size=32)
+    still = networks.vit_s16(5, dropout=0.0, size=32)
     assert torch.equal(still(x), still(x))
 
 
 def test_the_logits_of_deeplab_are_those_before_the_last_interpolation():
     torch.manual_seed(0)
-    model = vision.deeplabv3plus_resnet101().eval()
+    model = networks.deeplabv3plus_resnet101().eval()
     whole = smp.DeepLabV3Plus(
         "resnet101", encoder_weights=None, decoder_atrous_rates=(6, 12, 18), classes=19
     )
@@ -102,8 +102,8 @@ def test_the_logits_of_deeplab_are_those_before_the_last_interpolation():
 
 def test_deeplab_moves_its_backbone_at_a_tenth_of_the_rate():
     torch.manual_seed(0)
-    model = vision.deeplabv3plus_resnet101(19)
-    groups = vision.backbone_slower(model, lr=0.01)
+    model = networks.deeplabv3plus_resnet101(19)
+    groups = networks.backbone_slower(model, lr=0.01)
     assert [g["lr"] for g in groups] == [0.001, 0.01]
     ids = [{id(p) for p in g["params"]} for g in groups]
     assert ids[0] == {id(p) for p in model.encoder.parameters()}

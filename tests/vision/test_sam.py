@@ -99,24 +99,30 @@ def test_the_base_optimizer_steps_from_the_weights_as_they_were_to_the_bit():
         assert p.grad is not None
 
 
-def test_a_closure_that_fails_at_the_ascended_weights_leaves_them_as_they_were():
-    model = mlp()
-    before = copy.deepcopy(model.state_dict())
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_closure_that_fails_leaves_the_weights_as_they_were(call, error):
+    model, twin = mlp(), mlp()
+    weights = copy.deepcopy(list(model.parameters()))
+    loss_of(twin)()  # one run, whose running statistics stay
     sam = SAM(model.parameters(), torch.optim.SGD, rho=0.2, lr=0.1, model=model)
     calls = []
 
     def closure():
         calls.append(1)
         loss = loss_of(model)()
-        if len(calls) == 2:
-            raise RuntimeError("out of memory")
+        if len(calls) == call:
+            raise error("out of memory")
         loss.backward()
         return loss
 
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(error, match="out of memory"):
         sam.step(closure)
-    for name, p in model.named_parameters():
-        assert torch.equal(p, before[name])
+    assert torch.is_grad_enabled()
+    for p, before in zip(model.parameters(), weights):
+        assert torch.equal(p, before)
+    for ours, theirs in zip(model.buffers(), twin.buffers()):
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

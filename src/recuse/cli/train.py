@@ -22,26 +22,10 @@ from recuse.io import LogitsFile
 from recuse.present import over_seeds as words
 from recuse.present import terminal
 from recuse.present.tables import Table
-from recuse.recipes import (
-    LOSSES,
-    PIXELS,
-    RECIPES,
-    SHIFT,
-    TERMINATED,
-    Model,
-    Recipe,
-    Settings,
-    comparable,
-    is_helper,
-    logits_of,
-    models_of,
-    recipe_named,
-    run,
-    shifted,
-    sketches,
-    started,
-    variants,
-)
+from recuse.recipes import RECIPES, Model, Recipe, Settings, models_of, recipe_named, run, variants
+from recuse.recipes._logits import shifted, sketches
+from recuse.recipes._models import SHIFT, comparable, logits_of
+from recuse.recipes._recipe import LOSSES, PIXELS, TERMINATED, is_helper, started
 from recuse.reports import details, report
 from recuse.scores import Score
 from recuse.sketch import CurveSketch

@@ -295,7 +295,7 @@ def package(name: str) -> Any:
         InputError: It is, with a torchvision that does not fit this torch.
     """
     try:
-        return extra(name, "vision", "recuse.collect.networks")
+        return extra(name, "vision", f"a network of {name}")
     except MissingExtraError:
         raise
     except Exception as error:  # a torchvision for another torch raises on import

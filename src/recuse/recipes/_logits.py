@@ -1,51 +1,51 @@
-"""From a trained network to the files that everything else reads, and to sketches of all pixels.
+"""Outputs of trained networks: logits files, sketches of all pixels, whole scenes.
 
-n = items of a part, b = items of a batch, K = classes, P = pixels taken of each image.
+n = items of a part, b = items of a batch, K = classes, P = pixels taken from each image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._internal.check import extra
 from recuse._internal.files import atomic
 from recuse.errors import InputError
 from recuse.evaluation._shards import scale_of
 from recuse.io import write_logits
-from recuse.recipes._models import SPLITS
-from recuse.recipes._recipe import PIXELS, Recipe
-from recuse.recipes.data import Part, Parts, collate
+from recuse.recipes._models import SHIFT, SPLITS, Model, check_data
+from recuse.recipes._recipe import PIXELS, Recipe, Settings
 from recuse.scores import Score, predict
 from recuse.sketch import CurveSketch
-
-torch = extra("torch", "train", "the training recipes")
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64, UInt8
     from numpy import ndarray as Array
+    from torch import nn
 
-BATCH = 256  # items at once, where the recipe's own batch is smaller or larger
-BATCH_OF_IMAGES = 8  # of logits for every pixel
+    from recuse.recipes.data import Part, Parts
+
+BATCH = 256  # items of a batch
+BATCH_OF_IMAGES = 8  # where every pixel has logits
 FEW = 5  # images of which all pixels are saved
+SCENES = "scenes.npz"
 
 
 class Place(NamedTuple):
-    """Where the logits of a part go, and what numbers its items have."""
+    """Where the logits of a part go, and how its items are numbered."""
 
     folder: Path
     split: str
-    seed: int  # of sampled pixels
-    first: int  # number of the first item over all held-out parts, where it has no id
+    seed: int  # of the sampled pixels
+    first: int  # number of the first item among the items of all held-out parts
 
 
 def save_logits(
-    recipe: Recipe, network: torch.nn.Module, parts: Parts, seed: int, folder: Path, device: str
+    recipe: Recipe, network: nn.Module, parts: Parts, seed: int, folder: Path, device: str
 ) -> None:
-    """One logits file for each of the three splits."""
+    """Write one logits file for each of the three splits."""
     first = 0
     for split in SPLITS:
         part: Part = getattr(parts, split)
@@ -56,87 +56,170 @@ def save_logits(
 
 def save_part(
     recipe: Recipe,
-    network: torch.nn.Module,
+    network: nn.Module,
     part: Part,
     ignore_index: int | None,
     place: Place,
     device: str,
 ) -> None:
-    """The logits of one part; of pixels as many as `pixels_per_image` says."""
+    """Write the logits of one part; of each image at most `pixels_per_image` pixels."""
     batches = outputs(recipe, network, part, device)
     if recipe.output == PIXELS:
         fields = _pixels(recipe, batches, part, ignore_index, place)
     else:
-        fields = _rows(batches, part)
-    write_logits(logits_path(place, part), kind=recipe.kind, **fields)
-
-
-def logits_path(place: Place, part: Part) -> Path:
-    """Where a split goes: .safetensors holds no text, such as the names of files."""
+        z, y = (np.concatenate(column) for column in zip(*batches))
+        fields = {"logits": z, "labels": y, "ids": part.ids, "groups": part.groups}
+    # .safetensors holds no text, such as the names of files
     text = any(a is not None and a.dtype.kind in "US" for a in (part.ids, part.groups))
-    return place.folder / f"{place.split}{'.npz' if text else '.safetensors'}"
+    path = place.folder / f"{place.split}{'.npz' if text else '.safetensors'}"
+    write_logits(path, kind=recipe.kind, **fields)
 
 
 def outputs(
-    recipe: Recipe, network: torch.nn.Module, part: Part, device: str
+    recipe: Recipe, network: nn.Module, part: Part, device: str
 ) -> Iterator[tuple[Float[Array, "b K ..."], Int64[Array, "b ..."]]]:
-    """Logits and labels, batch by batch in the order of the part."""
+    """Yield logits and labels, batch by batch in the order of the part."""
+    import torch
+
+    from recuse.recipes.data._parts import collate
+
     size = BATCH_OF_IMAGES if recipe.output == PIXELS else BATCH
     loader = torch.utils.data.DataLoader(part.data, batch_size=size, collate_fn=collate)
     network = network.to(device).eval()
-    with torch.no_grad():
-        for x, y in loader:
-            x = x.to(device)
-            if recipe.channels_last:
-                x = x.contiguous(memory_format=torch.channels_last)
+    for x, y in loader:
+        x = x.to(device)
+        if recipe.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():  # not around the loop: a generator would leave its caller without
             z = network(x)
-            yield z.float().cpu().contiguous().numpy(), _at_logits(y.numpy(), z.shape[2:])
+        yield z.float().cpu().contiguous().numpy(), _at_logits(y.numpy(), z.shape[2:])
+
+
+def sketches(
+    recipe: Recipe,
+    data: Path | None,
+    models: Sequence[Model],
+    scores: Callable[[Model], Sequence[Score]],
+    settings: Settings,
+    *,
+    options: Mapping[str, Any] | None = None,
+) -> dict[Model, list[CurveSketch]]:
+    """Return the curves of all labelled test pixels by each score; empty for other outputs.
+
+    The sketches are saved beside the logits and reused, with a few whole scenes for pictures.
+    """
+    if recipe.output != PIXELS:
+        return {}
+    found = {model: _saved_sketches(model, scores(model)) for model in models}
+    todo = [model for model, there in found.items() if not there]
+    device = settings.device
+    for model, parts, network in _reloaded(recipe, data, todo, options):
+        wanted, void = scores(model), parts.ignore_index
+        found[model] = sketch_pixels(recipe, network, parts.test, void, wanted, device)
+        save_scenes(recipe, network, parts.test, model.folder / SCENES, device)
+        for score, sketch in zip(wanted, found[model]):
+            sketch.save(_sketch_path(model, score))
+    return found
+
+
+def _saved_sketches(model: Model, scores: Sequence[Score]) -> list[CurveSketch]:
+    """Load the sketches of these scores, if an earlier call saved all of them."""
+    paths = [_sketch_path(model, score) for score in scores]
+    if not all(path.exists() for path in [*paths, model.folder / SCENES]):
+        return []
+    found = [CurveSketch.load(path) for path in paths]
+    same = [sketch.about.get("score") for sketch in found] == [str(score) for score in scores]
+    return found if same else []
+
+
+def _sketch_path(model: Model, score: Score) -> Path:
+    return model.folder / f"all-pixels-{score.name}.npz"
+
+
+def shifted(
+    recipe: Recipe,
+    data: Path | None,
+    models: Sequence[Model],
+    settings: Settings,
+    *,
+    options: Mapping[str, Any] | None = None,
+) -> bool:
+    """Save logits of the test classes from another source, such as drawings, as split `shift`.
+
+    Returns:
+        True if the recipe has such a source and its data exist.
+    """
+    if recipe.shift is None:
+        return False
+    todo = [model for model in models if not model.has(SHIFT)]
+    for model, parts, network in _reloaded(recipe, data, todo, options):
+        part = recipe.shift(data, parts)
+        if part is None:
+            return False
+        first = sum(len(p.data) for p in (parts.tune, parts.calibrate, parts.test))
+        place = Place(model.folder, SHIFT, model.seed, first)
+        save_part(recipe, network, part, parts.ignore_index, place, settings.device)
+    return True
+
+
+def _reloaded(
+    recipe: Recipe,
+    data: Path | None,
+    models: Sequence[Model],
+    options: Mapping[str, Any] | None,
+) -> Iterator[tuple[Model, Parts, nn.Module]]:
+    """Yield each model with the data of its seed and its trained network."""
+    from recuse.recipes._train import trained
+    from recuse.recipes.data._parts import digest_of
+
+    for seed in sorted({model.seed for model in models}):
+        parts = recipe.load(data, seed=seed, **{**recipe.options, **(options or {})})
+        check_data(models[0].run, seed, digest_of(parts))
+        for model in (m for m in models if m.seed == seed):
+            yield model, parts, trained(recipe, parts, model.folder)
 
 
 def sketch_pixels(
     recipe: Recipe,
-    network: torch.nn.Module,
+    network: nn.Module,
     part: Part,
     ignore_index: int | None,
     scores: Sequence[Score],
     device: str,
 ) -> list[CurveSketch]:
-    """The curves of every labelled pixel of a part, each by one of the scores."""
-    sketches = [CurveSketch(scale_of(s), about={"score": str(s)}) for s in scores]
+    """Return one sketch for each score, of every labelled pixel of a part."""
+    found = [CurveSketch(scale_of(s), about={"score": str(s)}) for s in scores]
     for z, y in outputs(recipe, network, part, device):
         counted = np.ones(y.shape, bool) if ignore_index is None else y != ignore_index
         wrong = (predict(z) != y)[counted]
-        for sketch, score in zip(sketches, scores):
+        for sketch, score in zip(found, scores):
             sketch.update(score(z)[counted], wrong)
-    return sketches
+    return found
 
 
-def save_scenes(
-    recipe: Recipe, network: torch.nn.Module, part: Part, path: Path, device: str
-) -> None:
-    """All pixels of a few images, evenly spread over a part, for pictures: a .npz.
+def save_scenes(recipe: Recipe, network: nn.Module, part: Part, path: Path, device: str) -> None:
+    """Write all pixels of S images, evenly spaced in a part, to a .npz for pictures.
 
     image (S, h, w, 3) uint8, logits (S, K, H, W) float16, labels (S, H, W), item (S,)
     """
+    from torch.utils.data import Subset
+
     items = np.unique(np.linspace(0, len(part.data) - 1, FEW).round().astype(int))
-    few = torch.utils.data.Subset(part.data, items.tolist())
-    z, y = (np.concatenate(c) for c in zip(*outputs(recipe, network, Part(few), device)))
-    image = np.stack([_shown(few[i][0].numpy()) for i in range(len(items))])
+    few: Any = Subset(part.data, items.tolist())
+    z, y = (
+        np.concatenate(c) for c in zip(*outputs(recipe, network, part._replace(data=few), device))
+    )
+    image = np.stack([_as_image(few[i][0].numpy()) for i in range(len(items))])
     with atomic(path) as temporary:
         np.savez_compressed(
             temporary, image=image, logits=z.astype(np.float16), labels=y, item=items
         )
 
 
-def _shown(x: Float[Array, "3 h w"]) -> UInt8[Array, "h w 3"]:
-    """An image as the network sees it, stretched to 0..255."""
+def _as_image(x: Float[Array, "3 h w"]) -> UInt8[Array, "h w 3"]:
+    """Stretch an input of the network to 0..255."""
     low, high = x.min(), x.max()
     return np.rint(255 * (x - low) / max(high - low, 1e-9)).astype(np.uint8).transpose(1, 2, 0)
-
-
-def _rows(batches: Iterable[tuple[Any, Any]], part: Part) -> dict[str, Any]:
-    z, y = (np.concatenate(column) for column in zip(*batches))
-    return {"logits": z, "labels": y, "ids": part.ids, "groups": part.groups}
 
 
 def _pixels(
@@ -146,9 +229,9 @@ def _pixels(
     ignore_index: int | None,
     place: Place,
 ) -> dict[str, Any]:
-    """Rows of sampled pixels; those of an image are one group, as are those of a wider group.
+    """Return rows of sampled pixels, grouped by image or by the group of the image.
 
-    The pixels depend on the seed and the image alone: they are the same for every loss.
+    The pixels depend on the seed and the image only, so they are the same for every loss.
     """
     found: dict[str, list[Any]] = {"logits": [], "labels": [], "ids": [], "groups": []}
     image = place.first
@@ -169,7 +252,7 @@ def _pixels(
 def _spots(
     labels: Int64[Array, " pixels"], ignore_index: int | None, count: int | None, seed: Any
 ) -> Int64[Array, " P"]:
-    """Labelled pixels of one image, at most `count`, in their order."""
+    """Sample at most `count` labelled pixels of an image, in their order."""
     counted = np.arange(labels.size)
     if ignore_index is not None:
         counted = counted[labels != ignore_index]
@@ -179,7 +262,7 @@ def _spots(
 
 
 def _at_logits(y: Int64[Array, "b ..."], size: Sequence[int]) -> Int64[Array, "b ..."]:
-    """Labels at the nearest places of a coarser map of logits."""
+    """Take the labels nearest to the places of a coarser map of logits."""
     if y.shape[1:] == tuple(size):
         return y
     rows, columns = (

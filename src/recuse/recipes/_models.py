@@ -1,6 +1,6 @@
-"""The folder of a run, and the trained models in it.
+"""Folder of a run, and the trained models in it.
 
-RUN/run.json                    what must not change when the run goes on
+RUN/run.json                    settings that must not change when the run is resumed
 RUN/<model>/seed-<seed>/        tune, calibrate and test logits, weights, log, model.json
 """
 
@@ -14,17 +14,23 @@ from typing import Any
 
 from recuse.errors import InputError
 from recuse.io import LogitsFile, read_logits
-from recuse.recipes._losses import Variant
+from recuse.recipes._recipe import Variant
 
 RUN, MODEL = "run.json", "model.json"
 SPLITS = ("tune", "calibrate", "test")
-DATA = "data"  # seed -> digest of its parts, in run.json
-SHIFT = "shift"  # the name of the split from another source
+DATA = "data"  # in run.json: seed -> digest of its data
+SHIFT = "shift"  # split with the test classes from another source
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model: what it is and where its files are."""
+    """A trained model and its files.
+
+    Attributes:
+        variant: Loss and strength.
+        seed: Seed of the split, the initialisation and the batches.
+        folder: Folder of its files.
+    """
 
     variant: Variant
     seed: int
@@ -32,40 +38,43 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Of its loss."""
+        """Name of its loss and strength."""
         return self.variant.name
 
     @property
     def run(self) -> Path:
-        """The folder of the run."""
+        """Folder of the run."""
         return self.folder.parents[1]
 
     def split(self, name: str) -> Path:
-        """The logits file of a split.
+        """Return the path of the logits file of a split.
 
         Raises:
             InputError: There is none.
         """
-        found = [path for path in map(self.folder.joinpath, _names(name)) if path.exists()]
-        if not found:
-            raise InputError(f"{self.folder}: expected a logits file of the {name} split, got none")
-        return found[0]
+        for path in self._paths(name):
+            if path.exists():
+                return path
+        raise InputError(f"{self.folder}: expected a logits file of the {name} split, got none")
 
     def has(self, name: str) -> bool:
-        """Whether there are logits of this split."""
-        return any((self.folder / file).exists() for file in _names(name))
+        """Return True if there is a logits file of this split."""
+        return any(path.exists() for path in self._paths(name))
 
     @property
     def done(self) -> bool:
-        """Whether it is trained and all its logits are saved."""
+        """True if it is trained and its logits are saved."""
         return (self.folder / MODEL).exists()
+
+    def _paths(self, split: str) -> tuple[Path, Path]:
+        return self.folder / f"{split}.safetensors", self.folder / f"{split}.npz"
 
 
 def models_of(out: Path) -> list[Model]:
-    """The finished models of a run, by loss and seed.
+    """Return the finished models of a run, ordered by loss, strength and seed.
 
     Raises:
-        InputError: No run is there.
+        InputError: `out` is not the folder of a run.
     """
     describe(out)
     found = []
@@ -76,7 +85,10 @@ def models_of(out: Path) -> list[Model]:
 
 
 def comparable(models: Sequence[Model], seeds: Iterable[int] | None = None) -> list[Model]:
-    """Models that have all these seeds, or all that any model has; cross entropy first."""
+    """Return the models whose loss has all these seeds, by seed, cross entropy first.
+
+    Without `seeds`, every seed of any model is required.
+    """
     wanted = {m.seed for m in models} if seeds is None else set(seeds)
     of = {m.name: {o.seed for o in models if o.name == m.name} for m in models}
     found = [m for m in models if m.seed in wanted and wanted <= of[m.name]]
@@ -84,7 +96,7 @@ def comparable(models: Sequence[Model], seeds: Iterable[int] | None = None) -> l
 
 
 def describe(out: Path) -> dict[str, Any]:
-    """What `run.json` says."""
+    """Return the contents of `run.json`."""
     try:
         return json.loads((out / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -92,10 +104,10 @@ def describe(out: Path) -> dict[str, Any]:
 
 
 def check_data(out: Path, seed: int, data: str) -> None:
-    """Make sure that a seed's models are of the same data, by their digest.
+    """Check by a digest that all models of a seed have the same data.
 
     Raises:
-        InputError: Other labels or ids than when the seed was begun.
+        InputError: The labels or ids are not those of the first model of this seed.
     """
     if describe(out).get(DATA, {}).get(str(seed), data) != data:
         raise InputError(
@@ -107,7 +119,7 @@ def check_data(out: Path, seed: int, data: str) -> None:
 def logits_of(
     models: Sequence[Model], kind: str, splits: Sequence[str] = SPLITS
 ) -> dict[int, dict[str, dict[str, LogitsFile]]]:
-    """Seed -> model -> split -> what was saved.
+    """Read the logits files: seed -> name of the model -> split -> file.
 
     Raises:
         InputError: A file is missing or malformed.
@@ -117,8 +129,3 @@ def logits_of(
         files = {split: read_logits(model.split(split), kind=kind) for split in splits}
         found.setdefault(model.seed, {})[model.name] = files
     return found
-
-
-def _names(split: str) -> tuple[str, str]:
-    """What the file of a split may be called."""
-    return f"{split}.safetensors", f"{split}.npz"

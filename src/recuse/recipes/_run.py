@@ -1,4 +1,4 @@
-"""`run`: every loss and seed of a recipe, each into a folder that the other commands read."""
+"""`run`: train every loss with every seed, each model into a folder of its own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from recuse._internal.files import to_json, write_text
 from recuse._version import __version__
 from recuse.errors import InputError
-from recuse.recipes._losses import Variant
+from recuse.recipes._logits import save_logits
 from recuse.recipes._models import DATA, MODEL, RUN, Model, check_data, describe
-from recuse.recipes._recipe import Recipe
-from recuse.recipes._settings import Settings, device_of, is_helper
+from recuse.recipes._recipe import Recipe, Settings, Variant, is_helper
 
 if TYPE_CHECKING:
     from recuse.recipes.data import Parts
@@ -32,30 +31,42 @@ def run(
     options: Mapping[str, Any] | None = None,
     on_model: Callable[[Model, int, int], None] = lambda model, place, count: None,
 ) -> list[Model]:
-    """Train what is not trained yet; the same call again goes on where it was stopped.
+    """Train the models that are not trained yet, and save their logits.
+
+    If the call is interrupted, the same call resumes it.
 
     Args:
-        recipe: What to train.
-        data: Folder of the data; None where the recipe needs none.
-        variants: Losses.
-        seeds: Of splits, initialisation and batches: each loss is trained with each seed.
-        out: The run's folder.
-        settings: Of the training.
-        options: Of the data, as the recipe names them.
-        on_model: Called before each model that is to be trained, the i-th of how many.
+        recipe: The experiment.
+        data: Folder of the data; None if the recipe needs none.
+        variants: Losses and strengths.
+        seeds: Seeds of splits, initialisation and batches; each loss is trained with each.
+        out: Folder of the run.
+        settings: Training settings that the recipe leaves open.
+        options: Options of the data, as the recipe names them.
+        on_model: Called with (model, i, number of models) before the i-th model is trained.
+
+    Returns:
+        All models that were asked for, by seed.
 
     Raises:
-        InputError: `out` holds a run of something else or of other data, this machine or a loss
-            cannot do what is asked, or data are missing or malformed.
-        KeyboardInterrupt: Ctrl-C; the same call goes on.
-        SystemExit: SIGTERM, with code 143; likewise.
+        InputError: `out` holds another run or a run on other data, this machine or a loss does
+            not support what is asked, or data are missing or malformed.
+        KeyboardInterrupt: Ctrl-C.
+        SystemExit: SIGTERM, with code 143.
     """
     from recuse.recipes._train import check_training
-    from recuse.recipes.data import digest_of
+    from recuse.recipes.data._parts import digest_of
 
     options = {**recipe.options, **(options or {})}
     check_training(recipe, variants, settings)
-    about = _about(recipe, settings, options)
+    about = {
+        "recipe": recipe.name,
+        "epochs": settings.epochs,
+        "batch": settings.batch,
+        "order": settings.order,
+        "precision": settings.precision,
+        **options,
+    }
     if not is_helper():
         _check_same(out, about)
     models = [Model(v, seed, out / v.name / f"seed-{seed}") for seed in seeds for v in variants]
@@ -71,20 +82,8 @@ def run(
     return models
 
 
-def _about(recipe: Recipe, settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What must not change when a run goes on."""
-    return {
-        "recipe": recipe.name,
-        "epochs": settings.epochs,
-        "batch": settings.batch,
-        "order": settings.order,
-        "precision": settings.precision,
-        **options,
-    }
-
-
 def _check_same(out: Path, about: Mapping[str, Any]) -> None:
-    """Make sure that the folder is new, or of the same training."""
+    """Check that the folder is new or holds the same training."""
     if not (out / RUN).exists():
         if out.exists() and any(out.iterdir()):
             raise InputError(f"{out}: expected a new folder or one of `recuse train`")
@@ -99,7 +98,7 @@ def _check_same(out: Path, about: Mapping[str, Any]) -> None:
 
 
 def _note(out: Path, about: Mapping[str, Any], seed: int, data: str) -> None:
-    """Say in `run.json` what is trained, and on which data, unless a seed has had others."""
+    """Write the settings and the digest of this seed's data to `run.json`."""
     known = {}
     if (out / RUN).exists():
         check_data(out, seed, data)
@@ -109,13 +108,12 @@ def _note(out: Path, about: Mapping[str, Any], seed: int, data: str) -> None:
 
 
 def _train_and_save(recipe: Recipe, parts: Parts, model: Model, settings: Settings) -> None:
-    from recuse.recipes._logits import save_logits
     from recuse.recipes._train import seconds_of, train_model
 
     network = train_model(recipe, parts, model.variant, model.seed, model.folder, settings)
     if is_helper():
         return
-    save_logits(recipe, network, parts, model.seed, model.folder, device_of(settings))
+    save_logits(recipe, network, parts, model.seed, model.folder, settings.device)
     about = {
         "loss": model.variant.loss,
         "strength": model.variant.strength,
@@ -126,19 +124,18 @@ def _train_and_save(recipe: Recipe, parts: Parts, model: Model, settings: Settin
         "train": len(parts.train.data),
         "parameters": sum(p.numel() for p in network.parameters()),
         "seconds": seconds_of(model.folder),
-        **hardware(settings),
+        **_hardware(settings),
     }
     write_text(model.folder / MODEL, to_json(about) + "\n")
 
 
-def hardware(settings: Settings) -> dict[str, Any]:
-    """What it ran on."""
+def _hardware(settings: Settings) -> dict[str, Any]:
+    """Describe the machine for `model.json`."""
     import torch
 
-    device = device_of(settings)
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
+    name = torch.cuda.get_device_name() if settings.device == "cuda" else platform.machine()
     return {
-        "device": f"{device} ({name})",
+        "device": f"{settings.device} ({name})",
         "threads": torch.get_num_threads(),
         "processes": settings.devices,
         "precision": settings.precision,

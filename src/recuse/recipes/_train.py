@@ -1,7 +1,8 @@
-"""`train_model`: one model to its last epoch, through any number of interruptions.
+"""`train_model`: train one model to its last epoch, through any number of interruptions.
 
-The folder of a model holds `last.ckpt` while it trains (every epoch, read back with weights only)
-and `model.safetensors` when it is done, with the seconds that all its sessions took.
+The folder of a model holds `last.ckpt` while it trains, written at the end of every epoch and read
+back with `weights_only`, and `model.safetensors` when it is done, with the seconds that all its
+sessions took.
 """
 
 from __future__ import annotations
@@ -20,10 +21,16 @@ from typing import Any, NamedTuple
 
 from recuse._internal.check import extra
 from recuse.errors import InputError
-from recuse.recipes._losses import Variant, loss_of
 from recuse.recipes._module import Training
-from recuse.recipes._recipe import Recipe
-from recuse.recipes._settings import TERMINATED, Settings, is_helper, started
+from recuse.recipes._recipe import (
+    TERMINATED,
+    Recipe,
+    Settings,
+    Variant,
+    is_helper,
+    loss_of,
+    started,
+)
 from recuse.recipes.data import Parts
 
 torch = extra("torch", "train", "the training recipes")
@@ -34,29 +41,29 @@ SECONDS = "seconds"  # of training, in checkpoints and in the metadata of weight
 
 
 class _Begun(NamedTuple):
-    """How far the training of a model had come when this session took it up."""
+    """Progress of a model at the beginning of this session."""
 
     steps: int
     seconds: float
-    since: float  # when this session did, by the clock that all processes share
+    since: float  # beginning of this session, by the clock that all processes share
 
     def so_far(self) -> float:
-        """Seconds of all sessions."""
+        """Return the seconds of all sessions."""
         return self.seconds + time.perf_counter() - self.since
 
 
 class _Checkpoint(lightning.Callback):
-    """Every epoch's end, so that a kill at any moment leaves a whole checkpoint."""
+    """Save at the end of every epoch, so that a kill at any moment leaves a whole checkpoint."""
 
     def __init__(self, path: Path, begun: _Begun):
         self.path, self.begun = path, begun
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict) -> None:
-        """What the sessions took so far."""
+        """Add the seconds of all sessions."""
         checkpoint[SECONDS] = self.begun.so_far()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Write beside it, by a name that no other process has, then take its place."""
+        """Write a new file, under a name of this process only, and rename it."""
         new = self.path.with_suffix(f".{os.getpid()}.new")
         trainer.save_checkpoint(new)
         if trainer.is_global_zero:
@@ -64,11 +71,11 @@ class _Checkpoint(lightning.Callback):
 
 
 def check_training(recipe: Recipe, variants: Sequence[Variant], settings: Settings) -> None:
-    """Everything that does not depend on data, before any of them are read.
+    """Check everything that does not depend on data, before data are read.
 
     Raises:
-        InputError: A strength that its loss does not have, a machine that is not here, or a
-            precision that it does not know by this name.
+        InputError: A strength out of the range of its loss, a device that this machine lacks, or
+            a precision that it does not support.
     """
     for variant in variants:
         loss_of(variant, recipe.output, None)
@@ -93,19 +100,19 @@ def check_training(recipe: Recipe, variants: Sequence[Variant], settings: Settin
 def train_model(
     recipe: Recipe, parts: Parts, variant: Variant, seed: int, folder: Path, settings: Settings
 ) -> torch.nn.Module:
-    """The trained network, on the CPU; from `folder` as far as it was trained already.
+    """Return the trained network on the CPU; resume from `folder` if training had begun.
 
     Args:
-        recipe: What to train.
-        parts: Of the data, from the same seed.
-        variant: The loss.
-        seed: Of initialisation, batches, augmentation and dropout: the same for all losses.
-        folder: Of this model.
-        settings: As above; the same as when the folder was begun.
+        recipe: The experiment.
+        parts: Data of the same seed.
+        variant: Loss and strength.
+        seed: Seed of initialisation, batches, augmentation and dropout, the same for all losses.
+        folder: Folder of this model.
+        settings: The same settings as in earlier sessions.
 
     Raises:
         InputError: A checkpoint that cannot be read, or a batch that processes cannot share.
-        KeyboardInterrupt: Ctrl-C; the same call goes on after the last whole epoch.
+        KeyboardInterrupt: Ctrl-C; the same call resumes after the last whole epoch.
         SystemExit: SIGTERM, with code 143; likewise.
     """
     network = initial(recipe, parts, seed)
@@ -127,7 +134,7 @@ def train_model(
 
 
 def seconds_of(folder: Path) -> float | None:
-    """What the training of a finished model took; None if it was not kept."""
+    """Return the training time of a finished model; None if it was not recorded."""
     from safetensors import safe_open
 
     with safe_open(folder / WEIGHTS, framework="pt") as file:
@@ -136,12 +143,12 @@ def seconds_of(folder: Path) -> float | None:
 
 
 def trained(recipe: Recipe, parts: Parts, folder: Path) -> torch.nn.Module:
-    """The network of a folder in which training was finished."""
+    """Return the network of a finished model."""
     return with_weights(initial(recipe, parts, 0), folder / WEIGHTS)
 
 
 def initial(recipe: Recipe, parts: Parts, seed: int) -> torch.nn.Module:
-    """The untrained network, the same for every loss; the global generator is left as it was."""
+    """Return the untrained network, the same for every loss; the global generator is unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = recipe.network(parts)
@@ -151,7 +158,7 @@ def initial(recipe: Recipe, parts: Parts, seed: int) -> torch.nn.Module:
 
 
 def save_weights(network: torch.nn.Module, path: Path, *, seconds: float) -> None:
-    """As safetensors, whole or not at all; with the seconds that the training took."""
+    """Write safetensors, atomically, with the training time as metadata."""
     from safetensors.torch import save_file
 
     from recuse._internal.files import atomic
@@ -162,7 +169,7 @@ def save_weights(network: torch.nn.Module, path: Path, *, seconds: float) -> Non
 
 
 def with_weights(network: torch.nn.Module, path: Path) -> torch.nn.Module:
-    """The network with what `save_weights` wrote."""
+    """Load weights into the network and return it."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -175,7 +182,7 @@ def with_weights(network: torch.nn.Module, path: Path) -> torch.nn.Module:
 
 
 def _drop_checkpoints(folder: Path) -> None:
-    """Of a finished model, and what was killed while it wrote one."""
+    """Delete the checkpoint of a finished model, and files of sessions killed while writing one."""
     stem, ending = CHECKPOINT.split(".")
     for path in (folder / f"{stem}.{ending}", *folder.glob(f"{stem}.*.new")):
         path.unlink(missing_ok=True)
@@ -201,24 +208,21 @@ def _trainer(folder: Path, settings: Settings, begun: _Begun) -> Any:
 
 
 def _machine(settings: Settings) -> dict[str, Any]:
-    """What Lightning is to train on."""
+    """Return the options of Lightning about hardware.
+
+    Processes are spawned, unless `torchrun` has started them.
+    """
+    several = "ddp" if started() else "ddp_spawn"
     return {
         "accelerator": settings.accelerator,
         "devices": settings.devices,
-        "strategy": _strategy(settings),
+        "strategy": "auto" if settings.devices == 1 else several,
         "precision": settings.precision,
     }
 
 
-def _strategy(settings: Settings) -> str:
-    """Processes of their own, unless `torchrun` has started them."""
-    if settings.devices == 1:
-        return "auto"
-    return "ddp" if started() else "ddp_spawn"
-
-
 def _loggers(folder: Path, settings: Settings, steps: int) -> list[Any]:
-    """One log a model, whatever number of sessions it took."""
+    """Return one log for each model, however many sessions it took."""
     loggers = [_csv_log(folder, steps)]
     if settings.tensorboard:
         extra("tensorboard", "tensorboard", "--tensorboard")
@@ -227,9 +231,9 @@ def _loggers(folder: Path, settings: Settings, steps: int) -> list[Any]:
 
 
 def _csv_log(folder: Path, steps: int) -> Any:
-    """Goes on behind the steps that are done; what was logged of later ones comes again.
+    """Continue the log after the steps that are done; later rows are logged again.
 
-    Lightning's logger deletes the file that is there.
+    Lightning's logger deletes an existing file, so its rows are read first.
     """
     logger = lightning.loggers.CSVLogger(folder, LOG, version=0, flush_logs_every_n_steps=50)
     path = Path(logger.log_dir) / "metrics.csv"
@@ -244,9 +248,9 @@ def _csv_log(folder: Path, steps: int) -> Any:
 
 
 def _fit(trainer: Any, training: Training, checkpoint: Path | None) -> None:
-    """Train to the end; Ctrl-C and SIGTERM end as they do in any program.
+    """Train to the end, with the usual exits on Ctrl-C and SIGTERM.
 
-    Lightning makes the one an exit with 1, the other one with 0.
+    Lightning turns the first into an exit with code 1, the second into one with code 0.
     """
     others = active_children()
     try:
@@ -261,14 +265,14 @@ def _fit(trainer: Any, training: Training, checkpoint: Path | None) -> None:
 
 
 def _kill_processes(others: Sequence[BaseProcess]) -> None:
-    """Those that share the batches, not others: Python would wait for their last epoch."""
+    """Kill the processes that share the batches, or Python would wait for their last epoch."""
     for process in active_children():
         if process not in others:
             process.kill()
 
 
 def _begun(checkpoint: Path, training: Training) -> _Begun:
-    """What the checkpoint says, if there is one."""
+    """Read the progress from the checkpoint, if there is one."""
     since = time.perf_counter()
     if not checkpoint.exists():
         return _Begun(0, 0.0, since)
@@ -277,11 +281,11 @@ def _begun(checkpoint: Path, training: Training) -> _Begun:
 
 
 def _readable(checkpoint: Path, training: Training) -> dict[str, Any]:
-    """Tensors and numbers alone, of this network; an error of training is another thing."""
+    """Load the checkpoint if it holds only tensors and numbers, and belongs to this network."""
     try:
         state = torch.load(checkpoint, weights_only=True)
         fits = state["state_dict"].keys() == training.state_dict().keys()
-    except Exception as error:  # as many kinds as there are ways to be no checkpoint
+    except Exception as error:  # a broken checkpoint raises errors of many kinds
         raise InputError(
             f"{checkpoint}: expected a checkpoint of weights, got something else "
             f"({type(error).__name__}): delete it to begin this model again"
@@ -296,7 +300,7 @@ def _readable(checkpoint: Path, training: Training) -> dict[str, Any]:
 
 @contextmanager
 def _quietly() -> Generator[None]:
-    """Without what Lightning tells of the machine."""
+    """Silence what Lightning says about the machine."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import PIXELS, Recipe
-from recuse.recipes._schedules import poly
+from recuse.recipes._recipe import PIXELS, Recipe, poly
 
 if TYPE_CHECKING:
     from torch import nn

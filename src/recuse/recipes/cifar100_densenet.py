@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import WHOLE_BATCHES, Recipe
-from recuse.recipes._schedules import drops
+from recuse.recipes._recipe import WHOLE_BATCHES, Recipe, drops
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import WHOLE_BATCHES, Recipe
-from recuse.recipes._schedules import drops
+from recuse.recipes._recipe import WHOLE_BATCHES, Recipe, drops
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,9 +41,9 @@ def optimizer(model: nn.Module) -> Optimizer:
 
 def drawings(folder: Path | None, parts: Parts) -> Part:
     """The test images as drawings of their edges."""
-    from recuse.recipes.data import sketch
+    from recuse.recipes.data import images
 
-    return sketch.sketched(parts.test)
+    return images.sketched(parts.test)
 
 
 RECIPE = Recipe(

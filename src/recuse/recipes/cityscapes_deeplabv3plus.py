@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import PIXELS, WHOLE_BATCHES, Recipe
-from recuse.recipes._schedules import poly
+from recuse.recipes._recipe import PIXELS, WHOLE_BATCHES, Recipe, poly
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,18 +28,18 @@ def load(folder: Path | None, *, seed: int) -> Parts:
 
 def network(parts: Parts) -> nn.Module:
     """Logits before the last interpolation; the backbone pretrained on ImageNet."""
-    from recuse.recipes import vision
+    from recuse.recipes import networks
 
-    return vision.deeplabv3plus_resnet101(parts.classes, pretrained=True)
+    return networks.deeplabv3plus_resnet101(parts.classes, pretrained=True)
 
 
 def optimizer(model: nn.Module) -> Optimizer:
     """SGD, a tenth of the rate for the backbone."""
     from torch.optim import SGD
 
-    from recuse.recipes import vision
+    from recuse.recipes import networks
 
-    groups = vision.backbone_slower(model, lr=0.01, factor=0.1)
+    groups = networks.backbone_slower(model, lr=0.01, factor=0.1)
     return SGD(groups, lr=0.01, momentum=0.9, weight_decay=1e-4)
 
 

@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import Recipe
-from recuse.recipes._schedules import cosine
+from recuse.recipes._recipe import Recipe, cosine
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn

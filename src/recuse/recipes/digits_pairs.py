@@ -10,8 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recuse.recipes._recipe import Recipe
-from recuse.recipes._schedules import cosine
+from recuse.recipes._recipe import Recipe, cosine
 
 if TYPE_CHECKING:
     from torch import nn

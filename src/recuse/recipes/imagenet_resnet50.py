@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import RESIZED, WHOLE_BATCHES, Recipe
-from recuse.recipes._schedules import cosine
+from recuse.recipes._recipe import RESIZED, WHOLE_BATCHES, Recipe, cosine
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,9 +33,9 @@ def drawings(folder: Path | None, parts: Parts) -> Part | None:
 
 def network(parts: Parts) -> nn.Module:
     """From timm, with random weights."""
-    from recuse.recipes import vision
+    from recuse.recipes import networks
 
-    return vision.resnet50(parts.classes)
+    return networks.resnet50(parts.classes)
 
 
 def optimizer(model: nn.Module) -> Optimizer:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import RESIZED, WHOLE_BATCHES, Recipe
-from recuse.recipes._schedules import cosine
+from recuse.recipes._recipe import RESIZED, WHOLE_BATCHES, Recipe, cosine
 from recuse.recipes.imagenet_resnet50 import drawings, load
 
 if TYPE_CHECKING:
@@ -20,9 +19,9 @@ WEIGHT_DECAY = 0.01  # that of PyTorch's AdamW
 
 def network(parts: Parts) -> nn.Module:
     """From timm, with random weights; dropout 0.1, none in the attention."""
-    from recuse.recipes import vision
+    from recuse.recipes import networks
 
-    return vision.vit_s16(parts.classes, dropout=0.1)
+    return networks.vit_s16(parts.classes, dropout=0.1)
 
 
 def optimizer(model: nn.Module) -> Optimizer:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import BINARY, WHOLE_BATCHES, Recipe
-from recuse.recipes._schedules import constant
-from recuse.recipes._tables import adam
+from recuse.recipes._recipe import BINARY, WHOLE_BATCHES, Recipe, constant
+from recuse.recipes.tables_mlp import adam
 
 if TYPE_CHECKING:
     from torch import nn

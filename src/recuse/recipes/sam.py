@@ -1,11 +1,11 @@
-"""Sharpness-aware minimisation around any optimizer.
+"""Sharpness-aware minimisation (SAM) around any optimizer.
 
-w = all parameters as one vector, g = the gradient at w, e = the ascent, of length rho.
+w = all parameters as one vector, g = gradient at w, e = ascent of length rho.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,25 +23,27 @@ if TYPE_CHECKING:
 class SAM(Optimizer):
     r"""Steps along the gradient at $w + e$, $e = \rho\, g / \|g\|_2$, instead of that at $w$.
 
-    Not adaptive. The norm is over all parameters of all groups together, and a zero gradient is
-    not perturbed. A step takes a closure that clears the gradients, computes the loss and goes
-    backward, and calls it twice: at w, whose loss it returns, and at w + e. Before the step of
-    `base`, and also where the closure fails, the weights are w again, to the bit. It works in a
-    loop of one's own and under Lightning's automatic optimization, where `training_step` runs
-    (and logs) twice a batch. Dropout draws anew in the second run. Not for accumulated gradients,
-    whose last part alone the closure would compute again, nor for a scaled float16 loss.
+    The non-adaptive variant: the norm is over the parameters of all groups together, and a zero
+    gradient is not perturbed. `step` takes a closure that clears the gradients, computes the loss
+    and calls `backward`. It calls the closure twice: at w, whose loss it returns, and at w + e.
+    The weights are w again, to the bit, before the step of `base`, and also if the closure raises.
 
-    Not taken from pytorch-optimizer 4.1 (Apache-2.0; timm and PyTorch have none): its `SAM` wants
-    the gradients before `step`, which Lightning computes inside, returns no loss, does not restore
-    the weights after an error, and leaves running statistics to the caller.
+    SAM works in a plain training loop and under Lightning's automatic optimization, where
+    `training_step` runs (and logs) twice per batch. Dropout draws a new mask in the second run.
+    Do not use it with accumulated gradients, since the closure recomputes only the last part, nor
+    with a scaled float16 loss.
+
+    timm and PyTorch have no SAM. That of pytorch-optimizer 4.1 needs the gradients before `step`,
+    returns no loss, does not restore the weights after an error and leaves running statistics to
+    the caller.
 
     Args:
-        params: As of any optimizer.
+        params: Parameters or groups of parameters, as for any optimizer.
         base: Class of the optimizer that makes the step.
         rho: Length of the ascent, in the unit of the weights, > 0.
-        model: Its buffers (running statistics of BatchNorm) stay as the run at w leaves them;
-            without it both runs count. A model without such buffers needs none.
-        options: Of the base optimizer.
+        model: Model whose buffers (running statistics of BatchNorm) keep their values from the
+            run at w. Without it, both runs change them.
+        options: Options of the base optimizer.
 
     Raises:
         InputError: `rho` is not a positive number.
@@ -78,7 +80,7 @@ class SAM(Optimizer):
         self._share()
 
     def step(self, closure: Closure | None = None) -> Any:
-        """One step; the loss at w.
+        """Make one step and return the loss at w.
 
         Raises:
             InputError: There is no closure.
@@ -87,68 +89,55 @@ class SAM(Optimizer):
             raise InputError("expected step(closure): SAM computes the gradient twice")
         with torch.enable_grad():
             loss = closure()
-        with _ascended(self._gradients(), self.rho), _kept(self.model), torch.enable_grad():
+        weights = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        buffers = [] if self.model is None else list(self.model.buffers())
+        with _restored([*weights, *buffers]):
+            _ascend(weights, self.rho)
             self.zero_grad()
-            closure()
+            with torch.enable_grad():
+                closure()
         self.base.step()
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """That of the base optimizer: nothing else outlives a step."""
+        """Return the state of the base optimizer; a step leaves no other."""
         return self.base.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Into the base optimizer."""
+        """Load the state of the base optimizer."""
         self.base.load_state_dict(state_dict)
         self._share()
 
     def _share(self) -> None:
-        """Rates that a scheduler writes here are those of the base optimizer."""
+        """Share groups and state with the base optimizer, so that schedulers reach it."""
         self.param_groups, self.state = self.base.param_groups, self.base.state
-
-    def _gradients(self) -> list[tuple[Tensor, Tensor]]:
-        """Weights that have a gradient, and that gradient."""
-        weights = [p for group in self.param_groups for p in group["params"]]
-        return [(p, p.grad) for p in weights if p.grad is not None]
 
 
 @contextmanager
-@torch.no_grad()
-def _ascended(gradients: list[tuple[Tensor, Tensor]], rho: float) -> Generator[None]:
-    """The weights at w + e for as long as the block runs, then at w, to the bit."""
-    before = [p.clone() for p, _ in gradients]
-    norm = _norm([g for _, g in gradients])
+def _restored(tensors: Sequence[Tensor]) -> Generator[None]:
+    """Restore the values of tensors after the block, to the bit, also if it raises."""
+    before = [t.detach().clone() for t in tensors]
     try:
-        for p, g in gradients:
-            p.add_(_ascent(g, norm, rho))
         yield
     finally:
-        for p, w in zip((p for p, _ in gradients), before):
-            p.copy_(w)
+        with torch.no_grad():
+            for tensor, value in zip(tensors, before):
+                tensor.copy_(value)
 
 
-def _ascent(g: Tensor, norm: Tensor, rho: float) -> Tensor:
-    """The part of e that belongs to one parameter; a zero gradient has no direction."""
-    return g * torch.where(norm > 0, rho / norm, 0).to(g.device, g.dtype)
+@torch.no_grad()
+def _ascend(weights: Sequence[Tensor], rho: float) -> None:
+    """Move the weights to w + e; a zero gradient has no direction and moves nothing."""
+    gradients = [p.grad for p in weights if p.grad is not None]
+    norm = _norm(gradients)
+    for p, g in zip(weights, gradients):
+        p.add_(g * torch.where(norm > 0, rho / norm, 0).to(g.device, g.dtype))
 
 
-def _norm(gradients: list[Tensor]) -> Tensor:
-    """Of all gradients as one vector, half precision in float32."""
+def _norm(gradients: Sequence[Tensor]) -> Tensor:
+    """Return the norm of all gradients as one vector, half precision in float32."""
     if not gradients:
         return torch.zeros(())
     wide = [g.to(torch.promote_types(g.dtype, torch.float32)) for g in gradients]
     norms = [torch.linalg.vector_norm(g) for g in wide]
     return torch.linalg.vector_norm(torch.stack([n.to(norms[0]) for n in norms]))
-
-
-@contextmanager
-@torch.no_grad()
-def _kept(model: nn.Module | None) -> Generator[None]:
-    """The buffers of a model after the block as they were before it."""
-    buffers = [] if model is None else list(model.buffers())
-    before = [b.clone() for b in buffers]
-    try:
-        yield
-    finally:
-        for buffer, value in zip(buffers, before):
-            buffer.copy_(value)

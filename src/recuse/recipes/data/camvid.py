@@ -28,9 +28,8 @@ import torch
 
 from recuse.collect._images import opened
 from recuse.errors import InputError
-from recuse.recipes.data._augment import flip
-from recuse.recipes.data._images import images_of, labels, pixels
 from recuse.recipes.data._parts import Normalize, Part, Parts, Rows, found, home
+from recuse.recipes.data.images import flip, images_of, labels, pixels
 
 NAMES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian",

@@ -18,6 +18,7 @@ References:
 from __future__ import annotations
 
 import io
+import pickle
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -28,10 +29,8 @@ import torch
 from recuse._internal.check import extra
 from recuse.collect._images import opened
 from recuse.errors import InputError
-from recuse.recipes.data import _pickles
-from recuse.recipes.data._augment import crop_and_flip
-from recuse.recipes.data._images import pixels, trees
 from recuse.recipes.data._parts import Normalize, Part, Parts, Rows, found, halves, home, split
+from recuse.recipes.data.images import crop_and_flip, pixels, trees
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
@@ -47,6 +46,7 @@ SOURCE = "CIFAR is at https://www.cs.toronto.edu/~kriz/cifar.html and on public 
 EXPECTED = "train-*.parquet, data_batch_1, ... or train/<class>/*.png, and the same for test"
 LABELS = ("fine_label", "fine_labels", "label", "labels")
 IMAGES = ("img", "image")
+ENCODING = "latin1"  # maps bytes 0..255 to themselves, as Python 2 wrote them
 
 
 class Images(NamedTuple):
@@ -174,7 +174,7 @@ def _batches(folder: Path) -> list[Path]:
 
 
 def _batch(path: Path, classes: int) -> Images:
-    read = _pickles.read(path)
+    read = unpickled(path)
     y = read[_first(LABELS, list(read), path)]
     x = read.get("data")
     known = isinstance(x, np.ndarray) and isinstance(y, list) and len(y) > 0
@@ -210,7 +210,7 @@ def _named(folder: Path) -> tuple[str, ...] | None:
     """Names of the classes, where the file of names lies beside the batches."""
     for file, key in (("batches.meta", "label_names"), ("meta", "fine_label_names")):
         if (folder / file).is_file():
-            names = _pickles.read(folder / file).get(key)
+            names = unpickled(folder / file).get(key)
             if not isinstance(names, list) or not names:
                 raise InputError(f"{folder / file}: expected a list `{key}`, got none")
             return tuple(map(str, names))
@@ -221,3 +221,90 @@ def _numbered(*parts: Images) -> tuple[str, ...]:
     """The known names of CIFAR-10, else numbers."""
     classes = 1 + max(int(part.y.max()) for part in parts)
     return NAMES if classes == len(NAMES) else tuple(map(str, range(classes)))
+
+
+# Python batches. A pickle is a program. This one may build lists, dictionaries, numbers, strings
+# and arrays of bytes. The classes below assemble the arrays, so that NumPy never sees their state.
+# Each has `__setstate__`, without which a pickle could set attributes of the class.
+
+
+class Bytes:
+    """Stand-in for `numpy.ndarray`: shape and bytes of an array."""
+
+    def __init__(self, *_: Any):
+        self.state: tuple[Any, ...] = ()
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = tuple(state)[1:]  # without the version
+
+    def array(self) -> UInt8[np.ndarray, ...]:
+        """Return the uint8 array, in C or Fortran order."""
+        shape, kind, fortran, data = self.state
+        if kind.name not in ("u1", "|u1"):
+            raise ValueError(f"an array of {kind.name}")
+        data = data.encode(ENCODING) if isinstance(data, str) else data
+        return np.frombuffer(data, np.uint8).reshape(shape, order="F" if fortran else "C")
+
+
+class Kind:
+    """Stand-in for `numpy.dtype`: its name."""
+
+    def __init__(self, name: Any, *_: Any):
+        self.name = name
+
+    def __setstate__(self, state: Any) -> None:
+        """Ignore the byte order, which has no meaning for single bytes."""
+
+
+class Buffer(Bytes):
+    """Stand-in for `numpy._frombuffer` of protocol 5."""
+
+    def __init__(self, data: Any, kind: Kind, shape: Any, order: str):
+        self.state = (shape, kind, order == "F", bytes(data))
+
+
+class Encoded(bytes):
+    """Stand-in for `codecs.encode`, with which Python 3 writes bytes at protocol 2."""
+
+    def __new__(cls, text: str, *_: Any) -> Encoded:
+        """Return the bytes of a string."""
+        return super().__new__(cls, text.encode(ENCODING))
+
+    def __setstate__(self, state: Any) -> None:
+        raise ValueError("bytes with a state")
+
+
+STANDS_FOR = {
+    ("numpy", "ndarray"): Bytes,
+    ("numpy", "dtype"): Kind,
+    ("numpy.core.multiarray", "_reconstruct"): Bytes,
+    ("numpy._core.multiarray", "_reconstruct"): Bytes,
+    ("numpy.core.numeric", "_frombuffer"): Buffer,
+    ("numpy._core.numeric", "_frombuffer"): Buffer,
+    ("_codecs", "encode"): Encoded,
+}
+
+
+class Unpickler(pickle.Unpickler):
+    """An unpickler that knows only the names above."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in for a name."""
+        if (module, name) not in STANDS_FOR:
+            raise pickle.UnpicklingError(f"a pickle that asks for {module}.{name}: not run")
+        return STANDS_FOR[module, name]
+
+
+def unpickled(path: Path) -> dict[str, Any]:
+    """Read a dictionary of uint8 arrays, lists and strings without running the pickle.
+
+    Raises:
+        InputError: The file is not a pickle, holds no dictionary, or asks for anything else.
+    """
+    try:
+        with path.open("rb") as handle:
+            found = Unpickler(handle, encoding=ENCODING).load()
+        return {str(k): v.array() if isinstance(v, Bytes) else v for k, v in found.items()}
+    except Exception as error:  # a broken pickle raises errors of many kinds
+        said = str(error).split("\n")[0] or type(error).__name__
+        raise InputError(f"{path}: expected arrays of bytes and lists, got {said}") from error

@@ -20,10 +20,9 @@ import torch
 
 from recuse.collect._images import opened
 from recuse.errors import InputError
-from recuse.recipes.data._augment import colour_jitter
-from recuse.recipes.data._images import Files, labels, pixels
 from recuse.recipes.data._parts import Part, Parts, found, halves, home, split
 from recuse.recipes.data.image_folder import IMAGENET
+from recuse.recipes.data.images import Files, colour_jitter, labels, pixels
 
 if TYPE_CHECKING:
     from jaxtyping import Int64

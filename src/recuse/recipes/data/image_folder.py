@@ -19,8 +19,8 @@ import torch
 
 from recuse.collect._images import opened
 from recuse.errors import InputError
-from recuse.recipes.data._images import Files, pixels, tree, trees
 from recuse.recipes.data._parts import Normalize, Part, Parts, found, halves, home, split
+from recuse.recipes.data.images import Files, pixels, tree, trees
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from recuse.errors import InputError
-from recuse.recipes.data._images import visible
 from recuse.recipes.data._parts import Part, Parts, Rows, found, halves, home, split
+from recuse.recipes.data.images import visible
 
 if TYPE_CHECKING:
     from jaxtyping import Int64
