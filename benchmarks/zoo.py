@@ -10,10 +10,9 @@ M = models, n = rows, d = inputs, b = batch, K = classes.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +20,9 @@ import numpy as np
 import torch
 
 import recuse as rc
-from recuse.losses import smoothed_cross_entropy
-from recuse.recipes import digits
+from recuse.recipes._side_by_side import forward, initial, train_side_by_side
+from recuse.recipes.data import camvid, cifar, tables
+from recuse.recipes.networks import conv
 
 SMOOTHINGS = (0.0, 0.1, 0.2, 0.3)
 TUNE, TEST = 5000, 20000  # rows at most
@@ -94,10 +94,7 @@ def half_noisy(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def table(data: Path, name: str, target: str, seed: int) -> Task:
     """A column of a table from the others; a fifth of the rows for training."""
-    path = data / "tabular" / name
-    with path.open(newline="", encoding="utf-8") as handle:
-        records = list(csv.DictReader(handle))
-    columns = {key: np.array([r[key] for r in records]) for key in records[0]}
+    columns = tables.read(data / "tabular" / name)
     names, y = np.unique(columns.pop(target), return_inverse=True)
     if target in ("y", "Revenue"):
         columns.pop("duration", None)  # known only after the call
@@ -122,17 +119,9 @@ def encoded(column: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 def cifar_images(data: Path) -> tuple[np.ndarray, np.ndarray]:
     """60,000 images (n, 3, 32, 32) in 0..1, and labels."""
-    import pyarrow.parquet as pq
-    from PIL import Image
-
-    images, labels = [], []
-    for path in sorted((data / "cifar10").glob("*.parquet")):
-        read = pq.read_table(path).to_pydict()
-        labels += read["label"]
-        images += [
-            np.asarray(Image.open(io.BytesIO(i["bytes"])).convert("RGB")) for i in read["img"]
-        ]
-    return np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / 255, np.array(labels)
+    train, test, _ = cifar.source(data / "cifar10")
+    images = np.concatenate([test.x, train.x])
+    return images.astype(np.float32) / 255, np.concatenate([test.y, train.y])
 
 
 def cifar_patches(data: Path, seed: int) -> Task:
@@ -170,19 +159,13 @@ def train_mlps(task: Task, seed: int) -> list[torch.Tensor]:
     """Parameters of M MLPs, one for each smoothing."""
     rng = torch.Generator().manual_seed(seed)
     widths = (task.train.x.shape[1], *task.widths, task.classes)
-    params = digits.initial(len(SMOOTHINGS), rng, widths)
+    params = initial(len(SMOOTHINGS), rng, widths)
     optimizer = torch.optim.AdamW(params, lr=task.lr, weight_decay=1e-4, fused=True)
-    for _ in range(task.epochs):
-        for i in torch.randperm(len(task.train.y), generator=rng).split(128):
-            fit_batch(optimizer, digits.forward(params, task.train.x[i]), task.train.y[i])
+    x, y = task.train.x, task.train.y
+    orders = (torch.randperm(len(y), generator=rng) for _ in range(task.epochs))
+    batches = ((x[i], y[i]) for order in orders for i in order.split(128))
+    train_side_by_side(partial(forward, params), batches, SMOOTHINGS, optimizer)
     return params
-
-
-def fit_batch(optimizer: torch.optim.Optimizer, z: torch.Tensor, y: torch.Tensor) -> None:
-    """One step of all models: z (M, b, K, ...)."""
-    optimizer.zero_grad()
-    sum(smoothed_cross_entropy(z_m, y, a) for z_m, a in zip(z, SMOOTHINGS)).backward()
-    optimizer.step()
 
 
 def save_mlps(task: Task, seed: int, name: str, out: Path) -> None:
@@ -191,7 +174,7 @@ def save_mlps(task: Task, seed: int, name: str, out: Path) -> None:
     for part in ("tune", "test"):
         data = getattr(task, part)
         with torch.no_grad():
-            z = torch.cat([digits.forward(params, x) for x in data.x.split(1000)], dim=1)
+            z = torch.cat([forward(params, x) for x in data.x.split(1000)], dim=1)
         save(z.numpy(), data.y.numpy(), data.groups, f"{name}-{{}}-{seed}-{part}", out)
 
 
@@ -208,12 +191,6 @@ def stacked(make: Callable[[], torch.nn.Module]) -> torch.nn.ModuleList:
     for model in models[1:]:
         model.load_state_dict(models[0].state_dict())
     return models
-
-
-def conv(a: int, b: int, stride: int = 1, dilation: int = 1) -> torch.nn.Sequential:
-    """A 3 x 3 convolution with its normalisation and ReLU."""
-    layer = torch.nn.Conv2d(a, b, 3, stride, dilation, dilation, bias=False)
-    return torch.nn.Sequential(layer, torch.nn.BatchNorm2d(b), torch.nn.ReLU(inplace=True))
 
 
 def save_networks(
@@ -233,17 +210,14 @@ def save_networks(
     steps = epochs * -(-len(train.y) // batch)
     optimizer = torch.optim.SGD(models.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=max(steps, 21))
-    for _ in range(epochs):
-        for i in torch.randperm(len(train.y)).split(batch):
-            x, y = train.x[i], train.y[i]
-            if torch.rand(()) < 0.5:
-                x, y = x.flip(-1), (y.flip(-1) if y.ndim > 1 else y)
-            x = x.contiguous(memory_format=torch.channels_last)
-            optimizer.zero_grad()
-            for model, a in zip(models, SMOOTHINGS):
-                smoothed_cross_entropy(model(x), y, a, ignore_index=11).backward()
-            optimizer.step()
-            schedule.step()
+    train_side_by_side(
+        lambda x: [model(x) for model in models],
+        flipped(train, epochs, batch),
+        SMOOTHINGS,
+        optimizer,
+        schedule,
+        ignore_index=camvid.VOID,
+    )
     models.eval()
     for data, part in zip(parts[1:], ("tune", "test")):
         with torch.no_grad():
@@ -254,12 +228,22 @@ def save_networks(
             save(*pixels(z, data.y.numpy(), seed), f"{name}-{{}}-{seed}-{part}", out)
 
 
+def flipped(train: Rows, epochs: int, batch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the batches of all epochs, half of them mirrored."""
+    for _ in range(epochs):
+        for i in torch.randperm(len(train.y)).split(batch):
+            x, y = train.x[i], train.y[i]
+            if torch.rand(()) < 0.5:
+                x, y = x.flip(-1), (y.flip(-1) if y.ndim > 1 else y)
+            yield x.contiguous(memory_format=torch.channels_last), y
+
+
 def pixels(z: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """200 labelled pixels of each scene, the same for every model; a scene is a group."""
     rng = np.random.default_rng(seed)
     scene, spot = [], []
     for i, labels in enumerate(y.reshape(len(y), -1)):
-        spot.append(rng.choice(np.flatnonzero(labels != 11), 200, replace=False))
+        spot.append(rng.choice(np.flatnonzero(labels != camvid.VOID), 200, replace=False))
         scene.append(np.full(200, i))
     n, i = np.concatenate(scene), np.concatenate(spot)
     return z.reshape(*z.shape[:3], -1)[:, n, :, i].swapaxes(0, 1), y.reshape(len(y), -1)[n, i], n
@@ -268,26 +252,18 @@ def pixels(z: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndar
 def camvid_network() -> torch.nn.Module:
     """Six convolutions at a quarter of the resolution, then bilinear interpolation."""
     return torch.nn.Sequential(
-        conv(3, 16, 2), conv(16, 32, 2), conv(32, 64), conv(64, 64, dilation=2),
+        conv(3, 16, stride=2), conv(16, 32, stride=2), conv(32, 64), conv(64, 64, dilation=2),
         conv(64, 64, dilation=4), torch.nn.Conv2d(64, 11, 1),
         torch.nn.Upsample((180, 240), mode="bilinear"),
     )  # fmt: skip
 
 
 def camvid_parts(data: Path, seed: int) -> tuple[Rows, Rows, Rows]:
-    """Road scenes of the folders train, val and test; label 11 is void."""
-    from PIL import Image
+    """Road scenes of the folders train, val and test."""
 
     def part(name: str) -> Rows:
-        paths = sorted((data / "camvid" / name).iterdir())
-        x = np.stack([np.asarray(Image.open(p).convert("RGB")) for p in paths])
-        y = np.stack(
-            [
-                np.asarray(Image.open(data / "camvid" / f"{name}annot" / f"{p.stem}.png"))
-                for p in paths
-            ]
-        )
-        return rows(x.transpose(0, 3, 1, 2) / 255 - 0.5, y.astype(np.int64))
+        x, y = camvid.read(camvid.frames(data / "camvid" / name))
+        return rows(x.numpy() / 255 - 0.5, y.numpy().astype(np.int64))
 
     return part("train"), part("val"), part("test")
 

@@ -3,6 +3,7 @@
 python docs/picture_templates.py
 """
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,8 +12,8 @@ from sklearn.datasets import load_digits
 
 import recuse as rc
 from recuse import plots
-from recuse.losses import smoothed_cross_entropy
 from recuse.recipes import digits
+from recuse.recipes._side_by_side import forward, initial, train_side_by_side
 
 SMOOTHINGS = {0.0: "cross entropy", 0.1: "smoothing 0.1"}
 CLASSES = (3, 5, 8)  # often taken for each other
@@ -39,16 +40,13 @@ def main() -> None:
 
 
 def trained(x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
-    """Parameters of one network a smoothing, from the same start and batches."""
+    """Return the parameters of one network per smoothing, from the same start and batches."""
     rng = torch.Generator().manual_seed(0)
-    params = digits.initial(len(SMOOTHINGS), rng)
+    params = initial(len(SMOOTHINGS), rng, digits.WIDTHS)
     adam = torch.optim.AdamW(params, lr=1e-3, weight_decay=1e-2)
-    for _ in range(STEPS):
-        batch = torch.randint(len(x), (64,), generator=rng)
-        z = digits.forward(params, digits.noisy(x[batch], rng))
-        adam.zero_grad()
-        sum(smoothed_cross_entropy(z_m, y[batch], a) for z_m, a in zip(z, SMOOTHINGS)).backward()
-        adam.step()
+    rows = (torch.randint(len(x), (64,), generator=rng) for _ in range(STEPS))
+    batches = ((digits.noisy(x[batch], rng), y[batch]) for batch in rows)
+    train_side_by_side(partial(forward, params), batches, list(SMOOTHINGS), adam)
     return params
 
 

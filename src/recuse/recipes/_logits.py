@@ -64,6 +64,7 @@ def save_part(
 ) -> None:
     """Write the logits of one part; of each image at most `pixels_per_image` pixels."""
     batches = outputs(recipe, network, part, device)
+    fields: dict[str, Any]
     if recipe.output == PIXELS:
         fields = _pixels(recipe, batches, part, ignore_index, place)
     else:

@@ -1,7 +1,7 @@
-"""The digits of `recuse demo`, by the shared trainer: noise of a random strength on every image.
+"""The digits of `recuse demo` as a recipe: noise of a random strength on every image.
 
-An experiment of our own. The demo trains its two models side by side in seconds; here each is
-trained by itself, with any loss and as many seeds as wanted.
+An experiment of our own. The demo trains its two models side by side in seconds; here each model
+is trained alone, with any loss and any number of seeds.
 
     x (n, 64) pixels in 0..1 plus noise
 """
@@ -24,18 +24,15 @@ if TYPE_CHECKING:
 def load(folder: Path | None, *, seed: int) -> Parts:
     """600 images to train, 200 to tune, 200 to calibrate, 797 to test; 20 noisy copies of each.
 
-    A group is an image. There is no folder.
+    The copies of an image are one group. No folder is read.
     """
     import numpy as np
     import torch
 
-    from recuse._internal.check import extra
     from recuse.recipes.data import Part, Parts, Rows
-    from recuse.recipes.digits import CALIBRATE, REPLICATES, TRAIN, TUNE
+    from recuse.recipes.digits import CALIBRATE, REPLICATES, TRAIN, TUNE, load_images
 
-    digits = extra("sklearn.datasets", "train", "the digits recipe").load_digits()
-    images = torch.tensor(digits.data / 16, dtype=torch.float32)
-    labels = torch.tensor(digits.target, dtype=torch.int64)
+    images, labels = load_images()
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(images), generator=generator)
     train, *held = order.tensor_split(np.cumsum([TRAIN, TUNE, CALIBRATE]).tolist())
@@ -56,7 +53,7 @@ def noisy(x: Tensor, y: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
 
 
 def network(parts: Parts) -> nn.Module:
-    """That of the demo: two hidden layers of 256."""
+    """Two hidden layers of 256, as in the demo."""
     from recuse.recipes.digits import WIDTHS
     from recuse.recipes.networks import mlp
 
