@@ -252,11 +252,44 @@ def test_the_flattening_can_be_switched_off():
         torch.testing.assert_close(torch.Tensor(value), smoothed(logits, y, 0.2))
 
 
+class Cancels(fastai.Callback):
+    """Ends each training batch, or the fit, between the predictions and the loss."""
+
+    order, run_valid = 50, False
+
+    def __init__(self, error):
+        self.error = error
+
+    def after_pred(self):
+        raise self.error
+
+
+@pytest.mark.parametrize("callback", ["loss", "targets"])
+@pytest.mark.parametrize("error", [fastai.CancelBatchException(), RuntimeError("out of memory")])
+def test_loss_and_labels_are_back_after_a_batch_that_was_cancelled(callback, error):
+    own = fastai.CrossEntropyLossFlat(flatten=False)
+    loss = ours.LossFlat(MaxSuppression(0.2))
+    change = ours.TrainingLoss(loss) if callback == "loss" else ours.SmoothTargets(0.2)
+    learn = learner(own, change, Cancels(error))
+    with learn.no_logging():
+        if isinstance(error, RuntimeError):
+            with pytest.raises(RuntimeError, match="out of memory"):
+                learn.fit(1)
+        else:
+            learn.fit(1)
+        learn.validate()
+    assert learn.loss_func is own
+    assert not learn.y.is_floating_point()
+    for training, logits, y, value, _ in learn.looks.seen:
+        assert not training
+        torch.testing.assert_close(torch.Tensor(value), F.cross_entropy(logits, y))
+
+
 def test_without_the_package_the_error_is_one_line(monkeypatch):
-    from recuse.integrations import _base
+    from recuse._internal.check import base_class
 
     monkeypatch.setitem(sys.modules, "fastai.callback.core", None)
-    base = _base.base_class("fastai.callback.core", "Callback", "fastai")
+    base = base_class("fastai.callback.core", "Callback", "fastai")
     missing = type("SmoothTargets", (base,), {})
     with pytest.raises(MissingExtraError, match=r"SmoothTargets needs fastai: .*recuse\[fastai\]"):
         missing()

@@ -203,6 +203,29 @@ def test_targets_are_soft_in_training_and_labels_elsewhere(tmp_path, as_dict):
     assert all(torch.equal(target, labels[i % 3]) for i, target in enumerate(after))
 
 
+@pytest.mark.parametrize("ends", ["error", "epoch"])
+def test_the_labels_are_back_after_an_error_and_an_epoch_that_the_module_has_ended(tmp_path, ends):
+    batches = [[X[:4], Y[:4].clone()], [X[4:8], Y[4:8].clone()]]
+
+    class Failing(DirectNet):
+        def training_step(self, batch, batch_idx):
+            if ends == "error":
+                raise RuntimeError("out of memory")
+            return super().training_step(batch, batch_idx)
+
+        def on_train_batch_start(self, batch, batch_idx):
+            return -1 if ends == "epoch" and batch_idx == 1 else None
+
+    runner = trainer(tmp_path, callbacks.SmoothTargets(0.2, K), max_epochs=1)
+    loaded = DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch)
+    if ends == "error":
+        with pytest.raises(RuntimeError, match="out of memory"):
+            runner.fit(Failing(), loaded)
+    else:
+        runner.fit(Failing(), loaded)
+    assert [batch[1].tolist() for batch in batches] == [Y[:4].tolist(), Y[4:8].tolist()]
+
+
 def test_mixed_targets_are_softened_too(tmp_path):
     mixed = torch.lerp(F.one_hot(Y, K).float(), F.one_hot(Y.flip(0), K).float(), 0.3)
     module = DirectNet()
@@ -335,10 +358,10 @@ trainer.fit(Net(), torch.utils.data.DataLoader(data, batch_size=4))
 
 
 def test_without_the_package_the_error_is_one_line(monkeypatch):
-    from recuse.integrations import _base
+    from recuse._internal.check import base_class
 
     monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
-    base = _base.base_class("lightning.pytorch", "Callback", "lightning")
+    base = base_class("lightning.pytorch", "Callback", "lightning")
     missing = type("TrainingLoss", (base,), {})
     message = r"TrainingLoss needs lightning: .*recuse\[lightning\]"
     with pytest.raises(MissingExtraError, match=message):

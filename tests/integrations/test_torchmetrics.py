@@ -301,10 +301,10 @@ def test_nothing_seen_is_an_error(sketch):
 
 
 def test_without_the_package_the_error_is_one_line(monkeypatch):
-    from recuse.integrations import _base
+    from recuse._internal.check import base_class
 
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
-    missing = type("AURC", (_base.base_class("torchmetrics", "Metric", "torchmetrics"),), {})
+    missing = type("AURC", (base_class("torchmetrics", "Metric", "torchmetrics"),), {})
     message = r"AURC needs torchmetrics: .*recuse\[torchmetrics\]"
     with pytest.raises(MissingExtraError, match=message):
         missing()

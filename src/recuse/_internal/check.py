@@ -35,6 +35,27 @@ def extra(module: str, name: str, what: str) -> Any:
         ) from error
 
 
+def base_class(module: str, name: str, extra_name: str) -> Any:
+    """Return a class to extend; where it is not installed, one that says so when it is made.
+
+    >>> class Logger(base_class("no_such_package", "Callback", "train")): ...
+    >>> Logger()
+    Traceback (most recent call last):
+    recuse.MissingExtraError: Logger needs no_such_package: pip install 'recuse[train]'
+    """
+    import importlib
+
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError:
+
+        class Missing:
+            def __new__(cls, *args, **kwargs):
+                return extra(module, extra_name, cls.__name__)
+
+        return Missing
+
+
 def to_numpy(x: Any) -> np.ndarray:
     """An array of anything with `__array__`; torch bfloat16 tensors keep their dtype."""
     if type(x).__module__.split(".")[0] == "torch":

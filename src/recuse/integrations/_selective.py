@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._internal.check import check_fraction, check_groups
+from recuse._internal.check import base_class, check_fraction, check_groups
 from recuse.errors import InputError
-from recuse.integrations._base import base_class
 from recuse.integrations._responses import METHODS, logits_of, response_of
 from recuse.io import LogitsFile
 from recuse.rejector import choose

@@ -13,12 +13,12 @@ All of them go with fastai's `MixUp` and `CutMix`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import recuse.losses.targets
-from recuse._internal.check import extra
+from recuse._internal.check import base_class, extra
 from recuse.errors import InputError
-from recuse.integrations._base import base_class
 from recuse.losses.targets import Convention, check_choice, check_smoothing
 
 torch = extra("torch", "torch", "recuse.integrations.fastai")
@@ -30,17 +30,17 @@ Callback = base_class("fastai.callback.core", "Callback", "fastai")
 
 
 class LossFlat(torch.nn.Module):
-    """A loss of `recuse.losses` with what fastai asks of a loss.
+    """A loss of `recuse.losses` with the interface of fastai's losses.
 
-    `Learner.get_preds` returns probabilities, not logits, with it, the class of the largest
-    with `with_decoded=True`, and the loss of each example with `with_loss=True`. It stands
-    in for `CrossEntropyLossFlat`, and takes soft targets too, in the shape of the logits.
+    With it, `Learner.get_preds` returns probabilities, not logits, the predicted class with
+    `with_decoded=True`, and the loss of each example with `with_loss=True`. It replaces
+    `CrossEntropyLossFlat`, and takes soft targets too, in the shape of the logits.
 
     Args:
         loss: A loss for logits (n, K, ...), such as `SmoothedCrossEntropy`.
-        axis: Where the classes are: the last axis, or 1 for segmentation.
-        flatten: Accept labels with superfluous axes, such as the (n, 1) of tables, and
-            return unreduced losses as one axis, as fastai does.
+        axis: Axis of the classes: the last, or 1 for segmentation.
+        flatten: Accept labels with superfluous axes, such as the (n, 1) of tables, and return
+            unreduced losses as one axis, as fastai does.
 
     >>> from recuse.losses import SmoothedCrossEntropy
     >>> loss = LossFlat(SmoothedCrossEntropy(0.1))
@@ -50,7 +50,7 @@ class LossFlat(torch.nn.Module):
     tensor([[0.2689, 0.7311]])
     """
 
-    y_int = True  # MixUp is to mix the losses of two labels, and leave the labels
+    y_int = True  # so that MixUp mixes the losses of two labels, not the labels
 
     def __init__(self, loss: torch.nn.Module, *, axis: int = -1, flatten: bool = True):
         super().__init__()
@@ -60,7 +60,7 @@ class LossFlat(torch.nn.Module):
 
     @property
     def reduction(self) -> str:
-        """That of the loss; fastai sets it to `none` for a while."""
+        """Reduction of the loss; fastai sets it to `none` for a while."""
         return self.loss.reduction
 
     @reduction.setter
@@ -68,7 +68,7 @@ class LossFlat(torch.nn.Module):
         self.loss.reduction = value
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of these logits."""
+        """Return the loss."""
         logits, target = (x.as_subclass(torch.Tensor) for x in (logits, target))
         if target.is_floating_point():
             target = target.movedim(self.axis, 1)
@@ -78,54 +78,78 @@ class LossFlat(torch.nn.Module):
         return loss.flatten() if self.flatten and loss.ndim else loss
 
     def activation(self, logits: Tensor) -> Tensor:
-        """Probabilities."""
+        """Return probabilities."""
         return logits.softmax(self.axis)
 
     def decodes(self, scores: Tensor) -> Tensor:
-        """The classes of logits or probabilities."""
+        """Return the classes of logits or probabilities."""
         return scores.argmax(self.axis)
 
 
-class TrainingLoss(Callback):
-    """Another loss in training; validation, and what follows, keep the learner's own.
+class _PutBack(Callback):
+    """Swap attributes before the training loss and put them back after it, however it ends."""
+
+    run_valid = False
+    _own: Sequence[tuple[Any, str, Any]] = ()  # object, attribute, its own value
+
+    def _swap(self, new: Sequence[tuple[Any, str, Any]]) -> None:
+        self._own = [(owner, name, getattr(owner, name)) for owner, name, _ in new]
+        for owner, name, value in new:
+            setattr(owner, name, value)
+
+    def after_loss(self) -> None:
+        """Put back the learner's own."""
+        for owner, name, value in self._own:
+            setattr(owner, name, value)
+        self._own = ()
+
+    def after_cancel_batch(self) -> None:
+        """Put it back also if a callback cancels the batch before the loss."""
+        self.after_loss()
+
+    def before_fit(self) -> None:
+        """Put it back also if the loss has raised an error in an earlier fit."""
+        self.after_loss()
+
+    def before_validate(self) -> None:
+        """Put it back also if the loss has raised an error in an earlier fit."""
+        self.after_loss()
+
+
+class TrainingLoss(_PutBack):
+    """Use another loss in training; validation, and what follows, keep the learner's own.
 
     Args:
-        loss: Called with predictions and targets; `LossFlat` of a loss of recuse.
+        loss: Loss of predictions and targets, such as `LossFlat` of a loss of recuse.
 
     Raises:
         MissingExtraError: fastai is not installed.
     """
-
-    run_valid = False
 
     def __init__(self, loss: torch.nn.Module):
         super().__init__()
         self.replacement = loss  # `loss` is an attribute of the learner
 
     def before_fit(self) -> None:
-        """Class weights and priors go where the model is."""
+        """Move class weights and priors to the device of the model."""
+        super().before_fit()
         self.replacement.to(next(self.learn.model.parameters()).device)
 
     def after_pred(self) -> None:
-        """Just before the loss."""
-        self._place = _place_of_loss(self.learn)
-        self._own = getattr(*self._place)
-        setattr(*self._place, self.replacement)
-
-    def after_loss(self) -> None:
-        """Just after it."""
-        setattr(*self._place, self._own)
+        """Replace the loss just before it is called."""
+        place = _place_of_loss(self.learn)
+        self._swap([(*place, self.replacement)])
 
 
-class SmoothTargets(Callback):
-    """Softened targets for the training loss; everything else sees the labels.
+class SmoothTargets(_PutBack):
+    """Smooth the targets for the training loss; everything else sees the labels.
 
     The loss has to take soft targets: `torch.nn.CrossEntropyLoss()`, `LossFlat`, or for
     logits (n, K) `CrossEntropyLossFlat(flatten=False)`.
 
     Args:
         smoothing: As in `recuse.targets.smooth`.
-        axis: Where the classes are in the predictions: the last axis, or 1 for segmentation.
+        axis: Axis of the classes in the predictions: the last, or 1 for segmentation.
         convention: As in `recuse.targets.smooth`.
         ignore_index: As in `recuse.targets.smooth`.
 
@@ -133,8 +157,6 @@ class SmoothTargets(Callback):
         InputError: An option out of range, or a loss of fastai that flattens its targets.
         MissingExtraError: fastai is not installed.
     """
-
-    run_valid = False
 
     def __init__(
         self,
@@ -153,19 +175,16 @@ class SmoothTargets(Callback):
         self.ignore_index = ignore_index
 
     def after_pred(self) -> None:
-        """Labels become soft targets, also those that MixUp has set aside."""
-        self._places = [(self.learn, "yb")]
+        """Replace labels by soft targets, also those that MixUp has set aside."""
+        places = [(self.learn, "yb")]
         if (mixer := _mixer(self.learn)) is not None:
-            self._places.append((mixer, "yb1"))
+            places.append((mixer, "yb1"))
         _check_takes_soft(getattr(*_place_of_loss(self.learn)))
-        self._labels = [getattr(*place) for place in self._places]
-        for place, (labels, *others) in zip(self._places, self._labels):
-            setattr(*place, (self._soft(labels), *others))
-
-    def after_loss(self) -> None:
-        """Soft targets become labels again."""
-        for place, labels in zip(self._places, self._labels):
-            setattr(*place, labels)
+        new = []
+        for owner, name in places:
+            labels, *others = getattr(owner, name)
+            new.append((owner, name, (self._soft(labels), *others)))
+        self._swap(new)
 
     def _soft(self, labels: Tensor) -> Tensor:
         logits, labels = (x.as_subclass(torch.Tensor) for x in (self.learn.pred, labels))
@@ -184,20 +203,20 @@ class SmoothTargets(Callback):
 
 
 def _labels_for(logits: Tensor, labels: Tensor, axis: int) -> Tensor:
-    """The labels in the shape of the logits without the classes."""
+    """Return the labels in the shape of the logits without the classes."""
     shape = list(logits.shape)
     del shape[axis]
     return labels.reshape(shape)
 
 
 def _mixer(learn: Any) -> Any:
-    """The MixUp or CutMix whose function stands in for the loss, if there is one."""
+    """Return the MixUp or CutMix whose function replaces the loss, if there is one."""
     owner = getattr(learn.loss_func, "__self__", None)
     return owner if hasattr(owner, "old_lf") else None
 
 
 def _place_of_loss(learn: Any) -> tuple[Any, str]:
-    """Object and attribute that hold the loss."""
+    """Return the object and the attribute that hold the loss."""
     mixer = _mixer(learn)
     return (learn, "loss_func") if mixer is None else (mixer, "old_lf")
 

@@ -21,9 +21,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import recuse.losses.targets
-from recuse._internal.check import extra
+from recuse._internal.check import base_class, extra
 from recuse.errors import InputError
-from recuse.integrations._base import base_class
 from recuse.losses import smoothed_cross_entropy
 from recuse.losses.targets import Convention, as_uniform
 
@@ -32,11 +31,11 @@ torch = extra("torch", "torch", "recuse.integrations.lightning")
 if TYPE_CHECKING:
     from torch import Tensor
 
-NAMES = ("lightning.pytorch", "pytorch_lightning")  # of one package, installed side by side
+NAMES = ("lightning.pytorch", "pytorch_lightning")  # two names of one package
 
 
 def _package() -> str:
-    """The name that the program uses already, or else one that is installed."""
+    """Return the name that the program already uses, or else one that is installed."""
     for name in NAMES:
         if name in sys.modules:
             return name
@@ -46,16 +45,39 @@ def _package() -> str:
 Callback = base_class(_package(), "Callback", "lightning")
 
 
-class TrainingLoss(Callback):
-    """Another loss in `training_step`; everywhere else the module's own.
+class _PutBack(Callback):
+    """Undo at the end of a training batch what was changed at its start, however it ends."""
 
-    The loss takes the place of the attribute for the time of each training batch. It never
-    becomes a part of the module, so that checkpoints are the same with and without it. What
-    `training_step` logs as its loss is that of this loss; metrics in it see the labels.
+    _undo: Callable[[], Any] | None = None
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Undo the change before validation and the callbacks that follow."""
+        self._put_back()
+
+    def on_train_epoch_end(self, *args: Any) -> None:
+        """Undo it also where the module's `on_train_batch_start` has ended the epoch."""
+        self._put_back()
+
+    def on_exception(self, *args: Any) -> None:
+        """Undo it also after an error or an interruption."""
+        self._put_back()
+
+    def _put_back(self) -> None:
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+
+
+class TrainingLoss(_PutBack):
+    """Use another loss in `training_step`, and the module's own everywhere else.
+
+    The loss replaces the attribute during each training batch. It never becomes a part of the
+    module, so that checkpoints are the same with and without it. The loss that `training_step`
+    logs is this one; metrics in it see the labels.
 
     Args:
-        loss: Called as the module calls its own, such as a loss of `recuse.losses`.
-        attribute: Where the module keeps its loss.
+        loss: Loss with the arguments of the module's own, such as one of `recuse.losses`.
+        attribute: Name of the attribute in which the module keeps its loss.
         schedule: f(epoch, epochs), the `smoothing` of the loss in each epoch, for instance
             `recuse.losses.linear_schedule`.
 
@@ -76,58 +98,40 @@ class TrainingLoss(Callback):
         self.loss = loss
         self.attribute = attribute
         self.schedule = schedule
-        self._put_back: Callable[[], Any] | None = None
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Check before the training what would go wrong in it."""
+        """Check the module and the schedule before training begins."""
         _check_attribute(pl_module, self.attribute)
         if self.schedule is not None and (trainer.max_epochs or -1) < 0:
             raise InputError(f"expected `max_epochs` for a schedule, got {trainer.max_epochs}")
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Class weights and priors go where the module is."""
+        """Move class weights and priors to the device of the module."""
         if isinstance(self.loss, torch.nn.Module):
             self.loss.to(pl_module.device)
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        """The loss, at the smoothing of the epoch, hides the module's."""
-        self._restore()
+        """Replace the module's loss, at the smoothing of the epoch."""
+        self._put_back()
         if self.schedule is not None:
             self.loss.smoothing = self.schedule(trainer.current_epoch, trainer.max_epochs)
         own, name = vars(pl_module), self.attribute  # found before submodules and methods
-        self._put_back = (
+        self._undo = (
             partial(own.update, {name: own[name]}) if name in own else partial(own.pop, name)
         )
         own[name] = self.loss
-
-    def on_train_batch_end(self, *args: Any) -> None:
-        """The module's loss is back for validation."""
-        self._restore()
-
-    def on_train_epoch_end(self, *args: Any) -> None:
-        """Also where the module's `on_train_batch_start` has ended the epoch."""
-        self._restore()
-
-    def on_exception(self, *args: Any) -> None:
-        """Also after an interruption."""
-        self._restore()
-
-    def _restore(self) -> None:
-        if self._put_back is not None:
-            self._put_back()
-            self._put_back = None
 
 
 class OnlineSmoothing(TrainingLoss):
     """`TrainingLoss` with the soft labels of `recuse.targets.OnlineSmoothing`.
 
-    Each batch is counted, and each epoch begins with the soft labels of the one before,
-    over all processes. Soft targets (MixUp) are smoothed and not counted. Checkpoints hold
-    the soft labels and the counts, those within an epoch the counts of the first process.
+    Each batch is counted, and each epoch begins with the soft labels of the previous epoch, over
+    all processes. Soft targets (MixUp) are smoothed and not counted. Checkpoints hold the soft
+    labels and the counts; within an epoch these are the counts of the first process.
 
     Args:
-        online: The soft labels, for as many classes as the module has.
-        attribute: Where the module keeps its loss.
+        online: Soft labels, for as many classes as the module has.
+        attribute: Name of the attribute in which the module keeps its loss.
 
     Raises:
         InputError: As `TrainingLoss`.
@@ -137,15 +141,15 @@ class OnlineSmoothing(TrainingLoss):
     def __init__(self, online: recuse.targets.OnlineSmoothing, attribute: str = "criterion"):
         super().__init__(_CountingLoss(online), attribute)
         self.online = online
-        self.epoch: int | None = None  # that of the counts
+        self.epoch: int | None = None  # epoch of the counts
 
     @property
     def state_key(self) -> str:
-        """One state for each attribute."""
+        """Key of the state in a checkpoint, one for each attribute."""
         return self._generate_state_key(attribute=self.attribute)
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        """The first batch of an epoch ends the one before."""
+        """Replace the loss; the first batch of an epoch ends the previous one."""
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         if self.epoch not in (None, trainer.current_epoch):
             for counted in (self.online.total, self.online.count):
@@ -154,27 +158,26 @@ class OnlineSmoothing(TrainingLoss):
         self.epoch = trainer.current_epoch
 
     def state_dict(self) -> dict[str, Any]:
-        """Soft labels, counts and their epoch."""
+        """Return soft labels, counts and their epoch."""
         return {"epoch": self.epoch, "online": self.online.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         self.epoch = state_dict["epoch"]
         self.online.load_state_dict(state_dict["online"])
 
 
-class SmoothTargets(Callback):
-    """Softened targets in the training batches, for a module that calls its own loss.
+class SmoothTargets(_PutBack):
+    """Smooth the targets of training batches, for a module that calls its own loss.
 
-    All of `training_step` sees them: a metric that it computes needs `targets.argmax(1)`,
-    or `TrainingLoss` instead. They become labels again before `on_train_batch_end` of the
-    callbacks that follow. Ignored labels are rows of zeros, which `F.cross_entropy` counts
-    in its mean.
+    All of `training_step` sees the soft targets: a metric in it needs `targets.argmax(1)`, or
+    `TrainingLoss` instead. The labels are back before `on_train_batch_end` of the callbacks that
+    follow. Ignored labels become rows of zeros, which `F.cross_entropy` counts in its mean.
 
     Args:
         smoothing: As in `recuse.targets.smooth`.
         num_classes: K.
-        key: Where the target is in the batch: an index of a list, or a key of a dict.
+        key: Place of the target in the batch: an index of a list, or a key of a dict.
         convention: As in `recuse.targets.smooth`.
         ignore_index: As in `recuse.targets.smooth`.
 
@@ -202,32 +205,29 @@ class SmoothTargets(Callback):
             convention=convention,
             ignore_index=ignore_index,
         )
-        self._labels: Tensor | None = None
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        """Labels become soft targets."""
+        """Replace labels by soft targets."""
         if not isinstance(batch, MutableSequence | MutableMapping):
             raise InputError(
                 f"expected a batch that can be changed, a list or a dict, got "
                 f"{type(batch).__name__}: let `collate_fn` return a list"
             )
-        self._labels = batch[self.key]
-        batch[self.key] = self.smooth(self._labels)
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        """Soft targets become labels again."""
-        batch[self.key], self._labels = self._labels, None
+        self._put_back()
+        labels = batch[self.key]
+        self._undo = partial(batch.__setitem__, self.key, labels)
+        batch[self.key] = self.smooth(labels)
 
 
 class _CountingLoss(torch.nn.Module):
-    """The cross entropy with soft labels, which are learned from what it is given."""
+    """Cross entropy with soft labels that are learned from its own inputs."""
 
     def __init__(self, online: recuse.targets.OnlineSmoothing):
         super().__init__()
         self.online = online
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of these logits."""
+        """Return the loss."""
         loss = smoothed_cross_entropy(
             logits,
             target,
@@ -241,7 +241,7 @@ class _CountingLoss(torch.nn.Module):
 
 
 def _check_attribute(module: Any, name: str) -> None:
-    """The module has a callable of this name, which an attribute can hide."""
+    """Check that the module has a callable of this name that an attribute can hide."""
     by_property = isinstance(inspect.getattr_static(type(module), name, None), property)
     if not by_property and callable(getattr(module, name, None)):
         return

@@ -34,10 +34,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from recuse import curves
-from recuse._internal.check import check_fraction, extra
+from recuse._internal.check import base_class, check_fraction, extra
 from recuse.errors import InputError
 from recuse.export import _scores
-from recuse.integrations._base import base_class
 from recuse.scores import Score
 from recuse.sketch import CurveSketch
 from recuse.sketch._bins import scale_named
