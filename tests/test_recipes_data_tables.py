@@ -142,7 +142,7 @@ def test_wrong_tables_are_said_in_one_line(tmp_path, table):
     refused("none empty", [["1", "0"], ["1", ""]] * 50)
     refused("rows below it")
     refused("rows to split", [["1", "0"], ["2", "1"]] * 2, shares=(0.5, 0.25, 0.25))
-    refused("rows enough for each part", [["1", "0"], ["2", "1"]] * 4)
+    refused("enough rows for each part", [["1", "0"], ["2", "1"]] * 4)
     refused(
         r"bad.csv: expected 2 classes in y, got 0, 1, 2", [["1", k] for k in "012"] * 9, classes=2
     )

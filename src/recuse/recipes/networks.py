@@ -9,7 +9,7 @@
 | `small_deeplab` | images (n, 3, h, w) -> (n, K, h, w) | CamVid | 0.6 million |
 | `resnet50` | images (n, 3, h, w) -> (n, K) | ImageNet | 25.6 million |
 | `vit_s16` | images (n, 3, 224, 224) -> (n, K) | ImageNet | 22.1 million |
-| `deeplabv3plus_resnet101` | images (n, 3, h, w) -> (n, K, h/4, w/4) | Cityscapes | 45.7 million |
+| `deeplabv3plus_resnet101` | images (n, 3, h, w) -> (n, K, h/4, w/4) | Cityscapes | 42.5 million and the head |
 
 The last three come from timm and segmentation-models-pytorch (extra `vision`). Weights are random
 unless said otherwise.
@@ -52,12 +52,12 @@ RATES = (2, 4, 8)  # dilations of `small_deeplab`, in pixels at an eighth of the
 
 
 def mlp(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers with ReLU between; x is flattened first.
+    """Return linear layers with ReLU between them; x is flattened first.
 
-    The tables of Xia et al. have d features and `mlp((d, 4 * d, 2 * d, 1))`, one logit.
+    Xia et al. use `mlp((d, 4 * d, 2 * d, 1))`, with one logit, for tables of d features.
 
     Args:
-        widths: Of the input, the hidden layers and the output.
+        widths: Widths of the input, the hidden layers and the output.
 
     Raises:
         InputError: Fewer than two widths.
@@ -72,14 +72,14 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
 
 
 def lstm(vocabulary: int, *, embedding: int = 300, hidden: int = 256) -> LSTM:
-    """One LSTM layer and a perceptron of three layers over its state at the last word.
+    """Return one LSTM layer and an MLP of three layers over its state at the last word.
 
-    Sizes and dropout are those of the published experiment on IMDB, which reads vectors of GloVe
-    where this one learns its embedding, and the state behind the padding where this one masks it.
+    Sizes and dropout are those of the published experiment on IMDB. There the embedding is GloVe
+    and the state is read after the padding; here the embedding is learned and padding is masked.
 
     Args:
         vocabulary: Number of tokens; 0 is padding.
-        embedding: Width of a token's vector.
+        embedding: Width of a token vector.
         hidden: Width of the state.
 
     References:
@@ -93,7 +93,7 @@ def lstm(vocabulary: int, *, embedding: int = 300, hidden: int = 256) -> LSTM:
 
 
 class LSTM(nn.Module):
-    """The network of `lstm`."""
+    """Network of `lstm`."""
 
     def __init__(self, vocabulary: int, embedding: int, hidden: int):
         super().__init__()
@@ -106,7 +106,7 @@ class LSTM(nn.Module):
         )  # fmt: skip
 
     def forward(self, tokens: Int64[Tensor, "n t"]) -> Float32[Tensor, "n 1"]:
-        """The logit of each text."""
+        """Return the logit of each text."""
         length = (tokens != PADDING).sum(1).clamp_min(1)
         seen = tokens[:, : int(length.max())]  # the end is padding in every text
         states, _ = self.recurrent(self.embedding(seen))
@@ -114,10 +114,10 @@ class LSTM(nn.Module):
 
 
 def resnet20(classes: int) -> nn.Module:
-    """Three stages of three blocks, 16, 32 and 64 channels: 0.27 million parameters.
+    """Return three stages of three blocks with 16, 32 and 64 channels: 0.27 million parameters.
 
-    The shortcut is free of parameters (option A): where a stage halves the resolution, every
-    second pixel is taken and the new channels are zero.
+    The shortcut has no parameters (option A): where a stage halves the resolution, it takes every
+    second pixel, and new channels are zero.
 
     Args:
         classes: K.
@@ -143,7 +143,7 @@ def resnet20(classes: int) -> nn.Module:
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions, and the input added: a channels in, b = a or 2 a out."""
+    """Two 3 x 3 convolutions plus the input: a channels in, b = a or 2 a out."""
 
     def __init__(self, a: int, b: int):
         super().__init__()
@@ -158,7 +158,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Float32[Tensor, "n a h w"]) -> Float32[Tensor, "n b h2 w2"]:
-        """The sum of both ways."""
+        """Return convolutions plus shortcut."""
         shortcut = x[:, :, :: self.stride, :: self.stride]
         if self.new:
             shortcut = F.pad(shortcut, (0, 0, 0, 0, self.new // 2, self.new // 2))
@@ -166,9 +166,9 @@ class Block(nn.Module):
 
 
 def densenet_bc(classes: int = 100, *, depth: int = 100, growth: int = 12) -> nn.Module:
-    """Three dense blocks with bottlenecks (B) and compression by half (C).
+    """Return three dense blocks with bottlenecks (B) and compression by half (C).
 
-    Depth 100 and growth 12 have 0.8 million parameters.
+    Depth 100 and growth 12 give 0.8 million parameters.
 
     Args:
         classes: K.
@@ -199,7 +199,7 @@ def densenet_bc(classes: int = 100, *, depth: int = 100, growth: int = 12) -> nn
 
 
 class Layer(nn.Module):
-    """A bottleneck of 4 x growth channels, then growth new channels beside those that came."""
+    """A bottleneck of 4 x growth channels, then growth new channels beside the input."""
 
     def __init__(self, channels: int, growth: int):
         super().__init__()
@@ -211,29 +211,28 @@ class Layer(nn.Module):
         )
 
     def forward(self, x: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n c_and_growth h w"]:
-        """The input and the new channels."""
+        """Return the input and the new channels."""
         return torch.cat([x, self.body(x)], dim=1)
 
 
 def transition(a: int, b: int) -> nn.Sequential:
-    """Fewer channels at half of the resolution."""
+    """Reduce the channels and halve the resolution."""
     return nn.Sequential(*active(a), nn.Conv2d(a, b, 1, bias=False), nn.AvgPool2d(2))
 
 
 def active(channels: int) -> tuple[nn.BatchNorm2d, nn.ReLU]:
-    """Normalise, then ReLU."""
+    """Normalise, then apply ReLU."""
     return nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
 
 
 def small_deeplab(classes: int, *, width: int = 24) -> nn.Module:
-    """Encoder to an eighth of the resolution, spatial pyramid (ASPP), decoder at a quarter.
+    """Return a small DeepLabV3+, trained from scratch, for a machine without an accelerator.
 
-    Trained from scratch, without a pretrained backbone; the structure is DeepLabV3+'s, the
-    widths are for a machine without an accelerator.
+    Encoder to an eighth of the resolution, spatial pyramid (ASPP), decoder at a quarter.
 
     Args:
         classes: K.
-        width: Channels at half of the resolution; twice and four times as many below.
+        width: Channels at half the resolution; twice and four times as many below.
 
     References:
         Chen, Zhu, Papandreou, Schroff & Adam, ECCV 2018.
@@ -245,7 +244,7 @@ def small_deeplab(classes: int, *, width: int = 24) -> nn.Module:
 
 
 class DeepLab(nn.Module):
-    """The network of `small_deeplab`; `before_interpolation` gives logits (n, K, h/4, w/4)."""
+    """Network of `small_deeplab`; `before_interpolation` gives logits (n, K, h/4, w/4)."""
 
     def __init__(self, classes: int, width: int):
         super().__init__()
@@ -257,18 +256,18 @@ class DeepLab(nn.Module):
         self.decoder = nn.Sequential(conv(w2 + w1, w2), nn.Conv2d(w2, classes, 1))
 
     def forward(self, x: Float32[Tensor, "n 3 h w"]) -> Float32[Tensor, "n K h w"]:
-        """Logits at the size of the images."""
+        """Return logits at the size of the images."""
         return resize(self.before_interpolation(x), x)
 
     def before_interpolation(self, x: Float32[Tensor, "n 3 h w"]) -> Float32[Tensor, "n K h4 w4"]:
-        """Logits at a quarter of the resolution."""
+        """Return logits at a quarter of the resolution."""
         low = self.low(x)
         high = self.pyramid(self.high(low))
         return self.decoder(torch.cat([resize(high, low), self.skip(low)], dim=1))
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions, and the input added."""
+    """Two 3 x 3 convolutions plus the input."""
 
     def __init__(self, channels: int, dilation: int = 1):
         super().__init__()
@@ -277,12 +276,12 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
+        """Return the same shape."""
         return x + self.body(x)
 
 
 class Pyramid(nn.Module):
-    """Convolutions of several reaches beside each other, and the mean of the image."""
+    """Parallel convolutions of several dilations, and the mean of the image."""
 
     def __init__(self, a: int, b: int):
         super().__init__()
@@ -291,24 +290,24 @@ class Pyramid(nn.Module):
         self.out = conv(5 * b, b, size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Fewer channels, the same size."""
+        """Return fewer channels at the same size."""
         mean = self.mean(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
         return self.out(torch.cat([*(reach(x) for reach in self.reaches), mean], dim=1))
 
 
 def conv(a: int, b: int, *, size: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """A convolution that keeps the size but for its stride, normalised, with ReLU."""
+    """Return a convolution with batch normalisation and ReLU; the stride alone changes the size."""
     layer = nn.Conv2d(a, b, size, stride, dilation * (size // 2), dilation, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(b), nn.ReLU(inplace=True))
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
-    """Bilinear interpolation to the size of another."""
+    """Interpolate to the size of another."""
     return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=False)
 
 
 def he_normal(network: nn.Module) -> nn.Module:
-    """Weights of convolutions ~ N(0, 2 / fan out), for ReLU; biases of linear layers 0.
+    """Draw weights of convolutions ~ N(0, 2 / fan out), for ReLU; set biases of linear layers to 0.
 
     References:
         He, Zhang, Ren & Sun, ICCV 2015.
@@ -322,13 +321,13 @@ def he_normal(network: nn.Module) -> nn.Module:
 
 
 def resnet50(classes: int = 1000, *, pretrained: bool = False) -> nn.Module:
-    """ResNet-50 with random weights, 25.6 M parameters at 1,000 classes.
+    """Return timm's ResNet-50, 25.6 million parameters at 1,000 classes.
 
-    The variant of PyTorch and timm, which puts the stride of a block into its 3 x 3 convolution.
+    The stride of a block is in its 3 x 3 convolution, as in PyTorch.
 
     Args:
         classes: K, outputs.
-        pretrained: Weights of timm, fetched over the network.
+        pretrained: Download the weights of timm.
 
     References:
         He, Zhang, Ren & Sun, CVPR 2016.
@@ -337,14 +336,14 @@ def resnet50(classes: int = 1000, *, pretrained: bool = False) -> nn.Module:
 
 
 def vit_s16(classes: int = 1000, *, dropout: float = 0.1, size: int = 224) -> nn.Module:
-    """ViT-S/16 with random weights, 22.1 M parameters at 1,000 classes and 224 pixels.
+    """Return timm's ViT-S/16, 22.1 million parameters at 1,000 classes and 224 pixels.
 
-    Dropout stands where Dosovitskiy et al. have it: after the positions are added, after the
-    attention's projection, and twice in each MLP. The attention weights themselves have none.
+    Dropout is where Dosovitskiy et al. have it: after the positions are added, after the projection
+    of the attention, and twice in each MLP. The attention weights have none.
 
     Args:
         classes: K, outputs.
-        dropout: Its rate.
+        dropout: Dropout rate.
         size: Height and width of the images, a multiple of 16.
 
     References:
@@ -361,15 +360,15 @@ def vit_s16(classes: int = 1000, *, dropout: float = 0.1, size: int = 224) -> nn
 
 
 def deeplabv3plus_resnet101(classes: int = 19, *, pretrained: bool = False) -> nn.Module:
-    """DeepLabV3+ on ResNet-101 whose logits are those before the last interpolation.
+    """Return DeepLabV3+ on ResNet-101 without the last interpolation.
 
-    For images (n, 3, H, W), H and W multiples of 16, logits (n, K, H/4, W/4): interpolated ones
-    depend on each other without adding information, so that risk is measured before. Output
-    stride 16 with rates 6, 12 and 18, as in the reference; the paper on smoothing gives neither.
+    Images (n, 3, H, W), H and W multiples of 16, give logits (n, K, H/4, W/4): interpolated logits
+    depend on each other without adding information, so risk is measured before. Output stride 16
+    with dilations 6, 12 and 18, as in the reference; Xia et al. give neither.
 
     Args:
         classes: K, outputs; 19 for Cityscapes.
-        pretrained: The backbone's weights from ImageNet, fetched over the network.
+        pretrained: Download the weights of the backbone from ImageNet.
 
     References:
         Chen, Zhu, Papandreou, Schroff & Adam, ECCV 2018.
@@ -385,12 +384,12 @@ def deeplabv3plus_resnet101(classes: int = 19, *, pretrained: bool = False) -> n
 
 
 def backbone_slower(model: nn.Module, *, lr: float, factor: float = 0.1) -> list[dict[str, Any]]:
-    """Parameter groups: the backbone (`model.encoder`) at `factor` times the rate of the rest.
+    """Return parameter groups with the backbone (`model.encoder`) at `factor` times the rate.
 
     Args:
         model: A model of segmentation-models-pytorch.
-        lr: Rate of what is not the backbone.
-        factor: Share of it for the backbone.
+        lr: Learning rate of the rest.
+        factor: Rate of the backbone relative to the rest.
 
     >>> from torch import nn
     >>> model = nn.ModuleDict({"encoder": nn.Linear(2, 3), "head": nn.Linear(3, 1)})

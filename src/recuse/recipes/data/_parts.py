@@ -1,7 +1,7 @@
-"""What a data set is to the trainer: four disjoint parts of items, and batches of them.
+"""Data sets as the trainer sees them: four disjoint parts of items, and batches of items.
 
-n = items of a part, b = items of a batch. An index is a number i, or a pair (stamp, i) whose
-stamp (an integer of seed and epoch) asks for augmentation and is all that it depends on.
+n = items of a part, b = items of a batch. An index is a number i or a pair (stamp, i). A stamp is
+an integer of seed and epoch; it asks for augmentation, which depends on it and i only.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 
 class Items(Dataset):
-    """A data set that knows how many items it has."""
+    """A data set with a length."""
 
     def __len__(self) -> int:
         raise NotImplementedError
 
 
 class Part(NamedTuple):
-    """One split: items (x, y), x a float tensor (or tokens), y int64 () or (H, W)."""
+    """One split: items (x, y) with x a float tensor (or tokens) and y int64 () or (H, W)."""
 
     data: Items
-    ids: Shaped[np.ndarray, " n"] | None = None  # unique over all parts: source row or path
-    groups: Shaped[np.ndarray, " n"] | None = None  # dependent items share one
+    ids: Shaped[np.ndarray, " n"] | None = None  # source row or path, unique over all parts
+    groups: Shaped[np.ndarray, " n"] | None = None  # dependent items share a group
 
 
 class Parts(NamedTuple):
@@ -50,12 +50,12 @@ class Parts(NamedTuple):
     calibrate: Part
     test: Part
     classes: int
-    names: tuple[str, ...]  # of the classes
+    names: tuple[str, ...]  # class names
     ignore_index: int | None = None  # void label of pixels
 
 
 def digest_of(parts: Parts) -> str:
-    """A digest of what models that are compared have in common: ids, and labels in memory."""
+    """Return a digest of ids and labels in memory, equal for models that can be compared."""
     held = [parts.train, parts.tune, parts.calibrate, parts.test]
     labels = [np.asarray(part.data.y) for part in held if isinstance(part.data, Rows)]
     return digest(*labels, *(part.ids for part in held if part.ids is not None))
@@ -67,8 +67,8 @@ class Rows(Items):
     Args:
         x: Shape (n, ...); uint8 images stay so in memory.
         y: Labels of any integer dtype, shape (n,) or (n, H, W).
-        augment: Of a whole batch, as it is stored: `augment(x, y, generator) -> (x, y)`.
-        prepare: Makes the stored x of a batch what the network takes.
+        augment: Augmentation of a stored batch: `augment(x, y, generator) -> (x, y)`.
+        prepare: Turns the stored x of a batch into inputs of the network.
 
     >>> rows = Rows(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([0, 1, 0]))
     >>> rows.__getitems__([2, 0])
@@ -103,17 +103,17 @@ class Rows(Items):
 
 
 def collate(batch: Any) -> Batch:
-    """Leave a batch that `Rows` made; stack a list of items."""
+    """Stack a list of items; return a batch of `Rows` as it is."""
     return default_collate(batch) if isinstance(batch, list) else batch
 
 
 def unstamped(index: Index) -> int:
-    """The number of the item."""
+    """Return the number of the item."""
     return int(index[1]) if isinstance(index, (tuple, list)) else int(index)
 
 
 def unstamp(index: Index) -> tuple[int, Generator | None]:
-    """The number of the item, and the randomness that its stamp stands for, if it has one.
+    """Return the number of the item, and the generator of its stamp if it has one.
 
     >>> unstamp(7)
     (7, None)
@@ -130,14 +130,14 @@ def unstamp(index: Index) -> tuple[int, Generator | None]:
 
 
 class Normalize(NamedTuple):
-    """uint8 images as float32, each channel less its mean, over its standard deviation."""
+    """Turn uint8 images into float32: each channel minus its mean, over its standard deviation."""
 
     mean: tuple[float, ...]  # pixels in 0..1
     std: tuple[float, ...]
 
     @classmethod
     def of(cls, x: Shaped[Tensor, "n c h w"], chunk: int = 5000) -> Normalize:
-        """Mean and standard deviation of the channels of uint8 images."""
+        """Compute mean and standard deviation of the channels of uint8 images."""
         moments = torch.zeros(2, x.shape[1], dtype=torch.float64)
         for part in x.split(chunk):
             channels = part.double().div(255).transpose(0, 1).flatten(1)
@@ -147,19 +147,19 @@ class Normalize(NamedTuple):
         return cls(tuple(mean.tolist()), tuple(std.tolist()))
 
     def __call__(self, x: Shaped[Tensor, "*b c h w"]) -> Float32[Tensor, "*b c h w"]:
-        """The images as the network takes them."""
+        """Return the images as inputs of the network."""
         mean, std = (torch.tensor(v).reshape(-1, 1, 1) for v in self)
         return (x.float() / 255 - mean) / std
 
 
 def split(groups: Shaped[np.ndarray, " n"], sizes: Sequence[int], seed: int) -> list[np.ndarray]:
-    """Rows of random disjoint parts: as many as `sizes` say, then a part of those that are left.
+    """Split rows at random into parts of these sizes, and a last part with the rest.
 
-    Whole groups change sides, so that a part may exceed its size by less than one group;
-    where every row is a group of its own, sizes are exact.
+    Groups stay whole, so that a part may exceed its size by less than one group. If every row is
+    a group of its own, the sizes are exact.
 
     Raises:
-        InputError: Fewer rows than the sizes need.
+        InputError: There are too few rows.
 
     >>> split(np.arange(6), (3, 1), seed=0)
     [array([3, 2, 5]), array([4]), array([0, 1])]
@@ -177,7 +177,7 @@ def split(groups: Shaped[np.ndarray, " n"], sizes: Sequence[int], seed: int) -> 
 
 
 def halves(held_out: int) -> tuple[int, int]:
-    """Sizes of the tune and the calibrate part of rows that are held out.
+    """Return the sizes of the tuning and the calibration part of the held-out rows.
 
     >>> halves(5)
     (2, 3)
@@ -190,7 +190,7 @@ def halves(held_out: int) -> tuple[int, int]:
 def noisy_labels(
     y: Int64[np.ndarray, " n"], share: float, classes: int, seed: int
 ) -> Int64[np.ndarray, " n"]:
-    """Each label replaced, with probability `share`, by one of the other classes."""
+    """Replace each label, with probability `share`, by another class."""
     check_fraction(share, "label_noise", zero=True)
     rng = np.random.default_rng(seed)
     wrong = (y + rng.integers(1, classes, len(y))) % classes
@@ -198,7 +198,7 @@ def noisy_labels(
 
 
 def home(folder: Path | str | None, name: str, *, expected: str, source: str) -> Path:
-    """The folder `name` in a folder, where there is one, else the folder itself."""
+    """Return the subfolder `name` if there is one, else the folder itself."""
     if folder is None:
         raise InputError(f"expected a folder with {expected}, got none; {source}")
     inside = Path(folder) / name
@@ -206,7 +206,7 @@ def home(folder: Path | str | None, name: str, *, expected: str, source: str) ->
 
 
 def found(path: Path, *, expected: str, source: str) -> Path:
-    """The path if it exists; else one line that says what belongs there and where it is from."""
+    """Return the path if it exists; else raise an error that says what belongs there."""
     if not path.exists():
         raise InputError(f"expected {expected}, got no {path}; {source}")
     return path

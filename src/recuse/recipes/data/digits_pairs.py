@@ -1,10 +1,9 @@
-"""Two handwritten digits side by side: 100 classes, minutes of training, no file needed.
+"""Two handwritten digits side by side: 100 classes, minutes of training, no files.
 
-The 1,797 images (8 x 8) inside scikit-learn are dealt to four pools, one for each part, so that
-no image is in two parts. Training pairs are clean, drawn with replacement. In the other parts the
-images of a pool are dealt to blocks of four, the 12 ordered pairs within a block are taken, each
-once clean and once with Gaussian noise, and the block is the group: rows of different groups share
-no image.
+The 1,797 images (8 x 8) inside scikit-learn are divided into four pools, one for each part, so that
+no image is in two parts. Training pairs are clean and drawn with replacement. The other pools are
+divided into blocks of four images. The 12 ordered pairs within a block occur once clean and once
+with Gaussian noise, and the block is the group: rows of different groups share no image.
 
     x (n, 1, 8, 16) pixels in 0..1, plus noise of standard deviation 0.3    y = 10 left + right
 """
@@ -25,14 +24,14 @@ from recuse.recipes.data._parts import Part, Parts, Rows, noisy_labels, split
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Int64
 
-POOLS = (597, 400, 400)  # images to train, tune, calibrate; the other 400 are for the test
+POOLS = (597, 400, 400)  # images to train, tune, calibrate; the other 400 to test
 TRAIN = 20_000  # pairs
 BLOCK = 4  # images
 NOISE = 0.3  # standard deviation; pixels lie in 0..1
 
 
 class Pairs(NamedTuple):
-    """Left and right image of each row, the block that both are from, and whether to add noise."""
+    """Left and right image of each row, the block of both, and 1 where noise is added."""
 
     left: Int64[np.ndarray, " n"]
     right: Int64[np.ndarray, " n"]
@@ -41,15 +40,15 @@ class Pairs(NamedTuple):
 
 
 def load(seed: int = 0, *, label_noise: float = 0.0, classes: int | Sequence[int] = 100) -> Parts:
-    """Pairs of digits, split by image.
+    """Make pairs of digits, split by image.
 
     Args:
-        seed: Of the pools, the pairs and the noise.
-        label_noise: Share of the training labels that are replaced by another class.
-        classes: How many of the numbers 0..99 to keep, or which, in the order of their labels.
+        seed: Seed of the pools, the pairs and the noise.
+        label_noise: Share of training labels replaced by another class.
+        classes: Number of classes to keep of 0..99, or which classes, in the order of their labels.
 
     Raises:
-        InputError: Fewer than two classes, one twice or out of range.
+        InputError: Fewer than two classes, a class twice, or one out of range.
 
     >>> parts = load(seed=0)
     >>> parts.classes, parts.names[7], [len(part.data) for part in parts[:4]]
@@ -78,7 +77,7 @@ def drawn(
     kept: Int[np.ndarray, " K"],
     rng: np.random.Generator,
 ) -> Pairs:
-    """Clean pairs with replacement, the classes equally likely."""
+    """Draw clean pairs with replacement, with equally likely classes."""
     pool = pool[np.argsort(digit[pool], kind="stable")]
     count = np.bincount(digit[pool], minlength=10)
     first = np.cumsum(count) - count
@@ -88,7 +87,7 @@ def drawn(
 
 
 def dealt(pool: Int[np.ndarray, " images"]) -> Pairs:
-    """All ordered pairs within blocks of images, once clean and once noisy."""
+    """Return all ordered pairs within blocks of images, once clean and once noisy."""
     blocks = pool[: len(pool) // BLOCK * BLOCK].reshape(-1, BLOCK)
     left, right = blocks[:, list(permutations(range(BLOCK), 2))].reshape(-1, 2).T
     block = np.repeat(blocks.min(1), BLOCK * (BLOCK - 1))  # named by an image, in one part alone
@@ -105,13 +104,13 @@ def _checked(classes: int | Sequence[int]) -> Int64[np.ndarray, " K"]:
 
 
 def _within(pairs: Pairs, digit: np.ndarray, kept: np.ndarray) -> Pairs:
-    """Those of the classes that are kept."""
+    """Keep the pairs of these classes."""
     inside = np.isin(10 * digit[pairs.left] + digit[pairs.right], kept)
     return Pairs(*(column[inside] for column in pairs))
 
 
 def _labels(pairs: Pairs, digit: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Place of each pair's number among the classes that are kept."""
+    """Return the index of each pair among the kept classes."""
     place = np.zeros(100, np.int64)
     place[kept] = np.arange(len(kept))
     return place[10 * digit[pairs.left] + digit[pairs.right]]
@@ -120,7 +119,7 @@ def _labels(pairs: Pairs, digit: np.ndarray, kept: np.ndarray) -> np.ndarray:
 def _rows(
     pairs: Pairs, y: np.ndarray, images: Float[np.ndarray, "all 64"], rng: np.random.Generator
 ) -> Rows:
-    """The pairs as images."""
+    """Return the pairs as images."""
     halves = (images[side].reshape(-1, 8, 8) for side in (pairs.left, pairs.right))
     x = np.concatenate(list(halves), axis=2)[:, None]
     x = x + NOISE * pairs.noisy[:, None, None, None] * rng.standard_normal(x.shape)

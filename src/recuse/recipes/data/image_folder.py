@@ -1,8 +1,8 @@
-"""ImageNet, and any tree `train/<class>/*.jpg`, `val/<class>/*.jpg`; decoded as it is needed.
+"""ImageNet, and any tree `train/<class>/*.jpg`, `val/<class>/*.jpg`, decoded on demand.
 
-The folder `val` is the test part; as in the published experiments the held-out images come out of
-`train`, one half to tune and one half to calibrate. A folder `sketch/<class>/*.jpg` beside them
-(ImageNet-Sketch, https://github.com/HaohanWang/ImageNet-Sketch) is the same classes from another
+The folder `val` is the test part. As in the published experiments, images of `train` are held out,
+one half to tune and one half to calibrate. A folder `sketch/<class>/*.jpg` beside them
+(ImageNet-Sketch, https://github.com/HaohanWang/ImageNet-Sketch) has the same classes from another
 source.
 
     x (3, s, s) normalised by ImageNet's mean and standard deviation    y ()
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 HELD_OUT = 50_000
 SIZE = 224  # pixels
-MARGIN = 256 / 224  # the shorter side of a test image over the crop
-SCALE, RATIO, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10  # area and shape of a random crop
+MARGIN = 256 / 224  # shorter side of a test image, relative to the crop
+SCALE, RATIO, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10  # area and aspect ratio of a random crop
 IMAGENET = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 EXPECTED = "train/<class>/*.jpg and val/<class>/*.jpg"
 SOURCE = "ImageNet-1k is at https://image-net.org, val sorted into folders of classes as train is"
@@ -44,12 +44,12 @@ class Box(NamedTuple):
 
 
 class View(NamedTuple):
-    """Reads a file as the network sees it: a random crop where there is randomness."""
+    """Read a file as input of the network: a random crop if there is a generator."""
 
     size: int
 
     def __call__(self, file: tuple[Path, int], generator: Generator | None) -> tuple[Any, Tensor]:
-        """A normalised image (3, s, s) and its label."""
+        """Return a normalised image (3, s, s) and its label."""
         image = opened(file[0])
         box = central(*image.size) if generator is None else random_box(*image.size, generator)
         x = pixels(image.resize((self.size, self.size), BICUBIC, box))
@@ -64,20 +64,20 @@ BICUBIC = 3  # PIL.Image.Resampling.BICUBIC
 def load(
     folder: Path | str | None, seed: int = 0, *, held_out: int = HELD_OUT, size: int = SIZE
 ) -> Parts:
-    """A tree of images: random resized crop and mirror in training, else the middle.
+    """Load a tree of images: random resized crop and mirror in training, central crop otherwise.
 
     Args:
         folder: Holds `train` and `val`, each with a folder for each class.
-        seed: Of the images that are held out.
-        held_out: Training images for tune and calibrate, one half each.
+        seed: Seed of the choice of held-out images.
+        held_out: Training images to tune and calibrate, one half each.
         size: Side of the crops in pixels.
 
     Returns:
         Items whose ids are paths; classes are in the order of their folders' names.
 
     Raises:
-        InputError: A folder or image is missing, classes differ; when it is read, an image
-            that cannot be, by its path.
+        InputError: A folder or image is missing, or classes differ. An image that cannot be
+            decoded raises it when it is read.
     """
     folder = home(folder, "imagenet", expected=EXPECTED, source=SOURCE)
     for part in ("train", "val"):
@@ -90,13 +90,13 @@ def load(
 
 
 def drawings(folder: Path | str, parts: Parts, *, size: int = SIZE) -> Part | None:
-    """The folder `sketch` beside `train`, such as ImageNet-Sketch: the same classes, drawn.
+    """Load the folder `sketch` beside `train`, such as ImageNet-Sketch: the same classes, drawn.
 
     Returns:
-        None if there is no such folder.
+        The items, or None if there is no such folder.
 
     Raises:
-        InputError: Its classes are others.
+        InputError: Its classes differ.
     """
     folder = home(folder, "imagenet", expected=EXPECTED, source=SOURCE)
     if not (folder / "sketch").is_dir():
@@ -104,19 +104,23 @@ def drawings(folder: Path | str, parts: Parts, *, size: int = SIZE) -> Part | No
     files, names = tree(folder / "sketch")
     if names != parts.names:
         odd = sorted(set(names) ^ set(parts.names))[0]
-        raise InputError(f"expected in {folder / 'sketch'} the classes of train, but for {odd}")
+        raise InputError(
+            f"expected the classes of train in {folder / 'sketch'}; they differ in {odd}"
+        )
     return _part(files, folder, size)
 
 
 def _part(files: list[tuple[Path, int]], folder: Path, size: int) -> Part:
-    """Items whose ids are their paths in the folder."""
+    """Return items whose ids are their paths in the folder."""
     return Part(
         Files(files, View(size)), np.array([p.relative_to(folder).as_posix() for p, _ in files])
     )
 
 
 def random_box(width: int, height: int, generator: Generator) -> Box:
-    """A rectangle of 8 to 100 % of the area and sides 3:4 to 4:3; the middle if ten do not fit.
+    """Draw a rectangle of 8 to 100 % of the area with sides 3:4 to 4:3.
+
+    After ten draws that do not fit, it is the largest central square.
 
     References:
         Szegedy et al., CVPR 2015.
@@ -133,11 +137,11 @@ def random_box(width: int, height: int, generator: Generator) -> Box:
 
 
 def central(width: int, height: int) -> Box:
-    """The middle 224 of 256 pixels of the shorter side."""
+    """Return the central crop: 224 of 256 pixels of the shorter side."""
     return middle(width, height, min(width, height) / MARGIN)
 
 
 def middle(width: int, height: int, side: float) -> Box:
-    """The square in the middle."""
+    """Return the central square with this side."""
     left, top = (width - side) / 2, (height - side) / 2
     return Box(left, top, left + side, top + side)

@@ -1,10 +1,10 @@
-"""IMDB: 50,000 reviews of films, half of them for training, liked or not.
+"""IMDB: 50,000 film reviews, positive or negative, half of them for training.
 
-Reviews of one film are one group, where `train/urls_pos.txt` and its like say which film each is
-about; the films of the held-out reviews are then not trained on. The published test reviews are
+Reviews of one film are one group, if `train/urls_pos.txt` and the like say which film each is
+about; no film of a held-out review is then in the training part. The published test reviews are
 about other films than the training reviews.
 
-    x (n, 256) int64 tokens: 0 padding, 1 a word that is not known    y (n,): 0 neg, 1 pos
+    x (n, 256) int64 tokens: 0 padding, 1 an unknown word    y (n,): 0 neg, 1 pos
 
 References:
     Maas et al., ACL 2011.
@@ -37,7 +37,7 @@ SOURCE = "aclImdb is at https://ai.stanford.edu/~amaas/data/sentiment/"
 
 
 class Texts(Rows):
-    """Rows of tokens, and what each token stands for."""
+    """Rows of tokens, and the word of each token."""
 
     def __init__(self, x: Int64[Tensor, "n length"], y: Int64[Tensor, " n"], known: Iterable[str]):
         super().__init__(x, y)
@@ -45,7 +45,7 @@ class Texts(Rows):
 
 
 class Review(NamedTuple):
-    """A text, whether it likes the film, where it lies and which film it is about."""
+    """A text, its label, its path and the film it is about."""
 
     text: str
     label: int
@@ -61,20 +61,20 @@ def load(
     length: int = LENGTH,
     vocabulary: int = VOCABULARY,
 ) -> Parts:
-    """Reviews as tokens; the words are those of the training part.
+    """Load reviews as tokens; the vocabulary comes from the training part.
 
     Args:
-        folder: Holds `train` and `test`, each with `pos` and `neg`.
-        seed: Of the films whose reviews are held out.
-        held_out: Training reviews for tune and calibrate, one half each, up to whole films.
-        length: Tokens of a review; what is longer is cut off.
-        vocabulary: Tokens, padding and the unknown among them.
+        folder: Folder with `train` and `test`, each with `pos` and `neg`.
+        seed: Seed of the choice of films whose reviews are held out.
+        held_out: Training reviews to tune and calibrate, one half each, up to whole films.
+        length: Tokens of a review; longer reviews are cut off.
+        vocabulary: Number of tokens, with padding and the unknown word.
 
     Returns:
         Rows whose ids are paths and whose groups are films.
 
     Raises:
-        InputError: A folder is missing or empty, a file is no text in UTF-8.
+        InputError: A folder is missing or empty, or a file is not text in UTF-8.
     """
     folder = home(folder, "aclImdb", expected=EXPECTED, source=SOURCE)
     train, test = (reviews(folder, part) for part in ("train", "test"))
@@ -88,7 +88,7 @@ def load(
 
 
 def reviews(folder: Path, part: str) -> list[Review]:
-    """The reviews of a part by label and name."""
+    """Read the reviews of a part by label and name."""
     read = []
     for label, name in enumerate(NAMES):
         place = folder / part / name
@@ -105,7 +105,7 @@ def reviews(folder: Path, part: str) -> list[Review]:
 
 
 def tokenize(text: str) -> list[str]:
-    """Words in lower case, and the marks that shout or ask.
+    """Return words in lower case, exclamation marks and question marks.
 
     >>> tokenize("It wasn't bad!<br />Was it?")
     ['it', "wasn't", 'bad', '!', 'was', 'it', '?']
@@ -114,7 +114,7 @@ def tokenize(text: str) -> list[str]:
 
 
 def words(texts: Iterable[str], vocabulary: int) -> dict[str, int]:
-    """Token of each of the most frequent words; equally frequent ones by the alphabet.
+    """Return the token of each frequent word; ties in frequency are in alphabetical order.
 
     >>> words(["b a", "c b a a"], vocabulary=4)
     {'a': 2, 'b': 3}
@@ -125,7 +125,7 @@ def words(texts: Iterable[str], vocabulary: int) -> dict[str, int]:
 
 
 def tokens(text: str, known: dict[str, int], length: int) -> Int64[np.ndarray, " length"]:
-    """A text as `length` tokens; a text without a word is one unknown.
+    """Return a text as `length` tokens; a text without words is one unknown word.
 
     >>> tokens("a zebra", {"a": 2}, 4)
     array([2, 1, 0, 0])
@@ -144,7 +144,7 @@ def _part(
 
 
 def _films(path: Path) -> dict[str, str]:
-    """Number of a review -> film; line k is about review k."""
+    """Return number of a review -> film; line k is about review k."""
     if not path.exists():
         return {}
     found = (re.search(r"tt\d+", line) for line in _text(path).splitlines())

@@ -5,11 +5,11 @@
 | test | 80 %, as in the published experiments |
 | train, tune, calibrate | 10, 5 and 5 % |
 
-The public code of the ICLR version trains on 20 % and tests on 80 %; one half of these 20 % is held
-out here. Columns of numbers are standardised and columns of words become one column for each word,
-both as the training rows say: a word that they lack is zeros, a number that is constant there is 0.
-A column is one of numbers if all its values are; one of numbers with a few others among them (`NA`)
-is refused, unless it is named as one of words. Spaces around a value do not count.
+The public code of the ICLR version trains on 20 % and tests on 80 %; one half of the 20 % is held
+out here. Numeric columns are standardised, and categorical columns are one-hot encoded, both by the
+training rows: a category that they lack becomes zeros, a column that is constant there becomes 0.
+A column is numeric if all its values are numbers. A column of numbers with a few other values
+(`NA`) is refused, unless it is named as categorical. Spaces around a value are ignored.
 
     x (n, d) float32    y (n,), classes in the order of their sorted names
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 SHARES = (0.1, 0.05, 0.05)  # of all rows: train, tune, calibrate
 BANK = ("bank-full.csv", "bank-additional-full.csv")
 SHOPPERS = ("online_shoppers_intention.csv",)
-NAMED = 5  # classes that a message shows
+NAMED = 5  # classes shown in a message
 UCI = "it is in the UCI machine learning repository, https://archive.ics.uci.edu/dataset"
 
 
@@ -70,23 +70,23 @@ def load(
     shares: Sequence[float] = SHARES,
     classes: int | None = None,
 ) -> Parts:
-    """A column of a table from the others.
+    """Load a table to predict one column from the others.
 
     Args:
         path: Text with a header, separated by commas or semicolons.
-        seed: Of the split.
+        seed: Seed of the split.
         target: The column to predict.
         drop: Columns to leave out.
-        words: Columns of numbers that are names, such as codes.
-        shares: Of the rows in train, tune and calibrate; the test part has the others.
-        classes: How many different targets there have to be; two or more by default.
+        words: Numeric columns to treat as categorical, such as codes.
+        shares: Shares of the rows to train, tune and calibrate; the rest is the test part.
+        classes: Required number of classes; two or more by default.
 
     Returns:
-        Rows whose ids are their places in the file, from 0.
+        Rows whose ids are their positions in the file, from 0.
 
     Raises:
         InputError: The file or a column is missing, a row has another length, a target is empty,
-            too few rows, other classes, a column of numbers with others among them.
+            there are too few rows, the classes differ, or a numeric column has other values.
     """
     columns = read(Path(path))
     for name in (target, *drop, *words):
@@ -101,7 +101,7 @@ def load(
     n = len(y)
     rows = split(np.arange(n), [round(share * n) for share in shares], seed)
     if not all(map(len, rows)):
-        raise InputError(f"{path}: expected rows enough for each part, got {n}")
+        raise InputError(f"{path}: expected enough rows for each part, got {n}")
     used = {name: column for name, column in columns.items() if name not in drop}
     for name in used.keys() - set(words):
         _check_numbers(used[name], f"{path}: expected numbers in {name}")
@@ -112,7 +112,7 @@ def load(
 
 
 def read(path: Path) -> dict[str, Column]:
-    """The columns of a file as words."""
+    """Read the columns of a file as strings."""
     found(path, expected=f"a table at {path}", source="a file of separated values with a header")
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -138,7 +138,7 @@ def read(path: Path) -> dict[str, Column]:
 def encoded(
     column: Column, train: Int64[np.ndarray, " t"], *, words: bool = False
 ) -> Float64[np.ndarray, "n columns"]:
-    """Numbers standardised, words one-hot, by the training rows alone.
+    """Standardise numbers or one-hot encode categories, by the training rows only.
 
     >>> encoded(np.array(["1", "3", "7"]), np.array([0, 1])).T
     array([[-1.,  1.,  5.]])
@@ -154,13 +154,12 @@ def encoded(
 
 
 def numbers(column: Column) -> Float64[np.ndarray, " n"] | None:
-    """The column as finite numbers, if it is one of them."""
+    """Return the column as finite numbers, or None if it is not numeric."""
     value = np.array([_number(cell) for cell in column])
     return value if np.isfinite(value).all() else None
 
 
 def _number(cell: str) -> float:
-    """NaN where it is none."""
     try:
         return float(cell)
     except ValueError:
@@ -168,7 +167,7 @@ def _number(cell: str) -> float:
 
 
 def _check_numbers(column: Column, expected: str) -> None:
-    """Refuse a few other values among numbers, which would make names of all of them."""
+    """Refuse a few other values among numbers, which would turn the column into categories."""
     other = ~np.isfinite([_number(cell) for cell in column])
     if 0 < other.sum() < len(column) / 2:
         row = int(other.argmax())
@@ -176,7 +175,7 @@ def _check_numbers(column: Column, expected: str) -> None:
 
 
 def _file(folder: Path | str | None, names: Sequence[str], source: str) -> Path:
-    """The first of the files that the folder, or `tabular` in it, holds; or the file itself."""
+    """Return the first of these files in the folder or in `tabular`, or the file itself."""
     expected = " or ".join(names)
     folder = home(folder, "tabular", expected=expected, source=source)
     if folder.is_file():
