@@ -1,7 +1,7 @@
-"""The results of recipes from their saved logits: `python -m benchmarks.recipes RUN... --out PAGE`.
+"""Results of recipes from their saved logits: `python -m benchmarks.recipes RUN... --out PAGE`.
 
-RUN is a folder that `recuse train` wrote. Writes the page `docs/results-recipes.md`, or prints it.
-Nothing is trained and nothing is chosen here by hand: every number comes from the logits.
+RUN is a folder of `recuse train`. Writes the page `docs/results-recipes.md`, or prints it. Nothing
+is trained or chosen by hand: every number comes from the logits.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ $ python -m benchmarks.recipes {runs} \\
     --out docs/results-recipes.md
 ```
 
-The command that trained each run stands beside it, with what it ran on and how it was shortened;
-[how to train them](how-to/recipes.md). Accuracy and coverage in percent;
-± is the standard deviation over seeds; "chosen" is the score that `recuse.tune` took on the tune
-split, which is MSP where no gain was shown; "alone" is what the norm that is best on the tune
-split, or the learned score, would give without that fallback.
+Each section begins with the command that trained the run, the hardware, and how the training was
+shortened ([how to train them](how-to/recipes.md)). Accuracy and coverage are in percent; ± is the
+standard deviation over seeds. "Chosen" is the score that `recuse.tune` chose on the tuning split;
+it is MSP where no other score was expected to help. "Alone" is the best norm on the tuning split,
+or the learned score, without this fallback to MSP.
 
-ImageNet, ViT, Cityscapes, CIFAR-100 and IMDB were not trained: their data or hours of a GPU were
-not at hand. Their networks and loaders are tested one by one, on small trees.
+ImageNet, ViT, Cityscapes, CIFAR-100 and IMDB were not trained, for lack of data or GPU hours. Their
+networks and loaders are tested separately, on small folders.
 """
-BESIDE = "0.2"  # the strength at which all losses were trained
+BESIDE = "0.2"  # strength at which all losses were trained
 OTHERS = ("margin", "max-suppression")
 SIDES = {
     ("cross-entropy", "before"): "cross entropy, MSP",
@@ -54,18 +54,18 @@ SIDES = {
 }
 PICTURES = {
     "camvid-deeplab": (
-        "\n![A road scene, and its errors coloured by how certain each model was of them]"
+        "\n![A road scene, with errors coloured by the confidence of each model]"
         "(images/camvid-scene.png)\n",
-        "*One test scene, drawn by `python docs/picture_scene.py runs/camvid`: errors from pale "
-        "(uncertain) to dark (among the surest pixels of the scene), right pixels grey, void "
-        "white; the smoothed model by MSP and by the norm that is best on the tune split, whose "
-        "gain its four seconds of video cannot show.*",
+        "*One test scene, drawn by `python docs/picture_scene.py runs/camvid`. Errors are pale "
+        "where the model is uncertain and dark where it is among its most confident; right pixels "
+        "are grey, void is white. The smoothed model is shown with MSP and with the best norm on "
+        "the tuning split, whose gain cannot be significant on four seconds of video.*",
     )
 }
 PUBLISHED = """## The published tables by source
 
-Xia et al. (2024): the first 10 % of 50,000 ImageNet and 50,889 ImageNet-Sketch images together.
-**Their numbers, not ours**; ours on CIFAR-10 and drawings of its edges are above.
+Xia et al. (2024): the most confident 10 % of 50,000 ImageNet and 50,889 ImageNet-Sketch images.
+**These are their numbers**; ours, on CIFAR-10 and drawings of its edges, are above.
 
 ResNet-50, figure 8:
 
@@ -85,12 +85,12 @@ ViT-S/16, figure 11:
 | smoothing 0.2 | 9,117 | 177 | 1.9 | 971 | 164 | 16.9 |
 | smoothing 0.3 | 8,966 | 208 | 2.3 | 1,122 | 195 | 17.4 |
 
-The other results of the paper are curves without numbers.
+The paper shows its other results as curves, without numbers.
 """
 
 
 def main() -> None:
-    """One section a run."""
+    """Write one section for each run."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, default=None)
@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def read(runs: Sequence[Path]) -> dict[Path, tuple[dict[int, dict[str, Files]], str]]:
-    """The files of each run, and what they hold."""
+    """Read the files of each run, and their input kind."""
     recipes = {run: recipe_named(describe(run)["recipe"]) for run in runs}
     return {
         run: (logits_of(comparable(models_of(run)), recipe.kind), recipe.kind)
@@ -117,7 +117,7 @@ def read(runs: Sequence[Path]) -> dict[Path, tuple[dict[int, dict[str, Files]], 
 
 
 def in_short(found: Mapping[Path, OverSeeds]) -> str:
-    """Models counted, each with each of its seeds, of label smoothing alone."""
+    """Count the models of label smoothing, one for each seed."""
     rows = []
     for run, seen in found.items():
         models = [m for m in seen.models if m.name.startswith("smoothing-")]
@@ -143,12 +143,12 @@ def in_short(found: Mapping[Path, OverSeeds]) -> str:
         "and better on test",
         "then below cross entropy with MSP",
     )
-    said = "In short, by AURC on the test split (in brackets: beyond the 95 % interval):\n\n"
+    said = "Summary, by AURC on the test split (in brackets: outside the 95 % interval):\n\n"
     return said + markdown(header, rows)
 
 
 def side_by_side(found: Mapping[Path, OverSeeds]) -> str:
-    """Losses that repair in training, beside the repair afterwards: means over seeds."""
+    """Compare losses that preserve the ranking with the repair: means over seeds."""
     rows = []
     for run, seen in found.items():
         areas = {m.name: m for m in seen.models}
@@ -157,8 +157,8 @@ def side_by_side(found: Mapping[Path, OverSeeds]) -> str:
         cells = [_area(areas.get(name), side) for name, side in SIDES]
         rows.append((recipe_named(describe(run)["recipe"]).title, *cells))
     said = (
-        "\nDoes a loss that repairs in training make the repair afterwards unnecessary? Mean AURC "
-        f'x 1000 over seeds, all losses of strength {BESIDE}; "repaired" is the chosen score:\n\n'
+        "\nDoes a loss that preserves the ranking make the repair unnecessary? Mean AURC x 1000 "
+        f'over seeds, all losses at strength {BESIDE}; "repaired" is the chosen score:\n\n'
     )
     return said + markdown(("", *(title for title in SIDES.values())), rows)
 
@@ -170,7 +170,7 @@ def _area(model: ModelOverSeeds | None, side: str) -> str:
 
 
 def section(run: Path, found: OverSeeds) -> str:
-    """What one run found."""
+    """Return the section of one run."""
     recipe, models = recipe_named(describe(run)["recipe"]), models_of(run)
     runs = logits_of(comparable(models), recipe.kind)
     parts = [
@@ -192,7 +192,7 @@ def section(run: Path, found: OverSeeds) -> str:
 def without_fallback(
     found: OverSeeds, runs: Mapping[int, Mapping[str, Files]]
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The table, and what the best norm and the learned score would do if they were not tested."""
+    """Return the table with the best norm and the learned score, without fallback."""
     _, header, rows = words.by_model(found)
     rows = list(rows)
     two = found.evaluations[0].models[0].classes == 2  # no norm orders them otherwise
@@ -209,7 +209,7 @@ def without_fallback(
 
 
 def alone(model: ModelEvaluation, test: rc.io.LogitsFile, family: str) -> float:
-    """AURC on the test split of the family's best score by the tune split; NaN if there is none."""
+    """Return the test AURC of the family's best score on the tuning split; NaN if there is none."""
     tried = [(area, score) for score, area in model.tuned.table if score.name == family]
     if not tried:
         return float("nan")
@@ -219,7 +219,7 @@ def alone(model: ModelEvaluation, test: rc.io.LogitsFile, family: str) -> float:
 
 
 def in_training_or_after(found: OverSeeds) -> Iterable[str]:
-    """Does a loss that repairs in training make the repair afterwards unnecessary?"""
+    """Compare each loss that preserves the ranking with the repair of label smoothing."""
     for model in found.models:
         loss, _, strength = model.name.rpartition("-")
         smoothed = next((m for m in found.models if m.name == f"smoothing-{strength}"), None)
@@ -230,13 +230,13 @@ def in_training_or_after(found: OverSeeds) -> Iterable[str]:
             for m, side in ((model, "before"), (smoothed, "after"), (model, "after"))
         )
         yield (
-            f"{model.name} with MSP has an AURC x 1000 of {alone}; smoothing-{strength} repaired "
-            f"afterwards has {after}; {model.name} with the score chosen for it has {again}."
+            f"AURC x 1000: {alone} for {model.name} with MSP, {after} for smoothing-{strength} "
+            f"repaired, {again} for {model.name} with its chosen score."
         )
 
 
 def how(run: Path, recipe: Recipe, models: Sequence[Model]) -> str:
-    """Command, hardware, time, and what is not as published."""
+    """Return command, hardware, time, and differences from the publication."""
     about = [json.loads((m.folder / "model.json").read_text("utf-8")) for m in models]
     settings = describe(run)
     options = given(recipe, settings, about)
@@ -253,7 +253,7 @@ def how(run: Path, recipe: Recipe, models: Sequence[Model]) -> str:
         f"{span([a['train'] for a in about])} training rows, "
         f"{span([a['parameters'] for a in about])} parameters, {settings['epochs']} epochs, batch "
         f"{settings['batch']}, precision {settings['precision']}; {hardware(about)};",
-        f"{span(seconds)} s a model, beside other work.",
+        f"{span(seconds)} s per model, on a machine with other load.",
         f"Settings: {recipe.source}{f', but: {recipe.differs}' if recipe.differs else ''}.",
         f"Published: {recipe.reference}.\n",
     )
@@ -261,7 +261,7 @@ def how(run: Path, recipe: Recipe, models: Sequence[Model]) -> str:
 
 
 def given(recipe: Recipe, settings: Mapping, about: Sequence[Mapping]) -> str:
-    """The options of the command, as `run.json` and the models have them."""
+    """Return the options of the command, from `run.json` and the models."""
     kept = settings.get("classes")
     processes = max(a["processes"] for a in about)
     values = {
@@ -279,24 +279,24 @@ def given(recipe: Recipe, settings: Mapping, about: Sequence[Mapping]) -> str:
 
 
 def changes(recipe: Recipe, settings: Mapping) -> str:
-    """What was asked for that is not the recipe's; "" if nothing was."""
+    """Return the differences from the recipe, "" if there are none."""
     kept = settings.get("classes")
     found = {
-        f"{settings['epochs']} epochs of {recipe.epochs}, rates over the same shares": (
+        f"{settings['epochs']} of {recipe.epochs} epochs, with the same shape of the schedule": (
             settings["epochs"] != recipe.epochs
         ),
-        f"batch {settings['batch']} for {recipe.batch}": settings["batch"] != recipe.batch,
+        f"batch {settings['batch']} instead of {recipe.batch}": settings["batch"] != recipe.batch,
         f"rows {settings['order']}": settings["order"] != SHUFFLED,
         f"{100 * (settings.get('label_noise') or 0):g} % of the labels wrong": (
             settings.get("label_noise")
         ),
-        f"{len(kept or ())} classes alone": kept,
+        f"{len(kept or ())} classes only": kept,
     }
     return "; ".join(said for said, so in found.items() if so)
 
 
 def hardware(about: Sequence[Mapping]) -> str:
-    """What the models ran on; each machine with its models where there are several."""
+    """Describe the machine of the models, or each machine with the number of its models."""
     found = Counter(
         f"{a['device']}, {a['threads']} thread{'s' * (a['threads'] > 1)}"
         f"{f', {n} processes' if (n := a['processes']) > 1 else ''}, torch {a['torch']}"
@@ -308,7 +308,7 @@ def hardware(about: Sequence[Mapping]) -> str:
 
 
 def span(values: Sequence[float]) -> str:
-    """One number, or from the smallest to the largest.
+    """Return one number, or the smallest to the largest.
 
     >>> span([0.4, 4567.8]), span([5, 5]), span([])
     ('0.4 to 4,568', '5', '?')
@@ -319,7 +319,7 @@ def span(values: Sequence[float]) -> str:
 
 
 def asked(about: Sequence[Mapping]) -> dict[str, str]:
-    """Loss -> its strengths, cross entropy among them."""
+    """Return loss -> its strengths, with cross entropy."""
     losses = sorted({a["loss"] for a in about if a["strength"]} or {LABEL_SMOOTHING})
     return {
         loss: ",".join(
@@ -330,7 +330,7 @@ def asked(about: Sequence[Mapping]) -> dict[str, str]:
 
 
 def not_learned(found: OverSeeds) -> Iterable[str]:
-    """Why the column of learned scores has a gap."""
+    """Explain gaps in the column of learned scores."""
     for model in found.models:
         for seed, one in zip(found.seeds, model.models):
             if not any(score.name == "learned" for score, _ in one.tuned.table):
@@ -339,20 +339,20 @@ def not_learned(found: OverSeeds) -> Iterable[str]:
 
 
 def all_pixels(models: Sequence[Model]) -> Iterable[str]:
-    """AURC of every labelled test pixel, by the sketches of the run."""
+    """Return the AURC of all labelled test pixels, from the sketches of the run."""
     for model in models:
         for path in sorted(model.folder.glob("all-pixels-*.npz")):
             sketch = CurveSketch.load(path)
             area = sketch.aurc()
             yield (
-                f"{model.name}, seed {model.seed}, all {sketch.n:,} test pixels by sketch: AURC x "
+                f"{model.name}, seed {model.seed}, sketch of all {sketch.n:,} test pixels: AURC x "
                 f"1000 between {1000 * area.low:.2f} and {1000 * area.high:.2f} with "
                 f"{sketch.about['score'].partition('(')[0]}."
             )
 
 
 def by_source(recipe: Recipe, models: Sequence[Model], found: OverSeeds) -> list[str]:
-    """The table of figure 8 on our own second source, of the first seed."""
+    """Return the table of figure 8 for our own second source, of the first seed."""
     having = [m for m in models if m.has(SHIFT)]
     if not having:
         return []
@@ -360,12 +360,12 @@ def by_source(recipe: Recipe, models: Sequence[Model], found: OverSeeds) -> list
     first = logits_of([m for m in having if m.seed == seed], recipe.kind, ("test", SHIFT))[seed]
     scores = {m.name: m.tuned.score for m in found.evaluations[0].models}
     _, *table = words.shared_coverage(shared_coverage(first, scores))
-    table = markdown(*table)
-    return ["", "The first tenth of the test images and their drawings together, seed 0:\n", table]
+    said = "The most confident tenth of test images and drawings together, seed 0:\n"
+    return ["", said, markdown(*table)]
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; learned scores without their parameters."""
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 

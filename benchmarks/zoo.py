@@ -1,8 +1,8 @@
-"""Real classifiers with and without label smoothing, and their logits: `python -m benchmarks.zoo`.
+"""Train real classifiers with and without label smoothing: `python -m benchmarks.zoo`.
 
-Every task is trained with each smoothing from the same initialisation on the same batches, the
-smoothings side by side (M models, one per smoothing). Writes `TASK-SMOOTHING-SEED-tune` and
-`-test`, safetensors of logits, to the folder given; a task whose files are there is skipped.
+The M models of a task, one for each smoothing, are trained side by side from the same
+initialisation on the same batches. Writes their logits to `TASK-SMOOTHING-SEED-tune.safetensors`
+and `-test.safetensors` in the given folder, and skips a task whose files exist.
 
 M = models, n = rows, d = inputs, b = batch, K = classes.
 """
@@ -30,7 +30,7 @@ NOISE = 0.3  # standard deviation on half of the held-out pairs of digits; pixel
 
 
 class Rows(NamedTuple):
-    """Inputs (n, ...), labels, and groups of rows that depend on each other, if any."""
+    """Inputs (n, ...), labels, and groups of dependent rows, if any."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -50,10 +50,10 @@ class Task(NamedTuple):
 
 
 def digit_pairs(seed: int, left: range, right: range) -> Task:
-    """Two digits side by side; clean in training, half of the held-out rows noisy.
+    """Make pairs of digits; clean in training, half of the held-out rows noisy.
 
-    Tune and test are independent draws from the same held-out images: two disjoint sets of
-    images would be two populations, and the rows of either depend on each other crosswise.
+    Tuning and test rows are independent draws from the same held-out images. Two disjoint sets of
+    images would be two populations, with crosswise dependence among the rows of each.
     """
     train, held, images, labels = digit_pools(seed)
     rng = np.random.default_rng(seed)
@@ -68,7 +68,7 @@ def digit_pairs(seed: int, left: range, right: range) -> Task:
 
 
 def single_digits(seed: int, name: Callable[[np.ndarray], np.ndarray], classes: int) -> Task:
-    """One digit; clean in training, half of the held-out rows noisy; a group is an image."""
+    """Make single digits; clean in training, half of the held-out rows noisy; images are groups."""
     train, held, images, labels = digit_pools(seed)
     rng = np.random.default_rng(seed)
     parts = [rows(images[train], name(labels[train]))]
@@ -79,7 +79,7 @@ def single_digits(seed: int, name: Callable[[np.ndarray], np.ndarray], classes: 
 
 
 def digit_pools(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Training images and held-out ones; all images, pixels in 0..1; their labels."""
+    """Return numbers of training and of held-out images, all images with pixels in 0..1, labels."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -88,12 +88,12 @@ def digit_pools(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
 
 
 def half_noisy(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise on half of the rows."""
+    """Add Gaussian noise to half of the rows."""
     return x + (rng.random((len(x), 1)) < 0.5) * NOISE * rng.standard_normal(x.shape)
 
 
 def table(data: Path, name: str, target: str, seed: int) -> Task:
-    """A column of a table from the others; a fifth of the rows for training."""
+    """Predict one column of a table from the others; a fifth of the rows for training."""
     columns = tables.read(data / "tabular" / name)
     names, y = np.unique(columns.pop(target), return_inverse=True)
     if target in ("y", "Revenue"):
@@ -108,7 +108,7 @@ def table(data: Path, name: str, target: str, seed: int) -> Task:
 
 
 def encoded(column: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Numbers standardised on the training rows, words one-hot."""
+    """Standardise log-scaled numbers by the training rows; one-hot encode categories."""
     try:
         value = column.astype(np.float64)
     except ValueError:
@@ -118,14 +118,14 @@ def encoded(column: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 
 def cifar_images(data: Path) -> tuple[np.ndarray, np.ndarray]:
-    """60,000 images (n, 3, 32, 32) in 0..1, and labels."""
+    """Return 60,000 images (n, 3, 32, 32) in 0..1, the test images first, and labels."""
     train, test, _ = cifar.source(data / "cifar10")
     images = np.concatenate([test.x, train.x])
     return images.astype(np.float32) / 255, np.concatenate([test.y, train.y])
 
 
 def cifar_patches(data: Path, seed: int) -> Task:
-    """CIFAR-10 by an MLP on 2,048 features of random whitened patches (Coates & Ng, 2011)."""
+    """Make CIFAR-10 as 2,048 features of random whitened patches (Coates & Ng, 2011)."""
     images, y = cifar_images(data)
     rng = np.random.default_rng(seed)
     z = torch.from_numpy(images)
@@ -151,12 +151,12 @@ def cifar_patches(data: Path, seed: int) -> Task:
 
 
 def rows(x: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> Rows:
-    """Arrays as tensors."""
+    """Turn arrays into tensors."""
     return Rows(torch.tensor(x, dtype=torch.float32), torch.tensor(y), groups)
 
 
 def train_mlps(task: Task, seed: int) -> list[torch.Tensor]:
-    """Parameters of M MLPs, one for each smoothing."""
+    """Return the parameters of M MLPs, one for each smoothing."""
     rng = torch.Generator().manual_seed(seed)
     widths = (task.train.x.shape[1], *task.widths, task.classes)
     params = initial(len(SMOOTHINGS), rng, widths)
@@ -169,7 +169,7 @@ def train_mlps(task: Task, seed: int) -> list[torch.Tensor]:
 
 
 def save_mlps(task: Task, seed: int, name: str, out: Path) -> None:
-    """Train, and save the logits of tune and test."""
+    """Train, and save the logits of the tuning and test rows."""
     params = train_mlps(task, seed)
     for part in ("tune", "test"):
         data = getattr(task, part)
@@ -179,14 +179,14 @@ def save_mlps(task: Task, seed: int, name: str, out: Path) -> None:
 
 
 def save(z: np.ndarray, y: np.ndarray, groups: np.ndarray | None, name: str, out: Path) -> None:
-    """One file for each smoothing."""
+    """Write one file for each smoothing."""
     for z_m, smoothing in zip(z, SMOOTHINGS):
         path = out / f"{name.format(smoothing)}.safetensors"
         rc.write_logits(path, z_m, y, groups=groups)
 
 
 def stacked(make: Callable[[], torch.nn.Module]) -> torch.nn.ModuleList:
-    """One network for each smoothing, from the same initialisation."""
+    """Make one network for each smoothing, from the same initialisation."""
     models = torch.nn.ModuleList(make() for _ in SMOOTHINGS)
     for model in models[1:]:
         model.load_state_dict(models[0].state_dict())
@@ -239,7 +239,7 @@ def flipped(train: Rows, epochs: int, batch: int) -> Iterator[tuple[torch.Tensor
 
 
 def pixels(z: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """200 labelled pixels of each scene, the same for every model; a scene is a group."""
+    """Sample 200 labelled pixels of each scene, the same for every model; a scene is a group."""
     rng = np.random.default_rng(seed)
     scene, spot = [], []
     for i, labels in enumerate(y.reshape(len(y), -1)):
@@ -250,7 +250,7 @@ def pixels(z: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndar
 
 
 def camvid_network() -> torch.nn.Module:
-    """Six convolutions at a quarter of the resolution, then bilinear interpolation."""
+    """Return six convolutions at a quarter of the resolution, then bilinear interpolation."""
     return torch.nn.Sequential(
         conv(3, 16, stride=2), conv(16, 32, stride=2), conv(32, 64), conv(64, 64, dilation=2),
         conv(64, 64, dilation=4), torch.nn.Conv2d(64, 11, 1),
@@ -259,7 +259,7 @@ def camvid_network() -> torch.nn.Module:
 
 
 def camvid_parts(data: Path, seed: int) -> tuple[Rows, Rows, Rows]:
-    """Road scenes of the folders train, val and test."""
+    """Read the road scenes of the folders train, val and test."""
 
     def part(name: str) -> Rows:
         x, y = camvid.read(camvid.frames(data / "camvid" / name))
@@ -269,7 +269,7 @@ def camvid_parts(data: Path, seed: int) -> tuple[Rows, Rows, Rows]:
 
 
 def tasks(data: Path) -> dict[str, Callable[[int, str, Path], None]]:
-    """Name -> what trains and saves it."""
+    """Return name -> function that trains and saves the task."""
     ten, five = range(10), range(5)
     makers: dict[str, Callable[[int], Task]] = {
         "parity": lambda s: single_digits(s, lambda y: y % 2, 2),
@@ -297,7 +297,7 @@ def tasks(data: Path) -> dict[str, Callable[[int, str, Path], None]]:
 
 
 def main() -> None:
-    """Train what is not there yet."""
+    """Train the tasks whose files are missing."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the real data")
     parser.add_argument("--out", type=Path, required=True)

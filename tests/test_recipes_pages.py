@@ -1,4 +1,4 @@
-"""What the page of the runs says of how they were trained."""
+"""What the page of results says about the training of the runs."""
 
 import json
 
@@ -15,7 +15,7 @@ MODEL |= {"parameters": 1000, "device": "cpu (x)", "threads": 1, "processes": 1,
 
 @pytest.fixture
 def said(tmp_path):
-    """What is said of a run with these settings and models."""
+    """Return what the page says about a run with these settings and models."""
 
     def write(settings, *models):
         run = tmp_path / "mine"
@@ -35,7 +35,7 @@ def test_cross_entropy_alone_has_its_command(said):
     assert (
         "`recuse train digits-pairs --loss label_smoothing --smoothing 0 --seeds 1 --epochs 20 "
         "--out runs/mine`. In full. 20,000 training rows, 1,000 parameters, 20 epochs, batch 128, "
-        "precision 32-true; cpu (x), 1 thread, torch 2; 12 s a model"
+        "precision 32-true; cpu (x), 1 thread, torch 2; 12 s per model"
     ) in text
 
 
@@ -45,8 +45,8 @@ def test_every_option_is_in_the_command_and_every_change_is_named(said):
     assert "--loss margin_smoothing --smoothing 0,0.2 --seeds 1 --epochs 5 --batch 64" in text
     assert "--order sorted --label-noise 0.4 --only 3,5 --devices 2 --out runs/mine`" in text
     assert (
-        "**Shortened**: 5 epochs of 20, rates over the same shares; batch 64 for 128; rows sorted; "
-        "40 % of the labels wrong; 2 classes alone."
+        "**Shortened**: 5 of 20 epochs, with the same shape of the schedule; batch 64 instead of "
+        "128; rows sorted; 40 % of the labels wrong; 2 classes only."
     ) in text
 
 
@@ -56,5 +56,5 @@ def test_what_differs_between_models_is_given_as_ranges_and_by_machine(said):
     )
     assert "1,000 to 1,010 parameters" in text
     assert "2 models on cpu (x), 1 thread, torch 2; 1 models on cpu (x), 1 thread, torch 3" in text
-    assert "12 to 4,000 s a model" in text
+    assert "12 to 4,000 s per model" in text
     assert span([]) == "?"

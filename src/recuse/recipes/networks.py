@@ -9,7 +9,7 @@
 | `small_deeplab` | images (n, 3, h, w) -> (n, K, h, w) | CamVid | 0.6 million |
 | `resnet50` | images (n, 3, h, w) -> (n, K) | ImageNet | 25.6 million |
 | `vit_s16` | images (n, 3, 224, 224) -> (n, K) | ImageNet | 22.1 million |
-| `deeplabv3plus_resnet101` | images (n, 3, h, w) -> (n, K, h/4, w/4) | Cityscapes | 42.5 million and the head |
+| `deeplabv3plus_resnet101` | images (n, 3, h, w) -> (n, K, h/4, w/4) | Cityscapes | 45 million |
 
 The last three come from timm and segmentation-models-pytorch (extra `vision`). Weights are random
 unless said otherwise.
