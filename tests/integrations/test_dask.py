@@ -121,7 +121,7 @@ def dies(marks, shard, **options):
 
 def test_a_shard_that_kills_its_workers_is_no_endless_loop(client, shards, tmp_path):
     plan = Plan(MSP, read=partial(dies, tmp_path))
-    with pytest.raises(InputError, match="every worker that took a shard died"):
+    with pytest.raises(InputError, match="every worker that read a shard died"):
         dask.sketch(shards[:1], plan, client=client)
 
 

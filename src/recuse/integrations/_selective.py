@@ -6,7 +6,7 @@ n = examples, K = classes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,10 +14,9 @@ import numpy as np
 
 from recuse._internal.check import base_class, check_fraction, check_groups
 from recuse.errors import InputError
-from recuse.integrations._responses import METHODS, logits_of, response_of
 from recuse.io import LogitsFile
 from recuse.rejector import choose
-from recuse.scores import predict
+from recuse.scores import from_binary, from_probs, predict
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32, Int, Shaped
@@ -29,6 +28,7 @@ BaseEstimator, ClassifierMixin, MetaEstimatorMixin = (
     for name in ("BaseEstimator", "ClassifierMixin", "MetaEstimatorMixin")
 )
 ALIKE = {"i": "iu", "u": "iu", "f": "iuf", "U": "U"}  # kinds of an abstain label, by classes
+METHODS = ("predict_proba", "decision_function")
 FEWEST = 3  # rows or groups: one for each part
 
 
@@ -370,3 +370,44 @@ def _labels(y: Array, classes: Array, predicted: Array) -> Int[Array, " n"]:
     order = np.argsort(classes, kind="stable")
     index = order[np.searchsorted(classes[order], y).clip(max=classes.size - 1)]
     return np.where(known, index, (predicted + 1) % classes.size)
+
+
+def response_of(estimator: Any, methods: Sequence[str]) -> str:
+    """Return the first of these methods that the classifier has."""
+    method = next((m for m in methods if hasattr(estimator, m)), None)
+    if method is None:
+        raise InputError(
+            f"expected a classifier with {' or '.join(methods)}, got {type(estimator).__name__}"
+        )
+    return method
+
+
+def logits_of(estimator: Any, method: str, X: Any) -> Float[Array, "n K"]:
+    """Return the response as logits: log probabilities, or decision values unchanged.
+
+    One column of decision values becomes two classes by `scores.from_binary`.
+
+    Raises:
+        InputError: There is not one column for each class.
+    """
+    if method == "decision_function":
+        _refuse_one_vs_one(estimator)
+    response = getattr(estimator, method)(X)
+    if method == "predict_proba":
+        logits = from_probs(response)
+    else:
+        logits = from_binary(response) if np.ndim(response) == 1 else np.asarray(response)
+    if logits.ndim != 2 or logits.shape[1] != len(estimator.classes_):
+        raise InputError(
+            f"expected one column for each of {len(estimator.classes_)} classes, got {logits.shape}"
+        )
+    return logits
+
+
+def _refuse_one_vs_one(estimator: Any) -> None:
+    """Refuse columns of pairs of classes, of which three classes have three too."""
+    params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    for name, value in params.items():
+        shape = name.endswith("decision_function_shape")
+        if shape and value == "ovo" and len(estimator.classes_) > 2:
+            raise InputError(f"expected decision values of classes, got those of pairs: {name}=ovo")

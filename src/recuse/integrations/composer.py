@@ -19,35 +19,35 @@ if TYPE_CHECKING:
 
 try:
     from composer.core import Algorithm
-except ImportError:  # the methods below are all that the Trainer calls
+except ImportError:  # the Trainer calls only the methods below
     Algorithm = object
 
 BEFORE, AFTER = "before_loss", "after_loss"
 
 
 class LabelSmoothing(Algorithm):
-    """Smooth the targets before each loss of the training, and put them back after it.
+    """Smooth the targets before each training loss, and put the labels back after it.
 
-    As `composer.algorithms.LabelSmoothing`, whose arguments come first, so training metrics
-    see the labels. Two differences: ignored labels stay ignored (Composer gives them the
-    mass a, spread evenly, which is trained), and a model that computes its loss in
-    `forward`, as `HuggingFaceModel` does, is refused: its targets would change too late.
+    Replaces `composer.algorithms.LabelSmoothing`, and takes its arguments first. There are two
+    differences. Ignored labels stay ignored; Composer gives them the mass a, spread evenly, and
+    trains on it. A model that computes its loss in `forward`, as `HuggingFaceModel` does, is
+    refused, because its targets would change too late.
 
-    Where Composer is installed this is one of its algorithms; it is tested with stand-ins
-    for Composer's events and state, since Composer pins an older PyTorch.
+    If Composer is installed, this is one of its algorithms. The tests use stand-ins for Composer's
+    events and state, since Composer pins an older PyTorch.
 
     Args:
         smoothing: As in `recuse.targets.smooth`.
-        target_key: Where the target is in the batch: an index, a key, or a pair of
-            functions that get and set it.
+        target_key: Place of the target in the batch: an index, a key, or a pair of functions that
+            get and set it.
         convention: As in `recuse.targets.smooth`.
         prior: As in `recuse.targets.smooth`.
-        ignore_index: As in `recuse.targets.smooth`. The loss has to divide by the mass of
-            the targets to leave ignored ones out of its mean; Composer's
-            `soft_cross_entropy`, the default of `ComposerClassifier`, does.
+        ignore_index: As in `recuse.targets.smooth`. Ignored labels are left out of the mean only
+            by a loss that divides by the mass of the targets, such as Composer's
+            `soft_cross_entropy`, the default of `ComposerClassifier`.
 
     Raises:
-        InputError: An option out of range; outputs or targets that are no tensors.
+        InputError: An option is out of range, or outputs or targets are not tensors.
 
     >>> LabelSmoothing(0.1)
     LabelSmoothing(0.1, target_key=1)
@@ -73,7 +73,7 @@ class LabelSmoothing(Algorithm):
         self._labels: Tensor | None = None
 
     def match(self, event: Any, state: Any) -> bool:
-        """Before and after the loss."""
+        """Return True before and after the loss."""
         return _name(event) in (BEFORE, AFTER)
 
     def apply(self, event: Any, state: Any, logger: Any) -> None:
@@ -107,5 +107,5 @@ class LabelSmoothing(Algorithm):
 
 
 def _name(event: Any) -> str:
-    """`before_loss` of `Event.BEFORE_LOSS`."""
+    """Return `before_loss` for `Event.BEFORE_LOSS`."""
     return getattr(event, "value", event)

@@ -1,8 +1,8 @@
-"""Dask: shards are scored where they lie, and their sketches merged as a tree.
+"""Dask: workers score the shards, and their sketches are merged as a tree.
 
-Only sketches travel. A task that is lost with its worker runs again elsewhere: tasks make new
-sketches and change none, and sums of integers do not depend on their order, so that the result
-is that of one process, to the last bit.
+Only sketches are sent between workers. A task that is lost with its worker runs again elsewhere.
+Tasks make new sketches and change none, and sums of integers do not depend on their order, so the
+result is that of one process, to the last bit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from recuse.evaluation._shards import Plan, Shard, Sketch, merge
 from recuse.scores import Score
 
 MERGED_AT_ONCE = 8
-RETRIES = 2  # of a shard whose task fails, on top of Dask's own for a worker that dies
+RETRIES = 2  # of a task that fails, in addition to Dask's own after a worker dies
 
 
 def sketch(
@@ -26,16 +26,16 @@ def sketch(
     client: Any,
     progress: bool = False,
 ) -> Sketch:
-    """The sketch of all shards, made on the workers of a cluster.
+    """Sketch all shards on the workers of a cluster.
 
     Args:
-        shards: Paths that every worker can read, or URLs that fsspec knows.
+        shards: Paths that every worker can read, or URLs of fsspec.
         score: A score, or a `shards.Plan` with the options of `recuse sketch`.
-        client: A `distributed.Client`, or the address of a scheduler.
+        client: A `distributed.Client` or the address of a scheduler.
         progress: Show a bar on stderr.
 
     Raises:
-        InputError: No shards, what is wrong with one of them, or workers that die of it.
+        InputError: There are no shards, a shard is malformed, or it killed every worker.
     """
     distributed = extra("distributed", "dask", "sketching on a cluster")
     if not shards:
@@ -55,13 +55,13 @@ def sketch(
     try:
         return level[0].result()
     except distributed.scheduler.KilledWorker as error:
-        raise InputError(f"every worker that took a shard died ({error.task})") from error
+        raise InputError(f"every worker that read a shard died ({error.task})") from error
     finally:
         client.cancel(done)
 
 
 def _follow(finished: Iterable[Any], total: int) -> None:
-    """A bar of the shards that are done."""
+    """Show a bar of the finished shards."""
     from rich.console import Console
     from rich.progress import track
 

@@ -27,8 +27,13 @@ import numpy as np
 from recuse import curves
 from recuse._internal.check import check_fraction
 from recuse.errors import InputError
-from recuse.integrations._responses import METHODS, logits_of, response_of
-from recuse.integrations._selective import InfeasibleWarning, SelectiveClassifier
+from recuse.integrations._selective import (
+    METHODS,
+    InfeasibleWarning,
+    SelectiveClassifier,
+    logits_of,
+    response_of,
+)
 from recuse.scores import SOFTMAX_FAMILY, Score, predict
 
 if TYPE_CHECKING:

@@ -1,29 +1,28 @@
-"""torchmetrics: the areas and points of the risk-coverage curve, on any device, in any world.
+"""torchmetrics: areas and points of the risk-coverage curve, on any device and over processes.
 
 n = predictions of a batch, K = classes (axis 1), ... = any trailing axes (pixels), b = bins;
-m = predictions of a batch that count: n times the trailing axes, less those ignored.
+m = predictions of a batch that count: n times the trailing axes, minus the ignored ones.
 
 | metric | `compute()` |
 |---|---|
 | `AURC`, `AUGRC` | the areas of `recuse.aurc`, `recuse.augrc` |
-| `CoverageAtRisk(risk)`, `RiskAtCoverage(coverage)` | the points of the functions of these names |
+| `CoverageAtRisk(risk)`, `RiskAtCoverage(coverage)` | points, as the functions of these names |
 | `RiskCoverageCurve` | the whole curve, as `recuse.risk_coverage` |
 
-`update(preds, target)` takes logits (n, K, ...) and labels (n, ...); a network that returns
-probabilities gives their logarithm. With `score=None` it takes confidences and losses of one
-shape. Which of the two is said at construction, never guessed.
+`update(preds, target)` takes logits (n, K, ...) and labels (n, ...); for a network that returns
+probabilities, pass their logarithm. With `score=None` it takes confidences and losses of one shape.
+The choice is made at construction, never guessed.
 
-Two states, both synchronised between processes:
+The state is one of two, both synchronised between processes:
 
-- exact (the default): every confidence and loss, 5 bytes a prediction from logits, 16 with
+- exact (the default): every confidence and loss, 5 bytes per prediction from logits, 16 with
   `score=None`, and 16 more with `by_index`. `compute()` is the function of all rows.
-- `sketch="log_odds"` or another scale of `recuse.CurveSketch`: counts by bin, of a fixed size,
-  that sync by sum. Nothing leaves the device until `compute()`, whose value is an estimate;
+- `sketch="log_odds"` or another scale of `recuse.CurveSketch`: counts by bin, of fixed size,
+  synchronised by sum. Nothing leaves the device until `compute()`, which returns an estimate;
   `curve_sketch()` has its certified interval.
 
-A `DistributedSampler` repeats examples so that all processes get equally many, and a metric
-then counts them twice. Either give their indices, with `by_index=True`, or load with
-`UnpaddedSampler`.
+A `DistributedSampler` repeats examples so that all processes get equally many, and a metric counts
+them twice. Either pass their indices, with `by_index=True`, or load with `UnpaddedSampler`.
 """
 
 from __future__ import annotations
@@ -51,30 +50,30 @@ Scorer = Callable[["Tensor"], "Tensor"]
 
 
 class SelectiveMetric(Metric):
-    """What the metrics share: their arguments, `update` and state.
+    """Base class of the metrics: arguments, `update` and state.
 
     Args:
-        score: What turns logits into confidence: the name of a score, a `recuse.scores.Score`
-            such as the one that `tune` chose, or a function of a tensor (m, K) on its device.
-            None: `update` takes confidences and losses.
+        score: Score of the logits: its name, a `recuse.scores.Score` such as the one that `tune`
+            chose, or a function of a tensor (m, K) on its device. None: `update` takes
+            confidences and losses.
         sketch: None to keep every prediction, or the scale of a `recuse.CurveSketch`, for
             0-1 losses: "log_odds" for msp, "probability", "float" for any other.
         ignore_index: Labels that do not count (void pixels). Every other label outside
             0..K-1 is an error.
-        by_index: `update` takes the index of each example too, and an example that came
-            twice counts once. Not with `sketch`.
-        kwargs: Of `torchmetrics.Metric`.
+        by_index: `update` takes the index of each example too, and an example that comes twice
+            counts once. Not with `sketch`.
+        kwargs: Arguments of `torchmetrics.Metric`.
 
     Raises:
-        InputError: Options that exclude each other; in `update`, shapes or dtypes that do
-            not fit; in `compute`, a NaN or a label out of range in any batch (looked for
-            there, so that `update` never waits for the device), or no prediction at all.
+        InputError: Options exclude each other. In `update`: shapes or dtypes do not fit. In
+            `compute`: a batch had a NaN or a label out of range (checked there, so that `update`
+            never waits for the device), or there was no prediction.
     """
 
     is_differentiable = False
     higher_is_better = False
     full_state_update = False
-    measure: ClassVar[str]  # of `recuse.curves`, and of a sketch
+    measure: ClassVar[str]  # name of a function of `recuse.curves` and of a method of a sketch
 
     def __init__(
         self,
@@ -95,7 +94,7 @@ class SelectiveMetric(Metric):
         self.ignore_index = ignore_index
         self.by_index = by_index
         self.levels: tuple[float, ...] = ()
-        # confidences, and labels or losses, that are malformed
+        # malformed confidences; malformed labels or losses
         self._add_counts("malformed", 2)
         if sketch is None:
             for name in self._dtypes():
@@ -111,7 +110,7 @@ class SelectiveMetric(Metric):
         Args:
             preds: Logits (n, K, ...) of any floating dtype; with `score=None`, confidences.
             target: Labels (n, ...); with `score=None`, losses in the shape of `preds`.
-            index: Shape (n,), integers: which example this is. With `by_index` only.
+            index: Shape (n,), integer index of each example. Only with `by_index`.
         """
         if (index is not None) != self.by_index:
             raise InputError(
@@ -137,16 +136,16 @@ class SelectiveMetric(Metric):
             self.row.append(rows if kept is None else rows[kept])
 
     def compute(self) -> Any:
-        """The measure of all predictions, of all processes."""
+        """Return the measure of all predictions, over all processes."""
         self._check()
         if self.sketch is not None:
             return self._result(self._sketched())
         return self._result(getattr(curves, self.measure)(*self._rows(), *self.levels))
 
     def curve_sketch(self) -> CurveSketch:
-        """The counts of this process as a `recuse.CurveSketch`, to save, merge or certify.
+        """Return the counts of this process as a `recuse.CurveSketch`, to save, merge or certify.
 
-        Those of all processes: within `with metric.sync_context():`.
+        Inside `with metric.sync_context():` they are those of all processes.
 
         Raises:
             InputError: The metric keeps every prediction.
@@ -158,7 +157,7 @@ class SelectiveMetric(Metric):
         return found
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
-        """As in torchmetrics; a process without data sends states of the right dtype."""
+        """Synchronise; a process without data sends states of the right dtype."""
         if self.sketch is None:
             for name, dtype in self._dtypes().items():
                 if not getattr(self, name):
@@ -173,7 +172,7 @@ class SelectiveMetric(Metric):
         self.add_state(name, torch.zeros(size, dtype=torch.int64), dist_reduce_fx="sum")
 
     def _dtypes(self) -> dict[str, Any]:
-        """The exact states."""
+        """Return the dtypes of the exact states."""
         confidence, loss = (
             (torch.float64, torch.float64) if self.score is None else (torch.float32, torch.uint8)
         )
@@ -181,7 +180,7 @@ class SelectiveMetric(Metric):
         return {**states, "row": torch.int64} if self.by_index else states
 
     def _rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """All confidences and losses; where an index came twice, the least confident of them."""
+        """Return all confidences and losses; of an index that came twice, the least confident."""
         states = [getattr(self, name) for name in self._dtypes()]
         if any(isinstance(s, list) and not s for s in states):
             return np.empty(0), np.empty(0)
@@ -194,7 +193,7 @@ class SelectiveMetric(Metric):
         return c[order[new]], l[order[new]]
 
     def _count(self, confidence: Tensor, loss: Tensor, bad: Tensor) -> None:
-        """The bins of `CurveSketch`, found and counted on the device."""
+        """Find and count the bins of `CurveSketch` on the device."""
         value = confidence.float()
         held = self.scale.holds(value, torch)
         key = 2 * self.scale.bins(torch.where(held, value, 0.0), torch).long() + (loss == 1)
@@ -203,15 +202,15 @@ class SelectiveMetric(Metric):
         self._note(~held, bad | ((loss != 0) & (loss != 1)))
 
     def _note(self, *malformed: Tensor) -> None:
-        """Count what `compute` will refuse."""
+        """Count the values that `compute` will refuse."""
         self.malformed = self.malformed + torch.stack([bad.sum() for bad in malformed])
 
     def _about(self) -> dict[str, str]:
-        """What the confidences of a sketch are."""
+        """Describe the confidences of a sketch."""
         return {"score": str(self.score)} if isinstance(self.score, Score) else {}
 
     def _check(self) -> None:
-        """Raise what `update` has found."""
+        """Raise an error about malformed values that `update` has counted."""
         confidences, losses = self.malformed.tolist()
         if confidences:
             outside = f" {self.scale.expected}" if self.sketch else " without NaN"
@@ -225,7 +224,7 @@ class SelectiveMetric(Metric):
             raise InputError(f"expected {expected}, got {losses} others")
 
     def _result(self, value: Any) -> Any:
-        """For loggers, on the device of the metric."""
+        """Return a tensor on the device of the metric, for loggers."""
         return torch.tensor(value, dtype=torch.float64, device=self.device)
 
 
@@ -260,7 +259,7 @@ class CoverageAtRisk(SelectiveMetric):
     """`recuse.coverage_at_risk`; larger is better, and 0 where no threshold reaches the risk.
 
     Args:
-        risk: The level, in [0, 1].
+        risk: Level in [0, 1].
         options: Arguments of `SelectiveMetric`.
 
     Only the most confident is wrong, and all can be accepted:
@@ -282,7 +281,7 @@ class RiskAtCoverage(SelectiveMetric):
     """`recuse.risk_at_coverage`; smaller is better.
 
     Args:
-        coverage: The level, in (0, 1].
+        coverage: Level in (0, 1].
         options: Arguments of `SelectiveMetric`.
 
     >>> metric = RiskAtCoverage(0.5, score=None)
@@ -298,9 +297,9 @@ class RiskAtCoverage(SelectiveMetric):
 
 
 class RiskCoverageCurve(SelectiveMetric):
-    """`recuse.risk_coverage`: its four columns as tensors, from strict to lenient.
+    """`recuse.risk_coverage`: its four columns as tensors, from the highest threshold down.
 
-    Draw `risk` over `coverage`, in this order. Arguments and errors as in `SelectiveMetric`.
+    Plot `risk` over `coverage`. Arguments and errors as in `SelectiveMetric`.
 
     >>> metric = RiskCoverageCurve(score=None)
     >>> metric(torch.tensor([0.9, 0.8, 0.8]), torch.tensor([0, 1, 0])).coverage
@@ -319,16 +318,16 @@ class RiskCoverageCurve(SelectiveMetric):
 
 
 class UnpaddedSampler(torch.utils.data.Sampler):
-    """Every example once: process r of w gets the examples r, r + w, r + 2w, ...
+    """Sampler that gives every example once: r, r + w, r + 2w, ... to process r of w.
 
-    `DistributedSampler` repeats examples until all processes have equally many. Here some
-    have one more, and perhaps one batch more: nothing else may communicate at each step. In
-    Lightning, `Trainer(use_distributed_sampler=False)`.
+    `DistributedSampler` repeats examples until all processes have equally many. With this sampler
+    some have one more, and perhaps one batch more, so nothing else may communicate at each step.
+    In Lightning, set `Trainer(use_distributed_sampler=False)`.
 
     Args:
-        data: Anything with a length.
-        rank: Of this process; by default torch.distributed's, or 0.
-        world: How many processes; likewise.
+        data: Any object with a length.
+        rank: Number of this process; by default that of torch.distributed, or 0.
+        world: Number of processes; by default that of torch.distributed, or 1.
 
     >>> [list(UnpaddedSampler("abcde", rank=r, world=2)) for r in range(2)]
     [[0, 2, 4], [1, 3]]
@@ -350,11 +349,11 @@ class UnpaddedSampler(torch.utils.data.Sampler):
         return len(self.indices)
 
 
-# Batches: each returns what a metric keeps, and how much of it is malformed
+# Each function below returns what a metric keeps of a batch
 
 
 def _scored(score: Score | Scorer, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Confidence, 0-1 loss and wrong labels of rows (m, K)."""
+    """Return confidence, 0-1 loss and a mask of invalid labels of rows (m, K)."""
     if isinstance(score, Score):
         confidence = _scores.confidence(score, logits)
     else:
@@ -368,7 +367,7 @@ def _scored(score: Score | Scorer, logits: Tensor, labels: Tensor) -> tuple[Tens
 
 
 def _flat(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows (n times the trailing axes, K), and their labels."""
+    """Return rows (n times the trailing axes, K) and their labels."""
     if not logits.is_floating_point() or logits.ndim < 2 or logits.shape[1] < 2:
         raise InputError(
             "expected logits of a floating dtype and shape (n, K, ...), K >= 2, "
@@ -384,7 +383,7 @@ def _flat(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _given(confidence: Tensor, loss: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Confidences and losses in float64, and losses that are none."""
+    """Return confidences and losses in float64, and a mask of invalid losses."""
     if not confidence.is_floating_point() or confidence.ndim < 1 or confidence.shape != loss.shape:
         raise InputError(
             "expected confidences of a floating dtype and losses of one shape (n, ...), "
@@ -395,7 +394,7 @@ def _given(confidence: Tensor, loss: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _row_ids(index: Tensor, target: Tensor) -> Tensor:
-    """(index of the example, number of its pixel), one row for each target."""
+    """Return (index of the example, number of its pixel) for each target."""
     if index.is_floating_point() or index.shape != target.shape[:1]:
         raise InputError(
             f"expected `index` of an integer dtype and shape ({len(target)},), "

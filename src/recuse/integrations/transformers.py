@@ -1,4 +1,4 @@
-"""Hugging Face Transformers: any loss of recuse as the Trainer's `compute_loss_func`.
+"""Hugging Face Transformers: losses of recuse as the `compute_loss_func` of the Trainer.
 
 n = examples, T = tokens, K = classes or vocabulary, ... = pixels.
 """
@@ -28,36 +28,36 @@ def compute_loss_func(
     axis: int = -1,
     evaluation: torch.nn.Module | None = None,
 ) -> Callable[..., Tensor]:
-    """A function for `Trainer(compute_loss_func=...)`.
+    """Return a function for `Trainer(compute_loss_func=...)`.
 
-    The Trainer says how many labels the accumulated batch has, over all its parts and
-    processes: the losses are added up and divided by that number, so that accumulation
-    changes nothing. Class weights then scale the loss, and are not divided by.
+    The Trainer passes the number of labels in the accumulated batch, over all its parts and
+    processes. The sum of the losses is divided by that number, so that accumulation changes
+    nothing. Class weights then scale the loss and do not enter the denominator.
 
-    The Trainer calls the function in evaluation too, where its own `label_smoothing_factor`
-    is without effect beside it. There the loss has no smoothing, unless you say otherwise:
-    `eval_loss` can be compared between runs of different smoothing, and chooses the best
-    checkpoint by what it predicts.
+    The Trainer calls the function in evaluation too, and then ignores its own
+    `label_smoothing_factor`. By default the loss in evaluation has no smoothing: `eval_loss` can
+    be compared between runs with different smoothing, and selects the best checkpoint by its
+    predictions.
 
     Args:
         loss: One of `recuse.losses`, for labels (n,), (n, T) or (n, ...), or soft targets in
-            the shape of the logits (not with `shift`). Give `SmoothedBCEWithLogits` to
-            models with several labels for each example. Its `reduction` is not used.
-        shift: True for causal language models: token t is predicted from those before it.
-        axis: The axis of the classes in the logits: the last, or 1 for segmentation, whose
-            logits are resized to the labels as Transformers' own models do.
-        evaluation: The loss where no gradient is wanted; by default `loss` with smoothing 0.
+            the shape of the logits (not with `shift`). Use `SmoothedBCEWithLogits` for models
+            with several labels per example. Its `reduction` is not used.
+        shift: True for causal language models: token t is predicted from the tokens before it.
+        axis: Axis of the classes in the logits: the last, or 1 for segmentation, whose logits are
+            resized to the labels, as in the models of Transformers.
+        evaluation: Loss without gradients; by default `loss` with smoothing 0.
 
     Returns:
-        f(outputs, labels, num_items_in_batch=None), where outputs are a mapping with
-        `logits`, a tuple that starts with them, or the logits.
+        f(outputs, labels, num_items_in_batch=None), where outputs are a mapping with `logits`, a
+        tuple that starts with the logits, or the logits.
 
     Raises:
-        InputError: No labels, soft targets with `shift`, or a loss without the attributes
-            `reduction` and `smoothing`. The function raises what the loss raises.
+        InputError: There are no labels, soft targets come with `shift`, or the loss lacks the
+            attributes `reduction` or `smoothing`. The function also raises what the loss raises.
 
-    A label that the loss ignores counts for the Trainer, unless it is -100: with 255, it
-    divides by the void pixels too.
+    The Trainer counts every label but -100, also those that the loss ignores: with an
+    `ignore_index` of 255, the void pixels are in the denominator.
 
     >>> from recuse.losses import SmoothedCrossEntropy
     >>> f = compute_loss_func(SmoothedCrossEntropy(0.1))
@@ -98,7 +98,7 @@ def _logits(outputs: Any) -> Tensor:
 
 
 def _aligned(logits, labels, loss, shift, axis) -> tuple[Tensor, Tensor]:
-    """Logits with classes on axis 1, and the labels of each."""
+    """Return logits with classes on axis 1, and their labels."""
     if labels is None:
         raise InputError("expected a batch with `labels`, got none")
     labels = labels.to(logits.device)
@@ -119,7 +119,7 @@ def _aligned(logits, labels, loss, shift, axis) -> tuple[Tensor, Tensor]:
 
 
 def _examples(num_items: Any, labels: Tensor, loss: Any) -> Any:
-    """How many examples these are; the Trainer counts every class of a soft target."""
+    """Return the number of examples; the Trainer counts every class of a soft target."""
     if isinstance(num_items, torch.Tensor):
         num_items = num_items.to(labels.device)
     if labels.is_floating_point() and not _of_entries(loss):
@@ -128,12 +128,12 @@ def _examples(num_items: Any, labels: Tensor, loss: Any) -> Any:
 
 
 def _of_entries(loss: Any) -> bool:
-    """Whether each entry is a question of its own, and no axis has the classes."""
+    """Return True if each entry is a label of its own, and no axis holds classes."""
     return isinstance(loss, SmoothedBCEWithLogits)
 
 
 def _like(loss: Any, **options: Any) -> Any:
-    """The loss with other options; the buffers are shared."""
+    """Return the loss with other options; the buffers are shared."""
     other = copy.copy(loss)
     for name, value in options.items():
         setattr(other, name, value)
