@@ -1,4 +1,4 @@
-"""CamVid, a small DeepLabV3+: the paper's segmentation at a size that two CPU cores can train."""
+"""CamVid, a small DeepLabV3+: segmentation at a size that two CPU cores can train."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def load(folder: Path | None, *, seed: int) -> Parts:
-    """Road scenes of 240 x 180 pixels, mirrored."""
+    """Road scenes of 240 x 180 pixels, mirrored in training."""
     from recuse.recipes.data import camvid
 
     return camvid.load(folder, seed=seed)
 
 
 def network(parts: Parts) -> nn.Module:
-    """Encoder of stride 8, ASPP, decoder; logits at full size."""
+    """Small DeepLabV3+ with logits at full size."""
     from recuse.recipes.networks import small_deeplab
 
     return small_deeplab(parts.classes)

@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def load(folder: Path | None, *, seed: int) -> Parts:
-    """Padded, cropped and mirrored in training; 5,000 training images held out."""
+    """CIFAR-100 padded, cropped and mirrored in training; 5,000 training images held out."""
     from recuse.recipes.data import cifar
 
     return cifar.load(folder, "cifar100", seed=seed)
 
 
 def network(parts: Parts) -> nn.Module:
-    """Growth 12, 100 layers, bottlenecks, compression by a half."""
+    """DenseNet-BC with growth 12 and 100 layers."""
     from recuse.recipes.networks import densenet_bc
 
     return densenet_bc(parts.classes, depth=100, growth=12)
 
 
 def optimizer(model: nn.Module) -> Optimizer:
-    """SGD with Nesterov's momentum."""
+    """SGD with Nesterov momentum."""
     from torch.optim import SGD
 
     return SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)

@@ -1,6 +1,6 @@
-"""CIFAR-10, ResNet-20: the code demo beside the paper.
+"""CIFAR-10, ResNet-20: the code demo of the paper.
 
-Settings of the public code of the ICLR version: the preprint names the experiment without them.
+Settings of the public code of the ICLR version; the preprint does not give them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def load(folder: Path | None, *, seed: int) -> Parts:
-    """Padded, cropped and mirrored in training; 5,000 training images held out."""
+    """CIFAR-10 padded, cropped and mirrored in training; 5,000 training images held out."""
     from recuse.recipes.data import cifar
 
     return cifar.load(folder, "cifar10", seed=seed)
 
 
 def network(parts: Parts) -> nn.Module:
-    """Shortcuts without parameters (option A of the authors)."""
+    """ResNet-20 with shortcuts without parameters (option A of the authors)."""
     from recuse.recipes.networks import resnet20
 
     return resnet20(parts.classes)
@@ -40,7 +40,7 @@ def optimizer(model: nn.Module) -> Optimizer:
 
 
 def drawings(folder: Path | None, parts: Parts) -> Part:
-    """The test images as drawings of their edges."""
+    """Drawings of the edges of the test images."""
     from recuse.recipes.data import images
 
     return images.sketched(parts.test)

@@ -1,7 +1,7 @@
 """Cityscapes, DeepLabV3+ with a ResNet-101: figures 4, 6, 10, 12 and 14 of the paper.
 
-The paper's 40,000 steps of 12 images are here 162 epochs of the 2,975 training images, 40,014
-steps: the last, smaller batch of an epoch is left out.
+The paper takes 40,000 steps of 12 images. Here it is 162 epochs of the 2,975 training images, or
+40,014 steps, since the last, smaller batch of an epoch is left out.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 def load(folder: Path | None, *, seed: int) -> Parts:
-    """Crops of 768 pixels, mirrored, colours jittered; 100 of the 500 val scenes held out."""
+    """Crops of 768 pixels, mirrored, with colour jitter; 100 of the 500 val scenes held out."""
     from recuse.recipes.data import cityscapes
 
     return cityscapes.load(folder, seed=seed)
 
 
 def network(parts: Parts) -> nn.Module:
-    """Logits before the last interpolation; the backbone pretrained on ImageNet."""
+    """DeepLabV3+ without the last interpolation, its backbone pretrained on ImageNet."""
     from recuse.recipes import networks
 
     return networks.deeplabv3plus_resnet101(parts.classes, pretrained=True)
 
 
 def optimizer(model: nn.Module) -> Optimizer:
-    """SGD, a tenth of the rate for the backbone."""
+    """SGD with a tenth of the rate for the backbone."""
     from torch.optim import SGD
 
     from recuse.recipes import networks
@@ -57,8 +57,8 @@ RECIPE = Recipe(
     reference="figures 4, 6, 10, 12 and 14 of the paper",
     source="paper, appendix 0.B.2",
     differs=(
-        "40,014 steps for 40,000, in whole epochs; output stride 16, which the paper does not "
-        f"give; the 100 held-out images are halved to tune and calibrate; {WHOLE_BATCHES}"
+        "40,014 steps instead of 40,000, in whole epochs; output stride 16, which the paper does "
+        f"not give; the 100 held-out images are halved to tune and calibrate; {WHOLE_BATCHES}"
     ),
     output=PIXELS,
     channels_last=True,

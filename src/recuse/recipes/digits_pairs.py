@@ -1,8 +1,8 @@
 """Two handwritten digits side by side: a hundred classes, seconds of training, no data to get.
 
-An experiment of our own. Training images are clean, half of the held-out ones noisy, so that there
-are errors to abstain on. The studies of unshuffled batches, wrong labels and similar classes run
-on it: `--order sorted`, `--label-noise`, `--only`.
+An experiment of our own. Training images are clean and half of the held-out ones noisy, so that
+there are errors to abstain on. Unshuffled batches, wrong labels and similar classes are studied on
+it: `--order sorted`, `--label-noise`, `--only`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def load(folder: Path | None, *, seed: int, **options: Any) -> Parts:
-    """Pairs of the digits inside scikit-learn; there is no folder."""
+    """Pairs of the digits inside scikit-learn; no folder is read."""
     from recuse.recipes.data import digits_pairs
 
     return digits_pairs.load(seed=seed, **{k: v for k, v in options.items() if v is not None})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from recuse.recipes.data import Part, Parts
 
-HELD_OUT = 50_000  # of the training images
+HELD_OUT = 50_000  # training images
 
 
 def load(folder: Path | None, *, seed: int) -> Parts:
@@ -25,14 +25,14 @@ def load(folder: Path | None, *, seed: int) -> Parts:
 
 
 def drawings(folder: Path | None, parts: Parts) -> Part | None:
-    """ImageNet-Sketch, if it is there."""
+    """ImageNet-Sketch, if it exists."""
     from recuse.recipes.data import image_folder
 
     return None if folder is None else image_folder.drawings(folder, parts)
 
 
 def network(parts: Parts) -> nn.Module:
-    """From timm, with random weights."""
+    """ResNet-50 of timm with random weights."""
     from recuse.recipes import networks
 
     return networks.resnet50(parts.classes)

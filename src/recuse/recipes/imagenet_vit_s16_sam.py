@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
     from recuse.recipes.data import Parts
 
-WEIGHT_DECAY = 0.01  # that of PyTorch's AdamW
+WEIGHT_DECAY = 0.01  # default of PyTorch's AdamW
 
 
 def network(parts: Parts) -> nn.Module:
-    """From timm, with random weights; dropout 0.1, none in the attention."""
+    """ViT-S/16 of timm with random weights; dropout 0.1, none in the attention."""
     from recuse.recipes import networks
 
     return networks.vit_s16(parts.classes, dropout=0.1)
 
 
 def optimizer(model: nn.Module) -> Optimizer:
-    """AdamW within SAM, rho = 0.2, not adaptive; the paper gives no weight decay."""
+    """SAM around AdamW, rho = 0.2, not adaptive; the paper gives no weight decay."""
     from torch.optim import AdamW
 
     from recuse.recipes.sam import SAM
@@ -48,7 +48,7 @@ RECIPE = Recipe(
     reference="figures 4, 11 and 13 of the paper",
     source="paper, appendix 0.B.1",
     differs=(
-        f"weight decay {WEIGHT_DECAY}, of which the paper says nothing; "
+        f"weight decay {WEIGHT_DECAY}, which the paper does not give; "
         "the 50,000 held-out images are halved to tune and calibrate; "
         f"{RESIZED}; {WHOLE_BATCHES}"
     ),

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def load(folder: Path | None, *, seed: int) -> Parts:
-    """Reviews as the first 256 words; the 25,000 test reviews are the test split."""
+    """The first 256 words of each review; the 25,000 test reviews are the test split."""
     from recuse.recipes.data import imdb
 
     return imdb.load(folder, seed=seed)
 
 
 def network(parts: Parts) -> nn.Module:
-    """The last state of an LSTM."""
+    """LSTM with an MLP over its last state."""
     from recuse.recipes.data.imdb import Texts
     from recuse.recipes.networks import lstm
 
@@ -45,8 +45,8 @@ RECIPE = Recipe(
     reference="none: figures of the ICLR 2025 version",
     source="public code of the ICLR 2025 version",
     differs=(
-        "the embedding is learned, for vectors of GloVe; the state at the last word, for that "
-        "behind the padding; 5,000 training reviews are held out to tune and calibrate; "
+        "the embedding is learned instead of GloVe; the state is read at the last word instead of "
+        "after the padding; 5,000 training reviews are held out to tune and calibrate; "
         + WHOLE_BATCHES
     ),
     smoothings=(0.0, 0.2, 0.4, 0.6),
