@@ -52,7 +52,7 @@ class Task(NamedTuple):
 def digit_pairs(seed: int, left: range, right: range) -> Task:
     """Make pairs of digits; clean in training, half of the held-out rows noisy.
 
-    Tuning and test rows are independent draws from the same held-out images. Two disjoint sets of
+    Tuning and test rows are drawn independently from the same held-out images. Two disjoint sets of
     images would be two populations, with crosswise dependence among the rows of each.
     """
     train, held, images, labels = digit_pools(seed)

@@ -217,7 +217,7 @@ def test_pixels_are_the_same_for_every_loss_and_lie_where_their_ids_say(tmp_path
     np.testing.assert_array_equal(a.labels, y.reshape(-1)[spots])
     assert (a.labels != 11).all()
     tune, calibrate = (rc.read_logits(plain.split(s)) for s in ("tune", "calibrate"))
-    assert recuse.overlap.overlap(tune, calibrate) is None
+    assert recuse.io._overlap.overlap(tune, calibrate) is None
     net = trained(SCENES, SCENES.load(None, seed=0), plain.folder)
     with torch.no_grad():
         z = net(scenes(None, seed=0).test.data.x).permute(0, 2, 3, 1).reshape(-1, 3).numpy()
