@@ -1,4 +1,4 @@
-"""How much memory a call needs (Linux only)."""
+"""Peak memory of a call (Linux only)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def peak(call: Callable[[], object]) -> float:
-    """Bytes of resident memory that the call needs at its peak; NaN where unknown."""
+    """Return the bytes of resident memory that a call adds at its peak; NaN if unknown."""
 
     def status(field):
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -17,8 +17,8 @@ def peak(call: Callable[[], object]) -> float:
 
     try:
         gc.collect()
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed is given back
-        Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is in use
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # return freed memory
+        Path("/proc/self/clear_refs").write_text("5")  # reset the peak to the current use
         before = status("VmRSS")
         result = call()
         highest = status("VmHWM")

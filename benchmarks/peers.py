@@ -1,7 +1,7 @@
-"""The real peers, where they are installed. Importing this fails where they are not.
+"""Peers as installed packages; importing this module fails if they are missing.
 
-`make bench` builds an environment that has them. On a machine without CUDA torchvision's
-operators do not load, and torch-uncertainty imports it: they are declared first.
+`make bench` builds an environment that has them. torch-uncertainty imports torchvision, whose
+operators do not load on a machine without CUDA, so they are declared first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if find_spec("torch_uncertainty") is None:
 try:
     torch.ops.torchvision.nms  # noqa: B018
 except (AttributeError, RuntimeError):
-    LIBRARY = torch.library.Library("torchvision", "DEF")  # as long as it is referenced
+    LIBRARY = torch.library.Library("torchvision", "DEF")  # valid as long as it is referenced
     SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
     LIBRARY.define(f"nms{SIGNATURE}")
     LIBRARY.define(f"qnms{SIGNATURE}")
@@ -25,7 +25,7 @@ from torch_uncertainty.metrics import classification
 
 
 def torch_uncertainty(name, confidence, loss) -> float:
-    """The metric of this name on confidences and 0-1 losses, as its states hold them."""
+    """Compute the metric of this name from confidences and 0-1 losses set as its states."""
     metric = getattr(classification, name)()
     metric.scores = [torch.as_tensor(confidence)]
     metric.errors = [torch.as_tensor(loss).float()]

@@ -1,4 +1,4 @@
-"""AURC as peers compute it, restated from their sources; and the real one where it is installed."""
+"""AURC as peers compute it, restated from their sources, or the package itself if installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def torch_uncertainty_aurc(confidence: torch.Tensor, loss: torch.Tensor) -> floa
 
 
 def torch_uncertainty() -> tuple[str, Callable[[torch.Tensor, torch.Tensor], float]]:
-    """Its name in a table and the program: the package's own class, or the formula above."""
+    """Return a name and a function: the package's own class, or the formula above."""
     try:
         from benchmarks.peers import torch_uncertainty as imported
     except ImportError:

@@ -1,17 +1,16 @@
-"""Violations and mean coverage of thresholds: ours beside MAPIE's and Geifman's.
+"""Violations and mean coverage of thresholds: ours, MAPIE's and Geifman's.
 
     python -m benchmarks.selectors [--draws 200] [--sizes 500,2000] [--zoo zoo]
 
-Every method gets the same 2 n rows of each draw: as tune and calibrate split of n each, or all
-of them as calibrate data where it needs no tune split. Populations are those of
-`tests.validity`, whose risks are known, at a target of 5 %; with `--zoo` also the logits of
-trained models (`python -m benchmarks.zoo`), smoothing 0 and 0.2: tune and test file of a task are
-pooled, rows are drawn from the pool with replacement, so that the pool's own risk is the truth,
-and the target is half of its error rate. Delta is .1.
+Every method gets the same 2 n rows of each draw: n to tune and n to calibrate, or all of them to
+calibrate if it needs no tuning split. The populations are those of `tests.validity`, whose risks
+are known, at a target of 5 %. With `--zoo`, there are also the logits of trained models
+(`python -m benchmarks.zoo`), with smoothing 0 and 0.2. The tuning and the test file of a task are
+pooled and rows are drawn from the pool with replacement, so that the risk of the pool is the truth;
+the target is half of its error rate. Delta is 0.1.
 
-A peer that clearly accepts more on average than one of ours, and keeps the promise, is printed as
-an exception.
-MAPIE is skipped, and said to be, where it is not installed.
+A peer that keeps the guarantee and accepts clearly more on average than one of ours is printed as
+an exception. MAPIE is skipped, with a message, if it is not installed.
 
 n = rows of a split.
 """
@@ -37,38 +36,38 @@ from recuse.selectors import select, thresholds_between
 TARGET, DELTA = 0.05, 0.1
 NAMES = ("flat", "smooth", "steep", "bad top", "most confident wrong", "accurate", "saturated")
 SMOOTHINGS = ("0.0", "0.2")
-BETAS = 200  # of MAPIE's split sequence; its own 1,000 take five times as long
+BETAS = 200  # of the split sequence of MAPIE; its default of 1,000 takes five times as long
 Split = tuple[np.ndarray, np.ndarray]  # confidence in [0, 1] and 0-1 loss
 Method = Callable[[float, Split, Split], float]  # target, tune, calibrate -> threshold
 Found = dict[str, tuple[float, np.ndarray]]  # violations, coverage of each draw
 
 
 class Pool(NamedTuple):
-    """A finite population with replacement: its own rates are the truth."""
+    """A finite population, drawn with replacement: its own rates are the truth."""
 
     confidence: np.ndarray
     loss: np.ndarray
 
     def draw(self, n: int, rng: np.random.Generator) -> Split:
-        """Independent rows."""
+        """Draw i.i.d. rows."""
         row = rng.integers(len(self.loss), size=n)
         return self.confidence[row], self.loss[row]
 
     def coverage(self, threshold: Iterable[float]) -> np.ndarray:
-        """Of each threshold."""
+        """Return the coverage of each threshold."""
         return np.array([(self.confidence >= t).mean() for t in threshold])
 
     def risk(self, threshold: Iterable[float]) -> np.ndarray:
-        """Of each threshold; 0 where nothing is accepted."""
+        """Return the risk of each threshold; 0 where nothing is accepted."""
         accepted = [self.loss[self.confidence >= t] for t in threshold]
         return np.array([l.mean() if l.size else 0.0 for l in accepted])
 
 
 def geifman(target: float, calibrate: Split) -> float:
-    """`risk_control.bound` of selective_deep_learning, without its split, as it stands.
+    """Restate `risk_control.bound` of selective_deep_learning, without its split.
 
-    It counts int(m * risk) errors, splits ties by index and returns a threshold in any case;
-    one whose bound is above the target is read as "infeasible" here.
+    It counts int(m * risk) errors, splits ties by index and always returns a threshold; if the
+    bound of the threshold is above the target, this counts as infeasible here.
     """
     kappa, residuals = calibrate
     m, order = len(residuals), np.argsort(kappa)
@@ -83,7 +82,7 @@ def geifman(target: float, calibrate: Split) -> float:
 
 
 def _bound(delta: float, m: int, risk: float) -> float:
-    """Its inversion of the binomial tail by halving, with int() and a tolerance of 1e-7."""
+    """Restate its inversion of the binomial tail, with int() and a tolerance of 1e-7."""
     a, c = risk, 1.0
     b = (a + c) / 2
     for _ in range(200):
@@ -98,7 +97,7 @@ def _bound(delta: float, m: int, risk: float) -> float:
 def mapie(
     target: float, calibrate: Split, method: str, grid: np.ndarray | None, tune: Split | None
 ) -> float:
-    """MAPIE's binary controller of precision, with "the prediction is right" as the label."""
+    """Apply MAPIE's binary controller of precision, with "the prediction is right" as the label."""
     from mapie.risk_control import BinaryClassificationController
 
     options: dict[str, Any] = {} if grid is None else {"list_predict_params": grid}
@@ -121,18 +120,18 @@ def mapie(
 
 
 def ours(target: float, calibrate: Split, method: str, tune: Split | None = None) -> float:
-    """`select`."""
+    """Return the threshold of `select`."""
     options: dict[str, Any] = {"target_risk": target, "delta": DELTA, "method": method}
     return select(*calibrate, tune=tune, **options).threshold
 
 
 def both(tune: Split, calibrate: Split) -> Split:
-    """All rows."""
+    """Concatenate two splits."""
     return np.r_[tune[0], calibrate[0]], np.r_[tune[1], calibrate[1]]
 
 
 def on_tune(tune: Split) -> np.ndarray:
-    """100 thresholds at quantiles of the tune split: a finer grid than MAPIE's own."""
+    """Return 100 thresholds at quantiles of the tuning split: a finer grid than MAPIE's default."""
     return np.clip(thresholds_between(tune[0].astype(np.float32), 100), 0, 1).astype(float)[::-1]
 
 
@@ -149,7 +148,7 @@ MAPIE: dict[str, Method] = {
 
 
 def zoo(folder: Path) -> dict[str, Pool]:
-    """Every task with and without smoothing, seed 0, ranked by maximum softmax probability."""
+    """Read every task with and without smoothing, seed 0, ranked by MSP."""
     pools = {}
     for tune in sorted(folder.glob("*-0-tune.safetensors")):
         name = tune.name.removesuffix("-0-tune.safetensors")
@@ -165,7 +164,7 @@ def zoo(folder: Path) -> dict[str, Pool]:
 def measure(
     population: Any, target: float, n: int, methods: dict[str, Method], draws: int, seed: int = 5
 ) -> Found:
-    """Every method on the same draws."""
+    """Run every method on the same draws."""
     rng = np.random.default_rng(seed)
     pairs = [(population.draw(n, rng), population.draw(n, rng)) for _ in range(draws)]
     found = {}
@@ -176,7 +175,7 @@ def measure(
 
 
 def better(found: Found, draws: int) -> list[str]:
-    """Peers above one of ours by two standard errors of the difference, paired over draws."""
+    """List peers above one of ours by two standard errors of the difference, paired over draws."""
     allowed = DELTA + 2.6 * (DELTA * (1 - DELTA) / draws) ** 0.5
     lines = []
     for peer, mine in itertools.product([name for name in found if name not in OURS], OURS):
@@ -189,7 +188,7 @@ def better(found: Found, draws: int) -> list[str]:
 
 
 def installed() -> dict[str, Method]:
-    """All methods, with MAPIE's where it is."""
+    """Return all methods, with MAPIE's if it is installed."""
     try:
         import mapie as _  # noqa: F401
     except ImportError:
@@ -218,8 +217,8 @@ def main() -> None:
             cells = " | ".join(f"{v:.3f} / {c.mean():.3f}" for v, c in found.values())
             print(f"| {name} | {target:g} | {n:,} | {cells} |", flush=True)
             exceptions += [f"{name}, n = {n:,}: {line}" for line in better(found, options.draws)]
-    print("\nA peer accepts more, clearly, and keeps the promise:")
-    print("\n".join(f"- {line}" for line in exceptions or ["nowhere"]))
+    print("\nPeers that keep the guarantee and accept clearly more:")
+    print("\n".join(f"- {line}" for line in exceptions or ["none"]))
 
 
 if __name__ == "__main__":
