@@ -1,49 +1,53 @@
 """recuse: know when your classifier should step aside.
 
-Importing it loads NumPy and nothing heavier: torch, numba, scipy and the plotting library
-are imported by the functions that need them; the modules of `_ON_FIRST_USE` when they are named.
+Importing it loads nothing else, not even NumPy: every name below is imported when it is first used.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+import importlib.util
+import pkgutil
+from typing import TYPE_CHECKING, Any
 
-from recuse import (
-    bounds,
-    calibration,
-    curves,
-    evaluation,
-    intervals,
-    io,
-    scores,
-    selectors,
-)
 from recuse._version import __version__
-from recuse.collect import collect_logits
-from recuse.curves import (
-    augrc,
-    aurc,
-    coverage_at_risk,
-    e_aurc,
-    n_aurc,
-    risk_at_coverage,
-    risk_coverage,
-)
-from recuse.diagnosis import diagnose
-from recuse.errors import InfeasibleError, InputError, MissingExtraError
-from recuse.evaluation import evaluate
-from recuse.io import read_logits, write_logits
-from recuse.monitor import Monitor
-from recuse.rejector import Rejector, fit
-from recuse.reports import report
-from recuse.selectors import select
-from recuse.sketch import CurveSketch
-from recuse.tuning import tune
 
-_ON_FIRST_USE = {
-    name: f"recuse.{name}" for name in ("export", "integrations", "losses", "plots", "recipes")
-} | {"targets": "recuse.losses.targets"}
+if TYPE_CHECKING:
+    from recuse import (
+        bounds,
+        calibration,
+        curves,
+        evaluation,
+        export,
+        integrations,
+        intervals,
+        io,
+        losses,
+        plots,
+        recipes,
+        scores,
+        selectors,
+    )
+    from recuse.collect import collect_logits
+    from recuse.curves import (
+        augrc,
+        aurc,
+        coverage_at_risk,
+        e_aurc,
+        n_aurc,
+        risk_at_coverage,
+        risk_coverage,
+    )
+    from recuse.diagnosis import diagnose
+    from recuse.errors import InfeasibleError, InputError, MissingExtraError
+    from recuse.evaluation import evaluate
+    from recuse.io import read_logits, write_logits
+    from recuse.losses import targets
+    from recuse.monitor import Monitor
+    from recuse.rejector import Rejector, fit
+    from recuse.reports import report
+    from recuse.selectors import select
+    from recuse.sketch import CurveSketch
+    from recuse.tuning import tune
 
 __all__ = [
     "CurveSketch",
@@ -85,12 +89,43 @@ __all__ = [
     "write_logits",
 ]
 
+_HOME = {  # packages of the names that are no packages themselves
+    "CurveSketch": "sketch",
+    "InfeasibleError": "errors",
+    "InputError": "errors",
+    "MissingExtraError": "errors",
+    "Monitor": "monitor",
+    "Rejector": "rejector",
+    "augrc": "curves",
+    "aurc": "curves",
+    "collect_logits": "collect",
+    "coverage_at_risk": "curves",
+    "diagnose": "diagnosis",
+    "e_aurc": "curves",
+    "evaluate": "evaluation",
+    "fit": "rejector",
+    "n_aurc": "curves",
+    "read_logits": "io",
+    "report": "reports",
+    "risk_at_coverage": "curves",
+    "risk_coverage": "curves",
+    "select": "selectors",
+    "targets": "losses",
+    "tune": "tuning",
+    "write_logits": "io",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name in _ON_FIRST_USE:
-        return importlib.import_module(_ON_FIRST_USE[name])
-    raise AttributeError(f"module 'recuse' has no attribute {name!r}")
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"recuse.{_HOME[name]}"), name)
+    elif not name.startswith("_") and importlib.util.find_spec(f"recuse.{name}"):
+        value = importlib.import_module(f"recuse.{name}")
+    else:
+        raise AttributeError(f"module 'recuse' has no attribute {name!r}")
+    globals()[name] = value  # asked once
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_FIRST_USE})
+    return sorted({*globals(), *_HOME, *(m.name for m in pkgutil.iter_modules(__path__))})

@@ -1,4 +1,4 @@
-"""What recuse raises: malformed input, a missing extra, a guarantee that no threshold can give."""
+"""Errors that recuse raises."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """The caller's input is malformed; the message is one line and says how."""
+    """The input is malformed; the message says in one line what was expected and what came."""
+
+    __module__ = "recuse"
 
 
 class MissingExtraError(ImportError):
-    """An optional dependency is not installed; the message names the extra."""
+    """An optional dependency is not installed; the message names the extra to install."""
+
+    __module__ = "recuse"
 
 
 class InfeasibleError(ValueError):
-    """No threshold meets the target; `selection` says why, and what would be feasible."""
+    """No threshold meets the target; `selection` says why, and which targets are feasible."""
+
+    __module__ = "recuse"
 
     def __init__(self, selection: Any):
         super().__init__(selection.reason)
         self.selection = selection
+
+    def __reduce__(self) -> tuple[type, tuple[Any]]:
+        return type(self), (self.selection,)  # from another process: as it was made

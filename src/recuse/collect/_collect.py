@@ -10,10 +10,12 @@ import numpy as np
 
 from recuse._internal.check import extra, to_numpy
 from recuse._internal.progress import bar
+from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.io import LogitsFile, check_suffix, write_logits
 
 
+@public
 def collect_logits(
     model: Any,
     loader: Iterable[Any],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recuse._internal.check import check_confidence, check_loss, first, to_numpy
+from recuse._internal.public import public
 from recuse.curves._ranked import Halves, TieGroups, grouped, ranked
 from recuse.errors import InputError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
+@public
 def aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
     r"""Area under the risk-coverage curve: the mean of $r_k$ over k = 1..n.
 
@@ -37,6 +39,7 @@ def aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
     return aurc_of(ranked(confidence, loss))
 
 
+@public
 def e_aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
     """Excess AURC: `aurc` minus that of the best order of the same losses.
 
@@ -50,6 +53,7 @@ def e_aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
     return excess(aurc_of(form), *oracle(form, loss))
 
 
+@public
 def n_aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
     """Normalised excess AURC: 0 for the best order, 1 for a random one; NaN if losses are equal.
 
@@ -63,6 +67,7 @@ def n_aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
     return normalized(aurc_of(form), *oracle(form, loss))
 
 
+@public
 def augrc(confidence: ArrayLike, loss: ArrayLike) -> float:
     """Area under the generalized risk: the mean over k of (loss of the first k) / n.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse._internal.check import check_fraction
+from recuse._internal.public import public
 from recuse.curves._ranked import Halves, TieGroups, ranked, tie_groups
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class RiskCoverage(NamedTuple):
     accepted: Int[Array, " k"]  # number accepted, increasing
 
 
+@public
 def risk_coverage(confidence: ArrayLike, loss: ArrayLike) -> RiskCoverage:
     r"""Selective risk at every coverage that a threshold can reach.
 
@@ -49,6 +51,7 @@ def risk_coverage(confidence: ArrayLike, loss: ArrayLike) -> RiskCoverage:
     return curve_of(tie_groups(confidence, loss))
 
 
+@public
 def coverage_at_risk(confidence: ArrayLike, loss: ArrayLike, risk: float) -> float:
     """The largest reachable coverage whose risk is <= `risk`; 0.0 if no threshold reaches it.
 
@@ -62,6 +65,7 @@ def coverage_at_risk(confidence: ArrayLike, loss: ArrayLike, risk: float) -> flo
     return coverage_at_risk_of(ranked(confidence, loss), risk)
 
 
+@public
 def risk_at_coverage(confidence: ArrayLike, loss: ArrayLike, coverage: float) -> float:
     """The risk at the smallest reachable coverage >= `coverage`.
 

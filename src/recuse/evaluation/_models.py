@@ -20,6 +20,7 @@ from recuse._internal.check import (
     check_sequence,
 )
 from recuse._internal.progress import bar
+from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
@@ -127,6 +128,7 @@ def _row(m: ModelEvaluation, target_risk: float) -> shown.Row:
     )
 
 
+@public
 def evaluate(
     models: Mapping[str, Mapping[str, Data]],
     *,

@@ -20,6 +20,7 @@ import numpy as np
 
 from recuse._internal.check import extra, rows_from
 from recuse._internal.files import digest_of_parts
+from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.io._checked import (
     Form,
@@ -183,6 +184,7 @@ def open_logits(
     return LogitsReader(str(path), stores, kind, ignore_index, whole)
 
 
+@public
 def read_logits(
     path: str | os.PathLike, *, kind: str = "logits", ignore_index: int | None = None
 ) -> LogitsFile:

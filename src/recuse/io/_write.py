@@ -14,6 +14,7 @@ import numpy as np
 
 from recuse._internal.check import extra, to_numpy
 from recuse._internal.files import atomic, atomic_folder
+from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.io._checked import Form, check_forms, check_kind, check_values, naming
 from recuse.io._rows import FIELDS, LogitsFile
@@ -27,6 +28,7 @@ ROW_GROUP = 1 << 26  # bytes of logits in a row group of .parquet
 SINGULAR = {"labels": "label", "groups": "group", "ids": "id"}  # columns of .parquet
 
 
+@public
 def write_logits(
     path: str | os.PathLike,
     logits: ArrayLike,

@@ -20,6 +20,7 @@ import numpy as np
 
 from recuse._internal.check import check_zero_one, first, to_numpy
 from recuse._internal.files import to_json, write_text
+from recuse._internal.public import public
 from recuse._internal.strict import checksum, once
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
 from recuse.errors import InputError
@@ -68,6 +69,7 @@ class Update(NamedTuple):
     labels: int  # of accepted predictions, likewise
 
 
+@public
 class Monitor:
     """Sequential tests of a deployed rejector, of which no look costs anything.
 
@@ -96,6 +98,7 @@ class Monitor:
         Ville 1939; Waudby-Smith & Ramdas, JRSS B 2024; docs/how-to/monitor.md.
 
     >>> from recuse import fit
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> labels = rng.integers(0, 3, 3000)
     >>> logits = 3 * np.eye(3)[labels] + rng.normal(size=(3000, 3))

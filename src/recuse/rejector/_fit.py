@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from recuse._internal.check import check_fraction
+from recuse._internal.public import public
 from recuse.errors import InfeasibleError, InputError
 from recuse.rejector._isotonic import fit_isotonic_map
 from recuse.rejector._prepare import Prepared, Subgroups, prepare
@@ -42,6 +43,7 @@ class Choice(NamedTuple):
     rejector: Rejector | None  # None if no threshold can make the promise
 
 
+@public
 def fit(
     tune: Data,
     calibrate: Data,

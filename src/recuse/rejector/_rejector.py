@@ -16,6 +16,7 @@ import numpy as np
 
 from recuse._internal.check import check_logits, check_logits_form, to_numpy
 from recuse._internal.files import to_json, write_text
+from recuse._internal.public import public
 from recuse._internal.strict import checksum, once, strict
 from recuse.errors import InputError
 from recuse.io import KINDS
@@ -63,6 +64,7 @@ class Predictions(NamedTuple):
     p_correct: Float[Array, "n ..."]  # estimated probability of being right
 
 
+@public
 @dataclass(frozen=True)
 class Rejector:
     """A score, thresholds and what they promise; made by `fit`, saved as JSON.

@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from recuse._internal.files import write_text
+from recuse._internal.public import public
 from recuse.evaluation import Evaluation
 from recuse.present.tables import Table
 from recuse.reports.details import Detail, details
@@ -22,6 +23,7 @@ from recuse.reports.details import Detail, details
 __all__ = ["Detail", "Table", "details", "report"]
 
 
+@public
 def report(
     evaluation: Evaluation,
     path: str | os.PathLike,

@@ -17,6 +17,7 @@ from recuse._internal.check import (
     check_groups,
     check_loss,
 )
+from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.selectors._grid import is_binary
 from recuse.selectors._guarantee import Guarantee, Selection
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
+@public
 def select(
     confidence: ArrayLike,
     loss: ArrayLike,
@@ -78,6 +80,7 @@ def select(
         Angelopoulos et al., Learn then Test, 2021 (fixed-sequence testing); Bauer, Math.
         Meth. Oper. Forsch. 1991 (its principle); `recuse.bounds` (the tests).
 
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> confidence = rng.uniform(size=1000)
     >>> wrong = rng.uniform(size=1000) > confidence

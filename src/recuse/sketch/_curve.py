@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._internal.check import check_fraction, to_numpy
+from recuse._internal.public import public
 from recuse.curves import RiskCoverage
 from recuse.errors import InputError
 from recuse.sketch import _bins, _certify, _file
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 STANDARD_ERRORS = ("aurc_se", "e_aurc_se", "augrc_se")  # that `recuse evaluate` has
 
 
+@public
 class CurveSketch:
     r"""Counts of right and wrong predictions by bin of confidence: a curve of any number of rows.
 

@@ -20,6 +20,7 @@ from recuse._internal.check import (
     per_row,
 )
 from recuse._internal.files import digest
+from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.intervals import AUGRC, AURC, Measure, coverage_at
 from recuse.present.tuning import Outcome, TuningFacts, sentence
@@ -98,6 +99,7 @@ class Tuned:
         }
 
 
+@public
 def tune(
     logits: ArrayLike,
     labels: ArrayLike,
