@@ -15,7 +15,7 @@ BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe & Ito
 
 
 def main(demo: Path) -> None:
-    """Two curves of the smoothed model, before and after, and one of cross entropy."""
+    """Draw the smoothed model before and after the repair, and the cross entropy model."""
     plain = rc.read_logits(demo / "logits" / "cross-entropy-test.safetensors")
     smoothed = rc.read_logits(demo / "logits" / "label-smoothing-test.safetensors")
     repaired = rc.Rejector.load(demo / "rejector.json").score
@@ -48,7 +48,7 @@ def main(demo: Path) -> None:
 def panel(
     rows: list[dict], names: list[str], colours: list[str], dashes: list[list[int]], most: float
 ) -> alt.Chart:
-    """Risk against coverage up to `most`."""
+    """Return the chart of risk against coverage, up to coverage `most`."""
     inside = [row for row in rows if row["coverage"] <= most]
     legend = alt.Legend(orient="top", columns=1, title=None, labelLimit=400, symbolSize=400)
     return (

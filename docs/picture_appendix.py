@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/appendix.md and docs/how-to/choose-alpha.md, and print their numbers.
+"""Draw the figures of docs/appendix.md and docs/how-to/choose-alpha.md, and print their numbers.
 
 python docs/picture_appendix.py ZOO
 
@@ -25,7 +25,7 @@ P = 4  # of the norm
 
 
 def main() -> None:
-    """The appendix on one seed of three tasks, the smoothings on every seed of two."""
+    """Draw the appendix for one seed of three tasks, and the smoothings for all seeds of two."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("zoo", type=Path)
     zoo = parser.parse_args().zoo
@@ -40,12 +40,12 @@ def main() -> None:
 
 
 def read(zoo: Path, task: str, smoothing: str, seed: str, part: str) -> LogitsFile:
-    """One file of the zoo."""
+    """Read one file of the zoo."""
     return rc.read_logits(zoo / f"{task}-{smoothing}-{seed}-{part}.safetensors")
 
 
 def repaired(zoo: Path, task: str, pair: dict[str, LogitsFile]) -> dict[str, tuple]:
-    """Confidence and loss of both models, and of the smoothed one repaired on its tune file."""
+    """Confidence and loss of both models, and of the repaired smoothed one."""
     held = read(zoo, task, "0.2", "0", "tune")
     score = rc.tune(held.logits, held.labels, groups=held.groups).score
     loss = {a: (scores.predict(f.logits) != f.labels) * 1.0 for a, f in pair.items()}
@@ -54,7 +54,7 @@ def repaired(zoo: Path, task: str, pair: dict[str, LogitsFile]) -> dict[str, tup
 
 
 def pictures(pair: dict[str, LogitsFile], models: dict[str, tuple]) -> None:
-    """One file for each figure of the paper."""
+    """Write one file for each figure of the paper."""
     figure, axes = canvas(2, 3)
     for row, (a, file) in zip(axes, pair.items()):
         for data, ax in zip(plots.sorted_logits.prepare(file.logits), row):
@@ -84,7 +84,7 @@ def pictures(pair: dict[str, LogitsFile], models: dict[str, tuple]) -> None:
 
 
 def numbers(task: str, pair: dict[str, LogitsFile]) -> None:
-    """What the figures show: a row of the page's table for each model."""
+    """Print one row of the table of the page for each model."""
     for a, file in pair.items():
         cells = []
         for center in (False, True):
@@ -98,7 +98,7 @@ def numbers(task: str, pair: dict[str, LogitsFile]) -> None:
 
 
 def top_logits(logits: np.ndarray, center: bool) -> tuple[float, float]:
-    """The mean share of the maximum in the norm; rows where adding to some top k lowers the score.
+    """Mean share of the maximum in the norm; rows where adding to some top k lowers the score.
 
     The latter is the condition of tests/test_top_logits.py, for any k >= 2.
     """
@@ -111,14 +111,14 @@ def top_logits(logits: np.ndarray, center: bool) -> tuple[float, float]:
 
 
 def excess_of_errors(file: LogitsFile) -> tuple[float, float]:
-    """Wrong over right at equal MSP, in standard deviations of the right, over the window."""
+    """Maximum logit of wrong minus right predictions at equal MSP, in standard deviations."""
     right, wrong, _ = plots.max_logit.prepare(file.logits, file.labels)
     above = wrong.mean - np.interp(wrong.at, right.at, right.mean)
     return (above / np.interp(wrong.at, right.at, right.sd)).mean(), (above > 0).mean()
 
 
 def print_errors(task: str, models: dict[str, tuple]) -> None:
-    """AURC x 1000 of the models, and figure 5, both ways."""
+    """Print AURC x 1000 of the models, and figure 5 in both directions."""
     areas = " | ".join(f"{1000 * rc.aurc(*pair):.1f}" for pair in models.values())
     print(f"| {task}, AURC x 1000 | {areas} |")
     for of in ("smoothing 0.2", "cross entropy"):
@@ -129,7 +129,7 @@ def print_errors(task: str, models: dict[str, tuple]) -> None:
 
 
 def alphas(zoo: Path, task: str) -> None:
-    """Every seed of a task, its picture and its table."""
+    """Draw the figure and print the table of all seeds of a task."""
     picks = [
         rc.evaluation.pick({f"{float(a):g}": read(zoo, task, a, seed, "test") for a in SMOOTHINGS})
         for seed in seeds(zoo, task)
@@ -155,19 +155,19 @@ def alphas(zoo: Path, task: str) -> None:
 
 
 def seeds(zoo: Path, task: str) -> Iterator[str]:
-    """Those with every smoothing."""
+    """Seeds that have every smoothing."""
     for path in sorted(zoo.glob(f"{task}-{SMOOTHINGS[-1]}-*-test.safetensors")):
         yield path.stem.removeprefix(f"{task}-{SMOOTHINGS[-1]}-").removesuffix("-test")
 
 
 def canvas(rows: int, columns: int, wide: float = 1.3) -> tuple[Figure, np.ndarray]:
-    """A figure that no global state knows."""
+    """Return a figure without global state."""
     figure = Figure(figsize=(wide * PANEL * columns, PANEL * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def write(figure: Figure, name: str) -> None:
-    """The same bytes for the same numbers."""
+    """Save reproducibly: the same numbers give the same bytes."""
     target = IMAGES / f"{name}.svg"
     with mpl.rc_context({"svg.hashsalt": "recuse"}):
         figure.savefig(target, metadata={"Date": None})

@@ -2,8 +2,8 @@
 
 python docs/picture_scene.py RUN
 
-RUN is what `recuse train camvid-deeplab --data DATA --smoothing 0,0.2 --out RUN` wrote. Of the
-saved test scenes it is the one in which the smoothed model makes the most errors.
+RUN is the output of `recuse train camvid-deeplab --data DATA --smoothing 0,0.2 --out RUN`. Draws
+the saved test scene in which the smoothed model makes the most errors.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SMOOTHED = "smoothing-0.2"
 
 
 def main() -> None:
-    """The scene, both models by MSP, and the smoothed one by its best norm."""
+    """Draw the scene, both models with MSP, and the smoothed one with its best norm."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path)
     found = {m.name: m for m in models_of(parser.parse_args().run) if m.seed == 0}
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def best_norm(model: Model) -> Score:
-    """The norm with the smallest AURC on the tune split, whether its gain is shown or not."""
+    """Norm with the smallest AURC on the tuning split, whether or not its gain is significant."""
     file = rc.read_logits(model.split("tune"))
     tuned = rc.tune(*file.labelled(), groups=file.groups, learned=False)
     norms = [(area, score) for score, area in tuned.table if score.name == "logit_norm"]
@@ -55,7 +55,7 @@ def best_norm(model: Model) -> Score:
 
 
 def most_errors(model: Model) -> int:
-    """Which of the saved scenes."""
+    """Index of the scene among the saved ones."""
     with np.load(model.folder / "scenes.npz") as saved:
         labels = saved["labels"]
         wrong = (saved["logits"].argmax(1) != labels) & (labels != VOID)
@@ -63,14 +63,14 @@ def most_errors(model: Model) -> int:
 
 
 def ranked(model: Model, score: Score, scene: int) -> plots.scene.Scene:
-    """The errors of a scene by a score."""
+    """Errors of a scene, ranked by a score."""
     with np.load(model.folder / "scenes.npz") as saved:
         z, y = saved["logits"][scene : scene + 1].astype(np.float32), saved["labels"][scene]
     return plots.scene.prepare(score(z)[0], z[0].argmax(0), y, ignore_index=VOID)
 
 
 def summary(data: plots.scene.Scene) -> str:
-    """How many errors, and how many of them are among the surest half of the scene."""
+    """Number of errors, and how many of them are in the more confident half of the scene."""
     ranks = data.rank[data.wrong]
     return f"{ranks.size:,} errors, {np.mean(ranks > 0.5):.1%} of them in the surer half"
 

@@ -20,7 +20,7 @@ STYLES = {
 
 
 def main() -> None:
-    """Two panels, one legend."""
+    """Draw two panels with one legend."""
     chart = (losses() | confidences()).configure_view(stroke=None)
     chart = chart.configure_axis(gridColor="#e6e6e6", titleFontWeight="normal")
     target = Path(__file__).parent / "images" / "smoothing-conventions.svg"
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def losses() -> alt.LayerChart:
-    """The loss of two classes against the probability of the label."""
+    """Loss of two classes against the probability of the label."""
     curves, minima = [], []
     for convention, (name, _, _) in STYLES.items():
         q = confidence_for_smoothing(SMOOTHING, 2, convention)
@@ -51,7 +51,7 @@ def losses() -> alt.LayerChart:
 
 
 def confidences() -> alt.LayerChart:
-    """The probability taught on the label against the number of classes."""
+    """Target of the label against the number of classes."""
     rows = []
     for convention, (name, _, _) in STYLES.items():
         for k in CLASSES:
@@ -91,7 +91,7 @@ def binary_loss(p: float, q: float) -> float:
 
 
 def sized(chart: alt.LayerChart) -> alt.LayerChart:
-    """One panel."""
+    """Return one panel."""
     return chart.properties(width=330, height=230)
 
 

@@ -44,7 +44,7 @@ RETIRED = {
     r"not shown to be a gain": "significant",
     r"no look costs": "anytime-valid: look as often as you like",
     r"independent draws": "i.i.d.",
-    r"tune split|calibrate split": "tuning split, calibration split",
+    r"(tune|calibrate) splits?\b(?!/)": "tuning split, calibration split",
     r"random row of a random group": "each group counts once",
     r"it is no test": "was used for calibration, so this is not an unbiased test",
     r"Of everything random": "Random seed",

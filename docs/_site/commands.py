@@ -1,4 +1,4 @@
-"""The commands and their options, from the program itself, in place of a mark on one page."""
+"""Insert the commands and their options, read from the program, at a mark on one page."""
 
 import typer
 
@@ -8,7 +8,7 @@ MARK = "<!-- commands -->"
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """The page with the mark, filled in; any other as it is."""
+    """Fill in the page with the mark; return any other page unchanged."""
     if MARK not in markdown:
         return markdown
     commands = typer.main.get_command(app).commands
@@ -25,12 +25,12 @@ def section(command: typer.core.TyperCommand) -> str:
 
 
 def names(parameter: typer.core.TyperOption | typer.core.TyperArgument) -> str:
-    """`--risk`, or the metavar of an argument."""
+    """Name of an option, such as `--risk`, or metavar of an argument."""
     if parameter.param_type_name == "argument":
         return f"`{(parameter.metavar or parameter.name).upper()}`"
     return ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
 
 
 def cell(parameter: typer.core.TyperOption | typer.core.TyperArgument) -> str:
-    """Its help, in one line of a table."""
+    """Help text as one line of a table."""
     return " ".join((getattr(parameter, "help", None) or "").split()).replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""Formulas of the site as MathML, which browsers draw themselves: no script, no other host."""
+"""Convert the formulas of the site to MathML, which browsers draw without scripts."""
 
 import html
 import re
@@ -11,13 +11,13 @@ DISPLAY = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DO
 
 
 def on_page_content(content: str, **_: object) -> str:
-    """Every formula that arithmatex marked, converted."""
+    """Convert every formula that arithmatex marked."""
     content = INLINE.sub(lambda m: drawn(m[1], "inline"), content)
     return DISPLAY.sub(lambda m: drawn(m[1], "block"), content)
 
 
 def drawn(formula: str, display: str) -> str:
-    """MathML; a command that the converter does not know would be shown as it is written."""
+    """Convert to MathML; unknown commands would be shown as source."""
     found = convert(html.unescape(formula), display=display)
     if ">\\" in found:
         raise PluginError(f"no MathML for {formula}")

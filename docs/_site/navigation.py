@@ -1,4 +1,4 @@
-"""Pages that come by themselves: results, which scripts write, and decisions."""
+"""Add pages to the navigation automatically: generated results, and decisions."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ SECTIONS = {"Results": "results-*.md", "Decisions": "decisions/*.md"}  # found b
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """The sections, before what `mkdocs.yml` names in them or at its end."""
+    """Insert the pages before those that `mkdocs.yml` lists in a section, or add the section."""
     docs = Path(config.docs_dir)
     for section, names in SECTIONS.items():
         found = [page.relative_to(docs).as_posix() for page in sorted(docs.glob(names))]

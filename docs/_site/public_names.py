@@ -1,4 +1,4 @@
-"""No public name without its place in the reference: the build fails otherwise."""
+"""Fail the build if a public name is missing from the reference."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ PLACE = re.compile(r'id="(recuse\.[\w.]+)"')
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Every function and class of `__all__` has an anchor (constants of a kind may share one)."""
+    """Check that every function and class of `__all__` has an anchor (constants may share one)."""
     pages = Path(config.docs_dir, "api").glob("*.md")
     modules = {m for page in pages for m in DIRECTIVE.findall(page.read_text(encoding="utf-8"))}
     built = Path(config.site_dir, "api").glob("*.html")
@@ -23,7 +23,7 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 
 def public(module: str) -> list[str]:
-    """What its `__all__` names, constants left out; nothing for what is no package or module."""
+    """Names in its `__all__` without constants; empty if it is not a module."""
     path = Path("src", *module.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     body = ast.parse(path.read_text(encoding="utf-8")).body if path.exists() else []
