@@ -910,13 +910,13 @@ def test_options_for_logits_do_not_go_with_tables_or_sketches(recuse, files, tmp
     one_line(recuse("evaluate", "s.npz", "--score", "margin"), "s.npz: ", "a sketch of msp")
 
 
-@pytest.mark.parametrize("per", [[], ["--per", "class"]])
-def test_a_sketch_stands_beside_the_file_that_it_is_of(per, recuse, files):
-    assert recuse("sketch", "test.npz", "--out", "s.npz", *per, "--quiet")[0] == 0
+@pytest.mark.parametrize("by", [[], ["--by", "class"]])
+def test_a_sketch_stands_beside_the_file_that_it_is_of(by, recuse, files):
+    assert recuse("sketch", "test.npz", "--out", "s.npz", *by, "--quiet")[0] == 0
     rc, out, err = recuse("evaluate", "s.npz", "test.npz", "--json")
     assert (rc, err) == (0, "")
     sketch, *groups, exact = plain(out)["files"]
-    assert len(groups) == (5 if per else 0)
+    assert len(groups) == (5 if by else 0)
     measures, expected = sketch["scores"]["msp"], exact["scores"]["msp"]
     assert measures["aurc_low"] <= expected["aurc"] <= measures["aurc_high"]
     assert (sketch["n"], sketch["classes"]) == (400, 5)

@@ -103,7 +103,7 @@ def test_a_stopped_training_says_how_to_go_on(tmp_path, sent, devices, code):
         finally:
             process.kill()
     assert process.returncode == code
-    assert err.splitlines()[-1] == "recuse: stopped; the same command goes on"
+    assert err.splitlines()[-1] == "recuse: stopped; the same command resumes the run"
     assert "Traceback" not in err
     assert list(tmp_path.rglob("last.ckpt"))
     assert not list(tmp_path.rglob("model.safetensors"))

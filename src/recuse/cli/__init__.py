@@ -1,8 +1,10 @@
-"""The command line: parse, call, print, exit code.
+"""The command line: parse, call, present, exit code. One file for each command.
 
-Results go to stdout, progress and warnings to stderr. Exit codes: 0 success, 1 the answer
-is "no" (infeasible, alarm), 2 bad input, 70 a bug in recuse; 130 and 141 as for any program that is
-interrupted, or whose reader goes away.
+Results go to stdout, progress and warnings to stderr. Exit codes: 0 success, 1 the answer is "no"
+(infeasible, alarm), 2 bad input, 70 a bug in recuse, 130 interrupted, 141 broken pipe.
+
+options  shared options
+files    shared checks and warnings of input and output files
 """
 
 from __future__ import annotations
@@ -131,7 +133,7 @@ def _run() -> None:
 
 
 def _refuse_empty(words: list[str]) -> None:
-    """An empty argument, as of a shell variable that is not set, would be the current folder."""
+    """Refuse an empty argument: an unset shell variable would mean the current folder."""
     for before, word in pairwise(words):
         if not word or (word.startswith("--") and word.endswith("=")):
             after = word.rstrip("=") or before
@@ -139,7 +141,7 @@ def _refuse_empty(words: list[str]) -> None:
 
 
 def _misused(error: Any) -> None:
-    """A wrong command or option in one line; where nothing was asked for, the help is there."""
+    """Print a usage error in one line; the help if there was no argument at all."""
     if len(sys.argv) == 1:
         print(error.format_message(), end="")
         return
@@ -150,14 +152,14 @@ def _misused(error: Any) -> None:
 
 
 def _given(error: Any) -> str:
-    """The value that could not be taken, where the message does not show it."""
+    """Return the refused value where the message does not show it."""
     details = getattr(error.__context__, "errors", None)  # of pydantic, which typer checks with
     found = [f", got {detail['input']!r}" for detail in details()[:1]] if callable(details) else []
     return "" if not found or found[0].removeprefix(", got ") in str(error) else found[0]
 
 
 def _drop_unwritten() -> None:
-    """What cannot be written is not tried again as the interpreter ends, which would exit 120."""
+    """Drop unwritten output; the interpreter would try again at its end and exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

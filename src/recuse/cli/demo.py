@@ -11,7 +11,7 @@ import typer
 from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.files import to_json
 from recuse.cli.files import check_folder
-from recuse.cli.options import Delta, Json, Quiet, Seed, TargetRisk
+from recuse.cli.options import Delta, Json, Quiet, Seed, Seeds, TargetRisk
 from recuse.evaluation import RISKS, over_seeds
 from recuse.io import LogitsFile, write_logits
 from recuse.present import over_seeds as words
@@ -30,8 +30,8 @@ Files = Mapping[str, Mapping[str, LogitsFile]]  # model -> split -> file
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("demo"),
-    seeds: Annotated[int, typer.Option("--seeds", help="Paired runs.", min=1)] = 3,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("demo"),
+    seeds: Seeds = 3,
     target_risk: TargetRisk = 0.1,
     delta: Delta = 0.05,
     seed: Seed = 0,
@@ -40,8 +40,7 @@ def demo(
 ) -> None:
     """Train with and without label smoothing, measure the damage, repair it, deploy a threshold.
 
-    Writes the logits, the rejector and the report of the first seed; files of an earlier
-    demo in the folder are overwritten.
+    Writes logits, rejector and report of the first seed, over the files of an earlier demo.
     """
     check_folder(out), check_fraction(target_risk, "target_risk"), check_delta(delta)
     runs = _trained(range(seed, seed + seeds), show_progress=not quiet)

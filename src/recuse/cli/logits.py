@@ -22,19 +22,21 @@ def logits(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="timm:NAME, or path.py:function, your function that returns the torch module, or "
-            "(module, transform) with the transform of an image.",
+            help="timm:NAME, or path.py:function: your function, which returns a torch module or "
+            "(module, transform of an image).",
         ),
     ],
     data: Annotated[
         Path,
-        typer.Option("--data", help="Folder of images, in one folder for each class if labelled."),
+        typer.Option(
+            "--data", help="Folder of images, with one folder for each class if they are labelled."
+        ),
     ],
     out: Annotated[
         Path,
         typer.Option(
             "--out",
-            help="A .npz or .parquet file, or a name without an ending: a folder of shards.",
+            help="A .npz or .parquet file; a name without an ending is a folder of shards.",
         ),
     ],
     checkpoint: Annotated[
@@ -47,37 +49,38 @@ def logits(
         bool | None,
         typer.Option(
             "--pretrained/--no-pretrained",
-            help="Fetch timm's weights over the network, as is done without --checkpoint; or leave "
-            "them random.",
+            help="Fetch timm's weights over the network (the default without --checkpoint), or "
+            "keep random ones.",
         ),
     ] = None,
     class_map: Annotated[
         str | None,
         typer.Option(
             "--class-map",
-            help="Which output is the class of a folder: a csv with the header folder,index, or "
-            "imagenet-1k for folders named by WordNet ids.",
+            help="Output of each class folder: a csv with the header folder,index, or imagenet-1k "
+            "for folders named by WordNet ids.",
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images at once.")] = 64,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images in a batch.")] = 64,
     device: Annotated[
-        str | None, typer.Option("--device", help="Such as cpu or cuda:0; a GPU if there is one.")
+        str | None,
+        typer.Option("--device", help="cpu, cuda:0, ...; by default a GPU if there is one."),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=0, help="Processes that read images; at most 4 by default."),
+        typer.Option("--workers", min=0, help="Processes that read images; by default up to 4."),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, help="Use so many images, evenly spaced over all."),
+        typer.Option("--limit", min=1, help="Use only so many images, evenly spaced over all."),
     ] = None,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """A model over a folder of images: logits, labels (sorted class folders), ids (file names).
+    """Run a model over a folder of images: logits, labels (sorted class folders), ids (file names).
 
-    The images are prepared as timm's configuration of the model says: size, crop, mean and standard
+    Images are prepared by timm's configuration of the model: size, crop, mean and standard
     deviation. Use images that the model was not trained on.
     """
     refuse_overwrite(out, force, data, *([] if checkpoint is None else [checkpoint]))

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what their texts stand for."""
+"""Options that several commands share, and how their values are parsed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from recuse.evaluation import COVERAGES, RISKS
 from recuse.io import MULTILABEL
 from recuse.scores import SOFTMAX_FAMILY, Score
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no table and no progress.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print neither results nor progress.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed.")]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        "--seeds", min=1, help="Number of seeds; the models of a seed differ in their loss alone."
+    ),
+]
 Binary = Annotated[
-    bool, typer.Option("--binary", help="`logits` holds the one column of a binary head.")
+    bool, typer.Option("--binary", help="`logits` holds the single column of a binary head.")
 ]
 Probs = Annotated[bool, typer.Option("--probs", help="`logits` holds probabilities.")]
 Multilabel = Annotated[
@@ -29,43 +35,48 @@ Multilabel = Annotated[
     ),
 ]
 IgnoreIndex = Annotated[
-    int | None, typer.Option("--ignore-index", help="The label of predictions to leave out.")
+    int | None, typer.Option("--ignore-index", help="Label of predictions to leave out.")
 ]
 Groups = Annotated[
     Path | None,
     typer.Option(
         "--groups",
-        help="A .npy file, or a text file of one line a row: rows of one group (replicates, "
-        "frames) are not independent. Used where the file has no `groups` of its own.",
+        help="Groups of dependent rows (replicates, frames): a .npy file, or a text file of one "
+        "line a row. Used where the file has no `groups` of its own.",
     ),
 ]
 Risk = Annotated[
-    list[str], typer.Option("--risk", help="Levels of coverage at risk, such as 0.01,0.05.")
+    list[str], typer.Option("--risk", help="Report the coverage at these risks, such as 0.01,0.05.")
 ]
 Coverage = Annotated[
-    list[str], typer.Option("--coverage", help="Levels of risk at coverage, such as 0.2,0.8.")
+    list[str],
+    typer.Option("--coverage", help="Report the risk at these coverages, such as 0.2,0.8."),
 ]
 TargetRisk = Annotated[
     float, typer.Option("--target-risk", help="Largest error rate of accepted predictions.")
 ]
-Delta = Annotated[float, typer.Option("--delta", help="Probability that the promise fails.")]
-ClassNames = Annotated[Path | None, typer.Option("--classes", help="Class names, one a line.")]
+Delta = Annotated[
+    float, typer.Option("--delta", help="Largest probability that the guarantee fails.")
+]
+ClassNames = Annotated[
+    Path | None, typer.Option("--classes", help="Text file of class names, one a line.")
+]
 Objective = Annotated[
     str,
     typer.Option(
         "--objective",
-        help="What a repair is to improve on the tune file: aurc, augrc, or coverage, the "
-        "largest at the target risk.",
+        help="Measure that a repair must improve on the tuning split: aurc, augrc, or coverage "
+        "(at the target risk).",
     ),
 ]
 Learned = Annotated[
     bool,
-    typer.Option("--learned/--no-learned", help="Also try a score learned on the tune file."),
+    typer.Option("--learned/--no-learned", help="Also try a score learned on the tuning split."),
 ]
 
 
 def kind_of(binary: bool, probs: bool, multilabel: bool = False) -> str:
-    """What the files hold, as declared."""
+    """Return the declared input kind."""
     declared = {"binary": binary, "probs": probs, MULTILABEL: multilabel}
     found = [kind for kind, given in declared.items() if given]
     if len(found) > 1:
@@ -74,7 +85,7 @@ def kind_of(binary: bool, probs: bool, multilabel: bool = False) -> str:
 
 
 def scores_of(specs: list[str], kind: str) -> list[Score]:
-    """Scores of a repeatable option; a comma inside parentheses belongs to the score."""
+    """Parse the scores of a repeatable option; a comma inside parentheses belongs to the score."""
     parts, depth = [""], 0
     for char in ",".join(specs):
         depth += (char == "(") - (char == ")")
@@ -95,7 +106,7 @@ def scores_of(specs: list[str], kind: str) -> list[Score]:
 
 
 def levels_of(risk: list[str], coverage: list[str]) -> dict[str, tuple[float, ...]]:
-    """The levels of points on the curve, checked before any file is read."""
+    """Parse and check the levels of points on the curve, before any file is read."""
     risks = numbers(risk, RISKS, "risk")
     coverages = numbers(coverage, COVERAGES, "coverage")
     for level in risks:
@@ -106,7 +117,7 @@ def levels_of(risk: list[str], coverage: list[str]) -> dict[str, tuple[float, ..
 
 
 def named(pairs: list[str], form: str) -> dict[str, str]:
-    """NAME=VALUE pairs in the order given; `form` says in errors what was expected."""
+    """Parse NAME=VALUE pairs in the order given; `form` names them in errors."""
     out: dict[str, str] = {}
     for pair in pairs:
         name, _, value = pair.partition("=")
@@ -119,7 +130,7 @@ def named(pairs: list[str], form: str) -> dict[str, str]:
 
 
 def numbers(values: list[str], default: tuple[float, ...], name: str) -> tuple[float, ...]:
-    """Numbers of a repeatable option, each use possibly comma-separated."""
+    """Parse the numbers of a repeatable option; each use may hold several, between commas."""
     parts = [part for value in values for part in value.split(",") if part.strip()]
     try:
         return tuple(float(part) for part in parts) or default

@@ -39,15 +39,15 @@ from recuse.present.numbers import area, percent
 from recuse.scores import Score
 from recuse.sketch import Certified, CurveSketch, check_path, load
 
-Out = Annotated[Path, typer.Option("--out", help="The sketch to write: .npz.")]
+Out = Annotated[Path, typer.Option("--out", help="Sketch to write, .npz.")]
 
 
 def sketch(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="The shards: labelled logits files, or tables of confidences; paths, or URLs "
-            "that fsspec knows."
+            help="Shards: labelled held-out files, or tables of confidences; paths, or URLs that "
+            "fsspec knows."
         ),
     ],
     out: Out,
@@ -55,7 +55,7 @@ def sketch(
         str | None, typer.Option("--score", help="msp (default), margin, logit_norm(p=3), ...")
     ] = None,
     rejector: Annotated[
-        Path | None, typer.Option("--rejector", help="Its score, instead of --score.")
+        Path | None, typer.Option("--rejector", help="Use the score of this rejector.")
     ] = None,
     by: Annotated[
         str | None,
@@ -67,7 +67,9 @@ def sketch(
     ] = None,
     scale: Annotated[
         str | None,
-        typer.Option("--scale", help="log_odds, probability, float, float16 or bfloat16."),
+        typer.Option(
+            "--scale", help="Spacing of bins: log_odds, probability, float, float16 or bfloat16."
+        ),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", help="Address of a Dask scheduler.")
@@ -81,10 +83,10 @@ def sketch(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Count the predictions of any number of shards into one small file.
+    """Count the predictions of any number of shards in one small file.
 
-    Its measures are intervals that hold the exact value. Sketches of other shards can be added
-    by `recuse merge`.
+    Its measures are intervals that contain the exact value. `recuse merge` adds sketches of other
+    shards.
     """
     levels = levels_of(risk, coverage)
     sources = [file if is_url(file) else Path(file) for file in files]
@@ -106,7 +108,7 @@ def sketch(
 
 
 def merge_(
-    sketches: Annotated[list[Path], typer.Argument(help="What `recuse sketch` wrote.")],
+    sketches: Annotated[list[Path], typer.Argument(help="Files that `recuse sketch` wrote.")],
     out: Out,
     risk: Risk = [],  # noqa: B006
     coverage: Coverage = [],  # noqa: B006
@@ -114,7 +116,7 @@ def merge_(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add sketches of different shards: the sketch of all of them, to the last bit."""
+    """Merge sketches of different shards into the sketch of all of them, to the last bit."""
     levels = levels_of(risk, coverage)
     check_given_once(sketches)
     refuse_overwrite(check_path(out), force, *sketches)
@@ -138,7 +140,7 @@ def _plan(score: str | None, rejector: Path | None, kind: str, **options: Any) -
 
 
 def _refuse_tables(files: list[Path], score: str | None) -> None:
-    """A table has no score to choose; the plan refuses the rest."""
+    """Refuse a score for a table of confidences."""
     for file in files:
         if score is not None and holds_confidences(file):
             raise InputError(needs_logits(str(file), "--score"))
@@ -151,7 +153,7 @@ def _sketched(plan: Plan, file: Shard) -> Sketch:
 
 
 def _warned(plan: Plan, shard: Shard, **options: Any) -> Iterator[LogitsFile]:
-    """`chunks`, with a warning of logits that look like something else."""
+    """Read chunks, with a warning of logits that look like something else."""
     for i, chunk in enumerate(chunks(shard, **options)):
         if i == 0:
             warn_of_probabilities(chunk, plan.kind, FIT_AGAIN if plan.rejector else DECLARE)
@@ -160,7 +162,7 @@ def _warned(plan: Plan, shard: Shard, **options: Any) -> Iterator[LogitsFile]:
 
 
 def _merged(parts: Iterable[tuple[Shard, Sketch]]) -> Sketch:
-    """The sketch of all; an error names the first file that does not belong."""
+    """Merge all; an error names the first file that does not fit."""
     total = None
     for path, part in parts:
         try:
@@ -172,7 +174,7 @@ def _merged(parts: Iterable[tuple[Shard, Sketch]]) -> Sketch:
 
 
 def _tracked(files: Sequence[Shard], bar: bool) -> Iterable[Shard]:
-    """The files, with their progress on a terminal."""
+    """Return the files, with a progress bar on a terminal."""
     if not bar:
         return files
     from rich.progress import track
@@ -181,7 +183,7 @@ def _tracked(files: Sequence[Shard], bar: bool) -> Iterable[Shard]:
 
 
 def _named(name: str, total: Sketch) -> Iterator[tuple[str, dict[str, Any], CurveSketch]]:
-    """Title, entries and sketch: of all, then of each subgroup."""
+    """Yield title, entries and sketch: of everything, then of each subgroup."""
     if isinstance(total, CurveSketch):
         yield name, {"file": name}, total
         return
@@ -201,7 +203,7 @@ def _print(
 
 
 def _entry(named: dict[str, Any], s: CurveSketch, levels: dict[str, Any]) -> dict[str, Any]:
-    """As `recuse evaluate --json` prints a file."""
+    """Return an entry of the form of `recuse evaluate --json`."""
     classes, accuracy = s.about.get("classes"), s.accuracy()
     undefined = accuracy != accuracy
     reason = {} if classes is not None else {"classes": "the sketch does not say"}
@@ -231,8 +233,8 @@ def _table(out: Path, total: Sketch, levels: dict[str, tuple[float, ...]]) -> No
     terminal.blocks(header, rows)
     terminal.say("AURC and AUGRC x 1000; cov@ and risk@ in percent.")
     terminal.say(
-        "At least, at most: bounds from binning, not a confidence interval: "
-        "they say nothing about sampling error, which needs rows."
+        "At least, at most: bounds from binning, not a confidence interval. Sampling error is "
+        "not included; it needs the rows."
     )
 
 

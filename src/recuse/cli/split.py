@@ -16,11 +16,13 @@ from recuse.present import terminal
 
 
 def split(
-    file: Annotated[Path, typer.Argument(help="A logits file, or shards of one.")],
+    file: Annotated[Path, typer.Argument(help="A held-out file, or a folder or glob of shards.")],
     parts: Annotated[
-        str, typer.Option("--parts", help="Names and fractions that sum to 1.")
+        str, typer.Option("--parts", help="Names and fractions, which sum to 1.")
     ] = "tune=0.4,calibrate=0.4,test=0.2",
-    out: Annotated[Path, typer.Option("--out", help="Folder of the parts.")] = Path("splits"),
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the parts to.")] = Path(
+        "splits"
+    ),
     binary: Binary = False,
     ignore_index: IgnoreIndex = None,
     seed: Seed = 0,
@@ -28,7 +30,7 @@ def split(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Cut a held-out logits file into disjoint parts: by row, or by `groups` when present."""
+    """Cut a held-out file into disjoint parts: by row, or by group where it has `groups`."""
     kind, fractions = kind_of(binary, probs=False), _parts(parts)
     check_folder(out)
     reader = open_logits(file, kind=kind, ignore_index=ignore_index)

@@ -13,7 +13,7 @@ import typer
 
 from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.files import to_json
-from recuse.cli.options import Delta, Json, Quiet, TargetRisk, numbers
+from recuse.cli.options import Delta, Json, Quiet, Seeds, TargetRisk, numbers
 from recuse.diagnosis import diagnose
 from recuse.errors import InputError
 from recuse.evaluation import OverSeeds, over_seeds
@@ -33,7 +33,7 @@ from recuse.tuning import MSP
 
 
 def recipes(as_json: Json = False) -> None:
-    """The experiments that `recuse train` knows: data, cost and published result."""
+    """List the experiments of `recuse train`: data, cost and published result."""
     if as_json:
         print(to_json([_described(recipe) for recipe in RECIPES.values()]))
         return
@@ -53,7 +53,7 @@ def recipes(as_json: Json = False) -> None:
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="One of those that `recuse recipes` lists.")
+        str, typer.Argument(metavar="RECIPE", help="A recipe that `recuse recipes` lists.")
     ],
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder of the data; nothing is downloaded.")
@@ -62,46 +62,48 @@ def train(
         list[str],
         typer.Option(
             "--smoothing",
-            help="Strengths of the loss, such as 0,0.1,0.2; 0 is plain cross entropy. "
-            "Those of the recipe by default.",
+            help="Strengths of the loss, such as 0,0.1,0.2; 0 is plain cross entropy. By default "
+            "those of the recipe.",
         ),
     ] = [],  # noqa: B006 - typer reads it
     loss: Annotated[
-        str, typer.Option("--loss", help=f"One or several of {', '.join(LOSSES)}.")
+        str, typer.Option("--loss", help=f"One or more of {', '.join(LOSSES)}.")
     ] = "label_smoothing",
-    seeds: Annotated[int, typer.Option("--seeds", help="Paired runs.", min=1)] = 1,
+    seeds: Seeds = 1,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run; by default runs/RECIPE.")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", help="Shorter or longer than published.", min=1)
+        int | None,
+        typer.Option("--epochs", help="Number of epochs; by default as published.", min=1),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option("--batch", help="Rows of a batch over all processes.", min=1)
+        int | None, typer.Option("--batch", help="Rows of a batch, over all processes.", min=1)
     ] = None,
     order: Annotated[
-        str, typer.Option("--order", help="shuffled, or sorted: class after class.")
+        str, typer.Option("--order", help="shuffled, or sorted (class after class).")
     ] = "shuffled",
     label_noise: Annotated[
         float | None,
-        typer.Option("--label-noise", help="Share of the training labels made wrong."),
+        typer.Option("--label-noise", help="Fraction of training labels to make wrong."),
     ] = None,
     only: Annotated[list[str], typer.Option("--only", help="Classes to keep, such as 0,1,2.")] = [],  # noqa: B006
     target_risk: TargetRisk = 0.05,
     delta: Delta = 0.05,
     accelerator: Annotated[
-        str, typer.Option("--accelerator", help="auto, cpu, gpu or another of Lightning's.")
+        str,
+        typer.Option("--accelerator", help="auto, cpu, gpu or another accelerator of Lightning."),
     ] = "auto",
     devices: Annotated[
         int | None,
         typer.Option(
             "--devices",
-            help="Processes that share each batch: 1, or those that torchrun started.",
+            help="Processes that share each batch; by default those that torchrun started, or 1.",
             min=1,
         ),
     ] = None,
     precision: Annotated[
-        str, typer.Option("--precision", help="32-true, 16-mixed, bf16-mixed.")
+        str, typer.Option("--precision", help="32-true, 16-mixed or bf16-mixed.")
     ] = "32-true",
     workers: Annotated[
         int, typer.Option("--workers", help="Processes that read images.", min=0)
@@ -114,9 +116,8 @@ def train(
 ) -> None:
     """Train each loss with each seed, save the logits, measure the damage, repair and report.
 
-    The models of a seed differ in their loss alone. The same command again goes on where it was
-    stopped; more losses, smoothings or seeds are added to what is there, and the page is of all
-    models in the folder that have these seeds.
+    The same command resumes a run that was stopped. More losses, strengths or seeds are added to
+    what is there; the page shows all models in the folder that have these seeds.
     """
     check_fraction(target_risk, "target_risk"), check_delta(delta)
     known = recipe_named(recipe)
@@ -157,7 +158,7 @@ def train(
 
 
 class _Source(NamedTuple):
-    """Where models come from, to compute more with them."""
+    """Recipe, data and settings of the models, to compute more with them."""
 
     recipe: Recipe
     data: Path | None
@@ -167,20 +168,20 @@ class _Source(NamedTuple):
 
 @contextmanager
 def _resumable() -> Generator[None]:
-    """Ctrl-C and SIGTERM end with 130 and 143, and say that nothing is lost."""
+    """End with 130 on Ctrl-C and 143 on SIGTERM, and say that the run can be resumed."""
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         if not is_helper():
-            print("recuse: stopped; the same command goes on", file=sys.stderr)
+            print("recuse: stopped; the same command resumes the run", file=sys.stderr)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def _terminated(*_: Any) -> None:
-    """SIGTERM, at any moment of the training or after it."""
+    """Turn SIGTERM into an exit, at any moment."""
     raise SystemExit(TERMINATED)
 
 
@@ -194,7 +195,7 @@ def _evaluate(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """What the models say, in words, tables and the page."""
+    """Evaluate the models; print tables and sentences, and write the page."""
     recipe, data, options, settings = source
     files = logits_of(models, recipe.kind)
     with terminal.working("evaluating all models", quiet=quiet):
@@ -231,7 +232,7 @@ def _report(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """The page of the first seed, and the table of all on the screen."""
+    """Write the page of the first seed, and print the table of all seeds."""
     page = folder / "report.html"
     first = found.evaluations[0]
     more = details(first, files, seed=found.seeds[0])
@@ -248,7 +249,7 @@ def _report(
 
 
 def _options(recipe: Recipe, label_noise: float | None, only: list[str]) -> dict[str, Any]:
-    """Options of the data, which not every recipe has."""
+    """Return the options of the data; refuse those that the recipe does not have."""
     given = {
         "label_noise": label_noise,
         "classes": _whole(numbers(only, (), "only")) or None,
@@ -263,7 +264,7 @@ def _options(recipe: Recipe, label_noise: float | None, only: list[str]) -> dict
 
 
 def _whole(values: tuple[float, ...]) -> list[int]:
-    """Numbers of classes."""
+    """Check that the classes are whole numbers."""
     for value in values:
         if value % 1:
             raise InputError(f"expected --only with whole numbers, got {value:g}")
@@ -271,7 +272,7 @@ def _whole(values: tuple[float, ...]) -> list[int]:
 
 
 def _announce(model: Model, place: int, count: int) -> None:
-    """Which model is being trained, of how many."""
+    """Print which model is being trained, of how many."""
     if not is_helper():
         terminal.console(stderr=True).print(
             f"training {model.name}, seed {model.seed} ({place} of {count})"
@@ -279,17 +280,17 @@ def _announce(model: Model, place: int, count: int) -> None:
 
 
 def _silent(model: Model, place: int, count: int) -> None:
-    """With --quiet."""
+    """Print nothing."""
 
 
 def _diagnosed(file: LogitsFile, kind: str) -> str:
-    """The verdict on one model, by its tune split."""
+    """Return the verdict on one model, from its tuning split."""
     logits, labels = file.predictions().labelled()
     return diagnose(logits, labels, groups=file.predictions().groups, kind=kind).sentence
 
 
 def _scores(found: OverSeeds, model: Model) -> list[Score]:
-    """MSP and, if it is another, the score that was chosen for this model."""
+    """Return MSP and the score that was chosen for this model, if it is another."""
     chosen = found.evaluations[found.seeds.index(model.seed)][model.name].tuned.score
     return [MSP] if chosen == MSP else [MSP, chosen]
 
@@ -301,7 +302,7 @@ def _of_all_pixels(model: Model, curves: Sequence[CurveSketch]) -> str:
 
 
 def _described(recipe: Recipe) -> dict[str, Any]:
-    """A recipe for --json."""
+    """Return a recipe as plain data for JSON."""
     names = (
         "name",
         "title",
