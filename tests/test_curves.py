@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 import reference
 from recuse import InputError, curves
-from recuse.curves import _ranked
+from recuse.curves import _curve
 from strategies import GENERAL, ZERO_ONE, predictions
 
 EXACT = 1e-12  # sums of at most 30 terms in float64 against exact fractions
@@ -36,7 +36,7 @@ def test_every_public_measure_is_in_the_registry_of_laws():
 def form(request, monkeypatch):
     """Every law holds for both forms that predictions are ranked in."""
     if request.param == "compiled":
-        monkeypatch.setattr(_ranked, "SMALLEST_COMPILED", 1)
+        monkeypatch.setattr(_curve, "SMALLEST_COMPILED", 1)
 
 
 @pytest.mark.parametrize("name", AREAS)
@@ -128,7 +128,7 @@ def test_both_forms_agree_on_many_predictions(name, values, wrong, monkeypatch):
     loss = rng.random(5000) < wrong
     results = []
     for smallest in (1, 10**9):
-        monkeypatch.setattr(_ranked, "SMALLEST_COMPILED", smallest)
+        monkeypatch.setattr(_curve, "SMALLEST_COMPILED", smallest)
         results.append(MEASURES[name](confidence, loss))
     assert results[0] == pytest.approx(results[1], rel=1e-12, abs=1e-12, nan_ok=True)
 

@@ -1,20 +1,21 @@
-"""Risk-coverage curves, their areas and their points: exact, whatever the order of ties.
+"""Risk-coverage curves, their areas and their points: exact, and independent of the order of ties.
 
 n = examples, k = distinct confidences (k <= n). Predictions are accepted from the most
 confident down; equal confidences are accepted together.
 
-Areas are the mean over coverages 1/n..n/n, where tied predictions count as the mean over
-all their orders. Sums are in float64; for 0-1 losses the counts are exact integers.
+Areas are means over the coverages 1/n..n/n; tied predictions count as the mean over all their
+orders. Sums are in float64; for 0-1 losses the counts are exact integers.
 
 Many predictions with 0-1 losses are sorted in a copy of the confidences (4 bytes each in
-float32) and swept by compiled loops. Other losses, such as costs or 1 - IoU, need an order of
-the rows, and some 40 bytes each.
+float32) and read by compiled loops. Other losses, such as costs or 1 - IoU, need the order of
+the rows, about 40 bytes each.
 
 `conventions` has the areas as other programs define them.
 """
 
 from recuse.curves import conventions
 from recuse.curves._areas import (
+    Summary,
     augrc,
     aurc,
     aurc_of_counts,
@@ -22,16 +23,17 @@ from recuse.curves._areas import (
     e_aurc,
     harmonic,
     n_aurc,
+    summarize,
 )
-from recuse.curves._points import (
+from recuse.curves._curve import (
     RiskCoverage,
+    TieGroups,
     coverage_at_risk,
     risk_at_coverage,
     risk_coverage,
     thin,
+    tie_groups,
 )
-from recuse.curves._ranked import TieGroups, tie_groups
-from recuse.curves._summary import Summary, summarize
 
 __all__ = [
     "RiskCoverage",

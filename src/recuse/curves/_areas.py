@@ -1,23 +1,42 @@
-"""Areas under the curve, as means over k = 1..n of what the first k predictions cost.
+"""Areas under the curve, as means over k = 1..n of the cost of the first k predictions.
 
 n = examples.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from recuse._internal.check import check_confidence, check_loss, first, to_numpy
 from recuse._internal.public import public
-from recuse.curves._ranked import Halves, TieGroups, grouped, ranked
+from recuse.curves._curve import (
+    Halves,
+    TieGroups,
+    coverage_at_risk_of,
+    grouped,
+    ranked,
+    risk_at_coverage_of,
+)
 from recuse.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
+
+
+class Summary(NamedTuple):
+    """Values of the functions with the same names."""
+
+    aurc: float
+    e_aurc: float
+    n_aurc: float  # NaN if all losses are equal
+    augrc: float
+    coverage_at_risk: Mapping[float, float]
+    risk_at_coverage: Mapping[float, float]
 
 
 @public
@@ -81,10 +100,10 @@ def augrc(confidence: ArrayLike, loss: ArrayLike) -> float:
 
 
 def aurc_of_counts(confidence: ArrayLike, loss: ArrayLike, counts: ArrayLike) -> float:
-    """`aurc` of data in which example i occurs `counts[i]` times.
+    """Return `aurc` of data in which example i occurs `counts[i]` times.
 
-    Replication, not importance: doubling every count is another data set, with ties, and
-    its AURC is slightly another. See `aurc_of_weights`.
+    Counts are copies, not importance weights: doubling every count adds ties and changes the
+    AURC slightly. See `aurc_of_weights`.
 
     Args:
         confidence: Shape (n,).
@@ -105,12 +124,12 @@ def aurc_of_counts(confidence: ArrayLike, loss: ArrayLike, counts: ArrayLike) ->
 
 
 def aurc_of_weights(confidence: ArrayLike, loss: ArrayLike, weights: ArrayLike) -> float:
-    r"""The integral of risk over coverage where example i has the weight `weights[i]`.
+    r"""Integral of risk over coverage where example i has the importance weight `weights[i]`.
 
-    Importance weights, for a sample drawn with other frequencies than the population's. A
-    tie of weight w with weighted loss e after A with E adds $e + (E - eA/w) \ln((A + w)/A)$.
-    The unit of the weights does not matter; with equal ones it is `aurc` up to terms of
-    order 1/n, since the curve is a step function here and a mean of n risks there.
+    For a sample whose frequencies differ from those of the population. A tie of weight w with
+    weighted loss e after A with E adds $e + (E - eA/w) \ln((A + w)/A)$. The unit of the
+    weights does not matter. With equal weights it is `aurc` up to terms of order 1/n: this
+    integrates a step function, `aurc` averages n risks.
 
     Args:
         confidence: Shape (n,).
@@ -132,12 +151,12 @@ def aurc_of_weights(confidence: ArrayLike, loss: ArrayLike, weights: ArrayLike) 
 
 
 def harmonic(n: int) -> Float[Array, " m"]:
-    """H_0..H_n, the sums 1 + 1/2 + ... + 1/k."""
+    """Return H_0..H_n, the sums 1 + 1/2 + ... + 1/k."""
     return np.r_[0.0, np.cumsum(1 / np.arange(1, n + 1))]
 
 
 def aurc_of(form: Halves | TieGroups) -> float:
-    """`aurc` of predictions in a form that is ranked."""
+    """Return `aurc` of ranked predictions."""
     if isinstance(form, Halves):
         return form.areas[0] / form.n
     end = np.cumsum(form.count)
@@ -150,7 +169,7 @@ def aurc_of(form: Halves | TieGroups) -> float:
 
 
 def augrc_of(form: Halves | TieGroups) -> float:
-    """`augrc` of predictions in a form that is ranked."""
+    """Return `augrc` of ranked predictions."""
     if isinstance(form, Halves):
         return form.areas[1] / form.n / form.n
     n = form.count.sum()
@@ -159,7 +178,7 @@ def augrc_of(form: Halves | TieGroups) -> float:
 
 
 def oracle(form: Halves | TieGroups, loss: ArrayLike) -> tuple[float, float, bool]:
-    """AURC when the smallest losses come first, the mean loss, and whether losses vary."""
+    """Return the AURC of the best order, the mean loss, and whether losses vary."""
     if isinstance(form, Halves):
         from recuse._kernels.curves import last_ranks
 
@@ -181,10 +200,34 @@ def normalized(area: float, best: float, mean: float, varies: bool) -> float:
     return excess(area, best, mean, varies) / gap if varies and gap > 0 else float("nan")
 
 
+def summarize(
+    confidence: ArrayLike,
+    loss: ArrayLike,
+    *,
+    risks: Sequence[float] = (),
+    coverages: Sequence[float] = (),
+) -> Summary:
+    """Return every area, and the points at these levels, from one sort.
+
+    >>> summarize([0.9, 0.7, 0.8], [0, 1, 0], risks=[0.1]).coverage_at_risk
+    {0.1: 0.6666666666666666}
+    """
+    form = ranked(confidence, loss)
+    area, best = aurc_of(form), oracle(form, loss)
+    return Summary(
+        area,
+        excess(area, *best),
+        normalized(area, *best),
+        augrc_of(form),
+        {r: coverage_at_risk_of(form, r) for r in risks},
+        {c: risk_at_coverage_of(form, c) for c in coverages},
+    )
+
+
 def _weighted_groups(
     confidence: ArrayLike, loss: ArrayLike, mass: Array, name: str
 ) -> tuple[Array, Array, Array]:
-    """Distinct confidences, decreasing, each with its mass and loss; those without mass are out."""
+    """Return distinct confidences with a mass, decreasing, each with its mass and loss."""
     c = check_confidence(confidence)
     l = check_loss(loss, c.size)
     if mass.shape != c.shape:

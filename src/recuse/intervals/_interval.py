@@ -15,7 +15,7 @@ import numpy as np
 
 from recuse import curves
 from recuse._internal.check import check_confidence, check_fraction, check_groups, check_loss
-from recuse.curves._ranked import halves
+from recuse.curves._curve import halves
 from recuse.intervals import _influence
 from recuse.intervals._influence import (
     Sorted,
