@@ -1,7 +1,7 @@
-"""Every error about malformed input, in one place.
+"""Checks of arguments, in one place.
 
-A message says what was expected, what came, and where. The command line turns
-an `InputError` into one line on stderr and exit code 2.
+A message says what was expected, what came, and where. The command line prints an `InputError`
+as one line on stderr and exits with code 2.
 
 n = examples, K = classes.
 """
@@ -24,7 +24,7 @@ _FIRST_ROW: ContextVar[int] = ContextVar("first_row", default=0)
 
 
 def extra(module: str, name: str, what: str) -> Any:
-    """Import `module`, or say in one line which extra brings it."""
+    """Import `module`, or say in one line which extra installs it."""
     import importlib
 
     try:
@@ -57,7 +57,7 @@ def base_class(module: str, name: str, extra_name: str) -> Any:
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """An array of anything with `__array__`; torch bfloat16 tensors keep their dtype."""
+    """Return anything with `__array__` as an array; torch bfloat16 tensors keep their dtype."""
     if type(x).__module__.split(".")[0] == "torch":
         x = x.detach().cpu()
         if str(x.dtype) == "torch.bfloat16":
@@ -74,12 +74,12 @@ def to_numpy(x: Any) -> np.ndarray:
 
 
 def is_floating(dtype: np.dtype) -> bool:
-    """True for float16, bfloat16, float32 and float64."""
+    """Return whether this is float16, bfloat16, float32 or float64."""
     return dtype.name in ("float16", "bfloat16", "float32", "float64")
 
 
 def first(mask: Any) -> str:
-    """The first offending positions of a mask, for a message."""
+    """Return the first offending positions of a mask, for a message."""
     rows = np.flatnonzero(mask) + _FIRST_ROW.get()
     shown = ", ".join(str(r) for r in rows[:NAMED_ROWS])
     return f"row {shown}" if rows.size == 1 else f"rows {shown}{', ...' * (rows.size > NAMED_ROWS)}"
@@ -87,7 +87,7 @@ def first(mask: Any) -> str:
 
 @contextmanager
 def rows_from(start: int) -> Generator[None]:
-    """Messages count rows from `start`, for the checks of one part of a file."""
+    """Count rows in messages from `start`, for the checks of one part of a file."""
     token = _FIRST_ROW.set(start)
     try:
         yield
@@ -96,7 +96,7 @@ def rows_from(start: int) -> Generator[None]:
 
 
 def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
-    """Logits as a floating array of shape (n, K, ...) with n >= 1, K >= 2 and no NaN or +inf."""
+    """Return logits (n, K, ...), floating, with n >= 1, K >= 2 and no NaN or +inf."""
     z = to_numpy(logits)
     check_logits_form(z.shape, z.dtype, where=where)
     values = z.astype(np.float32) if z.dtype.name == "bfloat16" else z
@@ -108,7 +108,7 @@ def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
 
 
 def check_logits_form(shape: tuple[int, ...], dtype: np.dtype, *, where: str = "`logits`") -> None:
-    """What `check_logits` asks of shape and dtype."""
+    """Check shape and dtype of logits."""
     if not is_floating(dtype):
         raise InputError(
             f"expected {where} of a floating dtype (float16, bfloat16, float32, float64), "
@@ -132,7 +132,7 @@ def _refuse(bad: Any, expectation: str) -> None:
 
 
 def check_labels(labels: Any, logits: np.ndarray, *, where: str = "`labels`") -> np.ndarray:
-    """Labels as integers in [0, K) of the shape that the logits imply: (n, ...)."""
+    """Return labels as integers in [0, K) of the shape that the logits imply: (n, ...)."""
     y = to_numpy(labels)
     check_labels_form(y.shape, y.dtype, logits.shape, where=where)
     bad = (y < 0) | (y >= logits.shape[1])
@@ -152,7 +152,7 @@ def check_labels_form(
     *,
     where: str = "`labels`",
 ) -> None:
-    """What `check_labels` asks of shape and dtype, for logits of a shape."""
+    """Check shape and dtype of labels, for logits of a shape."""
     expected = logits[:1] + logits[2:]
     if dtype.kind not in "iu":
         raise InputError(f"expected {where} as integers 0..{logits[1] - 1}, got {dtype}")
@@ -163,7 +163,7 @@ def check_labels_form(
 
 
 def check_confidence(confidence: Any, *, where: str = "`confidence`") -> np.ndarray:
-    """Confidences (n,), n >= 1, no NaN; infinities are allowed and ordered."""
+    """Return confidences (n,), n >= 1, without NaN; infinities are allowed."""
     c = to_numpy(confidence)
     if c.dtype.kind in "iub":
         c = c.astype(np.float64)
@@ -182,7 +182,7 @@ def check_confidence(confidence: Any, *, where: str = "`confidence`") -> np.ndar
 
 
 def check_loss(loss: Any, n: int, *, where: str = "`loss`") -> np.ndarray:
-    """Losses (n,) as float64, finite and not negative."""
+    """Return losses (n,) as float64, finite and not negative."""
     l = to_numpy(loss)
     if l.dtype.kind not in "iubf" and not is_floating(l.dtype):
         raise InputError(f"expected {where} of a numeric dtype, got {l.dtype}")
@@ -200,7 +200,7 @@ def check_loss(loss: Any, n: int, *, where: str = "`loss`") -> np.ndarray:
 def check_zero_one(
     loss: np.ndarray, *, where: str = "`loss`", what: str = "an exact binomial guarantee"
 ) -> np.ndarray:
-    """0-1 losses, for the methods that count errors, such as an exact binomial tail."""
+    """Return 0-1 losses, for methods that count errors, such as an exact binomial tail."""
     bad = (loss != 0) & (loss != 1)
     if bad.any():
         raise InputError(
@@ -210,7 +210,7 @@ def check_zero_one(
 
 
 def check_groups(groups: Any, n: int, *, where: str = "`groups`") -> np.ndarray:
-    """One group for each row, as codes 0..G-1 (n,)."""
+    """Return the group of each row as codes 0..G-1 (n,)."""
     g = to_numpy(groups)
     if g.shape != (n,):
         raise InputError(f"expected {where} of shape ({n},), got {g.shape}")
@@ -224,7 +224,7 @@ def check_groups(groups: Any, n: int, *, where: str = "`groups`") -> np.ndarray:
 
 
 def _alike(g: np.ndarray, where: str) -> np.ndarray:
-    """Python objects as an array of integers, or of strings; None and mixtures have no order."""
+    """Return objects as integers, or as strings; refuse None and mixtures."""
     kinds = [str if isinstance(x, str) else int if isinstance(x, Integral) else None for x in g]
     bad = np.array([kind is None or kind is not kinds[0] for kind in kinds])
     if bad.any():
@@ -234,14 +234,14 @@ def _alike(g: np.ndarray, where: str) -> np.ndarray:
 
 
 def check_named(given: Any, what: str, form: str) -> dict[Any, Any]:
-    """What is given by name, as a dictionary."""
+    """Return a mapping as a dictionary."""
     if isinstance(given, Mapping):
         return dict(given)
     raise InputError(f"expected {what} by name, as {form}, got {_a(given)}")
 
 
 def check_sequence(given: Any, what: str) -> tuple[Any, ...]:
-    """Several of something; a string is not several letters."""
+    """Return a sequence as a tuple; a string is not a sequence of letters."""
     if isinstance(given, Iterable) and not isinstance(given, str):
         return tuple(given)
     raise InputError(f"expected {what} as a sequence, got {given!r}")
@@ -307,7 +307,7 @@ def check_delta(x: Any) -> float:
 
 
 def per_row(groups: Any, labels: np.ndarray) -> np.ndarray:
-    """Groups of rows (n,) spread over the trailing axes of the labels."""
+    """Return groups of rows (n,), repeated over the trailing axes of the labels."""
     g = to_numpy(groups)
     if g.shape == labels.shape:
         return g.ravel()

@@ -1,1 +1,1 @@
-"""Every numba loop, one idea a file. Imported where they are used: numba takes 0.4 s to load."""
+"""Every numba loop, one idea a file. Import them inside functions: numba takes 0.4 s to load."""

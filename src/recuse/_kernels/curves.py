@@ -1,9 +1,7 @@
-"""Private numba loops over sorted confidences: areas and points without an array of the curve.
+"""Loops over sorted confidences: areas and points without an array of the curve.
 
 n = predictions, split into the confidences of the right and of the wrong, each ascending.
 A tie of m predictions with e errors, after A accepted with E errors. H = harmonic numbers.
-
-Imported lazily: numba costs 0.4 s.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Private numba loops that search: every score of a row from one read of its logits, in float32.
+"""Loops that search: every score of a row from one read of its logits, in float32.
 
 n = rows, K = classes, P = orders of the norm.
 
@@ -12,7 +12,6 @@ saturates. The maximum itself is left out by clamping: it adds exp(0) = 1, which
 The norms run over |v_j| / max |v_j|, without the maximum.
 
 These loops choose among scores. Decisions are made on the float64 path of `recuse.scores`.
-Imported lazily: numba costs 0.4 s.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""Private numba loops that count predictions by bin.
+"""Loops that count predictions by bin.
 
 n = predictions, b = bins. A block's bins are computed by vector instructions into a buffer that
 stays in the nearest cache; then the counts, which fit into the next one, are raised.
 `recuse.sketch` has the definitions of the bins.
-
-Imported lazily: numba costs 0.4 s.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def top_label_brier(probability: ArrayLike, loss: ArrayLike) -> float:
 
 
 def nll_terms(logits: ArrayLike, labels: ArrayLike) -> Float[Array, " m"]:
-    """The negative log-likelihood of each label."""
+    """Return the negative log-likelihood of each label."""
     z, y = flat(logits, labels)
     out = np.empty(len(z))
     for part, gap, label in chunks(z, y):
@@ -93,7 +93,7 @@ def nll_terms(logits: ArrayLike, labels: ArrayLike) -> Float[Array, " m"]:
 
 
 def brier_terms(logits: ArrayLike, labels: ArrayLike) -> Float[Array, " m"]:
-    """The squared distance of each example."""
+    """Return the squared distance of each example."""
     z, y = flat(logits, labels)
     out = np.empty(len(z))
     for part, gap, label in chunks(z, y):
@@ -104,7 +104,7 @@ def brier_terms(logits: ArrayLike, labels: ArrayLike) -> Float[Array, " m"]:
 
 
 def top_label_brier_terms(probability: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
-    """The squared gap of each example."""
+    """Return the squared gap of each example."""
     q, right = stated(probability, loss)
     return (q - right) ** 2
 
@@ -142,8 +142,8 @@ def equal_mass_reliability(
 ) -> Reliability:
     """Stated against observed probability of being right, in bins of nearly equal count.
 
-    Equal probabilities are never torn apart: all of them go where the middle of their
-    ranks belongs. Args and errors as in `reliability`.
+    Equal probabilities stay together, in the bin of their mean rank. Arguments and errors as in
+    `reliability`.
 
     >>> equal_mass_reliability([0.5, 0.6, 0.7, 0.7], [0, 1, 0, 0], bins=2).count
     array([2, 2])
@@ -156,8 +156,8 @@ def ece(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> float:
     r"""Expected calibration error: mean gap of stated and observed rate, weighted by count.
 
     Bins of equal width, as in `reliability`. Binning hides gaps that cancel within a bin,
-    and chance adds to what is left: a calibrated model has an ECE up to about
-    $0.4 \sqrt{\text{bins} / n}$ in expectation, which no standard error tells.
+    and noise adds to the rest: a calibrated model has an expected ECE of up to about
+    $0.4 \sqrt{\text{bins} / n}$, a bias that no standard error includes.
 
     References:
         Naeini et al., AAAI 2015; Guo et al., ICML 2017; on its bias Kumar et al., NeurIPS 2019.
@@ -207,7 +207,7 @@ def classwise_ece(logits: ArrayLike, labels: ArrayLike, *, bins: int = 15) -> fl
 
 
 def ece_terms(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> Float[Array, " n"]:
-    """The signed residual of each example."""
+    """Return the signed residual of each example."""
     q, right = stated(probability, loss)
     return _signed(equal_width(q, bins), q - right)
 
@@ -215,7 +215,7 @@ def ece_terms(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> Flo
 def equal_mass_ece_terms(
     probability: ArrayLike, loss: ArrayLike, *, bins: int = 15
 ) -> Float[Array, " n"]:
-    """The signed residual of each example."""
+    """Return the signed residual of each example."""
     q, right = stated(probability, loss)
     return _signed(equal_mass(q, bins), q - right)
 
@@ -223,7 +223,7 @@ def equal_mass_ece_terms(
 def classwise_ece_terms(
     logits: ArrayLike, labels: ArrayLike, *, bins: int = 15
 ) -> Float[Array, " m"]:
-    """The signed residuals of each example, averaged over the classes."""
+    """Return the signed residuals of each example, averaged over the classes."""
     z, y = flat(logits, labels)
     top, log_sum = np.empty(len(z)), np.empty(len(z))
     for part, gap, _ in chunks(z, y):
@@ -237,12 +237,12 @@ def classwise_ece_terms(
 
 
 def equal_width(q: Float[Array, " n"], bins: int) -> Int[Array, " n"]:
-    """The bin of each probability; 1 belongs to the last."""
+    """Return the bin of each probability; 1 belongs to the last."""
     return np.minimum((q * check_bins(bins)).astype(np.intp), bins - 1)
 
 
 def equal_mass(q: Float[Array, " n"], bins: int) -> Int[Array, " n"]:
-    """The bin of each probability by the mean rank of its equals, in exact integers."""
+    """Return the bin of each probability by the mean rank of its equals, in exact integers."""
     _, group, count = np.unique(q, return_inverse=True, return_counts=True)
     twice_rank = 2 * (np.cumsum(count) - count) + count - 1
     return (check_bins(bins) * twice_rank // (2 * q.size))[group.reshape(-1)]
@@ -258,12 +258,12 @@ def _reliability(
 
 
 def _signed(index: Int[Array, " n"], residual: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Residuals times the sign of their bin; a gap of 0 has one too, and so a spread."""
+    """Return residuals times the sign of their bin; a gap of 0 has a sign, and a spread, too."""
     return np.where(sums(index, residual) < 0, -1.0, 1.0)[index] * residual
 
 
 def sums(index: Int[Array, " n"], values: Float[Array, " n"]) -> Float[Array, " bins"]:
-    """Sums by index, whatever the order of the input."""
+    """Return sums by index, independent of the order of the input."""
     order = np.lexsort((values, index))
     return np.bincount(index[order], values[order])
 

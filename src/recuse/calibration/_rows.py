@@ -29,7 +29,7 @@ CHUNK = 1 << 18  # logits a chunk (2 MB in float64): the passes over it stay in 
 
 
 def flat(logits: ArrayLike, labels: ArrayLike) -> tuple[Float[Array, "m K"], Int[Array, " m"]]:
-    """One row for each label."""
+    """Return checked logits and labels, one row for each label."""
     z = check_logits(logits)
     y = check_labels(labels, z)
     return np.moveaxis(z, 1, -1).reshape(-1, z.shape[1]), y.reshape(-1)
@@ -38,7 +38,7 @@ def flat(logits: ArrayLike, labels: ArrayLike) -> tuple[Float[Array, "m K"], Int
 def chunks(
     z: Float[Array, "m K"], y: Int[Array, " m"]
 ) -> Iterator[tuple[slice, Float[Array, "r K"], Int[Array, " r"]]]:
-    """Rows in float64, less their maximum, with their labels."""
+    """Yield chunks of rows in float64, minus their maximum, with their labels."""
     step = max(1, CHUNK // z.shape[1])
     for start in range(0, len(z), step):
         part = slice(start, min(start + step, len(z)))
@@ -51,12 +51,12 @@ def chunks(
 
 
 def at(values: Float[Array, "r K"], labels: Int[Array, " r"]) -> Float[Array, " r"]:
-    """The entry of each row at its label."""
+    """Return the entry of each row at its label."""
     return np.take_along_axis(values, labels[:, None].astype(np.intp), axis=1)[:, 0]
 
 
 def log_total(gap: Float[Array, "r K"]) -> Float[Array, " r"]:
-    """log sum exp of rows whose maximum is 0, without loss where the others are tiny."""
+    """Return log sum exp of rows whose maximum is 0, precise also where the others are tiny."""
     odds = np.exp(gap)
     np.put_along_axis(odds, gap.argmax(axis=1)[:, None], 0.0, axis=1)
     return np.log1p(odds.sum(axis=1))
@@ -65,7 +65,7 @@ def log_total(gap: Float[Array, "r K"]) -> Float[Array, " r"]:
 def stated(
     probability: ArrayLike, loss: ArrayLike
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Stated probability of being right, and 1 where it was right."""
+    """Return the stated probability of being right, and 1 where the prediction was right."""
     q = check_confidence(probability, where="`probability`").astype(np.float64)
     if q.min() < 0 or q.max() > 1:
         raise InputError(f"expected `probability` in [0, 1], got {q.min():g} to {q.max():g}")
@@ -73,10 +73,10 @@ def stated(
 
 
 def mean(terms: Float[Array, " n"]) -> float:
-    """The mean, whatever the order."""
+    """Return the mean, independent of the order."""
     return float(np.sort(terms).mean())
 
 
 def measure(terms: Float[Array, " n"]) -> float:
-    """The mean of terms that cannot be negative; what rounding leaves below 0 is 0."""
+    """Return the mean of terms whose true mean is not negative, at least 0."""
     return max(0.0, mean(terms))

@@ -43,7 +43,7 @@ class Halves:
 
     @cached_property
     def areas(self) -> tuple[float, float]:
-        """The sums over k of E_k / k and of E_k."""
+        """Return the sums over k of E_k / k and of E_k."""
         from recuse._kernels import curves as kernels
 
         return kernels.areas(self.right, self.wrong)

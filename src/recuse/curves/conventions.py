@@ -71,7 +71,7 @@ def torch_uncertainty_aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
 
 
 def torch_uncertainty_augrc(confidence: ArrayLike, loss: ArrayLike) -> float:
-    """The same trapezoids under k r_k / n; NaN for one example.
+    """Trapezoids under k r_k / n over coverages 1/n to 1, rescaled; NaN for one example.
 
     >>> round(torch_uncertainty_augrc([0.7, 0.6, 0.8], [0, 1, 0]), 4)
     0.0833
@@ -85,7 +85,7 @@ def torch_uncertainty_augrc(confidence: ArrayLike, loss: ArrayLike) -> float:
 
 
 def geifman_aurc(confidence: ArrayLike, loss: ArrayLike) -> float:
-    """The area of Geifman's program: the summed loss of the first k, divided by k + 1.
+    """Area of Geifman's program, which divides the summed loss of the first k by k + 1.
 
     >>> round(geifman_aurc([0.9, 0.7, 0.8], [0, 0, 1]), 4)  # (1/3 + 0/2 + 1/3) / 3
     0.2222

@@ -1,4 +1,4 @@
-"""Two scores, or two models, on the same examples; several, with Holm's correction.
+"""Comparisons of scores or models on the same examples, with Holm's correction for several.
 
 n = examples, m = comparisons.
 """
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A measure of a minus that of b on the same examples; of an area, negative favours a."""
+    """Difference of a measure, a minus b, on the same examples; a negative area favours a."""
 
     difference: float
     standard_error: float
     low: float  # 95 % interval
     high: float
-    p_value: float  # two-sided; NaN where a difference has no standard error
+    p_value: float  # two-sided; NaN if a difference has no standard error
 
 
 @dataclass(frozen=True)
 class NamedComparison:
-    """One row of `Comparisons`."""
+    """Row of `Comparisons`."""
 
     name: str
     value: float
@@ -48,7 +48,7 @@ class NamedComparison:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Several against one baseline."""
+    """Comparisons of several candidates with one baseline."""
 
     measure: str
     baseline: str
@@ -68,7 +68,7 @@ def compare(
     *,
     groups: ArrayLike | None = None,
 ) -> Comparison:
-    """Paired comparison of two scores, or of two models, whose losses may differ.
+    """Compare two scores on the same examples, or two models, whose losses may differ.
 
     Args:
         confidence_a: Shape (n,).
@@ -76,7 +76,7 @@ def compare(
         confidence_b: Shape (n,), of the same examples in the same order.
         loss_b: Shape (n,).
         measure: As in `interval`.
-        groups: Shape (n,): rows that are not independent of each other.
+        groups: Shape (n,): rows of equal value depend on each other.
 
     Raises:
         InputError: Malformed input, or fewer than two groups.
@@ -103,9 +103,9 @@ def bootstrap_difference(
     groups: ArrayLike | None = None,
     seed: int = 0,
 ) -> Bootstrap:
-    """`bootstrap` of what `compare` estimates: a and b see the same draws.
+    """Bootstrap the difference that `compare` estimates: a and b see the same draws.
 
-    Args as there.
+    Arguments as in `compare` and `bootstrap`.
 
     >>> a, b = [0.9, 0.8, 0.1, 0.2], [0.1, 0.8, 0.9, 0.2]
     >>> bootstrap_difference(a, [0, 0, 1, 0], b, [0, 0, 1, 0], replicates=99).value < 0
@@ -129,13 +129,13 @@ def compare_all(
     measure: Measure = AURC,
     groups: ArrayLike | None = None,
 ) -> Comparisons:
-    """Compare each candidate with the baseline; p-values are corrected by `holm`.
+    """Compare each candidate with the baseline, with p-values corrected by `holm`.
 
     Args:
         candidates: Name -> (confidence, loss), all on the same examples in the same order.
         baseline: One of the names.
         measure: As in `interval`.
-        groups: Shape (n,): rows that are not independent of each other.
+        groups: Shape (n,): rows of equal value depend on each other.
 
     Raises:
         InputError: No such baseline, no other candidate, or malformed input.
@@ -163,10 +163,10 @@ def compare_all(
 
 
 def holm(p_values: ArrayLike) -> Float[Array, " m"]:
-    r"""P-values corrected so that any false rejection among m has at most the level's probability.
+    r"""Return p-values corrected for m tests: they control the probability of any false rejection.
 
-    $\max_{j \le i} \min(1, (m - j + 1)\,p_{(j)})$ for the i-th smallest; whatever their
-    dependence. NaN stays NaN and counts among the m.
+    $\max_{j \le i} \min(1, (m - j + 1)\,p_{(j)})$ for the i-th smallest, under any dependence.
+    NaN stays NaN and counts among the m.
 
     References:
         Holm, Scandinavian Journal of Statistics 1979.

@@ -40,14 +40,14 @@ class Sorted(NamedTuple):
     def tied(
         self, x: Float[Array, " n"], weights: Float[Array, " n"] | None = None
     ) -> Float[Array, " n"]:
-        """The mean of each tie, at each of its rows."""
+        """Return the mean of each tie, at each of its rows."""
         if weights is None:
             return np.repeat(np.add.reduceat(x, self.start) / self.count, self.count)
         sums = (np.add.reduceat(v, self.start) for v in (weights * x, weights))
         return np.repeat(np.divide(*sums), self.count)
 
     def unsort(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
-        """In the order of the input."""
+        """Return x in the order of the input."""
         out = np.empty(x.size)
         out[self.order] = x
         return out
@@ -56,7 +56,7 @@ class Sorted(NamedTuple):
 def by_confidence(
     confidence: ArrayLike, loss: ArrayLike, weights: Float[Array, " n"] | None = None
 ) -> Sorted:
-    """Sort and find the ties; no result depends on the order of the input, to the last bit."""
+    """Sort and find the ties; results do not depend on the order of the input, to the last bit."""
     c = check_confidence(confidence)
     l = check_loss(loss, c.size)
     order = np.argsort(c)[::-1]
@@ -71,7 +71,7 @@ def by_confidence(
 def influence(
     confidence: ArrayLike, loss: ArrayLike, weights: ArrayLike | None = None
 ) -> Float[Array, " n"]:
-    r"""Influence of every example on AURC.
+    r"""Return the influence of every example on AURC.
 
     With examples sorted by descending confidence and $w_i = \sum_{j \ge i} 1/j$:
     $\ell_i w_i - \sum_{j \ge i} \ell_j / j + \bar\ell - \overline{\ell w}$, where tied
@@ -113,7 +113,7 @@ def _check_weights(weights: ArrayLike, n: int) -> Float[Array, " n"]:
 
 
 def influence_e_aurc(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
-    r"""Influence of every example on E-AURC: on AURC, less that on the AURC of the best order.
+    r"""Return the influence on E-AURC: on AURC, minus that on the AURC of the best order.
 
     For 0-1 losses with mean e the latter is $-\ln(1 - e)(\ell_i - e)$, up to terms of order 1/n.
 
@@ -125,7 +125,7 @@ def influence_e_aurc(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n
 
 
 def influence_augrc(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
-    r"""Influence of every example on AUGRC.
+    r"""Return the influence of every example on AUGRC.
 
     $\ell_i\,P(c \le c_i) + E[\ell\,1\{c \ge c_i\}] - 2\,\mathrm{AUGRC}$: AUGRC is the mean over
     pairs of the loss of one, where the other is not more certain; ties count half.
@@ -145,7 +145,7 @@ def influence_augrc(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"
 def influence_risk_at_coverage(
     confidence: ArrayLike, loss: ArrayLike, coverage: float
 ) -> Float[Array, " n"]:
-    r"""Influence of every example on the risk R of the most confident fraction c.
+    r"""Return the influence of every example on the risk R of the most confident fraction c.
 
     $[1\{c_i \ge t\}(\ell_i - m) - c\,(R - m)] / c$: with more weight on an accepted example the
     threshold t rises, and what falls out has the risk m near t. If a tie at t is so large that t
@@ -169,7 +169,7 @@ def influence_risk_at_coverage(
 def influence_coverage_at_risk(
     confidence: ArrayLike, loss: ArrayLike, risk: float
 ) -> Float[Array, " n"]:
-    r"""Influence of every example on the largest coverage C whose risk is <= r.
+    r"""Return the influence of every example on the largest coverage C whose risk is at most r.
 
     $-[1\{c_i \ge t\}(\ell_i - m) - C\,(r - m)] / (m - r)$: the steeper the risk m near the
     threshold, the less the coverage moves. NaN where m <= r, since the risk does not cross r
@@ -193,21 +193,21 @@ def _at_threshold(s: Sorted, k: int, risk: float, m: float) -> Float[Array, " n"
 
 
 def accepted_at_risk(s: Sorted, risk: float) -> int:
-    """The largest k that a threshold accepts with a risk <= `risk`; 0 if there is none."""
+    """Return the largest k that a threshold accepts with a risk of at most `risk`, or 0."""
     end = s.start + s.count
     reached = np.flatnonzero(np.add.reduceat(s.loss, s.start).cumsum() / end <= risk)
     return int(end[reached[-1]]) if reached.size else 0
 
 
 def local_risk(s: Sorted, k: int) -> float:
-    """Mean loss of the n^0.8 examples around rank k, ties whole."""
+    """Return the mean loss of the n^0.8 examples around rank k, with whole ties."""
     n = s.loss.size
     half = math.ceil(n**WINDOW / 2)
     return float(s.tied(s.loss)[max(0, k - half) : k + half].mean())
 
 
 def variance_of_mean(influence: Float[Array, " n"], groups: ArrayLike | None = None) -> float:
-    """Variance of the mean of zero-mean influences, summed within groups first.
+    """Return the variance of the mean of zero-mean influences, summed within groups first.
 
     Sums run in sorted order, so that the order of the input does not matter.
     """
@@ -219,7 +219,7 @@ def variance_of_mean(influence: Float[Array, " n"], groups: ArrayLike | None = N
 
 
 def unit_sums(x: Float[Array, " n"], groups: ArrayLike | None = None) -> Float[Array, " G"]:
-    """The sums of x within groups, or x, in ascending order."""
+    """Return the sums of x within groups, or x itself, in ascending order."""
     if groups is None:
         return np.sort(x)
     code = check_groups(groups, len(x))
@@ -229,7 +229,7 @@ def unit_sums(x: Float[Array, " n"], groups: ArrayLike | None = None) -> Float[A
 
 
 def effective_errors(loss: Float[Array, " n"], groups: ArrayLike | None = None) -> float:
-    """How many errors the losses are worth: (sum)^2 / sum of squares, losses summed by group.
+    """Return the effective number of errors: (sum)^2 / sum of squares of losses summed by group.
 
     For independent 0-1 losses it is the number of errors.
 

@@ -1,4 +1,4 @@
-"""Measures, their standard errors, and intervals without resampling.
+"""Measures, their standard errors, and their intervals without resampling.
 
 n = examples.
 """
@@ -56,7 +56,7 @@ class Measure:
 
     @property
     def larger_is_better(self) -> bool:
-        """True of coverages, False of risks and areas."""
+        """True for coverages, False for risks and areas."""
         return self.kind == "coverage_at_risk"
 
     def terms(self, sign: int, confidence: Array, loss: Array) -> list[Term]:
@@ -71,7 +71,7 @@ E_AURC = Measure("e_aurc", curves.e_aurc, _influence.influence_e_aurc, "aurc")
 
 
 def risk_at(coverage: float) -> Measure:
-    """`curves.risk_at_coverage` at this coverage.
+    """Return the measure `curves.risk_at_coverage` at this coverage.
 
     >>> risk_at(0.8).name
     'risk_at_coverage(0.8)'
@@ -87,7 +87,7 @@ def risk_at(coverage: float) -> Measure:
 
 
 def coverage_at(risk: float) -> Measure:
-    """`curves.coverage_at_risk` at this risk.
+    """Return the measure `curves.coverage_at_risk` at this risk.
 
     >>> coverage_at(0.05).value([0.9, 0.8], [0, 1])
     0.5
@@ -109,7 +109,7 @@ def standard_error(
     *,
     groups: ArrayLike | None = None,
 ) -> float:
-    """Standard error of a measure, from the influences.
+    """Return the standard error of a measure, from its influences.
 
     Args:
         confidence: Shape (n,).
@@ -142,9 +142,9 @@ class Interval:
     value: float
     high: float
     standard_error: float
-    level: float  # how often the interval is to hold the truth
+    level: float  # nominal coverage of the interval
     n: int
-    errors: float  # effective number: that of the errors, if these are independent
+    errors: float  # effective number of errors: their number, if they are independent
     caution: str | None  # why not to rely on it, a code of `present.measures`
 
     @property
@@ -164,20 +164,19 @@ def interval(
     level: float = LEVEL,
     groups: ArrayLike | None = None,
 ) -> Interval:
-    """Interval of a measure from its influences.
+    """Return the interval of a measure, from its influences.
 
-    For areas symmetric on the log scale, where they are closest to normal. For
-    `risk_at(coverage)` that of a proportion, with as many examples as explain the standard
-    error, if no loss exceeds 1. For `coverage_at(risk)` the coverages at which the risk is not
-    significantly different from the level. How often these intervals hold the truth was
-    measured: docs/intervals.md.
+    Areas get an interval that is symmetric on the log scale, where they are closest to normal.
+    `risk_at(coverage)` gets the interval of a proportion, for as many examples as the standard
+    error implies, if no loss exceeds 1. `coverage_at(risk)` gets the coverages at which the risk
+    is not significantly different from the level. docs/intervals.md has their measured coverage.
 
     Args:
         confidence: Shape (n,).
         loss: Shape (n,).
         measure: `AURC`, `AUGRC`, `E_AURC`, `risk_at(coverage)` or `coverage_at(risk)`.
-        level: How often the interval is to hold the truth.
-        groups: Shape (n,): rows that are not independent of each other.
+        level: Nominal coverage of the interval.
+        groups: Shape (n,): rows of equal value depend on each other.
 
     Raises:
         InputError: Malformed input, or fewer than two groups.
@@ -203,16 +202,16 @@ def interval(
 
 
 def quantile(level: float) -> float:
-    """Of a normal, two-sided."""
+    """Return the two-sided quantile of a normal distribution."""
     from scipy.special import ndtri
 
     return float(ndtri((1 + level) / 2))
 
 
 def normal(value: float, error: float) -> tuple[float, float, float]:
-    """95 % interval of a normal estimate and the two-sided p-value of 0.
+    """Return the 95 % interval of a normal estimate and the two-sided p-value of 0.
 
-    Without a standard error the interval is the value, and the p-value of another than 0 is NaN.
+    With a standard error of 0 the interval is the value; the p-value is 1 for 0 and NaN otherwise.
 
     >>> low, high, p_value = normal(1.0, 0.5)
     >>> round(low, 2), round(high, 2), round(p_value, 4)
@@ -229,7 +228,7 @@ def normal(value: float, error: float) -> tuple[float, float, float]:
 
 
 def on_log_scale(value: float, error: float, z: float) -> tuple[float, float]:
-    """Symmetric for the logarithm; without a standard error there is no interval.
+    """Return an interval symmetric on the log scale; NaN without a standard error.
 
     >>> low, high = on_log_scale(0.1, 0.05, 2.0)
     >>> round(low * high, 9)
@@ -242,7 +241,7 @@ def on_log_scale(value: float, error: float, z: float) -> tuple[float, float]:
 
 
 def moves(value: float, error: float) -> bool:
-    """Whether a standard error is more than rounding.
+    """Return whether a standard error is more than rounding.
 
     >>> moves(1.0, 1e-17), moves(1e-12, 1e-12)
     (False, True)
@@ -251,9 +250,9 @@ def moves(value: float, error: float) -> bool:
 
 
 def clopper_pearson(risk: float, error: float, accepted: int, level: float) -> tuple[float, float]:
-    """The exact interval for a proportion, of as many examples as explain the standard error.
+    """Return the exact interval of a proportion, with as many examples as the error implies.
 
-    With no error they are all the accepted, and the upper bound is near 4 over their number.
+    With no errors this is the number accepted, and the upper bound is about 4 divided by it.
 
     References:
         Clopper & Pearson, Biometrika 1934; Korn & Graubard, Survey Methodology 1998 (with an
@@ -284,12 +283,12 @@ def _independent_accepted(
 def coverages_of_risk(
     confidence: ArrayLike, loss: ArrayLike, risk: float, z: float, groups: ArrayLike | None = None
 ) -> tuple[float, float]:
-    r"""The coverages around `coverage_at_risk` at which the risk may be `risk`.
+    r"""Return the coverages around `coverage_at_risk` at which the risk may be `risk`.
 
     Down to the last coverage where $\sum_{accepted} (\ell_i - r)$ is below -z of its standard
-    errors, and up to the first where it is above z; else 0 and 1. The standard error is that of
-    the influences on the risk at this coverage, or what it would be if the risk were r, whichever
-    is larger. No slope of the curve is divided by.
+    errors, and up to the first where it is above z; otherwise 0 and 1. The standard error is the
+    larger of two: from the influences on the risk at this coverage, and under a risk of r. No
+    slope of the curve is divided by.
 
     References:
         Brookmeyer & Crowley, Biometrics 1982 (an interval for the median, by tests).
@@ -306,7 +305,7 @@ def coverages_of_risk(
 
 
 def _variance_at_risk(s: Sorted, risk: float) -> Float[Array, " n"]:
-    """Of sums of k losses with mean `risk` and the ratio of squares to losses seen here."""
+    """Return the variance of sums of k losses of mean `risk`, with the squares seen here."""
     ratio = np.sum(s.loss**2) / s.loss.sum() if s.loss.any() else 1.0
     return np.arange(1, s.loss.size + 1) * max(0.0, risk * (ratio - risk))
 
@@ -314,7 +313,7 @@ def _variance_at_risk(s: Sorted, risk: float) -> Float[Array, " n"]:
 def _variance_of_excess(
     s: Sorted, risk: float, m: float, groups: ArrayLike | None
 ) -> Float[Array, " n"]:
-    """After each rank k, the sum over groups of (sum of accepted (l - m) + n_g k/n (m - r))^2."""
+    """Return, after each rank k, the sum over groups of (sum of (l - m) + n_g k/n (m - r))^2."""
     n, x = s.loss.size, s.loss - m
     slope = np.arange(1, n + 1) / n * (m - risk)
     if groups is None:

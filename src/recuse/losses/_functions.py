@@ -32,7 +32,7 @@ class CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits, terms, add_up, needs_gradient):
-        """The loss; terms are those of `Rule`."""
+        """Return the loss; `Rule` makes the terms."""
         dtype = torch.promote_types(logits.dtype, torch.float32)
         loss, probs = terms.loss_and_probs(logits, dtype)
         if needs_gradient:
@@ -42,18 +42,18 @@ class CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, upstream):  # ty: ignore[incompatible-method-override]
-        """The gradient that was written, times upstream."""
+        """Return the written gradient times upstream."""
         logits, gradient, total = ctx.saved_tensors
         gradient = _through(upstream, gradient, logits, lambda: total)
         return gradient.to(logits.dtype), None, None, None
 
 
 class FusedCrossEntropy(torch.autograd.Function):
-    """The same for labels, by the loops of `recuse._kernels.losses`."""
+    """Cross entropy of labels, by the loops of `recuse._kernels.losses`."""
 
     @staticmethod
     def forward(ctx, logits, labels, ignore_index, rule, add_up, needs_gradient, overwrite):
-        """The loss; where `overwrite`, its gradient lies in the memory of the logits."""
+        """Return the loss; with `overwrite`, its gradient lies in the memory of the logits."""
         gradient = None
         if needs_gradient:
             gradient = logits.detach() if overwrite else torch.empty_like(logits)
@@ -69,7 +69,7 @@ class FusedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, upstream):  # ty: ignore[incompatible-method-override]
-        """The gradient that was written, times upstream."""
+        """Return the written gradient times upstream."""
         if ctx.overwrite:
             if torch.is_grad_enabled():
                 raise InputError("expected no second derivative with `overwrite_logits=True`")
@@ -87,7 +87,7 @@ class FusedCrossEntropy(torch.autograd.Function):
 
 
 def can_be_fused(logits: Tensor, target: Tensor, rule) -> bool:
-    """Whether the loops take these logits, labels and weights."""
+    """Return whether the loops can take these logits, labels and weights."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     return (
@@ -103,14 +103,14 @@ def can_be_fused(logits: Tensor, target: Tensor, rule) -> bool:
 
 
 def is_one(upstream: Tensor) -> bool:
-    """Whether the loss itself is the root; asked only where the answer is free."""
+    """Return whether the loss itself is the root, where this costs no transfer."""
     if torch.compiler.is_compiling() or upstream.ndim or not upstream.is_cpu:
         return False
     return upstream.item() == 1
 
 
 def _through(upstream, gradient, logits, total):
-    """Upstream times the gradient, which has a graph if one is asked for."""
+    """Return upstream times the gradient, with a graph if one is asked for."""
     if torch.is_grad_enabled():  # create_graph: of the gradient, only the softmax varies
         probs = torch.softmax(logits, 1, dtype=gradient.dtype)
         return (gradient + total() * (probs - probs.detach())) * upstream
@@ -118,7 +118,7 @@ def _through(upstream, gradient, logits, total):
 
 
 def _run(logits, labels, ignore_index, rule, gradient, add_up) -> Tensor:
-    """The loss, summed or (n, 1, ...), and the gradient in its buffer, if there is one."""
+    """Return the loss, summed or (n, 1, ...), and write the gradient if it has a buffer."""
     from recuse._kernels import losses as kernels
 
     k = logits.shape[1]
@@ -166,7 +166,7 @@ def _run(logits, labels, ignore_index, rule, gradient, add_up) -> Tensor:
 
 
 def _in_threads(share, steps: int, size: int) -> list[float]:
-    """share(first, last) over all steps, on as many threads as torch uses."""
+    """Call share(first, last) over all steps, on as many threads as torch uses."""
     threads = min(torch.get_num_threads(), steps, max(1, size // SMALLEST_SHARE))
     if threads == 1:
         return [share(0, steps)]

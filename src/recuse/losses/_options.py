@@ -1,4 +1,4 @@
-"""What the arguments of the losses may be, and how losses are put together."""
+"""Checks of the arguments of the losses, and their reduction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Normalize = Literal["weights", "examples"]
 
 
 def reduce(losses: Tensor, kept: Tensor, reduction: Reduction) -> Tensor:
-    """The losses where they are kept, 0 elsewhere; the mean is over those kept, 0 of none."""
+    """Reduce the losses that are kept; the mean is over these, and 0 if there are none."""
     losses = torch.where(kept, losses, 0)
     if reduction == "none":
         return losses
@@ -61,7 +61,7 @@ def check_strength(value: float, name: str) -> None:
 
 
 def check_shapes(logits: Tensor, target: Tensor) -> None:
-    """Logits (n, K, ...) and labels (n, ...) or soft targets (n, K, ...) without a gradient."""
+    """Check logits (n, K, ...) and labels (n, ...) or soft targets (n, K, ...)."""
     shape = tuple(logits.shape)
     if not logits.is_floating_point():
         raise InputError(f"expected `logits` of a floating dtype, got {logits.dtype}")
@@ -81,6 +81,6 @@ def check_shapes(logits: Tensor, target: Tensor) -> None:
 
 
 def check_detached(target: Tensor) -> None:
-    """No gradient flows to a target."""
+    """Refuse a target that requires a gradient."""
     if target.requires_grad:
         raise InputError("expected `target` without a gradient, which would not flow: detach it")

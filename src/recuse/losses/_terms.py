@@ -1,4 +1,4 @@
-"""The coefficients of the smoothed cross entropy, $-\\sum_k c_k \\log \\pi_k$.
+"""Coefficients of the smoothed cross entropy, $-\\sum_k c_k \\log \\pi_k$.
 
 n = examples, K = classes (axis 1), ... = any trailing axes (pixels).
 """
@@ -25,7 +25,7 @@ class LabelTerms(NamedTuple):
     total: Float[Tensor, "n 1 ..."]  # of c_k over the classes
 
     def loss_and_probs(self, logits, dtype):
-        """The loss of each example, and the softmax.
+        """Return the loss of each example, and the softmax.
 
         The log-sum-exp is the top logit less the log of its probability, which is at least
         1/K: one exponential of each logit is enough.
@@ -55,7 +55,7 @@ class SoftTerms(NamedTuple):
     total: Float[Tensor, "n 1 ..."]
 
     def loss_and_probs(self, logits, dtype):
-        """The loss of each example, and the softmax."""
+        """Return the loss of each example, and the softmax."""
         log_probs = torch.log_softmax(logits, 1, dtype=dtype)
         rows = self.pull * weighted_sum(log_probs, self.target, dtype)
         if self.background is not None:
@@ -70,7 +70,7 @@ class SoftTerms(NamedTuple):
 
 
 class LabelTable(NamedTuple):
-    """The terms of each label, before they are divided for the mean; float64."""
+    """Terms of each label in float64, before the division for the mean."""
 
     coefficients: Float[Tensor, "3 K"]  # pull, spread and total
     background: Float[Tensor, " K"]  # or (1,) if uniform
@@ -78,7 +78,7 @@ class LabelTable(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """How targets become the coefficients c_k: smoothed, weighted, and divided for the mean."""
+    """Map from targets to the coefficients c_k: smoothed, weighted, and divided for the mean."""
 
     a: float
     background: Float[Tensor, "1 K ..."]  # a * prior; one class wide if uniform
@@ -90,7 +90,7 @@ class Rule(NamedTuple):
     count_examples: bool  # the mean divides by examples, not by their weights
 
     def for_labels(self, labels, kept) -> LabelTerms:
-        """Terms of labels (n, ...), 0 where they are not kept."""
+        """Return the terms of labels (n, ...), 0 where they are not kept."""
         background = self.background
         if self.similarity is not None:
             background = self.similarity[labels].movedim(-1, 1)
@@ -105,7 +105,7 @@ class Rule(NamedTuple):
         return LabelTerms(labels, kept, pull, spread, background if self.a else None, total)
 
     def for_soft(self, target) -> SoftTerms:
-        """Terms of soft targets (n, K, ...)."""
+        """Return the terms of soft targets (n, K, ...)."""
         target = target.to(self.weight.dtype)
         mass = target.sum(1, keepdim=True)
         example_weight = weighted_sum(target, self.weight, target.dtype)
@@ -125,7 +125,7 @@ class Rule(NamedTuple):
         return SoftTerms(target, pull, spread, background if self.a else None, total)
 
     def table(self) -> LabelTable:
-        """What `for_labels` computes for each example, for each label."""
+        """Return the terms of `for_labels`, once for each label instead of each example."""
         weight = self.weight.flatten().double().expand(self.num_classes)
         background = self.background.flatten().double()
         pull, spread = (1 - self.a) * weight, weight
@@ -136,7 +136,7 @@ class Rule(NamedTuple):
         return LabelTable(torch.stack([pull, spread, total]), background, weight)
 
     def _scale(self, example_weight, counted) -> Float[Tensor, ""]:
-        """1 over what the mean divides by; 0 where nothing is left to learn from."""
+        """Return 1 over the divisor of the mean; 0 where nothing is left to learn from."""
         if not self.mean:
             return example_weight.new_ones(())
         total = (counted if self.count_examples else example_weight).sum()
@@ -146,12 +146,12 @@ class Rule(NamedTuple):
 def weighted_sum(
     x: Float[Tensor, "n K ..."], weight: Float[Tensor, "n K ..."], dtype: torch.dtype
 ) -> Float[Tensor, "n 1 ..."]:
-    """The sum of weight * x over the classes; one weight for all of them costs no product."""
+    """Return the sum of weight * x over the classes; one weight for all costs no product."""
     if weight.shape[1] == 1:
         return weight * x.sum(1, keepdim=True, dtype=dtype)
     return torch.linalg.vecdot(weight.to(dtype), x.to(dtype), dim=1).unsqueeze(1)
 
 
 def total_over(weight: Float[Tensor, "n K ..."], num_classes: int) -> Float[Tensor, "n 1 ..."]:
-    """The sum of weights over the classes; there may be one for all of them."""
+    """Return the sum of weights over the classes; there may be one weight for all."""
     return weight.mean(1, keepdim=True) * num_classes

@@ -116,7 +116,7 @@ class SmoothedBCEWithLogits(torch.nn.Module):
     def forward(
         self, logits: Float[Tensor, ...], target: Int[Tensor, ...] | Float[Tensor, ...]
     ) -> Float[Tensor, ...]:
-        """The loss of these logits."""
+        """Return the loss of these logits."""
         return smoothed_binary_cross_entropy_with_logits(
             logits,
             target,
@@ -128,12 +128,12 @@ class SmoothedBCEWithLogits(torch.nn.Module):
         )
 
     def extra_repr(self) -> str:
-        """The options, for `print`."""
+        """Return the options, for `print`."""
         return f"{self.smoothing}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
 
 
 def _pair(smoothing: Smoothing) -> tuple[float, float]:
-    """How far 1 moves down, and 0 up."""
+    """Return how far 1 moves down, and 0 up."""
     if not isinstance(smoothing, tuple | list):
         check_smoothing(smoothing)
         return smoothing / 2, smoothing / 2

@@ -179,7 +179,7 @@ class SmoothedCrossEntropy(torch.nn.Module):
         logits: Float[Tensor, "n K ..."],
         target: Int[Tensor, "n ..."] | Float[Tensor, "n K ..."],
     ) -> Float[Tensor, ...]:
-        """The loss of these logits."""
+        """Return the loss of these logits."""
         return smoothed_cross_entropy(
             logits,
             target,
@@ -195,7 +195,7 @@ class SmoothedCrossEntropy(torch.nn.Module):
         )
 
     def extra_repr(self) -> str:
-        """The options, for `print`."""
+        """Return the options, for `print`."""
         return (
             f"{self.smoothing}, ignore_index={self.ignore_index}, reduction={self.reduction!r}, "
             f"convention={self.convention!r}, weight_mode={self.weight_mode!r}, "
@@ -204,7 +204,7 @@ class SmoothedCrossEntropy(torch.nn.Module):
 
 
 def _check_options(smoothing, reduction, convention, weight_mode, normalize) -> None:
-    """What can be checked before there are logits."""
+    """Check the options that need no logits."""
     check_smoothing(smoothing)
     check_choice(reduction, "reduction", Reduction)
     check_choice(convention, "convention", Convention)

@@ -76,7 +76,7 @@ def max_suppression(
 
 
 def linear_schedule(epoch: int, epochs: int, start: float = 0.1, end: float = 0.2) -> float:
-    """The smoothing of an epoch, which grows from `start` in the first to `end` in the last.
+    """Return the smoothing of an epoch: it grows from `start` in the first to `end` in the last.
 
     Args:
         epoch: 0 to epochs - 1.
@@ -214,7 +214,7 @@ class MaxSuppression(Penalized):
         logits: Float[Tensor, "n K ..."],
         target: Int[Tensor, "n ..."] | Float[Tensor, "n K ..."],
     ) -> Float[Tensor, ...]:
-        """The loss of these logits."""
+        """Return the loss of these logits."""
         return max_suppression(
             logits,
             target,
@@ -225,7 +225,7 @@ class MaxSuppression(Penalized):
         )
 
     def extra_repr(self) -> str:
-        """The options, for `print`."""
+        """Return the options, for `print`."""
         return f"{self.smoothing}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
 
 
@@ -258,7 +258,7 @@ class MarginSmoothing(Penalized):
         logits: Float[Tensor, "n K ..."],
         target: Int[Tensor, "n ..."] | Float[Tensor, "n K ..."],
     ) -> Float[Tensor, ...]:
-        """The loss of these logits."""
+        """Return the loss of these logits."""
         return margin_smoothing(
             logits,
             target,
@@ -270,7 +270,7 @@ class MarginSmoothing(Penalized):
         )
 
     def extra_repr(self) -> str:
-        """The options, for `print`."""
+        """Return the options, for `print`."""
         return (
             f"{self.smoothing}, margin={self.margin}, ignore_index={self.ignore_index}, "
             f"reduction={self.reduction!r}"

@@ -39,7 +39,7 @@ def smooth(
     prior: Float[Tensor, "*K K"] | None = None,
     ignore_index: int = -100,
 ) -> Float[Tensor, "n K ..."]:
-    r"""The smoothed target of each example.
+    r"""Return the smoothed target of each example.
 
     With $t$ the one-hot or soft target and $a$ the smoothing,
 
@@ -130,7 +130,7 @@ def smooth_labels(
 
 
 def smoothing_of(target: Float[Tensor, "n K ..."]) -> float:
-    r"""The uniform smoothing that soft targets already carry; 0 if they show none.
+    r"""Return the uniform smoothing that soft targets already carry; 0 if there is none.
 
     Uniform smoothing leaves a trace: the smallest entry of every row is the same, $a / K$,
     and taken by all classes but the labels, of which there may be two (MixUp, CutMix). Rows
@@ -245,7 +245,7 @@ class OnlineSmoothing(torch.nn.Module):
     def forward(
         self, labels_or_probs: Int[Tensor, "n ..."] | Float[Tensor, "n K ..."]
     ) -> Float[Tensor, "n K ..."]:
-        """The targets of these labels."""
+        """Return the targets of these labels."""
         return smooth(
             labels_or_probs,
             self.count.numel(),
@@ -278,14 +278,14 @@ class OnlineSmoothing(torch.nn.Module):
         self.count.zero_()
 
     def extra_repr(self) -> str:
-        """The options, for `print`."""
+        """Return the options, for `print`."""
         return f"{self.count.numel()}, {self.smoothing}, ignore_index={self.ignore_index}"
 
 
 def smoothing_for_confidence(
     confidence: float, num_classes: int, convention: Convention = "uniform"
 ) -> float:
-    r"""The smoothing whose loss is smallest where the label has this probability.
+    r"""Return the smoothing whose loss is smallest where the label has this probability.
 
     $a = (1 - c) K / (K - 1)$ for `uniform`, $1 - c$ for `exclude_true`.
 
@@ -313,7 +313,7 @@ def smoothing_for_confidence(
 def confidence_for_smoothing(
     smoothing: float, num_classes: int, convention: Convention = "uniform"
 ) -> float:
-    r"""The probability of the label at the minimum of the loss.
+    r"""Return the probability of the label at the minimum of the loss.
 
     $1 - a (K - 1) / K$ for `uniform`, $1 - a$ for `exclude_true`. The inverse of
     `smoothing_for_confidence`.
@@ -337,7 +337,7 @@ def confidence_for_smoothing(
 
 
 def optimal_logit_gap(smoothing: float, num_classes: int) -> float:
-    """How far the label's logit lies above the others where the smoothed loss is smallest.
+    """Return the gap from the label's logit to the others at the minimum of the smoothed loss.
 
     log(1 + K (1 - a) / a) for the uniform convention: finite, unlike that of cross entropy.
 
@@ -356,7 +356,7 @@ def optimal_logit_gap(smoothing: float, num_classes: int) -> float:
 
 
 def as_uniform(smoothing: float, num_classes: int, convention: Convention) -> float:
-    """The smoothing of convention `uniform` that gives the same target."""
+    """Return the smoothing of convention `uniform` that gives the same target."""
     check_smoothing(smoothing)
     k = num_classes
     return float(smoothing) * _label_share(k, convention) / _label_share(k, "uniform")
@@ -365,7 +365,7 @@ def as_uniform(smoothing: float, num_classes: int, convention: Convention) -> fl
 def per_class(
     values: Float[Tensor, " K"] | None, like: Float[Tensor, "n K ..."], default: float
 ) -> Float[Tensor, "1 K ..."]:
-    """A number for each class, to multiply tensors of shape `like`; by default one for all."""
+    """Return one number for each class, to multiply tensors of shape `like`."""
     dtype = torch.promote_types(like.dtype, torch.float32)
     if values is None:
         values = torch.full((1,), default, dtype=dtype, device=like.device)
@@ -378,7 +378,7 @@ def per_class(
 
 
 def per_label(values: Float[Tensor, "K K"], like: Float[Tensor, "n K ..."]) -> Float[Tensor, "K K"]:
-    """A row for each label, to sum over with tensors of shape `like`."""
+    """Return a row for each label, to sum over with tensors of shape `like`."""
     k = like.shape[1]
     if values.shape != (k, k):
         raise InputError(
@@ -388,7 +388,7 @@ def per_label(values: Float[Tensor, "K K"], like: Float[Tensor, "n K ..."]) -> F
 
 
 def check_smoothing(smoothing: float) -> None:
-    """Any finite number up to 1."""
+    """Refuse what is not a finite number of at most 1."""
     if not is_number(smoothing) or not -math.inf < smoothing <= 1:
         raise InputError(
             "expected `smoothing` to be a finite number of at most 1, where nothing of the "
@@ -397,14 +397,14 @@ def check_smoothing(smoothing: float) -> None:
 
 
 def check_choice(value: str, name: str, choices: object) -> None:
-    """One of the strings of a `Literal`."""
+    """Refuse what is not one of the strings of a `Literal`."""
     if value not in get_args(choices):
         listed = " or ".join(repr(choice) for choice in get_args(choices))
         raise InputError(f"expected `{name}` to be {listed}, got {value!r}")
 
 
 def check_prior(prior: Tensor | None, convention: Convention) -> None:
-    """A distribution over the classes, for the convention that has a place for it."""
+    """Refuse a prior that is no distribution, or that the convention does not use."""
     if prior is None:
         return
     if convention != "uniform":
@@ -442,7 +442,7 @@ def split_ignored(
 
 
 def check_label_range(low: int, high: int, num_classes: int, ignore_index: int) -> None:
-    """The smallest and the largest label not ignored are classes."""
+    """Refuse labels below 0 or above the last class."""
     if low < 0 or high >= num_classes:
         raise InputError(
             f"expected labels in 0..{num_classes - 1} or ignore_index={ignore_index}, "
@@ -451,7 +451,7 @@ def check_label_range(low: int, high: int, num_classes: int, ignore_index: int) 
 
 
 def _label_share(num_classes: int, convention: Convention) -> float:
-    """How much of the smoothing leaves the label."""
+    """Return the share of the smoothing that leaves the label."""
     check_choice(convention, "convention", Convention)
     if num_classes < 2:
         raise InputError(f"expected `num_classes` of at least 2, got {num_classes}")
@@ -461,7 +461,7 @@ def _label_share(num_classes: int, convention: Convention) -> float:
 def _dense(
     labels_or_probs: Tensor, num_classes: int, ignore_index: int
 ) -> Float[Tensor, "n K ..."]:
-    """One-hot rows of labels, zero where ignored; soft targets as they are."""
+    """Return one-hot rows of labels, zero where ignored; soft targets unchanged."""
     shape = tuple(labels_or_probs.shape)
     if labels_or_probs.is_floating_point():
         if len(shape) < 2 or shape[1] != num_classes:

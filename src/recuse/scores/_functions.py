@@ -42,7 +42,7 @@ FIRST = 64  # rows that settle the matter for nearly all logits
 
 
 def predict(logits: ArrayLike) -> Int[Array, "n ..."]:
-    """The predicted class: the lowest index among the maxima.
+    """Return the predicted class: the lowest index among the maxima.
 
     >>> predict(np.array([[1.0, 3.0, 3.0]]))
     array([1])
@@ -69,10 +69,10 @@ def msp(logits: ArrayLike, *, temperature: float = 1.0) -> Float32[Array, "n ...
 
 
 def max_logit(logits: ArrayLike, *, center: bool = False) -> Float32[Array, "n ..."]:
-    """The maximum logit, from the row's mean if `center`.
+    """Maximum logit, minus the mean of the row if `center`.
 
-    The softmax ignores a constant added to all logits of a row; this score does not,
-    unless centred.
+    The softmax ignores a constant added to all logits of a row; this score does so only if
+    centred.
 
     Args:
         logits: Shape (n, K, ...); finite if `center`, since -inf has no mean.
@@ -249,7 +249,7 @@ SOFTMAX_FAMILY = ("msp", "margin", "prob_margin", "entropy", "gini", "gen", "ren
 
 
 def as_probability(log_odds: ArrayLike) -> Float[Array, ...]:
-    """The probability that has these log-odds; how `msp` is shown to people.
+    """Return the probability with these log-odds, such as to show `msp`.
 
     >>> as_probability([0.0])
     array([0.5])
@@ -304,7 +304,7 @@ def from_binary(logit: ArrayLike) -> Float[Array, "n 2 ..."]:
 
 
 def are_log_probs(logits: ArrayLike) -> bool:
-    """Whether logsumexp is 0 in every row: a log-softmax, which has lost the shift of the logits.
+    """Return whether logsumexp is 0 in every row, as of a log-softmax, which has lost the shift.
 
     Only scores that are `Score.shift_invariant` are the same for logits and their log-softmax.
 

@@ -2,8 +2,8 @@
 
 r = rows of one chunk, each sorted so that column -1 is the maximum; K = classes; f = features.
 
-MSP, the maximum logit and the shape of the other logits each know something of the error that
-the others do not: after label smoothing most of all, but not only then.
+MSP, the maximum logit and the shape of the other logits each carry information about the error
+that the others lack, most of all after label smoothing.
 """
 
 from __future__ import annotations
@@ -95,20 +95,20 @@ def learned(
 def combined(
     features: Float[Array, "r f"], line: tuple[float, float], table: Float[Array, "5 f"]
 ) -> Float[Array, " r"]:
-    """The score of each row of features; `table` holds weights, center, scale, low and high."""
+    """Return the score of each row; `table` holds weights, center, scale, low and high."""
     weights, center, scale, low, high = table
     corrections = weights * (np.clip(features, low, high) - center) / scale
     return line[0] * features[:, 0] + line[1] + corrections.sum(axis=1)
 
 
 def features(logits: ArrayLike) -> Float[Array, "N f"]:
-    """`FEATURES` of every prediction, in float64."""
+    """Return the `FEATURES` of every prediction, in float64."""
     columns = score_rows_many(logits, lambda z: feature_rows(z).T, len(FEATURES), np.float64)
     return np.stack([column.ravel() for column in columns], axis=1)
 
 
 def feature_rows(z: Float[Array, "r K"]) -> Float[Array, "r f"]:
-    """`FEATURES` of rows sorted in ascending order."""
+    """Return the `FEATURES` of rows sorted in ascending order."""
     v = centered(finite(z, "`learned`"))
     return assembled(
         msp_rows(z),
@@ -130,6 +130,6 @@ def assembled(
     norms: Sequence[Array],
     mean: Array,
 ) -> Float[Array, "r f"]:
-    """`FEATURES` from the scores that they are made of."""
+    """Assemble the `FEATURES` from scores."""
     logs = [np.log(np.maximum(x, TINY)) for x in (top, margin, -entropy, *norms)]
     return np.stack([msp, msp**2, softer, *logs, mean, mean**2], axis=1)

@@ -59,7 +59,7 @@ def score_rows_many(
 
 
 def finite(z: Array, name: str) -> Array:
-    """Rows in ascending order, for a score that -inf would make meaningless."""
+    """Return rows in ascending order; refuse -inf, which makes the score meaningless."""
     if np.isneginf(z[:, 0]).any():
         raise InputError(f"expected finite logits for {name}, got -inf")
     return z
@@ -72,17 +72,17 @@ def centered(z: Array) -> Array:
 
 
 def logsumexp_rows(z: Array) -> Array:
-    """The logarithm of the sum of exponentials."""
+    """Return the logarithm of the sum of exponentials."""
     return z[:, -1] + np.log1p(odds_of_others(z)[2])
 
 
 def msp_rows(z: Array) -> Array:
-    """The log-odds of the maximum softmax probability."""
+    """Return the log-odds of the maximum softmax probability."""
     return z[:, -1] - z[:, -2] - np.log(_odds_to_second(z))
 
 
 def _odds_to_second(z: Array) -> Array:
-    """The sum of exp(z_j - z_2) over all classes but the first; K - 1 if these are impossible."""
+    """Return the sum of exp(z_j - z_2) without the maximum; K - 1 if all others are impossible."""
     rest, second = z[:, :-1], z[:, -2:-1]
     gap = np.subtract(rest, second, where=~np.isneginf(second), out=np.zeros_like(rest))
     return np.exp(gap).sum(axis=1)
@@ -96,20 +96,20 @@ def odds_of_others(z: Array) -> tuple[Array, Array, Array]:
 
 
 def entropy_rows(z: Array) -> Array:
-    """The negative entropy of the softmax."""
+    """Return the negative entropy of the softmax."""
     gap, odds, total = odds_of_others(z)
     weighted = np.multiply(odds, gap, where=odds > 0, out=np.zeros_like(gap)).sum(axis=1)
     return weighted / (1 + total) - np.log1p(total)
 
 
 def gini_rows(z: Array) -> Array:
-    """The negative Gini impurity."""
+    """Return the negative Gini impurity."""
     _, odds, total = odds_of_others(z)
     return ((odds**2).sum(axis=1) - total * (2 + total)) / (1 + total) ** 2
 
 
 def gen_rows(z: Array, gamma: float, top: int) -> Array:
-    """The negative generalised entropy of the largest probabilities."""
+    """Return the negative generalised entropy of the largest probabilities."""
     _, odds, total = odds_of_others(z)
     total = total[:, None]
     spread = odds * (1 + total - odds) / (1 + total) ** 2  # p (1 - p), ascending in p
@@ -119,13 +119,13 @@ def gen_rows(z: Array, gamma: float, top: int) -> Array:
 
 
 def prob_margin_rows(z: Array) -> Array:
-    """The logarithm of 1 / (1 - margin): 0 where the two largest tie."""
+    """Return the logarithm of 1 / (1 - margin): 0 where the two largest tie."""
     total = odds_of_others(z)[2]
     return z[:, -1] - z[:, -2] + np.log1p(total) - np.log1p(_odds_to_second(z))
 
 
 def renyi_rows(z: Array, alpha: float) -> Array:
-    """The negative Renyi entropy: the log of the alpha-norm of the probabilities, scaled."""
+    """Return the negative Renyi entropy, the scaled log of the alpha-norm of the probabilities."""
     gap, _, total = odds_of_others(z)
     powers = np.exp(alpha * gap).sum(axis=1)
     return (np.log1p(powers) - alpha * np.log1p(total)) / (alpha - 1)

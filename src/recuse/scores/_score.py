@@ -59,7 +59,7 @@ class Score:
         return inspect.signature(FUNCTIONS[self.name]).parameters
 
     def __call__(self, logits: ArrayLike) -> Float32[Array, "n ..."]:
-        """The confidence of every prediction."""
+        """Return the confidence of every prediction."""
         return FUNCTIONS[self.name](logits, **self.params)
 
     def __str__(self) -> str:
@@ -69,12 +69,12 @@ class Score:
 
     @property
     def fitted(self) -> bool:
-        """Whether its parameters were learned from data: a name does not say them."""
+        """True if its parameters were learned from data, so that its name does not state them."""
         return self.name not in SCORES
 
     @property
     def shift_invariant(self) -> bool:
-        """Whether it is the same after a shift of all logits of a row, as the softmax is."""
+        """True if a shift of all logits of a row does not change it, as for the softmax."""
         centered = self.name == "logit_norm" and self.params.get("center", True)
         return self.name in SOFTMAX_FAMILY or centered
 
@@ -97,7 +97,7 @@ class Score:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Score:
-        """The inverse of `to_dict`."""
+        """Read what `to_dict` returns."""
         params = {k: _plain(v) for k, v in data["params"].items()}
         return cls(data["name"], params)
 
@@ -127,7 +127,7 @@ def _read(value: str, text: str) -> float | bool:
 
 
 def _plain(value: Any) -> Any:
-    """A parameter from JSON."""
+    """Return a parameter from JSON."""
     if isinstance(value, list):
         return tuple(value)
     return math.inf if value == "inf" else value

@@ -50,7 +50,7 @@ class Scale:
 
 
 class Edges:
-    """The float32 values of each bin."""
+    """Range of float32 values of each bin."""
 
     def __init__(self, lowest: Float32[Array, " b"], highest: Float32[Array, " b"]):
         self.lowest = lowest  # the smallest; a threshold there accepts this bin and those above
@@ -124,7 +124,7 @@ SCALES = {
 
 
 def scale_named(name: str) -> Scale:
-    """A scale, or what there are."""
+    """Return a scale by name, or refuse the name."""
     if name not in SCALES:
         raise InputError(f"expected `scale` among {', '.join(SCALES)}, got {name!r}")
     return SCALES[name]
@@ -153,7 +153,7 @@ def edges(scale: Scale) -> Edges:
 
 
 def patterns(scale: Scale) -> Float32[Array, " p"]:
-    """The values of all 16-bit patterns of a half-precision scale."""
+    """Return the values of all 16-bit patterns of a half-precision scale."""
     bits = np.arange(PATTERNS, dtype=np.uint32)
     if scale.name == "float16":
         return bits.astype(np.uint16).view(np.float16).astype(np.float32)
@@ -162,7 +162,7 @@ def patterns(scale: Scale) -> Float32[Array, " p"]:
 
 @cache
 def bin_of_pattern(scale: Scale) -> Array:
-    """The bin of each 16-bit pattern; -1 for NaN."""
+    """Return the bin of each 16-bit pattern; -1 for NaN."""
     values = patterns(scale)
     with np.errstate(invalid="ignore"):
         found = scale.bins(values, np)
@@ -170,18 +170,18 @@ def bin_of_pattern(scale: Scale) -> Array:
 
 
 def _rank(x: np.float32) -> int:
-    """The place of a float32 among all of them, 0 for 0.0 and -1 for -0.0."""
+    """Return the rank of a float32 among all of them, 0 for 0.0 and -1 for -0.0."""
     bits = int(x.view(np.uint32))
     return bits if bits < 1 << 31 else (1 << 31) - 1 - bits
 
 
 def _of_rank(rank: Any) -> Float32[Array, " b"]:
-    """The inverse of `_rank`."""
+    """Invert `_rank`."""
     return np.where(rank >= 0, rank, (1 << 31) - 1 - rank).astype(np.uint32).view(np.float32)
 
 
 class Counts(NamedTuple):
-    """What a batch adds to a sketch."""
+    """Counts that a batch adds to a sketch."""
 
     pairs: Int[Array, "b 2"]  # right and wrong
     part: Int[Array, " b"] | None  # of losses other than 0 and 1
@@ -210,7 +210,7 @@ def add(scale: Scale, pairs: Int[Array, "b 2"], confidence: Any, loss: Any) -> I
 
 
 def _on_device(x: Any) -> bool:
-    """Whether this is a torch tensor on a CUDA device; those of others are copied."""
+    """Return whether this is a torch tensor on a CUDA device; other devices are copied."""
     return type(x).__module__.split(".")[0] == "torch" and x.device.type == "cuda"
 
 
@@ -266,7 +266,7 @@ def _counted(scale: Scale, confidence: Any, loss: Any, xp: Any) -> Counts:
 
 
 def _sound(scale: Scale, c: Any, l: Any) -> bool:
-    """Whether `_check` finds nothing, by one transfer from the device."""
+    """Return whether `_check` finds nothing, with one transfer from the device."""
     same = c.ndim == 1 and c.shape == l.shape and c.shape[0] > 0
     import torch
 
@@ -274,7 +274,7 @@ def _sound(scale: Scale, c: Any, l: Any) -> bool:
 
 
 def _check(scale: Scale, c: Array, l: Array) -> None:
-    """Confidences that the scale holds, and losses in [0, 1]."""
+    """Check confidences that the scale holds, and losses in [0, 1]."""
     if c.dtype.kind not in "iub" and not is_floating(c.dtype):
         raise InputError(f"expected `confidence` of a floating dtype, got {c.dtype}")
     if c.ndim != 1 or c.size == 0:

@@ -1,4 +1,4 @@
-"""What counts by bin say for certain about the curve of the predictions that were counted.
+"""Certified intervals: what counts by bin imply for the curve of the counted predictions.
 
 b = bins that are not empty, from the most certain down. Bins separate: the order of two
 predictions is unknown only within a bin of several confidences. The loss of the first j of its
@@ -62,23 +62,23 @@ class Tally(NamedTuple):
 
 
 def aurc(t: Tally, rounding: float) -> Certified:
-    """The mean over k of the risk of the first k."""
+    """Return the mean over k of the risk of the first k."""
     return _areas(t, rounding, _risk_area)
 
 
 def augrc(t: Tally, rounding: float) -> Certified:
-    """The mean over k of the loss of the first k, over n."""
+    """Return the mean over k of the loss of the first k, over n."""
     return _areas(t, rounding, _loss_area)
 
 
 def mean_loss(t: Tally, rounding: float) -> Certified:
-    """The risk of accepting all."""
+    """Return the risk of accepting all."""
     mean = float(t.lost()[-1] / t.n)
     return Certified(max(0.0, mean - rounding), mean, min(1.0, mean + rounding))
 
 
 def excess(t: Tally, rounding: float) -> Certified:
-    """AURC minus that of the best order, of 0-1 losses."""
+    """Return AURC minus that of the best order, for 0-1 losses."""
     ramp = _best(t)[1]
     low, value, high = aurc(t, rounding)
     best, slack = ramp / t.n, SLACK * ramp / t.n
@@ -86,7 +86,7 @@ def excess(t: Tally, rounding: float) -> Certified:
 
 
 def normalized(t: Tally, rounding: float) -> Certified:
-    """`excess` over that of a random order; NaN if all losses are equal."""
+    """Return `excess` over that of a random order; NaN if all losses are equal."""
     wrong = int(t.whole.sum())
     if wrong in (0, t.n):
         return Certified(*3 * [float("nan")])
@@ -96,7 +96,7 @@ def normalized(t: Tally, rounding: float) -> Certified:
 
 
 def coverage_at_risk(t: Tally, rounding: float, risk: float) -> Certified:
-    """The largest reachable coverage of at most this risk; the estimate is at an edge."""
+    """Return the largest reachable coverage with at most this risk; the estimate is at an edge."""
     n, accepted = t.n, t.accepted()
     at_edge = t.lost() / accepted
     tolerance = rounding + (SLACK if t.part.any() else 0.0)
@@ -108,7 +108,7 @@ def coverage_at_risk(t: Tally, rounding: float, risk: float) -> Certified:
 
 
 def risk_at_coverage(t: Tally, rounding: float, coverage: float) -> Certified:
-    """The risk at the smallest reachable coverage that is at least this one; likewise."""
+    """Return the risk at the smallest reachable coverage of at least this one, likewise."""
     accepted = t.accepted()
     i = int(np.argmax(accepted / t.n >= coverage))
     before, loss, start = (x[i].item() for x in _sums(t.mass, t.whole, t.part))
@@ -124,7 +124,7 @@ def risk_at_coverage(t: Tally, rounding: float, coverage: float) -> Certified:
 
 
 def _areas(t: Tally, rounding: float, area) -> Certified:
-    """An area with the best, any and the worst order inside each bin."""
+    """Return an area with the best, a random and the worst order inside each bin."""
     zero = t.mass * 0
     between = (t.part > 0).astype(np.int64)  # one prediction has the fraction
     # Columns: losses 0, the fraction, losses 1; a tie is one run, in the middle.
@@ -139,38 +139,38 @@ def _areas(t: Tally, rounding: float, area) -> Certified:
 
 
 def _risk_area(mass: Array, whole: Array, part: Array) -> float:
-    """The sum over k of the risk of the first k, for runs of equal losses."""
+    """Return the sum over k of the risk of the first k, for runs of equal losses."""
     before, loss, start = _sums(mass, whole, part)
     rise, ramp = rise_and_ramp(start, mass)
     return float(np.sum(before * rise + loss / np.maximum(mass, 1) * ramp))
 
 
 def _loss_area(mass: Array, whole: Array, part: Array) -> float:
-    """The sum over k of the loss of the first k, over n."""
+    """Return the sum over k of the loss of the first k, over n."""
     before, loss, _ = _sums(mass, whole, part)
     return float(np.sum(before * mass + loss * (mass + 1) / 2) / mass.sum())
 
 
 def _sums(mass: Array, whole: Array, part: Array) -> tuple[Array, Array, Array]:
-    """Of each run: the loss before it, its own, and the predictions before it."""
+    """Return for each run the loss before it, its own loss, and the predictions before it."""
     before = np.cumsum(whole) - whole + (np.cumsum(part) - part) * UNIT
     return before, whole + part * UNIT, np.cumsum(mass) - mass
 
 
 def _largest(accepted: Array, reached: Array) -> int:
-    """Accepted at the last bin that is reached; 0 if none is."""
+    """Return the number accepted at the last bin that is reached; 0 if none is."""
     found = np.flatnonzero(reached)
     return int(accepted[found[-1]]) if found.size else 0
 
 
 def _best(t: Tally) -> tuple[float, float]:
-    """`rise_and_ramp` of the wrong after the right."""
+    """Return `rise_and_ramp` of the wrong after the right."""
     wrong = int(t.whole.sum())
     return tuple(x.item() for x in rise_and_ramp(np.array([t.n - wrong]), np.array([wrong])))
 
 
 def _best_inside(t: Tally, risk: float) -> int:
-    """The most that could be accepted at this risk by a threshold inside a bin, or one more."""
+    """Return an upper bound on the number accepted at this risk by a threshold inside a bin."""
     before, loss, start = _sums(t.mass, t.whole, t.part)
     zeros = t.mass - loss
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -181,7 +181,7 @@ def _best_inside(t: Tally, risk: float) -> int:
 
 
 def _smallest(n: int, coverage: float, at_least: int) -> int:
-    """The smallest k > at_least with k / n >= coverage."""
+    """Return the smallest k > at_least with k / n >= coverage."""
     k = max(int(coverage * n), at_least + 1)
     while k / n < coverage:
         k += 1
@@ -215,7 +215,7 @@ def rise_and_ramp(a: Int[Array, " r"], m: Int[Array, " r"]) -> tuple[Array, Arra
 
 
 def _far(a: Float[Array, " r"], m: Float[Array, " r"]) -> tuple[Array, Array]:
-    """The same for a >= FEW, by H_k = log k + c + 1/2k - 1/12k^2 + 1/120k^4 - 1/252k^6."""
+    """Return both sums for a >= FEW, by H_k = log k + c + 1/2k - 1/12k^2 + 1/120k^4 - 1/252k^6."""
     x, z = 1 / a, 1 / (a + m)
     tail = (x + z) * (1 / 12 - (x**2 + z**2) / 120 + (x**4 + x**2 * z**2 + z**4) / 252)
     rise = np.log1p(m * x) - m * x * z * (0.5 - tail)

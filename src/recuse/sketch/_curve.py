@@ -29,12 +29,12 @@ STANDARD_ERRORS = ("aurc_se", "e_aurc_se", "augrc_se")  # that `recuse evaluate`
 class CurveSketch:
     r"""Counts of right and wrong predictions by bin of confidence: a curve of any number of rows.
 
-    `update` as often as there are batches, `merge` what was counted elsewhere: the state is the
-    same, to the last bit, as of all predictions at once. Its size is fixed, 1 MB in memory and
+    Call `update` for each batch and `merge` what was counted elsewhere: the state is the same,
+    to the last bit, as if all predictions were counted at once. Its size is fixed: 1 MB in memory,
     a few hundred KB in a file, up to $2^{53}$ predictions.
 
     Every measure is a `Certified(low, value, high)`: the exact value of all predictions seen
-    lies between low and high. The curve itself is exact at the edges of bins.
+    lies between low and high. The curve is exact at the edges of bins.
 
     Args:
         scale: How confidences are binned. `"log_odds"`, steps of $2^{-10}$ from -12 to 20 and
@@ -65,7 +65,7 @@ class CurveSketch:
 
     @property
     def scale(self) -> str:
-        """The name of the scale."""
+        """Name of the scale."""
         return self._scale.name
 
     @property
@@ -111,7 +111,7 @@ class CurveSketch:
 
     @classmethod
     def merged(cls, sketches: Iterable[CurveSketch]) -> CurveSketch:
-        """A new sketch of what all of these have seen.
+        """Return a new sketch of everything that these have counted.
 
         Raises:
             InputError: No sketch, or sketches that do not merge.
@@ -126,7 +126,7 @@ class CurveSketch:
         return total
 
     def curve(self) -> RiskCoverage:
-        """The exact curve at the edges of bins, the points that this sketch can tell apart.
+        """Return the exact curve at the edges of bins, the points that the sketch can separate.
 
         A threshold is the smallest float32 of its bin.
 
@@ -139,11 +139,11 @@ class CurveSketch:
         return RiskCoverage(accepted / accepted[-1], t.lost() / accepted, threshold, accepted)
 
     def mean_loss(self) -> Certified:
-        """The risk of accepting all; for 0-1 losses one minus the accuracy."""
+        """Return the risk of accepting all; for 0-1 losses one minus the accuracy."""
         return _certify.mean_loss(self._tally(), self._rounding())
 
     def accuracy(self) -> float:
-        """1 minus the mean 0-1 loss; NaN for other losses."""
+        """Return 1 minus the mean 0-1 loss; NaN for other losses."""
         return 1 - self.mean_loss().value if self._part is None else float("nan")
 
     def aurc(self) -> Certified:
@@ -177,7 +177,7 @@ class CurveSketch:
         return _certify.risk_at_coverage(self._tally(), self._rounding(), coverage)
 
     def to_dict(self, *, risks: Sequence[float] = (), coverages: Sequence[float] = ()) -> dict:
-        """Every measure as plain data, named as by `recuse evaluate --json`.
+        """Return every measure as plain data, named as in `recuse evaluate --json`.
 
         Each `name` has its interval beside it, `name_low` and `name_high`. A standard error
         needs rows, and is None with the reason.
@@ -258,14 +258,14 @@ class CurveSketch:
         self._rounded = (self._rounded[0] + rounded[0], self._rounded[1] + rounded[1])
 
     def _filled(self) -> np.ndarray:
-        """Bins that are not empty, from the most certain down."""
+        """Return the bins that are not empty, from the most certain down."""
         filled = np.flatnonzero(self._pairs.any(axis=1))[::-1]
         if not filled.size:
             raise InputError("expected a sketch of at least one prediction, got an empty one")
         return filled
 
     def _fractions(self) -> np.ndarray:
-        """The rest of the losses of each bin, in units."""
+        """Return the fractional part of the losses of each bin, in units."""
         return np.zeros(self._scale.size, np.int64) if self._part is None else self._part
 
     def _tally(self) -> Tally:
@@ -275,7 +275,7 @@ class CurveSketch:
         return Tally(right + wrong, wrong, self._fractions()[filled], single)
 
     def _rounding(self) -> float:
-        """How far a mean of rounded losses may be from that of the losses."""
+        """Return how far a mean of rounded losses may lie from the mean of the losses."""
         return UNIT / 2 if self._rounded[1] else 0.0
 
     def _zero_one(self, name: str) -> Tally:
@@ -355,7 +355,7 @@ class SubgroupSketches(Mapping[str | int, CurveSketch]):
 
     @classmethod
     def merged(cls, sketches: Iterable[SubgroupSketches]) -> SubgroupSketches:
-        """A new sketch of what all of these have seen. Errors as in `CurveSketch.merged`."""
+        """Return a new sketch of all that these have counted. Errors as in `CurveSketch`."""
         sketches = list(sketches)
         if not sketches:
             raise InputError("expected at least one sketch to merge, got none")
@@ -411,19 +411,19 @@ def load(path: str | os.PathLike) -> CurveSketch | SubgroupSketches:
 
 
 def check_kind(sketch: Any, kind: type) -> None:
-    """Only sketches of one kind merge."""
+    """Refuse what is no sketch of this kind."""
     if not isinstance(sketch, kind):
         raise InputError(f"expected a {kind.__name__}, got {type(sketch).__name__}")
 
 
 def _difference(a: CurveSketch, b: CurveSketch) -> str:
-    """The first entry of `about` in which two sketches differ."""
+    """Return the first entry of `about` in which two sketches differ."""
     key = next(k for k in sorted({*a.about, *b.about}) if a.about.get(k) != b.about.get(k))
     return f"{key} {a.about.get(key, 'unknown')} and {b.about.get(key, 'unknown')}"
 
 
 def _pick(found: Any, field: str) -> Any:
-    """One end of an interval, of each interval, or of none."""
+    """Return one field of an interval, or of each interval; None of none."""
     if isinstance(found, dict):
         return {level: getattr(at, field) for level, at in found.items()}
     return None if found is None else getattr(found, field)

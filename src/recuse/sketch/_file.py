@@ -40,7 +40,7 @@ LARGEST = 1 << 32  # bytes that the arrays of a file may unpack to
 
 
 class State(NamedTuple):
-    """What a file keeps of a sketch."""
+    """State of a sketch, as a file keeps it."""
 
     scale: str
     about: dict[str, str]
@@ -54,7 +54,7 @@ States = Mapping[Any, State]  # by subgroup, a name or number; None where there 
 
 
 def check_path(path: str | os.PathLike) -> Path:
-    """The path of a sketch, by its name."""
+    """Refuse a path whose name does not end as that of a sketch."""
     if Path(path).suffix != SUFFIX:
         raise InputError(f"{path}: expected a name ending in {SUFFIX} for a sketch")
     return Path(path)
@@ -158,7 +158,7 @@ def _state(meta: dict, i: int, bins: Any, right: Any, wrong: Any, part: Any) -> 
 
 
 def _integers(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """A column of counts; files hold them in the smallest unsigned type."""
+    """Return a column of counts, which files hold in the smallest unsigned type."""
     x = arrays[name]
     if x.ndim != 1 or x.dtype.kind != "u" or (x.size and x.max() > np.iinfo(np.int64).max):
         raise InputError(f"expected `{name}` of shape (r,), unsigned, got {x.dtype} {x.shape}")
