@@ -97,7 +97,7 @@ def test_an_alarm_exits_1_with_advice_and_keeps_the_state(recuse, tmp_path):
     assert "a.csv: 900 rows, 900 new predictions" in words
     assert "Alarm: risk. The error rate of accepted predictions is above the target." in words
     assert "fit a new rejector on data like today's" in words
-    assert "with 95 % confidence at all times, the target 20.0 %" in words
+    assert "with 95 % confidence at all times; the target is 20.0 %" in words
     assert recuse(*COMMAND, "--quiet") == (1, "", "")
     assert plain(recuse(*COMMAND, "--json"), code=1)["alarms"] == ["risk"]
 
@@ -124,8 +124,12 @@ def test_options_belong_to_the_state_from_its_beginning(recuse, tmp_path):
     assert (found["target_risk"], found["delta"], found["order"]) == (0.3, 0.01, "arrival")
     assert found["limit"]["risk"] == pytest.approx(200)
     assert plain(recuse(*COMMAND, *options, "--json"))["n"] == 600
-    one_line(recuse(*COMMAND, "--target-risk", 0.2), "expected --target-risk 0.3, as it began")
-    one_line(recuse(*COMMAND, "--order", "prediction"), "expected --order arrival, as it began")
+    one_line(
+        recuse(*COMMAND, "--target-risk", 0.2), "expected --target-risk 0.3, as in the first run"
+    )
+    one_line(
+        recuse(*COMMAND, "--order", "prediction"), "expected --order arrival, as in the first run"
+    )
 
 
 def test_a_log_of_any_table_program_is_read(recuse, tmp_path):
@@ -179,7 +183,7 @@ def test_what_does_not_belong_together_is_one_line(recuse, tmp_path):
     assert not (tmp_path / "state.json").exists()
     assert recuse(*COMMAND, "--log", "a.csv", "--quiet")[0] == 0
     fit(sample(400, seed=0), sample(400, seed=2), target_risk=0.2).save(tmp_path / "rejector.json")
-    one_line(recuse(*COMMAND), "state.json: expected the state of this rejector, got that of anoth")
+    one_line(recuse(*COMMAND), "state.json: expected the state of this rejector, got another one")
     one_line(recuse("monitor", "state.json", "--state", "s.json"), "recuse.rejector")
     for taken in ("a.csv", "rejector.json"):
         one_line(recuse("monitor", "rejector.json", "--log", "a.csv", "--state", taken), "an input")

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,14 +16,12 @@ from hypothesis import strategies as st
 
 import recuse
 import reference_monitor as reference
-from recuse import InputError, Monitor, fit
+from recuse import InputError, Monitor, Rejector, fit
+from recuse._internal.files import to_json
 from recuse._internal.strict import checksum
 from recuse.monitor import FEWER, MORE, ORDERS, RISK, Terms, replay, risk_interval
-from recuse.monitor._ledger import NEW, Ledger, keys_of
-from recuse.monitor._monitor import log_tried, rate_limits
-from recuse.monitor._state import pack
-from recuse.monitor._track import Track
-from recuse.monitor._wealth import NOTHING, SPACING, STEP, advance, lower_limit
+from recuse.monitor._e_process import NOTHING, SPACING, STEP, EProcess, advance, lower_limit
+from recuse.monitor._state import NEW, Ledger, digest_of, keys_of, log_tried, pack, rate_limits
 from rejectors import altered
 from samples import sample
 
@@ -33,7 +32,7 @@ LOSS = st.sampled_from([0, 1, None])
 
 
 def calibrated(n, accepted, method="fixed_sequence", target_risk=0.05):
-    """A rejector that accepted so many of a calibrate split."""
+    """A rejector that accepted so many of a calibration split."""
     g = replace(FITTED.guarantee, n=n, accepted=accepted, errors=0, method=method)
     return altered(FITTED, guarantee=replace(g, target_risk=target_risk))
 
@@ -61,18 +60,18 @@ def test_the_e_value_is_the_definition_whenever_labels_come(n, rate, wrong, seed
     losses = [
         None if u < 0.1 else int(u > 1 - wrong * (i > 150)) for i, u in enumerate(rng.random(n))
     ]
-    final, track, shown, waiting = told(losses), Track(rate), 0, np.empty(0, np.int64)
+    final, bets, shown, waiting = told(losses), EProcess(rate), 0, np.empty(0, np.int64)
     while shown < len(losses) or waiting.size:
         end = min(shown + int(rng.integers(0, 90)), len(losses))
         now = np.where(rng.random(end - shown) < 0.5, final[shown:end], -1)
-        position = track.append(now)
+        position = bets.append(now)
         waiting = np.r_[waiting, position[(now == -1) & (final[shown:end] != -1)]]
         shown = end
         came = rng.permutation(waiting)[: rng.integers(0, waiting.size + 1)]
-        track.settle(came, final[came])
+        bets.settle(came, final[came])
         waiting = np.setdiff1d(waiting, came)
-        assert track.log_e >= 0
-    assert e(track.log_e) == pytest.approx(reference.e_value(losses, rate), rel=E_VALUE)
+        assert bets.log_e >= 0
+    assert e(bets.log_e) == pytest.approx(reference.e_value(losses, rate), rel=E_VALUE)
 
 
 @settings(max_examples=30)
@@ -94,36 +93,36 @@ def test_going_on_from_anywhere_is_going_on_from_the_beginning(losses, cuts):
 def test_a_late_label_never_lowers_the_e_value_and_pending_is_never_more_than_known():
     rng = np.random.default_rng(0)
     losses = (rng.random(1000) < 0.1).astype(np.int64)
-    track, known = Track(0.05), Track(0.05)
+    bets, known = EProcess(0.05), EProcess(0.05)
     known.append(losses)
-    track.append(np.full(1000, -1))
-    before = track.log_e
+    bets.append(np.full(1000, -1))
+    before = bets.log_e
     for position in np.split(rng.permutation(1000), 50):
-        track.settle(position, losses[position])
-        assert before <= track.log_e <= known.log_e
-        before = track.log_e
-    assert track.log_e == pytest.approx(known.log_e, rel=E_VALUE)
+        bets.settle(position, losses[position])
+        assert before <= bets.log_e <= known.log_e
+        before = bets.log_e
+    assert bets.log_e == pytest.approx(known.log_e, rel=E_VALUE)
 
 
-def test_the_state_of_a_track_does_not_grow_with_what_is_settled():
-    rng, track = np.random.default_rng(0), Track(0.05)
+def test_the_state_of_an_e_process_does_not_grow_with_what_is_settled():
+    rng, bets = np.random.default_rng(0), EProcess(0.05)
     for _ in range(40):
-        position = track.append(np.full(10_000, -1))
-        track.settle(position[:-50], (rng.random(9_950) < 0.05).astype(np.int64))
-        track.settle(position[-50:], np.zeros(50, np.int64))
-        assert len(track._errors) <= 0.06 * (STEP + 10_000)
-    wealth, errors = track.folded()
-    assert (wealth.at, errors.size, track._waiting) == (400_000, 0, {})
+        position = bets.append(np.full(10_000, -1))
+        bets.settle(position[:-50], (rng.random(9_950) < 0.05).astype(np.int64))
+        bets.settle(position[-50:], np.zeros(50, np.int64))
+        assert len(bets._errors) <= 0.06 * (STEP + 10_000)
+    wealth, errors = bets.folded()
+    assert (wealth.at, errors.size, bets._waiting) == (400_000, 0, {})
 
 
 def test_a_change_is_found_soon_also_after_many_good_predictions():
     rng = np.random.default_rng(1)
     good, bad = rng.random(5000) < 0.05, rng.random(5000) < 0.1
-    track = Track(0.05)
-    track.append(good.astype(np.int64))
-    assert e(track.log_e) < 40
-    track.append(bad[:1200].astype(np.int64))
-    assert e(track.log_e) > 40
+    bets = EProcess(0.05)
+    bets.append(good.astype(np.int64))
+    assert e(bets.log_e) < 40
+    bets.append(bad[:1200].astype(np.int64))
+    assert e(bets.log_e) > 40
 
 
 # The confidence sequence
@@ -258,9 +257,9 @@ def test_the_state_depends_on_what_is_known_alone_and_reading_it_goes_on(order, 
     a, b = state_of(whole), state_of(parts)
     for state in (a, b):
         state.pop("checksum")
-        for track in state["tracks"].values():
-            assert track.pop("best") >= 0
-            track.pop("log")
+        for e_process in state["e_processes"].values():
+            assert e_process.pop("best") >= 0
+            e_process.pop("log")
     assert a == b
     assert whole.verdict.e_value == pytest.approx(parts.verdict.e_value, rel=E_VALUE)
     assert replace(whole.verdict, log_e={}) == replace(parts.verdict, log_e={})
@@ -404,8 +403,70 @@ def test_a_state_of_another_rejector_is_refused(tmp_path):
     monitor = Monitor(FITTED)
     monitor.save(tmp_path / "s.json")
     assert Monitor.load(tmp_path / "s.json", FITTED).terms == monitor.terms
-    with pytest.raises(InputError, match="expected the state of this rejector, got that of anoth"):
+    with pytest.raises(InputError, match="expected the state of this rejector, got another one"):
         Monitor.load(tmp_path / "s.json", OTHER)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"reason": "in other words"}, True),
+        ({"splits": {}}, True),
+        ({"classes": 4}, False),
+        ({"kind": "probs"}, False),
+        ({"score": recuse.scores.Score("margin")}, False),
+        ({"threshold": 0.5}, False),
+        ({"guarantee": {"accepted": 1}}, False),
+        ({"guarantee": {"n": 4000}}, False),
+    ],
+)
+def test_a_rejector_is_known_by_what_it_decides_and_not_by_words(change, same):
+    if "guarantee" in change:
+        change = {"guarantee": replace(FITTED.guarantee, **change["guarantee"])}
+    assert (digest_of(altered(FITTED, **change)) == digest_of(FITTED)) == same
+
+
+VERSION1 = Path(__file__).parent / "version1"
+EXPECTED = json.loads((VERSION1 / "expected.json").read_text())
+SAVED = sorted(path.name.removeprefix("monitor-") for path in VERSION1.glob("monitor-*.json"))
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_a_state_of_version_1_goes_on_with_its_rejector_and_is_saved_as_version_2(name, tmp_path):
+    expected = EXPECTED[f"monitor-{name.removesuffix('.json')}"]
+    rejector = Rejector.load(VERSION1 / f"rejector-{name}")
+    monitor = Monitor.load(VERSION1 / f"monitor-{name}", rejector)
+    for late, key in ((None, "before"), (expected["late"], "after")):
+        if late is not None:
+            monitor.label(late, np.ones(len(late)))
+        found = json.loads(to_json(monitor.verdict.to_dict()))
+        for field in expected[key].keys() - {"scope"}:  # its words are no data
+            value = expected[key][field]
+            exact = isinstance(value, str) or field == "alarms"
+            assert found[field] == (value if exact else pytest.approx(value, rel=E_VALUE))
+        monitor.save(tmp_path / "s.json")
+        assert json.loads((tmp_path / "s.json").read_text())["version"] == 2
+        monitor = Monitor.load(tmp_path / "s.json", rejector)
+    rejector.save(tmp_path / "r.json")
+    Monitor.load(tmp_path / "s.json", Rejector.load(tmp_path / "r.json"))
+    for other in SAVED:
+        if other != name:
+            with pytest.raises(InputError, match="expected the state of this rejector"):
+                Monitor.load(VERSION1 / f"monitor-{other}", rejector)
+
+
+def test_a_damaged_state_of_version_1_is_refused(tmp_path):
+    data = json.loads((VERSION1 / f"monitor-{SAVED[0]}").read_text())
+    path = tmp_path / "s.json"
+    for broken, words in (
+        ({**data, "errors": 31}, "checksum differs"),
+        ({**data, "e_processes": data["tracks"]}, "unknown field 'e_processes'"),
+        (changed(data, n=601), "601 losses in e-process"),
+    ):
+        path.write_text(json.dumps(broken))
+        with pytest.raises(InputError, match=words):
+            Monitor.load(path)
 
 
 def changed(data, **fields):
@@ -417,38 +478,38 @@ def changed(data, **fields):
 def test_only_a_whole_state_is_read(tmp_path):
     monitor = alarmed()
     data, path = state_of(monitor), tmp_path / "s.json"
-    one = {**data["tracks"][RISK]}
+    one = {**data["e_processes"][RISK]}
     bad = {
         "no such file": None,
         "got another or a damaged": "{",
         '"format": "recuse.monitor"': {"format": "recuse.rejector"},
-        "version 1, got 2": {**data, "version": 2},
+        "version 2, got 3": {**data, "version": 3},
         "checksum differs": {**data, "errors": 3},
         "missing field 'ids'": {k: v for k, v in data.items() if k != "ids"},
         "unknown field 'more'": {**data, "more": 1},
         "`n` of a state: int, got float": {**data, "n": 1000.0},
         "errors <= labelled": changed(data, errors=10**6),
-        "999 losses in track 'more accepted', got 1000": changed(data, n=999),
+        "999 losses in e-process 'more accepted', got 1000": changed(data, n=999),
         "column of 1000 numbers": changed(data, known=pack(np.zeros(999, np.int8))),
         "`order` prediction or arrival": changed(data, order="any"),
         "`target_risk` in": changed(data, target_risk=1.5),
-        "9 bets": changed(data, tracks={**data["tracks"], RISK: {**one, "log": [1.0]}}),
-        "missing field 'risk'": changed(data, tracks={MORE: one, FEWER: one}),
+        "9 bets": changed(data, e_processes={**data["e_processes"], RISK: {**one, "log": [1.0]}}),
+        "missing field 'risk'": changed(data, e_processes={MORE: one, FEWER: one}),
         "another or a damaged file": changed(data, ids="!"),
         "ids that differ": changed(data, ids=pack(np.zeros(1000, np.uint64))),
-        "losses in track 'risk', got 5": changed(
-            data, tracks={**data["tracks"], RISK: {**one, "n": 5, "at": 0}}
+        "losses in e-process 'risk', got 5": changed(
+            data, e_processes={**data["e_processes"], RISK: {**one, "n": 5, "at": 0}}
         ),
         "as the ids say": changed(data, errors=data["errors"] - 1),
         "errors in order": changed(
             data,
-            tracks={
-                **data["tracks"],
+            e_processes={
+                **data["e_processes"],
                 RISK: {**one, "size": 2, "errors": pack(np.array([one["n"] - 1] * 2))},
             },
         ),
         "or a damaged file": changed(
-            data, tracks={**data["tracks"], RISK: {**one, "log": ["x"] * 9}}
+            data, e_processes={**data["e_processes"], RISK: {**one, "log": ["x"] * 9}}
         ),
     }
     for words, content in bad.items():
@@ -476,14 +537,14 @@ def test_the_state_is_small(tmp_path):
 
 def test_a_look_costs_what_is_not_settled_however_long_the_stream():
     """By counting, not by the clock: what is touched per row does not grow."""
-    track, touched = Track(0.05), 0
+    bets, touched = EProcess(0.05), 0
     for i in range(0, 300_000, 300):
-        position = track.append(np.full(300, -1))
+        position = bets.append(np.full(300, -1))
         if i >= 3000:
-            track.settle(position - 3000, (position % 20 == 0).astype(np.int64))
-        before = track._wealth.at
-        _ = track.log_e
-        touched += track.n - before
+            bets.settle(position - 3000, (position % 20 == 0).astype(np.int64))
+        before = bets._wealth.at
+        _ = bets.log_e
+        touched += bets.n - before
     assert touched < 300_000 * (3000 + 2 * SPACING) / 300 * 1.2
 
 
@@ -538,7 +599,7 @@ def test_the_name_is_public():
     assert recuse.Monitor is Monitor
 
 
-# Promises of other kinds
+# Guarantees of other kinds
 
 
 def populated(**options):
@@ -559,24 +620,24 @@ def test_thresholds_of_classes_are_watched_together():
     assert RISK in monitor.verdict.alarms
 
 
-def test_a_verdict_says_that_the_promises_of_classes_or_groups_are_tested_together(tmp_path):
+def test_a_verdict_says_that_the_guarantees_of_classes_or_subgroups_are_tested_together(tmp_path):
     site = np.arange(900) % 2
-    for per, noun in [("class", "one predicted class alone"), ((site, site), "one subgroup alone")]:
+    for per, noun in [("class", "a single predicted class"), ((site, site), "a single subgroup")]:
         monitor = Monitor(populated(target_risk=0.3, subgroups=per))
         assert noun in monitor.verdict.scope
         assert str(monitor).endswith(monitor.verdict.scope)
         monitor.save(tmp_path / "s.json")
         assert Monitor.load(tmp_path / "s.json").verdict == monitor.verdict
     assert Monitor(populated(target_risk=0.3)).verdict.scope is None
-    with pytest.raises(InputError, match="`by` all, class, group, got 'label'"):
+    with pytest.raises(InputError, match="`by` all, class, subgroup, got 'label'"):
         Monitor.from_dict(changed(json.loads((tmp_path / "s.json").read_text()), by="label"))
 
 
-def test_a_verdict_says_that_a_void_rejector_promises_nothing(tmp_path):
+def test_a_verdict_says_that_a_void_rejector_guarantees_nothing(tmp_path):
     split = sample(400, seed=0)
     void = recuse.fit(split, split, target_risk=0.3, allow_overlap=True, learned=False)
     monitor = Monitor(void)
-    assert "promises nothing" in str(monitor)
+    assert "guarantees nothing" in str(monitor)
     assert monitor.verdict.to_dict()["void"]
     monitor.save(tmp_path / "s.json")
     assert Monitor.load(tmp_path / "s.json", void).verdict == monitor.verdict
@@ -605,9 +666,11 @@ def test_so_many_groups_that_nothing_is_known_of_the_rate_end_in_no_alarm_of_it(
 @pytest.mark.parametrize(
     ("options", "log"), [({"coverage": 0.8}, math.log(900)), ({"cost": (5, 1)}, 0.0)]
 )
-def test_a_promise_of_a_coverage_or_a_cost_needs_a_target_to_test(tmp_path, options, log):
+def test_a_guarantee_of_a_coverage_or_a_cost_needs_a_target_to_test(tmp_path, options, log):
     rejector = populated(**options)
-    with pytest.raises(InputError, match="expected a target risk to test: the rejector promises a"):
+    with pytest.raises(
+        InputError, match="expected a target risk to test: the guarantee of this rejector is for a"
+    ):
         Monitor(rejector)
     monitor = Monitor(rejector, target_risk=0.2)
     assert monitor.terms.log_tried == pytest.approx(log)
@@ -615,7 +678,7 @@ def test_a_promise_of_a_coverage_or_a_cost_needs_a_target_to_test(tmp_path, opti
     assert Monitor.load(tmp_path / "s.json", rejector).terms == monitor.terms
 
 
-def test_the_rate_of_all_groups_is_inside_its_limits_as_often_as_promised():
+def test_the_rate_of_all_groups_is_inside_its_limits_as_often_as_stated():
     """Each group deploys any of its thresholds; the sum of acceptances is binomial for each set."""
     rng, delta, missed, draws = np.random.default_rng(3), 0.2, 0, 300
     for _ in range(draws):

@@ -2,7 +2,7 @@
 
     python -m tests.validity.monitoring [--streams 2000] [--accepted 10000] [--only delays]
 
-prints the tables of docs/how-to/monitor.md. Every stream has its own calibrate split, whose
+prints the tables of docs/how-to/monitor.md. Every stream has its own calibration split, whose
 threshold accepts the fraction `COVERAGE` of the population; the error rate of the accepted is
 exactly the target. The monitor is looked at every `LOOK` predictions and after the last label.
 """
@@ -21,9 +21,8 @@ import numpy as np
 from recuse import fit
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
 from recuse.monitor import FEWER, MORE, ORDERS, RISK, Monitor, Terms, risk_interval
-from recuse.monitor._monitor import FROM_TUNE, rate_limits
-from recuse.monitor._track import Track
-from recuse.monitor._wealth import NOTHING, advance
+from recuse.monitor._e_process import NOTHING, EProcess, advance
+from recuse.monitor._state import FROM_TUNE, rate_limits
 from recuse.rejector import Rejector, Rule
 from recuse.selectors import select
 from recuse.selectors._methods import THRESHOLDS
@@ -72,7 +71,7 @@ DELAYS: dict[str, Callable] = {
 
 @cache
 def fitted() -> Rejector:
-    """Any rejector; `deployed` gives it the counts of a calibrate split."""
+    """Any rejector; `deployed` gives it the counts of a calibration split."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 2000)
     z = 3 * np.eye(3)[labels] + rng.normal(size=(2000, 3))
@@ -81,8 +80,8 @@ def fitted() -> Rejector:
 
 def deployed(accepted: int, n: int = CALIBRATE) -> Rejector:
     counts = {"n": n, "accepted": accepted, "errors": 0, "method": "fixed_sequence"}
-    promise = replace(fitted().guarantee, target_risk=TARGET, **counts)
-    return replace(fitted(), rules=(Rule(None, fitted().threshold, promise),))
+    guarantee = replace(fitted().guarantee, target_risk=TARGET, **counts)
+    return replace(fitted(), rules=(Rule(None, fitted().threshold, guarantee),))
 
 
 class Stream(NamedTuple):
@@ -92,7 +91,7 @@ class Stream(NamedTuple):
     wrong: np.ndarray
     time: np.ndarray
 
-    def shown_to(self, monitor: Monitor) -> Iterator[Monitor]:
+    def looks_of(self, monitor: Monitor) -> Iterator[Monitor]:
         """The monitor after each look."""
         ids, n = np.arange(self.accept.size), self.accept.size
         seen = 0
@@ -120,7 +119,7 @@ def ever_alarmed(
     for _ in range(streams):
         rejector = deployed(int(rng.binomial(CALIBRATE, COVERAGE)))
         alarms: set[str] = set()
-        for monitor in stream(accepted, delay, rng).shown_to(
+        for monitor in stream(accepted, delay, rng).looks_of(
             Monitor(rejector, delta=delta, order=order)
         ):
             alarms |= {*monitor._evidence()[2]}
@@ -136,9 +135,9 @@ def rate_known(level: float, streams: int, n: int, seed: int = 0) -> float:
         rate = rng.binomial(CALIBRATE, COVERAGE) / CALIBRATE
         accept = (rng.random(n) < COVERAGE).astype(np.int64)
         for limit, loss in ((rate, accept), (1 - rate, 1 - accept)):
-            track = Track(limit)
-            track.append(loss)
-            if track.log_e >= math.log(2 / level):
+            process = EProcess(limit)
+            process.append(loss)
+            if process.log_e >= math.log(2 / level):
                 alarms += 1
                 break
     return alarms / streams

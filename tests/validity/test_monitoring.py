@@ -52,7 +52,7 @@ def test_once_all_labels_are_there_their_delays_make_no_difference(name):
     known = Monitor(deployed(round(CALIBRATE * COVERAGE)))
     known.update(np.arange(s.accept.size), s.accept, s.wrong)
     late = Monitor(deployed(round(CALIBRATE * COVERAGE)))
-    *_, late = s.shown_to(late)
+    *_, late = s.looks_of(late)
     assert late.verdict.pending == 0
     assert late.verdict.log_e == pytest.approx(known.verdict.log_e)
 

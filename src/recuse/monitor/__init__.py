@@ -1,18 +1,17 @@
-"""After deployment: is the promise still kept? Tests that may be looked at any time.
+"""Monitoring after deployment: does the guarantee still hold?
 
-n = predictions in the order in which they were logged, e = errors among the accepted of them.
+n = predictions in the order in which they were logged, e = errors among the accepted ones.
 
-Three e-processes (`_wealth`), each a bet against "the rate is at most ...": errors among the
-accepted against the target, accepted and abstained among all against what the calibrate split
-allows. The probability that there is ever a false alarm is <= delta. docs/how-to/monitor.md
-states the assumptions and measures false alarms and delays.
+Three e-processes (`_e_process`), each a bet against "the rate is at most ...": errors among the
+accepted against the target, and accepted and abstained among all against what the calibration
+split allows. The tests are anytime-valid: the probability that there is ever a false alarm is
+<= delta. docs/how-to/monitor.md states the assumptions and measures false alarms and delays.
 """
 
+from recuse.monitor._e_process import risk_interval
 from recuse.monitor._log import replay
-from recuse.monitor._monitor import Monitor, Update
-from recuse.monitor._state import ORDERS, Terms
-from recuse.monitor._verdict import FEWER, MORE, RISK, Verdict
-from recuse.monitor._wealth import risk_interval
+from recuse.monitor._monitor import Monitor, Update, Verdict
+from recuse.monitor._state import FEWER, MORE, ORDERS, RISK, Terms
 
 __all__ = [
     "FEWER",

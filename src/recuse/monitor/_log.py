@@ -1,6 +1,6 @@
-"""A log of predictions and labels: a .csv of `id` and `accept`, `correct` or both.
+"""Logs of predictions and labels: .csv files of `id` and `accept`, `correct` or both.
 
-b = rows of a part. What `recuse predict` writes is such a log.
+b = rows of a part. `recuse predict` writes such a log.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from recuse._internal.csv import csv_lines, csv_rows
 from recuse.errors import InputError
 from recuse.io._confidences import EXPECTED, WORDS
+from recuse.monitor._e_process import UNKNOWN
 from recuse.monitor._monitor import Monitor, Update
-from recuse.monitor._track import UNKNOWN
 
 if TYPE_CHECKING:
     from jaxtyping import Int, Shaped
@@ -28,7 +28,7 @@ OUTCOMES = {word: int(value) for word, value in WORDS.items()} | {"": UNKNOWN}
 
 
 class Part(NamedTuple):
-    """Some rows of a log."""
+    """Consecutive rows of a log."""
 
     ids: Shaped[Array, " b"]
     accept: Int[Array, " b"]  # 1, 0 or UNKNOWN
@@ -37,13 +37,13 @@ class Part(NamedTuple):
 
 
 def replay(monitor: Monitor, path: str | os.PathLike) -> Update:
-    """Log the rows of a .csv, in order; what is known already changes nothing.
+    """Log the rows of a .csv file in order; rows that are already known change nothing.
 
     Args:
-        monitor: Takes the rows, part by part; after an error, load its state again.
-        path: A .csv with the columns `id` and `accept`, `correct` or both, each cell true or
-            false, 1 or 0, or empty for "not known", or not known yet. Others are left alone, and
-            so are spaces around a cell.
+        monitor: Receives the rows in parts; after an error, load its state again.
+        path: A .csv with the columns `id` and `accept`, `correct` or both. Each cell is true or
+            false, 1 or 0, or empty where it is not known (yet). Other columns and spaces around
+            cells are ignored.
 
     Raises:
         InputError: One line that names the file, the line, and what was expected.
@@ -60,7 +60,7 @@ def replay(monitor: Monitor, path: str | os.PathLike) -> Update:
 
 
 def parts(path: Path) -> Iterator[Part]:
-    """The rows of a log, checked one by one."""
+    """Yield the rows of a log, each checked."""
     with csv_lines(path) as lines:
         rows = _parsed(path, lines)
         while part := list(islice(rows, ROWS)):
@@ -69,7 +69,7 @@ def parts(path: Path) -> Iterator[Part]:
 
 
 def _parsed(path: Path, lines: Any) -> Iterator[tuple[str, int, int, int]]:
-    """id, accept, loss and line of each row."""
+    """Yield id, accept, loss and line number of each row."""
     names = _names(path, next(lines, []))
     place = names.index("id")
     accept, correct = (names.index(k) if k in names else None for k in ("accept", "correct"))

@@ -2,8 +2,8 @@
 
 b = rows that come together.
 
-The level delta is split: half for the risk; a quarter for the two tests of the acceptance rate;
-a quarter for the limits of that rate, which the calibrate split only estimates.
+The level delta is split: half for the risk, a quarter for the two tests of the acceptance rate,
+and a quarter for the limits of that rate, which the calibration split only estimates.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,38 +23,43 @@ from recuse._internal.check import check_zero_one, first, to_numpy
 from recuse._internal.files import to_json, write_text
 from recuse._internal.public import public
 from recuse._internal.strict import checksum, once
-from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
 from recuse.errors import InputError
 from recuse.io import check_names
-from recuse.monitor._ledger import ABSTAINED, NEW, PENDING, RIGHT, WRONG, Ledger, keys_of
+from recuse.monitor._e_process import UNKNOWN, EProcess, Wealth, risk_interval
 from recuse.monitor._state import (
+    ABSTAINED,
     COUNTS,
+    FEWER,
     FORMAT,
+    MORE,
+    NEW,
+    PENDING,
+    RIGHT,
+    RISK,
+    SHARES,
     VERSION,
+    WRONG,
+    Ledger,
     Terms,
-    check_form,
     check_terms,
+    digest_of,
+    keys_of,
     pack,
     pack_ids,
+    rate_limits,
+    read_form,
+    terms_of,
     unpack_errors,
     unpack_ids,
 )
-from recuse.monitor._track import UNKNOWN, Track
-from recuse.monitor._verdict import FEWER, MORE, RISK, Verdict
-from recuse.monitor._wealth import Wealth, risk_interval
-from recuse.rejector import ALL, Rejector
-from recuse.rejector._rejector import NAMED
-from recuse.selectors import Guarantee
-from recuse.selectors._methods import POINTS, THRESHOLDS
+from recuse.present import monitor as words
+from recuse.rejector import Rejector
 
 if TYPE_CHECKING:
     from jaxtyping import Int, UInt64
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-SHARES = {RISK: 1 / 2, MORE: 1 / 8, FEWER: 1 / 8}  # of delta; the rest is for `rate_limits`
-
-FROM_TUNE = {"fixed_sequence": THRESHOLDS, "band": POINTS}  # thresholds that the tune split fixed
 NEVER = "an id that was predicted before", "without `accept`"
 ACCEPT = "ids that differ between predictions", "accepted in one row and not in another"
 LOSS = "ids that differ between predictions", "right in one row and wrong in another"
@@ -62,36 +68,108 @@ Where = Callable[[int], str]  # row -> its name in a message
 
 
 class Update(NamedTuple):
-    """What rows brought; a row that told nothing new is in none but the first."""
+    """How much of some rows was new; a repeated row counts in the first field only."""
 
     rows: int
-    predictions: int  # seen for the first time
-    labels: int  # of accepted predictions, likewise
+    predictions: int  # new ones
+    labels: int  # new ones, of accepted predictions
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Alarm or not, and the evidence. An alarm stays for this rejector and its state."""
+
+    alarms: tuple[str, ...]  # among `RISK`, `MORE`, `FEWER`
+    n: int  # predictions
+    accepted: int
+    labelled: int  # of the accepted
+    errors: int  # wrong ones of the labelled
+    target_risk: float
+    delta: float  # of all tests together
+    order: str  # "prediction" or "arrival"
+    interval: tuple[float, float]  # of the mean risk, anytime-valid, at level 1 - delta
+    calibrate: tuple[
+        float, float
+    ]  # limits of the acceptance rate for data like the calibration split
+    log_e: dict[str, float]  # largest log e-value so far of each test
+    limit: dict[str, float]  # e-value from which there is an alarm
+    void: bool = False  # the guarantee is void: the splits share examples
+    by: str = "all"  # or "class", "subgroup": whose guarantees are tested together
+
+    @property
+    def alarm(self) -> bool:
+        """Whether any test rejects."""
+        return bool(self.alarms)
+
+    @property
+    def pending(self) -> int:
+        """Accepted predictions without a label."""
+        return self.accepted - self.labelled
+
+    @property
+    def risk(self) -> float:
+        """Error rate of the labelled; NaN if there are none."""
+        return self.errors / self.labelled if self.labelled else math.nan
+
+    @property
+    def coverage(self) -> float:
+        """Fraction accepted; NaN without predictions."""
+        return self.accepted / self.n if self.n else math.nan
+
+    @property
+    def e_value(self) -> dict[str, float]:
+        """E-value of each test, capped where a float ends."""
+        return {name: math.exp(min(log, 700.0)) for name, log in self.log_e.items()}
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to do about each alarm."""
+        return words.advice(self.alarms)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one line."""
+        return words.sentence(self.alarms)
+
+    @property
+    def scope(self) -> str | None:
+        """What the tests do not cover; None if they cover the guarantee."""
+        return words.scope(void=self.void, by=self.by)
+
+    def __str__(self) -> str:
+        return " ".join((self.sentence, *self.advice, *([self.scope] if self.scope else [])))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, with NaN for undefined numbers."""
+        names = ("alarm", "pending", "risk", "coverage", "e_value", "advice", "sentence", "scope")
+        out = asdict(self) | {name: getattr(self, name) for name in names}
+        return out if self.labelled else out | {"reason": words.NO_RISK}
 
 
 @public
 class Monitor:
-    """Sequential tests of a deployed rejector, of which no look costs anything.
+    """Anytime-valid tests of a deployed rejector: look as often as you like.
 
-    Log each prediction when it is made, in that order, and each label when it comes: late, out
+    Log each prediction when it is made, in that order, and each label when it arrives: late, out
     of order, or never. If every accepted prediction, given all before it, is wrong with
-    probability <= target_risk, and the inputs are like the calibrate split, an alarm at any time
-    has probability <= delta.
+    probability <= target_risk, and the inputs are like the calibration split, then there is ever
+    an alarm with probability <= delta.
 
     With `order="prediction"`, the tests are valid however delays depend on the losses; pending
-    labels count as right. With `order="arrival"` pending ones do not count, and the test of the
-    risk is valid only if neither whether nor when a label comes depends on the loss, as in an
-    audit of predictions drawn at random.
+    labels count as right. With `order="arrival"`, pending labels do not count, and the test of
+    the risk is valid only if neither whether nor when a label arrives depends on the loss, as in
+    an audit of randomly drawn predictions.
 
-    The state holds every id ever logged, so that rows may come twice: 16 bytes each in memory;
-    in the file at most 13 for a text, and less than one for running numbers.
+    The state holds every id ever logged, so rows may be repeated. An id takes 16 bytes in memory;
+    in the file, a text takes at most 13 bytes and a running number less than one.
 
     Args:
-        rejector: The deployed one; `Monitor.load` refuses a state of another. Of thresholds for
-            each class or group, the risk of all accepted predictions together is tested.
-        target_risk: What is tested; the rejector's target by default. One that promises a
-            coverage or a cost has none.
-        delta: Probability that there is ever a false alarm, of all tests together, in (0, 0.5).
+        rejector: The deployed rejector; `Monitor.load` refuses a state of another one. With
+            thresholds for each class or subgroup, the risk of all accepted predictions together
+            is tested.
+        target_risk: Risk to test; the rejector's target by default. A guarantee of a coverage or
+            a cost has no target risk.
+        delta: Probability that any test ever raises a false alarm, in (0, 0.5).
         order: "prediction" or "arrival".
 
     References:
@@ -119,33 +197,27 @@ class Monitor:
         delta: float = 0.05,
         order: str = "prediction",
     ):
-        target = target_of(rejector) if target_risk is None else target_risk
-        counts = rejector.guarantee.n, rejector.guarantee.accepted
-        tried = log_tried(rejector)
-        void, digest = rejector.guarantee.void, digest_of(rejector)
-        terms = Terms(digest, target, delta, order, *counts, tried, rejector.by, void)
-        self._begin(check_terms(terms))
+        self._begin(terms_of(rejector, target_risk, delta, order))
 
     def _begin(self, terms: Terms) -> None:
         self.terms = terms
         self._limits = rate_limits(terms)
         self._ledger = Ledger()
-        self._tracks = {name: Track(rate) for name, rate in self._rates().items()}
+        self._e_processes = {name: EProcess(rate) for name, rate in self._rates().items()}
         self._accepted = self._labelled = self._wrong = 0
 
     def update(self, ids: ArrayLike, accept: ArrayLike, loss: ArrayLike | None = None) -> Update:
-        """Log predictions, and labels where they are known; all rows or, on an error, none.
+        """Log predictions, and labels where they are known; on an error, no row is logged.
 
-        A row that repeats what is known changes nothing. The loss of an abstained prediction is
-        not looked at.
+        A repeated row changes nothing. The loss of an abstained prediction is ignored.
 
         Args:
-            ids: Shape (b,), integers or strings, one for each prediction ever made.
+            ids: Shape (b,), integers or strings, unique among all predictions ever made.
             accept: Shape (b,), booleans.
             loss: Shape (b,), 1 for wrong, 0 for right, NaN or None for not known yet.
 
         Raises:
-            InputError: Malformed, or a row contradicts what is known of its id.
+            InputError: Malformed, or a row contradicts an earlier one with the same id.
         """
         ids = check_ids(ids)
         a = to_numpy(accept)
@@ -154,7 +226,7 @@ class Monitor:
         return self._apply(ids, a.astype(np.int64), _losses(loss, ids.size), _row)
 
     def label(self, ids: ArrayLike, loss: ArrayLike) -> Update:
-        """Log labels of predictions that are known, as in `update`."""
+        """Log labels of earlier predictions, as in `update`."""
         ids = check_ids(ids)
         nothing = np.full(ids.size, UNKNOWN)
         return self._apply(ids, nothing, _losses(loss, ids.size), _row)
@@ -168,7 +240,7 @@ class Monitor:
     def verdict(self) -> Verdict:
         """Counts, evidence and advice."""
         log_e, limit, alarms = self._evidence()
-        n = self._tracks[RISK].n
+        n = self._e_processes[RISK].n
         return Verdict(
             alarms=alarms,
             n=len(self._ledger),
@@ -195,9 +267,9 @@ class Monitor:
         body = {
             "format": FORMAT,
             "version": VERSION,
-            **self.terms._replace(by=NAMED.get(self.terms.by, self.terms.by))._asdict(),
+            **self.terms._asdict(),
             **dict(zip(COUNTS, (len(keys), self._accepted, self._labelled, self._wrong))),
-            "tracks": {name: _track_to_dict(track) for name, track in self._tracks.items()},
+            "e_processes": {name: _to_dict(e) for name, e in self._e_processes.items()},
             **pack_ids(keys, held),
         }
         return {**body, "checksum": checksum(body)}
@@ -208,30 +280,28 @@ class Monitor:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Monitor:
-        """The inverse of `to_dict`; strict."""
-        check_form(data)
+        """Invert `to_dict`; strict."""
+        data = read_form(data)
         monitor = cls.__new__(cls)
-        terms = Terms(*(data[name] for name in Terms._fields))
-        by = next((here for here, there in NAMED.items() if there == terms.by), terms.by)
-        monitor._begin(check_terms(terms._replace(by=by)))
+        monitor._begin(check_terms(Terms(*(data[name] for name in Terms._fields))))
         _, monitor._accepted, monitor._labelled, monitor._wrong = (data[name] for name in COUNTS)
         keys, held = unpack_ids(data)
         pending = held[held >= PENDING]
         monitor._ledger.add(keys, held)
         unknown = {RISK: pending} if data["order"] == "prediction" else {}
-        monitor._tracks = {
-            name: _track_from_dict(data["tracks"][name], rate, unknown.get(name))
+        monitor._e_processes = {
+            name: _from_dict(data["e_processes"][name], rate, unknown.get(name))
             for name, rate in monitor._rates().items()
         }
         return monitor
 
     @classmethod
     def load(cls, path: str | os.PathLike, rejector: Rejector | None = None) -> Monitor:
-        """Read what `save` wrote; anything else, or a file changed by hand, is refused.
+        """Read a file of `save`; refuse anything else, and files changed by hand.
 
         Args:
             path: The state.
-            rejector: If given, the state must be of this one.
+            rejector: If given, the state must belong to this rejector.
 
         Raises:
             InputError: One line that names the file and what is wrong with it.
@@ -246,13 +316,16 @@ class Monitor:
             missing = isinstance(error, FileNotFoundError)
             detail = "no such file" if missing else "another or a damaged file"
             raise InputError(f"{path}: expected the state of a monitor, got {detail}") from error
-        if rejector is not None and digest_of(rejector) != monitor.terms.rejector:
-            raise InputError(f"{path}: expected the state of this rejector, got that of another")
+        if rejector is not None:
+            digest, known = digest_of(rejector), monitor.terms.rejector
+            if known not in (digest, rejector.version_1):
+                raise InputError(f"{path}: expected the state of this rejector, got another one's")
+            monitor.terms = monitor.terms._replace(rejector=digest)
         return monitor
 
     def _evidence(self) -> tuple[dict[str, float], dict[str, float], tuple[str, ...]]:
-        """Log e-values, the e-values that are alarms, and the alarms."""
-        log_e = {name: track.log_e for name, track in self._tracks.items()}
+        """Return the log e-values, the e-values from which there is an alarm, and the alarms."""
+        log_e = {name: e.log_e for name, e in self._e_processes.items()}
         limit = {name: 1 / (share * self.terms.delta) for name, share in SHARES.items()}
         return log_e, limit, tuple(k for k in log_e if log_e[k] >= math.log(limit[k]))
 
@@ -274,7 +347,7 @@ class Monitor:
         return Update(ids.size, new.size, rows.fresh.size)
 
     def _checked(self, ids: Array, accept: Array, loss: Array, where: Where) -> _Rows:
-        """What the rows tell of each id, beside what is known; an error if that cannot be."""
+        """Combine the rows with what is known of each id; raise if they contradict it."""
         keys, start, row = np.unique(keys_of(ids), return_index=True, return_inverse=True)
         held = self._ledger.get(keys)
         accepted = np.where(held == NEW, accept[start], held != ABSTAINED)
@@ -291,11 +364,11 @@ class Monitor:
         return _Rows(keys, held, accepted, known, np.argsort(start), fresh, came)
 
     def _bet(self, rows: _Rows, new: Array) -> None:
-        """Show the tests what is new; `rows.held` of new ids becomes what the ledger keeps."""
+        """Pass new rows to the tests; set `rows.held` of new ids to what the ledger keeps."""
         accepted, known = rows.accepted[new], rows.known
-        self._tracks[MORE].append(accepted)
-        self._tracks[FEWER].append(1 - accepted)
-        risk, bets = self._tracks[RISK], new[accepted == 1]
+        self._e_processes[MORE].append(accepted)
+        self._e_processes[FEWER].append(1 - accepted)
+        risk, bets = self._e_processes[RISK], new[accepted == 1]
         late = rows.fresh[rows.held[rows.fresh] >= PENDING]
         rows.held[new] = ABSTAINED
         if self.terms.order == "prediction":
@@ -307,92 +380,33 @@ class Monitor:
 
 
 class _Rows(NamedTuple):
-    """Rows that agree, by id; u = ids among them, f = those labelled for the first time."""
+    """Consistent rows by id; u = ids, f = ids labelled for the first time."""
 
     keys: UInt64[Array, " u"]
     held: Int[Array, " u"]  # what the ledger keeps
     accepted: Int[Array, " u"]  # 0 or 1
     known: Int[Array, " u"]  # the loss, or UNKNOWN
-    order: Int[Array, " u"]  # ids by their first row
+    order: Int[Array, " u"]  # ids in the order of their first row
     fresh: Int[Array, " f"]
-    came: Int[Array, " f"]  # the row of the first label
+    came: Int[Array, " f"]  # row of the first label
 
 
 def _refuse(rows: Array, ids: Array, where: Where, problem: tuple[str, str]) -> None:
-    """An error that names the first of the rows."""
+    """Raise an error that names the first of the rows."""
     if rows.size:
         at, (expected, got) = int(rows.min()), problem
         raise InputError(f"{where(at)}: expected {expected}, got {str(ids[at])!r} {got}")
 
 
-def _track_to_dict(track: Track) -> dict[str, Any]:
-    wealth, errors = track.folded()
-    return {"n": track.n, **wealth._asdict(), "size": errors.size, "errors": pack(errors)}
+def _to_dict(e: EProcess) -> dict[str, Any]:
+    wealth, errors = e.folded()
+    return {"n": e.n, **wealth._asdict(), "size": errors.size, "errors": pack(errors)}
 
 
-def _track_from_dict(data: Mapping[str, Any], rate: float, unknown: Array | None) -> Track:
+def _from_dict(data: Mapping[str, Any], rate: float, unknown: Array | None) -> EProcess:
     log = tuple(-math.inf if x is None else float(x) for x in data["log"])
     wealth = Wealth(data["at"], log, float(data["best"]))
-    return Track(rate, wealth, data["n"], unpack_errors(data), unknown)
-
-
-def rate_limits(terms: Terms) -> tuple[float, float]:
-    """Limits of the acceptance rate for data like the calibrate split.
-
-    Exact at each of the thresholds (or sets of them, one for each group) that were tried, hence
-    at the one that was chosen, by Bonferroni: a choice among them by their errors does no harm.
-
-    >>> terms = Terms("", 0.05, 0.05, "prediction", 2000, 1600, math.log(100))
-    >>> low, high = rate_limits(terms)
-    >>> round(low, 3), round(high, 3)
-    (0.764, 0.833)
-    """
-    level = terms.delta * (1 - sum(SHARES.values()))
-    level *= math.exp(-terms.log_tried)
-    counts = terms.calibrate_accepted, terms.calibrate_n, level / 2
-    return float(clopper_pearson_lower(*counts)), float(clopper_pearson_upper(*counts))
-
-
-def log_tried(rejector: Rejector) -> float:
-    """From how many thresholds the deployed ones were chosen on calibrate, in logarithm.
-
-    Each group chose for itself, none being one more choice, so that the numbers of all groups
-    multiply; a cost chooses on tune alone.
-    """
-    guarantees = [rule.guarantee for rule in rejector.rules if rule.guarantee.n]
-    if guarantees[0].kind == "cost":
-        return 0.0
-    if rejector.by == ALL:
-        return math.log(_tried(guarantees[0]))
-    return sum(
-        math.log(max(_tried(guarantee), guarantee.n * _ranks(guarantee)) + 1)
-        for guarantee in guarantees
-    )
-
-
-def _tried(guarantee: Any) -> int:
-    """Thresholds between the calibrate confidences themselves are as many as examples."""
-    if not isinstance(guarantee, Guarantee):
-        return guarantee.n
-    return FROM_TUNE.get(guarantee.method, guarantee.n)
-
-
-def _ranks(guarantee: Any) -> bool:
-    """Whether a group may have had no tune rows, and thresholds of its own."""
-    return guarantee.method == "band"
-
-
-def target_of(rejector: Rejector) -> float:
-    """The target risk of its promise."""
-    kind = rejector.rules[0].guarantee.kind
-    if kind != "risk":
-        raise InputError(f"expected a target risk to test: the rejector promises a {kind}")
-    return rejector.guarantee.target_risk
-
-
-def digest_of(rejector: Rejector) -> str:
-    """What a state knows its rejector by."""
-    return rejector.to_dict()["checksum"]
+    return EProcess(rate, wealth, data["n"], unpack_errors(data), unknown)
 
 
 def check_ids(ids: ArrayLike) -> Array:

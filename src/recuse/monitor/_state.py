@@ -1,6 +1,10 @@
-"""The form of a monitor's state: a JSON object, of which long columns are packed.
+"""State of a monitor: its terms, its ledger of predictions, and the file that holds both.
 
-n = predictions.
+n = predictions known, b = ids looked up together.
+
+The file is a JSON object in which long columns are packed. An id that is a whole number of at
+most 18 digits is its own key; any other is represented by 63 bits of its BLAKE2 digest, so two of
+ten million different texts share a key with probability 5e-6.
 """
 
 from __future__ import annotations
@@ -9,25 +13,35 @@ import base64
 import math
 import zlib
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.strict import checksum, strict
+from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
 from recuse.errors import InputError
-from recuse.monitor._ledger import ABSTAINED, PENDING, WRONG
-from recuse.monitor._verdict import FEWER, MORE, RISK
-from recuse.monitor._wealth import LIFTS
-from recuse.rejector import ALL, BY
+from recuse.monitor._e_process import LIFTS
+from recuse.rejector import ALL, BY, SUBGROUP, Rejector
+from recuse.selectors import Guarantee
+from recuse.selectors._methods import POINTS, THRESHOLDS
 
 if TYPE_CHECKING:
     from jaxtyping import Int, UInt64
     from numpy import ndarray as Array
 
-FORMAT, VERSION = "recuse.monitor", 1
+RISK, MORE, FEWER = "risk", "more accepted", "fewer accepted"  # the three tests
+SHARES = {RISK: 1 / 2, MORE: 1 / 8, FEWER: 1 / 8}  # of delta; the rest is for `rate_limits`
+FROM_TUNE = {"fixed_sequence": THRESHOLDS, "band": POINTS}  # thresholds fixed on the tuning split
+
+FORMAT, VERSION = "recuse.monitor", 2
 ORDERS = ("prediction", "arrival")
 COUNTS = ("n", "accepted", "labelled", "errors")
+
+PENDING, ABSTAINED, RIGHT, WRONG, NEW = 0, -1, -2, -3, -4  # >= 0: position of a pending label
+DIGITS = 18
+TEXT = 1 << 63  # the bit that distinguishes digests from numbers
 
 
 class Terms(NamedTuple):
@@ -39,9 +53,9 @@ class Terms(NamedTuple):
     order: str  # one of `ORDERS`
     calibrate_n: int
     calibrate_accepted: int
-    log_tried: float  # logarithm of the number of thresholds (or sets of them) it chose from
-    by: str = ALL  # or "class", "subgroup": whose guarantees of their own are tested together
-    void: bool = False  # whether the rejector promises nothing
+    log_tried: float  # log of the number of thresholds (or sets of them) that were candidates
+    by: str = ALL  # or "class", "subgroup": the rejector has a guarantee for each
+    void: bool = False  # whether the guarantee is void
 
 
 TERMS = dict(zip(Terms._fields, (str, float, float, str, int, int, float, str, bool)))
@@ -50,12 +64,12 @@ FIELDS: dict[str, type] = {
     "version": int,
     **TERMS,
     **dict.fromkeys(COUNTS, int),
-    "tracks": dict,
-    "ids": str,  # differences of the keys in order, uint64
-    "known": str,  # of each, int8: PENDING, ABSTAINED, RIGHT or WRONG
-    "pending": str,  # positions of the pending ones among the accepted, int64
+    "e_processes": dict,
+    "ids": str,  # differences of the sorted keys, uint64
+    "known": str,  # for each id, int8: PENDING, ABSTAINED, RIGHT or WRONG
+    "pending": str,  # positions of pending labels among the accepted, int64
 }
-TRACK: dict[str, type] = {
+E_PROCESS: dict[str, type] = {
     "n": int,
     "at": int,
     "log": list,
@@ -65,8 +79,18 @@ TRACK: dict[str, type] = {
 }
 
 
+def terms_of(rejector: Rejector, target_risk: float | None, delta: float, order: str) -> Terms:
+    """Terms for a rejector, checked."""
+    target = target_of(rejector) if target_risk is None else target_risk
+    g = rejector.guarantee
+    counts = g.n, g.accepted, log_tried(rejector)
+    return check_terms(
+        Terms(digest_of(rejector), target, delta, order, *counts, rejector.by, g.void)
+    )
+
+
 def check_terms(terms: Terms) -> Terms:
-    """Terms of which the tests make sense."""
+    """Return the terms, or raise if the tests make no sense with them."""
     if not 0 <= terms.log_tried < math.inf:
         raise InputError(f"expected `log_tried` >= 0, got {terms.log_tried}")
     if terms.order not in ORDERS:
@@ -79,37 +103,189 @@ def check_terms(terms: Terms) -> Terms:
     )
 
 
-def check_form(data: Any) -> None:
-    """An error unless the data has the fields of a state and was not changed since."""
+def rate_limits(terms: Terms) -> tuple[float, float]:
+    """Confidence limits of the acceptance rate for data like the calibration split.
+
+    They are exact at each threshold (or set of thresholds, one for each subgroup) that was tried,
+    with Bonferroni over all of them. So they hold at the chosen one, however it was chosen.
+
+    >>> terms = Terms("", 0.05, 0.05, "prediction", 2000, 1600, math.log(100))
+    >>> low, high = rate_limits(terms)
+    >>> round(low, 3), round(high, 3)
+    (0.764, 0.833)
+    """
+    level = terms.delta * (1 - sum(SHARES.values()))
+    level *= math.exp(-terms.log_tried)
+    counts = terms.calibrate_accepted, terms.calibrate_n, level / 2
+    return float(clopper_pearson_lower(*counts)), float(clopper_pearson_upper(*counts))
+
+
+def log_tried(rejector: Rejector) -> float:
+    """Log of the number of thresholds among which the calibration split chose.
+
+    Each subgroup chooses for itself, with "no threshold" as one more choice, so the numbers of
+    all subgroups multiply. A cost chooses on the tuning split alone.
+    """
+    guarantees = [rule.guarantee for rule in rejector.rules if rule.guarantee.n]
+    if guarantees[0].kind == "cost":
+        return 0.0
+    if rejector.by == ALL:
+        return math.log(_tried(guarantees[0]))
+    return sum(math.log(_tried_alone(guarantee) + 1) for guarantee in guarantees)
+
+
+def _tried(guarantee: Any) -> int:
+    """Number of thresholds; that of the rows where their confidences are the thresholds."""
+    if not isinstance(guarantee, Guarantee):
+        return guarantee.n
+    return FROM_TUNE.get(guarantee.method, guarantee.n)
+
+
+def _tried_alone(guarantee: Any) -> int:
+    """The same for a subgroup: without tuning rows, "band" tries its calibration confidences."""
+    return max(_tried(guarantee), guarantee.n if guarantee.method == "band" else 0)
+
+
+def target_of(rejector: Rejector) -> float:
+    """Target risk of the guarantee."""
+    kind = rejector.rules[0].guarantee.kind
+    if kind != "risk":
+        raise InputError(
+            f"expected a target risk to test: the guarantee of this rejector is for a {kind}"
+        )
+    return rejector.guarantee.target_risk
+
+
+def digest_of(rejector: Rejector) -> str:
+    """Digest of all that decides: the score, the thresholds, and what they were calibrated on."""
+    rules = [
+        [rule.subgroup, float(rule.threshold).hex(), rule.guarantee.n, rule.guarantee.accepted]
+        for rule in rejector.rules
+    ]
+    names = {"classes": rejector.classes, "kind": rejector.kind, "by": rejector.by}
+    return checksum({"score": rejector.score.to_dict(), "rules": rules, **names})
+
+
+def keys_of(ids: Array) -> UInt64[Array, " b"]:
+    """Return a key for each id; a number and its decimal text are the same id.
+
+    >>> bool(keys_of(np.array([17]))[0] == keys_of(np.array(["17"]))[0])
+    True
+    """
+    if ids.dtype.kind in "iu" and ids.size and ids.min() >= 0 and ids.max() < 10**DIGITS:
+        return ids.astype(np.uint64)
+    return np.fromiter(map(_key, ids.astype(str).tolist()), np.uint64, ids.size)
+
+
+def _key(text: str) -> int:
+    if text.isascii() and text.isdecimal() and len(text) <= DIGITS and str(int(text)) == text:
+        return int(text)
+    hashed = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(hashed) | TEXT
+
+
+class Ledger:
+    """Map from keys to outcomes, 16 bytes an entry.
+
+    It consists of sorted runs, each at least twice as long as the next. A lookup takes
+    O(log^2 n), and n entries take O(n log^2 n) to add, in batches of any size.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[Array, Array]] = []
+
+    def __len__(self) -> int:
+        return sum(keys.size for keys, _ in self._runs)
+
+    def get(self, keys: UInt64[Array, " b"]) -> Int[Array, " b"]:
+        """Return the outcome of each key; `NEW` where there is none."""
+        out = np.full(keys.size, NEW, np.int64)
+        for (_, values), (hit, at) in zip(self._runs, self._find(keys)):
+            out[hit] = values[at]
+        return out
+
+    def set(self, keys: UInt64[Array, " b"], values: Int[Array, " b"]) -> None:
+        """Replace the outcomes of known keys."""
+        for (_, held), (hit, at) in zip(self._runs, self._find(keys)):
+            held[at] = values[hit]
+
+    def add(self, keys: UInt64[Array, " b"], values: Int[Array, " b"]) -> None:
+        """Add new keys, each once."""
+        if not keys.size:
+            return
+        self._runs.append(_sorted(keys, values))
+        while len(self._runs) > 1 and self._runs[-2][0].size < 2 * self._runs[-1][0].size:
+            self._merge()
+
+    def whole(self) -> tuple[UInt64[Array, " n"], Int[Array, " n"]]:
+        """Return all keys in order, and the outcome of each."""
+        while len(self._runs) > 1:
+            self._merge()
+        return self._runs[0] if self._runs else (np.empty(0, np.uint64), np.empty(0, np.int64))
+
+    def _merge(self) -> None:
+        (a, x), (b, y) = self._runs.pop(), self._runs.pop()
+        self._runs.append(_sorted(np.concatenate([a, b]), np.concatenate([x, y])))
+
+    def _find(self, keys: Array) -> list[tuple[Array, Array]]:
+        """For each run, which of the keys it holds, and where in the run."""
+        found = []
+        for held, _ in self._runs:
+            at = np.minimum(np.searchsorted(held, keys), held.size - 1)
+            hit = np.flatnonzero(held[at] == keys)
+            found.append((hit, at[hit]))
+        return found
+
+
+def _sorted(keys: Array, values: Array) -> tuple[Array, Array]:
+    order = np.argsort(keys, kind="stable")
+    return keys[order], values[order]
+
+
+def read_form(data: Any) -> dict[str, Any]:
+    """Check the fields of a state and its checksum; return it in the form of this version."""
     if not isinstance(data, Mapping) or data.get("format") != FORMAT:
         raise InputError(f'expected "format": "{FORMAT}"')
-    if data.get("version") != VERSION:
-        raise InputError(f"expected version {VERSION}, got {data.get('version')!r}")
-    strict(data, {**FIELDS, "checksum": str}, "a state")
-    if data["checksum"] != checksum({k: data[k] for k in FIELDS}):
+    version = data.get("version")
+    if version not in (1, VERSION):
+        raise InputError(f"expected version {VERSION}, got {version!r}")
+    names = {"e_processes": "tracks"} if version == 1 else {}
+    strict(data, {names.get(k, k): v for k, v in FIELDS.items()} | {"checksum": str}, "a state")
+    if data["checksum"] != checksum({k: v for k, v in data.items() if k != "checksum"}):
         raise InputError("its content was changed after it was saved (checksum differs)")
-    strict(data["tracks"], dict.fromkeys((RISK, MORE, FEWER), dict), "`tracks`")
-    for name, track in data["tracks"].items():
-        strict(track, TRACK, f"track {name!r}")
-        if len(track["log"]) != len(LIFTS) or not 0 <= track["at"] <= track["n"]:
-            raise InputError(f"expected {len(LIFTS)} bets and 0 <= at <= n in track {name!r}")
+    data = {name: data[names.get(name, name)] for name in FIELDS}
+    if version == 1 and data["by"] == "group":
+        data["by"] = SUBGROUP
+    _check_e_processes(data)
+    return data
+
+
+def _check_e_processes(data: Mapping[str, Any]) -> None:
+    """The e-processes must have the lengths that the counts say."""
+    found = data["e_processes"]
+    strict(found, dict.fromkeys((RISK, MORE, FEWER), dict), "`e_processes`")
+    for name, e in found.items():
+        strict(e, E_PROCESS, f"e-process {name!r}")
+        if len(e["log"]) != len(LIFTS) or not 0 <= e["at"] <= e["n"]:
+            raise InputError(f"expected {len(LIFTS)} bets and 0 <= at <= n in e-process {name!r}")
     n, accepted, labelled, errors = (data[name] for name in COUNTS)
     if not 0 <= errors <= labelled <= accepted <= n:
         raise InputError("expected counts errors <= labelled <= accepted <= n")
     lengths = {RISK: accepted if data["order"] == "prediction" else labelled, MORE: n, FEWER: n}
-    for name, track in data["tracks"].items():
-        if track["n"] != lengths[name]:
-            raise InputError(f"expected {lengths[name]} losses in track {name!r}, got {track['n']}")
+    for name, e in found.items():
+        if e["n"] != lengths[name]:
+            expected = f"{lengths[name]} losses in e-process {name!r}"
+            raise InputError(f"expected {expected}, got {e['n']}")
 
 
 def pack(column: Array) -> str:
-    """A column of integers as text: little-endian, compressed, base64."""
+    """Write a column of integers as text: little-endian, compressed, base64."""
     raw = np.ascontiguousarray(column, column.dtype.newbyteorder("<")).tobytes()
     return base64.b64encode(zlib.compress(raw, 6)).decode("ascii")
 
 
 def unpack(text: str, dtype: type, size: int) -> Array:
-    """The inverse of `pack`, of a column of known length."""
+    """Invert `pack`, for a column of known length."""
     little = np.dtype(dtype).newbyteorder("<")
     room = size * little.itemsize
     raw = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), room + 1)
@@ -119,24 +295,24 @@ def unpack(text: str, dtype: type, size: int) -> Array:
 
 
 def _check_known(data: Mapping[str, Any], held: Int[Array, " n"]) -> None:
-    """What is known of each id must be what was counted."""
+    """The outcomes of the ids must agree with the counts."""
     counted = [(held != ABSTAINED).sum(), (held < ABSTAINED).sum(), (held == WRONG).sum()]
     for name, count in zip(COUNTS[1:], counted):
         if data[name] != count:
             raise InputError(f"expected {count} {name}, as the ids say, got {data[name]}")
 
 
-def unpack_errors(track: Mapping[str, Any]) -> Int[Array, " u"]:
-    """The places of a track's errors behind the settled ones."""
-    errors = unpack(track["errors"], np.int64, track["size"])
-    places = np.r_[track["at"] - 1, errors, track["n"]]
+def unpack_errors(e: Mapping[str, Any]) -> Int[Array, " u"]:
+    """Positions of the errors in the part of an e-process that is not settled."""
+    errors = unpack(e["errors"], np.int64, e["size"])
+    places = np.r_[e["at"] - 1, errors, e["n"]]
     if (np.diff(places) <= 0).any():
         raise InputError("expected errors in order, in the part that is not settled")
     return errors
 
 
 def pack_ids(keys: UInt64[Array, " n"], held: Int[Array, " n"]) -> dict[str, str]:
-    """What a ledger holds, as the fields `ids`, `known` and `pending`."""
+    """Write the content of a ledger as the fields `ids`, `known` and `pending`."""
     return {
         "ids": pack(np.diff(keys, prepend=np.uint64(0))),
         "known": pack(np.minimum(held, PENDING).astype(np.int8)),
@@ -145,7 +321,7 @@ def pack_ids(keys: UInt64[Array, " n"], held: Int[Array, " n"]) -> dict[str, str
 
 
 def unpack_ids(data: Mapping[str, Any]) -> tuple[UInt64[Array, " n"], Int[Array, " n"]]:
-    """The inverse of `pack_ids`."""
+    """Invert `pack_ids`."""
     steps = unpack(data["ids"], np.uint64, data["n"])
     held = unpack(data["known"], np.int8, data["n"]).astype(np.int64)
     pending = held == PENDING

@@ -82,6 +82,9 @@ class Rejector:
     kind: str = "logits"  # what files hold: logits, binary or probs
     by: str = ALL  # or "class", the predicted one, or "subgroup"
     delta: float = field(kw_only=True)  # of all promises together
+    # checksum of the file of version 1 that it was loaded from: states of monitors of that version
+    # know it by this
+    version_1: str | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     @property
     def threshold(self) -> float:
@@ -200,6 +203,7 @@ class Rejector:
             data["kind"],
             by,
             delta=data["delta"],
+            version_1=data["checksum"] if data["version"] == 1 else None,
         )
 
 
