@@ -921,7 +921,7 @@ def test_a_sketch_stands_beside_the_file_that_it_is_of(by, recuse, files):
     assert measures["aurc_low"] <= expected["aurc"] <= measures["aurc_high"]
     assert (sketch["n"], sketch["classes"]) == (400, 5)
     out = recuse("evaluate", "s.npz", "test.npz")[1]
-    assert "s.npz is a sketch: its exact AURC lies between" in out
+    assert "s.npz is a sketch: its exact AURC is between" in out
 
 
 # Several labels a row

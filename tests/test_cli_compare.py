@@ -87,7 +87,7 @@ def test_a_difference_that_chance_explains_is_no_difference(recuse, tmp_path):
     write_logits(tmp_path / "b.npz", np.float32(0.95) * Z + np.float32(0.05) * W, Y)
     assert plain(recuse("compare", "a.npz", "b.npz", "--json"))["p_value"] > 0.05
     assert (
-        "no difference between a.npz and b.npz can be told from chance"
+        "the difference between a.npz and b.npz is not significant (p = "
         in (recuse("compare", "a.npz", "b.npz")[1])
     )
 
@@ -236,7 +236,7 @@ def test_a_match_by_position_is_said_and_more_so_where_labels_are_sorted(recuse,
     write_logits(tmp_path / "c.npz", Z[order], Y[order])
     write_logits(tmp_path / "d.npz", W[order], Y[order])
     out = " ".join(recuse("compare", "c.npz", "d.npz")[1].split())
-    assert "These are sorted, so that another order within a class would go unnoticed" in out
+    assert "The labels are sorted, so a different order within a class would go unnoticed" in out
     ids = np.arange(len(Y))
     pair(tmp_path, ids=ids)
     assert "position" not in recuse("compare", "a.npz", "b.npz")[1]

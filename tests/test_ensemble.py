@@ -158,7 +158,7 @@ def test_an_ensemble_goes_the_whole_way(of, recuse, files, tmp_path):
 def test_what_it_did_is_said_in_words(recuse, files, tmp_path):
     rc, out, err = recuse("average", "a-test.npz", "b-test.npz", "--of", "probs", "--out", "e.npz")
     assert (rc, err) == (0, "")
-    assert "The mean probabilities of 2 models, 400 rows." in out
+    assert "Averaged the probabilities of 2 models over 400 rows." in out
     assert "Written to e.npz; read it with --probs." in out
     z, y = sample(30)
     write_logits(tmp_path / "c.npz", z, y)

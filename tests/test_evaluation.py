@@ -9,7 +9,8 @@ import recuse
 import reference
 from recuse import InputError
 from recuse._internal.files import to_json
-from recuse.evaluation import measure, measure_file, score_chunks
+from recuse.evaluation import measure, measure_file
+from recuse.evaluation._scored import score_chunks
 from recuse.intervals import AUGRC, AURC, E_AURC, standard_error
 from recuse.io import LogitsFile
 from recuse.scores import Score

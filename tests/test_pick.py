@@ -14,8 +14,8 @@ from answers import plain
 from learnable import with_information
 from recuse import InputError, calibration, intervals, scores
 from recuse._internal.files import to_json
-from recuse.evaluation import mid_ranks, pick
-from recuse.evaluation._pick import _Options, _repaired
+from recuse.evaluation import pick
+from recuse.evaluation._pick import _Options, _repaired, mid_ranks
 from recuse.io import LogitsFile
 from samples import pixels, sample
 from strategies import TIED

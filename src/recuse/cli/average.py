@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from recuse._internal.files import to_json
@@ -14,7 +13,9 @@ from recuse.cli.files import read_whole, refuse_overwrite
 from recuse.cli.options import Binary, Force, IgnoreIndex, Json, Probs, Quiet, kind_of
 from recuse.errors import InputError
 from recuse.evaluation import Ensemble, average_logits, average_probs
-from recuse.io import LogitsFile, check_suffix, write_logits
+from recuse.evaluation._matched import write_mean
+from recuse.io import LogitsFile, check_suffix
+from recuse.present import files as words
 from recuse.present import terminal
 
 MEANS = {"logits": average_logits, "probs": average_probs}
@@ -37,10 +38,10 @@ def average(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Several models as one: the mean of their logits, or of their probabilities, as a file.
+    """Average the logits, or the probabilities, of several models into one file.
 
-    Rows are matched by `ids` where all files have them; else their labels must be equal row by
-    row. Every other command reads the file; what holds probabilities is declared by --probs.
+    Rows are matched by `ids` if all files have them; otherwise the labels must be equal row by
+    row. Every other command reads the file; declare averaged probabilities by --probs.
     """
     if of not in MEANS:
         raise InputError(f"expected --of logits or probs, got {of!r}")
@@ -52,7 +53,7 @@ def average(
     refuse_overwrite(check_suffix(out), force, *files)
     found = MEANS[of](_read(files, kind, ignore_index))
     written = "probs" if of == "probs" else kind
-    digest = _write(out, found.file, written).digest
+    digest = write_mean(out, found.file, written).digest
     if as_json:
         print(to_json(_plain(found, of, written, out) | {"digest": digest}))
     elif not quiet:
@@ -63,25 +64,6 @@ def _read(files: list[Path], kind: str, ignore_index: int | None) -> Iterator[Lo
     """One file after another, so that few are in memory."""
     for file in files:
         yield read_whole(file, kind=kind, ignore_index=ignore_index)
-
-
-def _write(out: Path, file: LogitsFile, kind: str) -> LogitsFile:
-    """The file in its declared form; probabilities stay float64, which keeps the smallest apart."""
-    z = file.logits
-    stored = {
-        "logits": lambda: z,
-        "binary": lambda: z[:, 1:] - z[:, :1],
-        "probs": lambda: np.exp(z),
-    }
-    return write_logits(
-        out,
-        stored[kind](),
-        file.labels,
-        groups=file.groups,
-        ids=file.ids,
-        kind=kind,
-        ignore_index=file.ignore_index,
-    )
 
 
 def _plain(found: Ensemble, of: str, kind: str, out: Path) -> dict[str, Any]:
@@ -97,12 +79,7 @@ def _plain(found: Ensemble, of: str, kind: str, out: Path) -> dict[str, Any]:
 
 
 def _say(found: Ensemble, of: str, kind: str, out: Path) -> None:
-    what = {"logits": "logits", "probs": "probabilities"}[of]
-    terminal.say(f"The mean {what} of {found.members} models, {len(found.file):,} rows.")
-    if found.matched_by == "rows":
-        terminal.say(
-            "Rows were matched by their position: their labels are equal, which says little where "
-            "these are sorted. `ids` in all files would say it."
-        )
+    for line in words.average_lines(of, found.members, len(found.file), found.matched_by):
+        terminal.say(line)
     declared = f"; read it with {DECLARED[kind]}" if DECLARED[kind] else ""
     terminal.say(f"Written to {out}{declared}.")

@@ -12,7 +12,8 @@ from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.files import to_json
 from recuse.cli.files import check_folder
 from recuse.cli.options import Delta, Json, Quiet, Seed, Seeds, TargetRisk
-from recuse.evaluation import RISKS, over_seeds
+from recuse.evaluation import over_seeds
+from recuse.evaluation._measures import RISKS
 from recuse.io import LogitsFile, write_logits
 from recuse.present import over_seeds as words
 from recuse.present import terminal

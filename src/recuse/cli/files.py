@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from recuse.errors import InputError
-from recuse.evaluation import without_labels
+from recuse.evaluation._mixture import without_labels
 from recuse.io import FORMATS, LogitsFile, LogitsReader, open_logits, shards
 from recuse.io._checked import look_like_probs
 from recuse.io._overlap import ShardLabels, check_shard_ids

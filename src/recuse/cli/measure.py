@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -26,22 +26,15 @@ from recuse.cli.options import (
     scores_of,
 )
 from recuse.errors import InputError
-from recuse.evaluation import (
-    FileMeasures,
-    Measures,
-    Scored,
-    measure_confidences,
-    measure_labels,
-    measure_scored,
-    score_chunks,
-)
+from recuse.evaluation import FileMeasures, Scored, measure_confidences, measure_sketch
+from recuse.evaluation._scored import measure_labels, measure_scored, score_chunks
 from recuse.intervals import FEW_ERRORS
 from recuse.io import MULTILABEL, LogitsReader, holds_confidences, read_confidences
 from recuse.io._overlap import check_given_once
 from recuse.io._reader import read_groups
+from recuse.present import files as words
 from recuse.present import terminal
-from recuse.present.numbers import area, percent
-from recuse.sketch import CurveSketch, is_sketch, load
+from recuse.sketch import is_sketch, load
 
 Levels = Mapping[str, tuple[float, ...]]
 
@@ -112,8 +105,7 @@ def _of_table(path: Path, groups: Path | None, levels: Levels) -> Entry:
     table = read_confidences(path)
     if groups is not None and table.groups is None:
         table = replace(table, groups=read_groups(groups, len(table)))
-    note = f"{path} holds confidences without logits: they can be measured, but not repaired."
-    return _of_file(measure_confidences(table, **levels), note=note)
+    return _of_file(measure_confidences(table, **levels), note=words.confidences_note(path))
 
 
 def _of_logits(reader: LogitsReader, scored: Scored, levels: Levels) -> list[Entry]:
@@ -123,98 +115,30 @@ def _of_logits(reader: LogitsReader, scored: Scored, levels: Levels) -> list[Ent
 
 
 def _of_file(m: FileMeasures, shards: int = 1, note: str = "") -> Entry:
-    several = f" ({shards} shards)" if shards > 1 else ""
-    where = ", all labels" if m.label is None else f", label {m.label}"
-    known = "" if m.classes is None else f", {m.classes} classes"
-    if m.labels:
-        known = f", {m.labels} labels" if m.label is None else ""
-    title = (
-        f"{m.name}{several}{where if m.labels else ''}: {m.n:,} predictions{known}, "
-        f"accuracy {percent(m.accuracy, 1)}"
-    )
-    cells = {name: _cells(s) for name, s in m.scores.items()}
-    return Entry(title, cells, m.to_dict(), " ".join(filter(None, (note, _few_errors(m)))))
+    cells = {name: words.measures_cells(s) for name, s in m.scores.items()}
+    notes = " ".join(filter(None, (note, words.few_errors_note(m, FEW_ERRORS))))
+    return Entry(words.file_title(m, shards), cells, m.to_dict(), notes)
 
 
-def _few_errors(m: FileMeasures) -> str:
-    """What the standard errors are worth where there are few errors."""
-    errors = round(m.n * (1 - m.accuracy)) if m.accuracy == m.accuracy else FEW_ERRORS
-    if not 0 < errors < FEW_ERRORS:
-        return ""
-    some = "1 error" if errors == 1 else f"{errors} errors"
-    return f"{m.name} has {some}: with fewer than {FEW_ERRORS}, s.e. are too small."
-
-
-def _cells(s: Measures) -> list[str]:
-    return [
-        *(area(x) for x in (s.aurc, s.aurc_se, s.e_aurc)),
-        "-" if s.n_aurc != s.n_aurc else f"{s.n_aurc:.3f}",
-        area(s.augrc),
-        *(f"{100 * x:.1f}" for x in s.coverage_at_risk.values()),
-        *(f"{100 * x:.2f}" for x in s.risk_at_coverage.values()),
-    ]
-
-
-def _of_sketch(path: Path, scores: list[str], levels: Levels) -> Iterator[Entry]:
+def _of_sketch(path: Path, scores: list[str], levels: Levels) -> list[Entry]:
     found = load(path)
     name = found.about.get("score", "confidence")
     if scores and scores != [name]:
         raise InputError(f"{path}: expected logits for --score, got a sketch of {name}")
-    total = found if isinstance(found, CurveSketch) else found.total()
-    if not total.n:
-        raise InputError(f"{path}: expected a sketch of at least one prediction, got an empty one")
-    if isinstance(found, CurveSketch):
-        yield _of_curve(str(path), {"file": str(path)}, total, levels)
-        return
-    yield _of_curve(str(path), {"file": str(path), "group": None}, total, levels)
-    for group, sketch in found.items():
-        named = {"file": str(path), "group": group}
-        yield _of_curve(f"{path}, {group}", named, sketch, levels)
-
-
-def _of_curve(of: str, named: dict[str, Any], s: CurveSketch, levels: Levels) -> Entry:
-    classes, name = s.about.get("classes"), s.about.get("score", "confidence")
-    measures, accuracy = s.to_dict(**levels), s.accuracy()
-    reason = {} if classes is not None else {"classes": "the sketch does not say"}
-    reason |= {"accuracy": "losses other than 0 and 1"} if accuracy != accuracy else {}
-    known = "" if classes is None else f", {classes} classes"
-    title = f"{of}: a sketch of {s.n:,} predictions{known}, accuracy {percent(accuracy, 1)}"
-    plain = {
-        **named,
-        "n": s.n,
-        "classes": None if classes is None else int(classes),
-        "accuracy": None if "accuracy" in reason else accuracy,
-        "scores": {name: measures},
-        **({"reason": reason} if reason else {}),
-    }
-    low, high = (area(measures[k], 4) for k in ("aurc_low", "aurc_high"))
-    note = f"{of} is a sketch: its exact AURC lies between {low} and {high}."
-    return Entry(title, {name: _sketch_cells(measures)}, plain, note)
-
-
-def _sketch_cells(m: Mapping[str, Any]) -> list[str]:
-    undefined = float("nan")
-    of = {k: undefined if m[k] is None else m[k] for k in ("e_aurc", "n_aurc")}
     return [
-        area(m["aurc"]),
-        "-",
-        area(of["e_aurc"]),
-        "-" if of["n_aurc"] != of["n_aurc"] else f"{of['n_aurc']:.3f}",
-        area(m["augrc"]),
-        *(f"{100 * x:.1f}" for x in m["coverage_at_risk"].values()),
-        *(f"{100 * x:.2f}" for x in m["risk_at_coverage"].values()),
+        Entry(
+            words.sketch_title(m),
+            {m.score: words.sketch_cells(m.measures)},
+            m.to_dict(),
+            words.sketch_note(m),
+        )
+        for m in measure_sketch(found, str(path), **levels)
     ]
 
 
 def _show(entries: list[Entry], levels: Levels) -> None:
-    header = (
-        *("AURC", "s.e.", "E-AURC", "N-AURC", "AUGRC"),
-        *(f"cov@{100 * r:g}%" for r in levels["risks"]),
-        *(f"risk@{100 * c:g}%" for c in levels["coverages"]),
-    )
+    header = words.measures_header(levels["risks"], levels["coverages"])
     terminal.blocks(header, {entry.title: entry.rows for entry in entries})
-    terminal.say(
-        "AURC, s.e., E-AURC and AUGRC x 1000; smaller is better. cov@ and risk@ in percent."
-    )
+    terminal.say(words.MEASURES_NOTE)
     for note in dict.fromkeys(entry.note for entry in entries if entry.note):
         terminal.say(note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,24 +23,14 @@ from recuse.cli.options import (
     scores_of,
 )
 from recuse.errors import InputError
-from recuse.evaluation import (
-    BySource,
-    MixtureMeasures,
-    Source,
-    SourceRow,
-    check_costs,
-    check_risk,
-    check_shares,
-    check_threshold,
-    measure_mixture,
-    score_sources,
-)
+from recuse.evaluation import MixtureMeasures, Source, measure_mixture, score_sources
+from recuse.evaluation._measures import check_costs
+from recuse.evaluation._sources import check_risk, check_shares, check_threshold
 from recuse.io._overlap import check_given_once, shards_of
+from recuse.present import files as words
 from recuse.present import terminal
-from recuse.present.numbers import area, percent
 
 COVERAGES = (0.1,)
-LEAST = 10  # errors; fewer move by a third or more by chance alone
 
 
 def mixture(
@@ -48,7 +38,7 @@ def mixture(
         list[str],
         typer.Argument(
             metavar="NAME=FILE...",
-            help="Labelled logits, in distribution or shifted, each under a name.",
+            help="A name and a labelled logits file, in distribution or shifted.",
         ),
     ],
     ood: Annotated[
@@ -56,7 +46,8 @@ def mixture(
         typer.Option(
             "--ood",
             metavar="NAME=FILE",
-            help="Logits of outliers, which have no right answer; labels are ignored. Repeatable.",
+            help="A name and logits of outliers, which have no right answer; labels are ignored. "
+            "Repeatable.",
         ),
     ] = [],  # noqa: B006  typer reads it once
     score: Annotated[
@@ -68,22 +59,25 @@ def mixture(
         typer.Option("--coverage", help="Fractions of all inputs to accept; 0.1 by default."),
     ] = [],  # noqa: B006
     risk: Annotated[
-        list[str], typer.Option("--risk", help="Risks of the whole at which to accept the most.")
+        list[str],
+        typer.Option("--risk", help="Risks of the whole; each accepts as much as it allows."),
     ] = [],  # noqa: B006
     threshold: Annotated[
         list[str], typer.Option("--threshold", help="Thresholds of one score.")
     ] = [],  # noqa: B006
     cost_error: Annotated[
-        float, typer.Option("--cost-error", help="Of accepting a wrong prediction.")
+        float, typer.Option("--cost-error", help="Cost of accepting a wrong prediction.")
     ] = 1.0,
-    cost_ood: Annotated[float, typer.Option("--cost-ood", help="Of accepting an outlier.")] = 1.0,
+    cost_ood: Annotated[
+        float, typer.Option("--cost-ood", help="Cost of accepting an outlier.")
+    ] = 1.0,
     share: Annotated[
         list[str],
         typer.Option(
             "--share",
             metavar="NAME=SHARE",
-            help="The fraction of the inputs that come from a source in deployment, where it is "
-            "not that of the rows; sources without one divide the rest. Repeatable.",
+            help="The fraction of inputs from a source in deployment, if it differs from that of "
+            "the rows; sources without one divide the rest. Repeatable.",
         ),
     ] = [],  # noqa: B006
     binary: Binary = False,
@@ -92,10 +86,10 @@ def mixture(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """What one threshold accepts from several sources: errors by source, and outliers let through.
+    """Measure what one threshold accepts from several sources: errors by source, and outliers.
 
-    Coverage is over all inputs. An accepted outlier is a mistake whatever is predicted, with a
-    cost of its own. Rows of equal `groups` depend on each other, in different files too.
+    Coverage is the fraction of all inputs. An accepted outlier is a mistake whatever is predicted,
+    with a cost of its own. Rows of equal `groups` depend on each other, also across files.
     """
     kind = kind_of(binary, probs)
     scores = scores_of(score or ["msp"], kind)
@@ -163,93 +157,16 @@ def _plain(
 
 
 def _show(outliers: list[str], asked: Mapping[str, Any], found: list[MixtureMeasures]) -> None:
-    header = ("inputs", "accepted", "coverage", "errors ", "risk", "share", "of accepted")
-    points = {_title(m.score, p): _cells(p, outliers) for m in found for p in m.points}
-    terminal.blocks(header, points)
+    terminal.blocks(words.MIXTURE_HEADER, words.mixture_blocks(found, outliers))
     terminal.say()
-    header = ("AURC", "s.e.", *(("AUROC", "FPR", "AUROC right", "FPR right") * bool(outliers)))
-    terminal.blocks(header, {m.score: _areas(m) for m in found})
-    for sentence in (*_few(found), *_notes(outliers, asked), *_without_error(found)):
-        terminal.say(sentence)
-
-
-def _title(score: str, point: BySource) -> str:
-    level = point.level
-    if point.by == "threshold":
-        return f"{score}, threshold {level:g}"
-    asked = f"{score}, {point.by} {100 * level:g} %"
-    if not point.overall.accepted:
-        return f"{asked}: no threshold reaches it"
-    return f"{asked}: threshold {point.threshold:.6g}"
-
-
-def _cells(point: BySource, outliers: list[str]) -> dict[str, list[str]]:
-    return {_name(row, outliers): _row(row) for row in (*point.sources, point.overall)}
-
-
-def _name(row: SourceRow, outliers: list[str]) -> str:
-    return f"{row.source} (ood)" if row.source in outliers else row.source
-
-
-def _row(row: SourceRow) -> list[str]:
-    return [
-        f"{row.n:,}",
-        f"{row.accepted:,}",
-        percent(row.coverage, 1),
-        f"{row.errors:,.0f}{'*' if row.errors < LEAST else ' '}",
-        percent(row.risk, 1),
-        percent(row.share, 1),
-        percent(row.accepted_share, 1),
-    ]
-
-
-def _areas(m: MixtureMeasures) -> dict[str, list[str]]:
-    none = ["-"] * 4 if m.detection else []
-    alone = {name: [area(s.aurc), area(s.aurc_se), *none] for name, s in m.alone.items()}
-    against = {
-        f"{name} (ood)": [
-            *("-", "-", f"{d.auroc:.3f}", percent(d.fpr, 1)),
-            *(_number(d.auroc_right), percent(d.fpr_right, 1)),
-        ]
-        for name, d in m.detection.items()
-    }
-    return alone | against | {m.points[0].overall.source: [area(m.aurc), area(m.aurc_se), *none]}
-
-
-def _number(x: float) -> str:
-    return "-" if x != x else f"{x:.3f}"
-
-
-def _few(found: list[MixtureMeasures]) -> Iterator[str]:
-    """A word on rates that rest on next to nothing."""
-    rows = [row for m in found for p in m.points for row in (*p.sources, p.overall)]
-    if any(row.errors < LEAST for row in rows):
-        yield (
-            f"* Fewer than {LEAST} errors: chance alone moves such a number, and a risk made of "
-            "it, by a third or more."
-        )
-
-
-def _without_error(found: list[MixtureMeasures]) -> set[str]:
-    """Why the whole has no standard error."""
+    terminal.blocks(words.areas_header(outliers), words.areas_blocks(found))
     reasons = (m.to_dict().get("reason", {}) for m in found)
-    return {f"No s.e. of the whole: {r['aurc_se']}." for r in reasons if "aurc_se" in r}
-
-
-def _notes(outliers: list[str], asked: Mapping[str, Any]) -> Iterator[str]:
-    if asked["shares"]:
-        yield (
-            "Coverage, risk and AURC of the whole count each source by its share, not by its rows."
-        )
-    if not outliers:
-        yield "Risk is errors / accepted. AURC and s.e. x 1000."
-        return
-    e, o = asked["cost_error"], asked["cost_ood"]
-    yield (
-        f"The errors of outliers are those accepted. Risk is ({e:g} x errors + {o:g} x outliers) / "
-        "accepted, coverage is of all inputs. AURC and s.e. x 1000."
+    notes = words.mixture_notes(
+        found,
+        outliers=outliers,
+        shares=bool(asked["shares"]),
+        costs=(asked["cost_error"], asked["cost_ood"]),
+        no_error=(reason["aurc_se"] for reason in reasons if "aurc_se" in reason),
     )
-    yield (
-        "AUROC and FPR: outliers against all that are none, and against those predicted right; FPR "
-        "is the fraction of outliers accepted where 95 % of the others are."
-    )
+    for sentence in notes:
+        terminal.say(sentence)

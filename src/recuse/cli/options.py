@@ -9,7 +9,7 @@ import typer
 
 from recuse._internal.check import check_fraction
 from recuse.errors import InputError
-from recuse.evaluation import COVERAGES, RISKS
+from recuse.evaluation._measures import COVERAGES, RISKS
 from recuse.io import MULTILABEL
 from recuse.scores import SOFTMAX_FAMILY, Score
 

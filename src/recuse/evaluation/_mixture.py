@@ -13,8 +13,15 @@ import numpy as np
 
 from recuse._internal.check import check_named
 from recuse.errors import InputError
-from recuse.evaluation._measures import MANY, Measures, measure
-from recuse.evaluation._outliers import Detection, check_costs, detect
+from recuse.evaluation._measures import (
+    MANY,
+    Detection,
+    Measures,
+    check_costs,
+    detect,
+    explained,
+    measure,
+)
 from recuse.evaluation._scored import Scored, score_chunks
 from recuse.evaluation._sources import (
     ALL,
@@ -22,7 +29,6 @@ from recuse.evaluation._sources import (
     Pool,
     SourceRow,
     decimal,
-    explained,
     fractions_of,
 )
 from recuse.io import LogitsFile, LogitsReader, Store, check_file

@@ -23,9 +23,10 @@ from recuse._internal.check import (
 )
 from recuse._internal.files import digest
 from recuse.errors import InputError
+from recuse.evaluation._matched import matched
 from recuse.evaluation._measures import RISKS
 from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking, criterion
-from recuse.evaluation._scored import Scored, matched
+from recuse.evaluation._scored import Scored
 from recuse.intervals import (
     AURC,
     Comparisons,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from recuse.evaluation._sources import explained
+from recuse.evaluation._measures import explained
 from recuse.intervals import FEW_ERRORS, Comparisons, NamedComparison
 from recuse.present import pick as words
 from recuse.scores import Score

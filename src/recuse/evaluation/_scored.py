@@ -1,4 +1,4 @@
-"""`Scored`: what measuring keeps of a logits file, five bytes a prediction and score.
+"""Files scored and measured: five bytes a prediction and score are kept, no logits.
 
 n = rows, K = classes, P = predictions of one row (pixels, labels), N = predictions.
 """
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._internal.check import first
 from recuse.errors import InputError
+from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.io import Confidences, LogitsFile, LogitsReader, check_file
 from recuse.scores import Score, predict
+from recuse.sketch import CurveSketch, SubgroupSketches
 from recuse.tuning import MSP
 from recuse.tuning._tune import check_scores
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int, UInt8
     from numpy import ndarray as Array
 
+WHY = {
+    "classes": "a table of confidences does not say",
+    "accuracy": "losses other than 0 and 1",
+}
 IGNORED = 2  # stands in the place of a 0-1 loss where the label is ignored
 
 
@@ -133,59 +138,164 @@ def of_confidences(table: Confidences) -> Scored:
     )
 
 
-def matched(a: Scored, b: Scored) -> tuple[Scored, str]:
-    """The rows of `b` in the order of `a`, and what says that they are the same examples.
-
-    By ids where both have them, whatever their order; else row by row, where labels are equal.
-
-    Raises:
-        InputError: The examples are not the same, or nothing tells whether they are.
-    """
-    by = "rows"
-    if a.ids is not None and b.ids is not None:
-        b, by = b.rows(_places(a, b)), "ids"
-    elif a.labels is None or b.labels is None:
-        raise InputError(f"{a.name} and {b.name}: expected ids in both, to match their rows by")
-    if a.loss.shape != b.loss.shape:
-        raise InputError(
-            f"expected the same examples in {a.name} and {b.name}, "
-            f"got predictions of shape {a.loss.shape} and {b.loss.shape}"
-        )
-    if a.labels is not None and b.labels is not None:
-        differ = (a.labels != b.labels).reshape(len(a.labels), -1).any(axis=1)
-        if differ.any():
-            hint = "" if by == "ids" else "; ids in both files would match rows in any order"
-            raise InputError(
-                f"expected the same examples in {a.name} and {b.name}, got labels that differ "
-                f"at {first(differ)}{hint}"
-            )
-    return b, by
-
-
-def _places(a: Scored, b: Scored) -> Int[Array, " n"]:
-    """For each row of `a` the row of `b` with its id."""
-    x, y = (np.asarray(s.ids) for s in (a, b))
-    if (x.dtype.kind in "US") != (y.dtype.kind in "US"):
-        x, y = x.astype(np.str_), y.astype(np.str_)
-    for name, ids in ((a.name, x), (b.name, y)):
-        found, count = np.unique(ids, return_counts=True)
-        if (count > 1).any():
-            raise InputError(f"{name}: expected ids that differ, got {found[count > 1][0]} twice")
-    for name, ids, others in ((a.name, x, y), (b.name, y, x)):
-        alone = np.setdiff1d(ids, others)
-        if alone.size:
-            raise InputError(
-                f"expected the same ids in {a.name} and {b.name}, got {alone.size:,} in {name} "
-                f"alone, such as {alone[0]}"
-            )
-    places = np.empty(x.size, np.int64)
-    places[np.argsort(x)] = np.argsort(y)
-    return places
-
-
 def _coded(names: Array, codes: dict[Hashable, int]) -> Int[Array, " n"]:
     """Strings as numbers, the same in every part; numbers as they are."""
     if names.dtype.kind != "U":
         return names
     distinct, place = np.unique(names, return_inverse=True)
     return np.array([codes.setdefault(x, len(codes)) for x in distinct.tolist()])[place]
+
+
+@dataclass(frozen=True)
+class FileMeasures:
+    """The measures of each score on one file, or on one label of a multi-label file."""
+
+    name: str
+    n: int
+    classes: int | None  # None of a table of confidences
+    accuracy: float  # NaN of losses other than 0 and 1
+    scores: Mapping[str, Measures]
+    label: int | None = None  # of a multi-label file; None where all labels are taken together
+    labels: int = 0  # of the multi-label file, else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; an undefined value is None with a reason."""
+        undefined = {
+            k: why for k, why in WHY.items() if (x := getattr(self, k)) is None or np.isnan(x)
+        }
+        return {
+            "file": self.name,
+            **({"label": self.label} if self.labels else {}),
+            "n": self.n,
+            "classes": self.classes,
+            "accuracy": None if "accuracy" in undefined else self.accuracy,
+            "scores": {name: m.to_dict() for name, m in self.scores.items()},
+            **({"reason": undefined} if undefined else {}),
+        }
+
+
+def measure_file(
+    file: LogitsFile | LogitsReader,
+    scores: Sequence[Score] = (MSP,),
+    *,
+    risks: Sequence[float] = RISKS,
+    coverages: Sequence[float] = COVERAGES,
+) -> FileMeasures:
+    """Measure scores on a labelled file, in memory or in chunks.
+
+    Args:
+        file: What `read_logits` or `open_logits` returns.
+        scores: What to measure.
+        risks: Levels of coverage_at_risk.
+        coverages: Levels of risk_at_coverage.
+
+    Raises:
+        InputError: There are no labels, or the file is malformed.
+    """
+    return measure_scored(score_file(file, scores), risks=risks, coverages=coverages)
+
+
+def measure_scored(scored: Scored, **levels: Sequence[float]) -> FileMeasures:
+    """`measure_file` of what `score_file` returned."""
+    rows = ((s, scored.predictions(s)) for s in scored.confidence)
+    return _measured(scored, rows, levels)
+
+
+def measure_labels(scored: Scored, **levels: Sequence[float]) -> list[FileMeasures]:
+    """A multi-label file: all labels together, whose rows depend on each other by example,
+    then each label alone.
+    """
+    count = scored.loss.shape[1]
+    pooled = ((s, scored.predictions(s)) for s in scored.confidence)
+    out = [_measured(scored, pooled, levels, labels=count)]
+    for label in range(count):
+        alone = ((s, scored.label(s, label)) for s in scored.confidence)
+        out.append(_measured(scored, alone, levels, label=label, labels=count))
+    return out
+
+
+def measure_confidences(table: Confidences, **levels: Sequence[float]) -> FileMeasures:
+    """`measure_file` of a table of confidences, under the name of its column."""
+    return measure_scored(of_confidences(table), **levels)
+
+
+def _measured(
+    scored: Scored,
+    rows: Iterable[tuple[str, tuple[Array, Array, Array | None]]],
+    levels: Mapping[str, Sequence[float]],
+    **named: Any,
+) -> FileMeasures:
+    found: dict[str, Measures] = {}
+    n, accuracy = 0, float("nan")
+    for score, (confidence, loss, groups) in rows:
+        found[score] = measure(confidence, loss, groups=groups, **levels)
+        n = len(loss)
+        if loss.dtype == np.uint8 or np.isin(loss, (0, 1)).all():
+            accuracy = float(1 - loss.mean())
+    return FileMeasures(scored.name, n, scored.classes, accuracy, found, **named)
+
+
+@dataclass(frozen=True)
+class SketchMeasures:
+    """The measures of one sketch; `group` is its name among those of a file, None of all."""
+
+    name: str
+    n: int
+    classes: int | None  # None where the sketch does not say
+    accuracy: float  # NaN of losses other than 0 and 1
+    score: str
+    measures: Mapping[str, Any]  # as `CurveSketch.to_dict`
+    group: Any = None
+    grouped: bool = False  # the file holds sketches of groups
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; an undefined value is None with a reason."""
+        reason = {} if self.classes is not None else {"classes": "the sketch does not say"}
+        reason |= {} if self.accuracy == self.accuracy else {"accuracy": WHY["accuracy"]}
+        return {
+            "file": self.name,
+            **({"group": self.group} if self.grouped else {}),
+            "n": self.n,
+            "classes": self.classes,
+            "accuracy": None if "accuracy" in reason else self.accuracy,
+            "scores": {self.score: dict(self.measures)},
+            **({"reason": reason} if reason else {}),
+        }
+
+
+def measure_sketch(
+    sketch: CurveSketch | SubgroupSketches, name: str, **levels: Sequence[float]
+) -> list[SketchMeasures]:
+    """Measure a sketch; of groups, all of them together and then each.
+
+    Args:
+        sketch: What `sketch.load` returned.
+        name: The name of its file.
+        levels: As in `measure_file`.
+
+    Raises:
+        InputError: The sketch is empty.
+    """
+    if isinstance(sketch, CurveSketch):
+        parts, grouped = {None: sketch}, False
+    else:
+        parts, grouped = {None: sketch.total(), **dict(sketch.items())}, True
+    if not parts[None].n:
+        raise InputError(f"{name}: expected a sketch of at least one prediction, got an empty one")
+    return [_of_sketch(name, group, s, grouped, levels) for group, s in parts.items()]
+
+
+def _of_sketch(
+    name: str, group: Any, s: CurveSketch, grouped: bool, levels: Mapping[str, Sequence[float]]
+) -> SketchMeasures:
+    classes, score = s.about.get("classes"), s.about.get("score", "confidence")
+    return SketchMeasures(
+        name,
+        s.n,
+        None if classes is None else int(classes),
+        s.accuracy(),
+        score,
+        s.to_dict(**levels),
+        group,
+        grouped,
+    )

@@ -28,7 +28,7 @@ from recuse._internal.check import (
     to_numpy,
 )
 from recuse.errors import InputError
-from recuse.evaluation._measures import MANY
+from recuse.evaluation._measures import MANY, explained
 from recuse.intervals import influence, variance_of_mean
 
 if TYPE_CHECKING:
@@ -283,13 +283,6 @@ def fractions_of(
     if not total:
         return tuple(given[s] / whole for s in names)
     return tuple(given.get(s, (1 - whole) * n / total) for s, n in zip(names, sizes))
-
-
-def explained(out: Mapping[str, Any], why: str) -> dict[str, Any]:
-    """Plain data whose NaN are None, with the reason."""
-    undefined = [k for k, x in out.items() if x != x]
-    reason = {"reason": dict.fromkeys(undefined, why)} if undefined else {}
-    return {**out, **dict.fromkeys(undefined), **reason}
 
 
 def decimal(x: float) -> Fraction:

@@ -12,7 +12,7 @@ import numpy as np
 
 from recuse._internal.check import check_confidence, check_loss, to_numpy
 from recuse.errors import InputError
-from recuse.evaluation import mid_ranks
+from recuse.evaluation._pick import mid_ranks
 from recuse.plots._draw import ink, percent
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from recuse._internal.check import check_confidence, to_numpy
 from recuse.errors import InputError
-from recuse.evaluation import mid_ranks
+from recuse.evaluation._pick import mid_ranks
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float

@@ -11,5 +11,6 @@ typeset     signs and names on the HTML page
 evaluation  an `Evaluation` in a terminal and in a notebook
 over_seeds  models over seeds: tables and a story
 pick        which model to pick, and why
+files       what files of predictions hold: evaluate, compare, mixture, average
 page        the sentences of the HTML page
 """

@@ -66,9 +66,9 @@ def confidence_level(delta: float) -> str:
     return f"{(100 - shown).normalize():f} %"
 
 
-def points(x: float) -> str:
-    """A difference of two rates, in percentage points, without the unit."""
-    return UNDEFINED if math.isnan(x) else f"{100 * x:.1f}"
+def points(x: float, digits: int = 1) -> str:
+    """A rate or a difference of two, times 100, without the unit."""
+    return UNDEFINED if math.isnan(x) else f"{100 * x:.{digits}f}"
 
 
 def area(x: float, digits: int = 1) -> str:
