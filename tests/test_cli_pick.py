@@ -30,8 +30,8 @@ def plain(answer):
 
 
 def test_the_json_is_what_the_function_returns(recuse, files):
-    found = plain(recuse(*TWO, "--json", "--risk", "0.05,0.1", "--by", "coverage@0.2"))
-    expected = pick({"0": (Z, Y), "0.1": (W, Y)}, risks=(0.05, 0.1), by="coverage@0.2")
+    found = plain(recuse(*TWO, "--json", "--risk", "0.05,0.1", "--criterion", "coverage@0.2"))
+    expected = pick({"0": (Z, Y), "0.1": (W, Y)}, risks=(0.05, 0.1), criterion="coverage@0.2")
     assert found == json.loads(json.dumps(expected.to_dict()))
     assert list(found["models"][0]["msp"]["coverage_at_risk"]) == ["0.05", "0.1", "0.2"]
 
@@ -94,10 +94,10 @@ def test_the_chart_is_written_whole_and_the_same_each_time(ending, recuse, files
         ([*TWO, "--train", "7=train.npz"], ["training logits of 0, 0.1, got '7'"]),
         ([*TWO, "--train", "train.npz"], ["expected --train NAME=FILE"]),
         ([*TWO, "--train", "0=a.npz"], ["a.npz: expected training logits of other examples"]),
-        ([*TWO, "--by", "beauty"], ["aurc, accuracy or coverage@0.05, got 'beauty'"]),
+        ([*TWO, "--criterion", "beauty"], ["aurc, accuracy or coverage@0.05, got 'beauty'"]),
         ([*TWO, "--risk", "5"], ["`risk` in [0, 1], got 5"]),
         ([*TWO, "--chart", "chart.gif"], [".svg, .png, .pdf, got chart.gif"]),
-        ([*TWO, "--chart", "a.svg", "--by", "beauty"], ["got 'beauty'"]),
+        ([*TWO, "--chart", "a.svg", "--criterion", "beauty"], ["got 'beauty'"]),
         (["pick", "0=a.npz", "1=short.npz"], ["the same examples", "(400,) and (390,)"]),
         (["pick", "0=a.npz", "1=bare.npz"], ["bare.npz: expected `labels`"]),
         ([*TWO, "--train", "0=seven.npz"], ["seven.npz: ", "5 classes, as held-out, got 7"]),

@@ -163,7 +163,7 @@ def test_tune_and_calibrate_that_overlap_are_refused():
 def test_models_and_splits_that_are_missing_or_do_not_fit_are_named():
     with pytest.raises(InputError, match="at least one model"):
         recuse.evaluate({})
-    with pytest.raises(InputError, match="model 'a': expected a calibrate split"):
+    with pytest.raises(InputError, match="model 'a': expected the split `calibrate`"):
         recuse.evaluate({"a": {"tune": SPLITS["tune"], "test": SPLITS["test"]}})
     with pytest.raises(InputError, match=r"model 'a': expected tune and test .* got 5 and 4"):
         recuse.evaluate({"a": {**SPLITS, "test": sample(100, 4)}})

@@ -123,7 +123,7 @@ THREE = {"tune": (Z, Y), "calibrate": sample(200, seed=1), "test": sample(200, s
             lambda: rc.diagnose(Z, Y, features=Z, weights=Z[:5], bias="no"),
             "`bias` of a floating dtype, got <U2",
         ),
-        (lambda: pick(TWO, by=3), "got 3"),
+        (lambda: pick(TWO, criterion=3), "got 3"),
         (lambda: pick(TWO, risks=5), "`risks` as a sequence, got 5"),
         (lambda: pick(TWO, kind="odds"), "`kind` among"),
         (lambda: pick({"a": Z, "b": (Z, Y)}), r"a: expected \(logits, labels\) or a LogitsFile"),

@@ -207,7 +207,7 @@ def test_the_front_holds_those_that_no_other_beats(points):
 def test_the_criterion_picks():
     two = {"a": (Z, Y), "b": (W, Y)}
     for by in ("aurc", "accuracy", "coverage@0.2"):
-        found = pick(two, by=by)
+        found = pick(two, criterion=by)
         assert found.best.name == "a"
         assert found.answer.startswith(f"Choose a by {by.replace('aurc', 'AURC')}. a ")
     assert found.risks == (0.01, 0.05, 0.2)
@@ -216,7 +216,7 @@ def test_the_criterion_picks():
 
 def test_every_criterion_comes_with_the_interval_of_the_distance_and_a_verdict():
     models = {"a": (Z, Y), "worse": (W, Y), "alike": (V, Y)}
-    found = pick(models, by="accuracy")
+    found = pick(models, criterion="accuracy")
     best = found.best.name
     right = {name: z.argmax(axis=1) == y for name, (z, y) in models.items()}
     for d in found.behind("accuracy"):
@@ -237,7 +237,7 @@ def test_every_criterion_comes_with_the_interval_of_the_distance_and_a_verdict()
 
 
 def test_a_coverage_is_compared_by_its_paired_interval():
-    found = pick({"a": (Z, Y), "b": (W, Y)}, by="coverage@0.1")
+    found = pick({"a": (Z, Y), "b": (W, Y)}, criterion="coverage@0.1")
     (d,) = found.behind("coverage@0.1")
     pair = [(scores.msp(z), (z.argmax(axis=1) != Y) * 1.0) for z in (W, Z)]
     expected = intervals.compare(*pair[0], *pair[1], intervals.coverage_at(0.1))
@@ -250,9 +250,9 @@ def test_a_coverage_is_compared_by_its_paired_interval():
 
 
 def test_a_distance_without_a_standard_error_is_said_to_have_none():
-    found = pick({"a": (Z, Y), "b": (W, Y)}, by="coverage@0.9")  # both cover everything
+    found = pick({"a": (Z, Y), "b": (W, Y)}, criterion="coverage@0.9")  # both cover everything
     assert "a has the largest coverage at 90 % risk (100.0 %); equal to it: b. " in found.answer
-    found = pick({"a": (Z, Y), "b": (W, Y)}, by="coverage@0.2")
+    found = pick({"a": (Z, Y), "b": (W, Y)}, criterion="coverage@0.2")
     assert "no test of its lead over b (" in found.answer
     assert "points, without a standard error)" in found.answer
 
@@ -408,8 +408,16 @@ def test_the_collapse_of_msp_is_said_where_the_repair_undoes_it():
             {"train": {"a": (Z, Y)}},
             "a .training.: expected training logits of other",
         ),
-        ({"a": (Z, Y), "b": (W, Y)}, {"by": "loss"}, "aurc, accuracy or coverage@0.05, got 'loss'"),
-        ({"a": (Z, Y), "b": (W, Y)}, {"by": "coverage@5"}, r"coverage@risk` in \[0, 1\], got 5"),
+        (
+            {"a": (Z, Y), "b": (W, Y)},
+            {"criterion": "loss"},
+            "aurc, accuracy or coverage@0.05, got 'loss'",
+        ),
+        (
+            {"a": (Z, Y), "b": (W, Y)},
+            {"criterion": "coverage@5"},
+            r"coverage@risk` in \[0, 1\], got 5",
+        ),
         ({"a": (Z, Y), "b": (W, Y)}, {"risks": (2,)}, r"`risk` in \[0, 1\], got 2"),
         ({"a": (Z, Y), "b": (W[:-1], Y[:-1])}, {}, "the same examples in a and b"),
         ({"a": (Z, Y), "b": (W, np.roll(Y, 1))}, {}, "labels that differ"),
@@ -430,7 +438,7 @@ def test_nothing_given_is_changed():
 
 def test_a_risk_of_many_digits_is_a_criterion_too():
     z, y = with_information(400, 0)
-    found = pick({"a": (z, y), "b": (2 * z, y)}, by="coverage@0.3333333333333333")
+    found = pick({"a": (z, y), "b": (2 * z, y)}, criterion="coverage@0.3333333333333333")
     assert found.best.name in ("a", "b")
 
 

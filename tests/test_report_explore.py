@@ -81,7 +81,7 @@ def test_each_position_falls_back_to_the_next_stricter_limit_of_the_band(evaluat
             assert limits["upper"][of] == band.at(t).upper
 
 
-def test_a_promised_target_is_that_of_the_band(detail, shown):
+def test_a_guaranteed_target_is_that_of_the_band(detail, shown):
     for curve in shown["curves"]:
         stage = "before" if curve["name"].endswith(", MSP") else "after"
         band = getattr(detail[curve["model"]], stage)

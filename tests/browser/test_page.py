@@ -92,9 +92,9 @@ def test_moving_the_target_shows_the_librarys_coverage_risk_and_threshold(opened
                     assert round(coverage * c.size) == outcome(c, loss, shown)[0]
                 else:
                     assert row[1] == "none"
-                promised = band.threshold_for(target)
-                share = (c >= np.float32(promised)).mean()
-                assert row[8] == (notation.percent(share) if np.isfinite(promised) else "none")
+                kept = band.threshold_for(target)
+                share = (c >= np.float32(kept)).mean()
+                assert row[8] == (notation.percent(share) if np.isfinite(kept) else "none")
 
 
 def test_every_stop_of_the_threshold_shows_exact_counts(opened, path, evaluation, detail, drawn):
@@ -109,7 +109,7 @@ def test_every_stop_of_the_threshold_shows_exact_counts(opened, path, evaluation
                 assert row[1:8] == figures(score, c, loss, band, threshold)
 
 
-def test_who_is_accepted_follows_the_slider(opened, path, evaluation, detail):
+def test_the_table_of_the_accepted_follows_the_slider(opened, path, evaluation, detail):
     m, d = evaluation.models[0], detail["plain"]
     by = {
         "True class": (d.labels, dict(enumerate(CLASSES))),
@@ -426,10 +426,10 @@ def test_a_limit_that_says_nothing_is_no_guarantee(opened, tmp_path):
             guaranteed = limit.upper < m.loss.mean()
             seen.add((idle, guaranteed))
             said = page.text_content("#said-limit")
-            assert said.startswith("The calibrate split limits nothing here") == idle
+            assert said.startswith("The calibration split limits nothing here") == idle
             assert said.startswith("Guarantee after looking") == guaranteed
             classes = page.get_attribute("#said-limit", "class")
-            assert classes == ("promised" if guaranteed else "described")
+            assert classes == ("guaranteed" if guaranteed else "described")
     assert {(True, False), (False, True)} <= seen
 
 

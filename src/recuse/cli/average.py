@@ -24,7 +24,7 @@ DECLARED = {"logits": "", "binary": "--binary", "probs": "--probs"}  # how other
 
 def average(
     files: Annotated[
-        list[Path], typer.Argument(help="Logits of each model, of the same examples.")
+        list[Path], typer.Argument(help="Logits of each model for the same examples.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The logits file to write.")],
     of: Annotated[
@@ -61,7 +61,7 @@ def average(
 
 
 def _read(files: list[Path], kind: str, ignore_index: int | None) -> Iterator[LogitsFile]:
-    """One file after another, so that few are in memory."""
+    """Read one file after another, so that few are in memory."""
     for file in files:
         yield read_whole(file, kind=kind, ignore_index=ignore_index)
 

@@ -34,13 +34,15 @@ def compare(
     a: Annotated[Path, typer.Argument(help="Labelled logits, or a table of confidences.")],
     b: Annotated[
         Path | None,
-        typer.Argument(help="The same examples, by another model; without it, two scores of A."),
+        typer.Argument(
+            help="The same examples by another model; without it, two scores of A are compared."
+        ),
     ] = None,
     score: Annotated[
         str | None, typer.Option("--score", help="msp (default), margin, logit_norm(p=3), ...")
     ] = None,
     score_b: Annotated[
-        str | None, typer.Option("--score-b", help="The score of B, if it is another.")
+        str | None, typer.Option("--score-b", help="The score of B, if it differs.")
     ] = None,
     binary: Binary = False,
     probs: Probs = False,
@@ -50,9 +52,9 @@ def compare(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Is one model, or one score, better at ranking right before wrong? A paired comparison.
+    """Compare how well two models, or two scores, rank right before wrong predictions.
 
-    Rows are matched by `ids` where both files have them; else their labels must be equal row by
+    Rows are matched by `ids` if both files have them; otherwise the labels must be equal row by
     row. Negative differences of AURC favour A.
     """
     if b is None and score_b is None:

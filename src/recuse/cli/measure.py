@@ -72,7 +72,7 @@ def evaluate(
 ) -> None:
     """Measure how well confidence separates right from wrong predictions.
 
-    Logits are read in chunks, so that the size of a file does not matter.
+    Logits are read in chunks, so files may be larger than memory.
     """
     kind = kind_of(binary, probs, multilabel)
     scores, levels = scores_of(score or ["msp"], kind), levels_of(risk, coverage)

@@ -39,23 +39,25 @@ def pick(
         list[str],
         typer.Argument(
             metavar="NAME=FILE...",
-            help="A name, such as the smoothing 0.1, and labelled logits of held-out examples, the "
-            "same for all.",
+            help="A name, such as the smoothing 0.1, and labelled logits of the same held-out "
+            "examples.",
         ),
     ],
     train: Annotated[
         list[str],
         typer.Option(
-            "--train", metavar="NAME=FILE", help="Logits of the training examples. Repeatable."
+            "--train",
+            metavar="NAME=FILE",
+            help="Logits of the training examples of a model. Repeatable.",
         ),
     ] = [],  # noqa: B006  typer reads it once
-    by: Annotated[
-        str, typer.Option("--by", help="aurc, accuracy, or coverage@0.05 (at 5 % risk).")
+    criterion: Annotated[
+        str, typer.Option("--criterion", help="aurc, accuracy, or coverage@0.05 (at 5 % risk).")
     ] = "aurc",
     risk: Risk = [],  # noqa: B006
     chart: Annotated[
         Path | None,
-        typer.Option("--chart", help="Draw everything against the names: .svg, .png or .pdf."),
+        typer.Option("--chart", help="Draw all measures against the names: .svg, .png or .pdf."),
     ] = None,
     binary: Binary = False,
     probs: Probs = False,
@@ -66,10 +68,10 @@ def pick(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Which of several trained models? Accuracy, calibration and ranking on the same examples.
+    """Pick one of several trained models by accuracy, calibration and ranking on the same examples.
 
-    How to choose the smoothing: train with several, save held-out logits of each, and compare.
-    Rows are matched by `ids` where both files have them; else their labels must be equal row by
+    To choose the smoothing, train with several values, save held-out logits of each, and compare.
+    Rows are matched by `ids` if both files have them; otherwise the labels must be equal row by
     row.
     """
     risks = levels_of(risk, [])["risks"]
@@ -82,7 +84,7 @@ def pick(
         found = pick_model(
             {name: partial(read, Path(file), groups=groups) for name, file in given.items()},
             train={name: partial(read, Path(file)) for name, file in seen.items()},
-            by=by,
+            criterion=criterion,
             risks=risks,
             kind=kind,
             seed=seed,
@@ -98,7 +100,7 @@ def pick(
 
 
 def _check_chart(chart: Path, force: bool, inputs: list[Path]) -> None:
-    """Before any file is read."""
+    """Check the chart before any file is read."""
     if chart.suffix not in FORMATS:
         raise InputError(f"expected --chart with {', '.join(FORMATS)}, got {chart}")
     refuse_overwrite(chart, force, *inputs)
@@ -106,7 +108,7 @@ def _check_chart(chart: Path, force: bool, inputs: list[Path]) -> None:
 
 
 def _draw(found: Pick, path: Path) -> None:
-    """Every panel; the same bytes for the same numbers."""
+    """Draw every panel; the same numbers give the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

@@ -31,12 +31,13 @@ NO_ERROR = "the difference has no standard error"
 
 
 def matched(a: Scored, b: Scored) -> tuple[Scored, str]:
-    """The rows of `b` in the order of `a`, and what says that they are the same examples.
+    """Return the rows of `b` in the order of `a`, and what matched them: "ids" or "rows".
 
-    By ids where both have them, whatever their order; else row by row, where labels are equal.
+    Rows are matched by ids if both have them, in any order; otherwise row by row, and all labels
+    must be equal.
 
     Raises:
-        InputError: The examples are not the same, or nothing tells whether they are.
+        InputError: The examples differ, or there is nothing to match them by.
     """
     by = "rows"
     if a.ids is not None and b.ids is not None:
@@ -60,7 +61,7 @@ def matched(a: Scored, b: Scored) -> tuple[Scored, str]:
 
 
 def _places(a: Scored, b: Scored) -> Int[Array, " n"]:
-    """For each row of `a` the row of `b` with its id."""
+    """Return for each row of `a` the row of `b` with its id."""
     x, y = (np.asarray(s.ids) for s in (a, b))
     if (x.dtype.kind in "US") != (y.dtype.kind in "US"):
         x, y = x.astype(np.str_), y.astype(np.str_)
@@ -109,12 +110,12 @@ class Compared:
         sides = {"a": self.a, "b": self.b}
         known = all(side.classes for side in sides.values())
         found = self.comparison
-        why = {
+        undefined = {
             "groups": None if self.groups is not None else "rows are independent of each other",
             "p_value": None if np.isfinite(found.p_value) else NO_ERROR,
             "classes": None if known else "a table does not say",
         }
-        reason = {key: reason for key, reason in why.items() if reason}
+        reason = {key: reason for key, reason in undefined.items() if reason}
         return {
             **{k: s._asdict() for k, s in sides.items()},
             "n": self.n,
@@ -169,7 +170,7 @@ def _ranked(scored: Scored, score: str, confidence: Array, loss: Array) -> Ranke
 
 
 class Ensemble(NamedTuple):
-    """The mean of some files, and how it came about."""
+    """The mean of several files, and how their rows were matched."""
 
     file: LogitsFile  # in the order of the first; log-probabilities where these were averaged
     members: int
@@ -177,11 +178,11 @@ class Ensemble(NamedTuple):
 
 
 def average_logits(files: Iterable[LogitsFile]) -> Ensemble:
-    """The mean logits of the same examples: the softmax of it is their geometric mean.
+    """Return the mean logits of the same examples: their softmax is the geometric mean.
 
     Args:
-        files: Each (n, K, ...), read one after another. Rows are matched by ids where all files
-            have them, else by position, and then all labels must be equal.
+        files: Each (n, K, ...), read one after another. Rows are matched by ids if all files have
+            them; otherwise by position, and all labels must be equal.
 
     Raises:
         InputError: Fewer than two files, one twice, other examples, or other classes.
@@ -196,7 +197,7 @@ def average_logits(files: Iterable[LogitsFile]) -> Ensemble:
 
 
 def average_probs(files: Iterable[LogitsFile]) -> Ensemble:
-    """The mean probabilities of the same examples, as their logarithm: logits of kind "probs".
+    """Return the mean probabilities of the same examples as log-probabilities (kind "probs").
 
     Args:
         files: As in `average_logits`, of logits or of log-probabilities.
@@ -257,7 +258,7 @@ def _of(found: _Sum, logits: Array) -> Ensemble:
 
 
 def _sum(files: Iterable[LogitsFile], value: Callable[[Array], Array]) -> _Sum:
-    """The values of all files added up, in the order of the first; two files in memory at once."""
+    """Sum the values of all files in the order of the first, two files in memory at a time."""
     found, names = None, {}
     for file in files:
         if file.digest in names:
@@ -271,7 +272,7 @@ def _sum(files: Iterable[LogitsFile], value: Callable[[Array], Array]) -> _Sum:
 
 
 def _plus(found: _Sum, file: LogitsFile, values: Array) -> _Sum:
-    """One member more."""
+    """Add one member."""
     first = found.file
     if first.logits.shape[1:] != file.logits.shape[1:]:
         raise InputError(
@@ -287,13 +288,13 @@ def _plus(found: _Sum, file: LogitsFile, values: Array) -> _Sum:
 
 
 def _rows(a: LogitsFile, b: LogitsFile) -> tuple[Int[Array, " n"], str]:
-    """For each row of `a` the row of `b` that is the same example, and what says so."""
+    """Return for each row of `a` the same example in `b`, and what matched them."""
     found, by = matched(_examples(a), _examples(b))
     return found.confidence["row"], by
 
 
 def _examples(file: LogitsFile) -> Scored:
-    """The examples of a file, in place of a confidence their row."""
+    """Return the examples of a file, with their row in place of a confidence."""
     shape = (len(file), *file.logits.shape[2:])
     rows = {"row": np.arange(len(file))}
     unknown = np.broadcast_to(np.uint8(0), shape)

@@ -60,11 +60,11 @@ class Measures:
         }
         few = "fewer than two independent rows, or all losses equal"
         many = few if np.isnan(self.aurc_se) else f"more than {MANY:,} predictions"
-        why = {
+        undefined = {
             "n_aurc": "all losses are equal: there is no order to normalise by",
             **{"aurc_se": few, "e_aurc_se": many, "augrc_se": many},
         }
-        reasons = {k: reason for k, reason in why.items() if np.isnan(getattr(self, k))}
+        reasons = {k: reason for k, reason in undefined.items() if np.isnan(getattr(self, k))}
         out |= dict.fromkeys(reasons)
         return {**out, "reason": reasons} if reasons else out
 
@@ -82,8 +82,8 @@ def measure(
     Args:
         confidence: Shape (n,), larger is more certain.
         loss: Shape (n,).
-        groups: Shape (n,): rows that are not independent, for the standard errors; beyond a
-            million rows there is one of AURC alone.
+        groups: Shape (n,), rows that depend on each other, for the standard errors; beyond a
+            million rows only AURC has one.
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.
 
@@ -101,7 +101,7 @@ def measure(
 
 
 def explained(out: Mapping[str, Any], why: str) -> dict[str, Any]:
-    """Plain data whose NaN are None, with the reason."""
+    """Return plain data in which NaN is None, with the reason."""
     undefined = [k for k, x in out.items() if x != x]
     reason = {"reason": dict.fromkeys(undefined, why)} if undefined else {}
     return {**out, **dict.fromkeys(undefined), **reason}
@@ -110,7 +110,7 @@ def explained(out: Mapping[str, Any], why: str) -> dict[str, Any]:
 def scod_loss(
     loss: ArrayLike, outlier: ArrayLike, *, cost_error: float = 1.0, cost_ood: float = 1.0
 ) -> Float[Array, " n"]:
-    """The loss of selective classification where some inputs are out of distribution (SCOD).
+    """Return the loss of selective classification with out-of-distribution inputs (SCOD).
 
     `recuse.risk_coverage(confidence, scod_loss(...))` is the SCOD curve, with coverage over all
     inputs; `aurc`, `risk_at_coverage` and everything else that takes a loss follow.
@@ -123,10 +123,10 @@ def scod_loss(
     | Narasimhan et al. charge for abstaining from in-distribution inputs too | no such cost |
 
     Args:
-        loss: Shape (n,), >= 0, 1 for an error; of outliers it is ignored.
+        loss: Shape (n,), >= 0, 1 for an error; ignored for outliers.
         outlier: Shape (n,), boolean.
-        cost_error: Of accepting a wrong prediction, >= 0.
-        cost_ood: Of accepting an outlier, >= 0.
+        cost_error: Cost of accepting a wrong prediction, >= 0.
+        cost_ood: Cost of accepting an outlier, >= 0.
 
     Raises:
         InputError: Malformed input, or both costs are 0.
@@ -146,7 +146,7 @@ def scod_loss(
 
 
 def check_costs(cost_error: float, cost_ood: float) -> None:
-    """Finite costs >= 0, not both 0."""
+    """Refuse costs that are not finite and >= 0, or are both 0."""
     for name, x in (("cost_error", cost_error), ("cost_ood", cost_ood)):
         if not (math.isfinite(x) and x >= 0):
             raise InputError(f"expected `{name}` finite and >= 0, got {x:g}")
@@ -155,14 +155,14 @@ def check_costs(cost_error: float, cost_ood: float) -> None:
 
 
 def auroc(confidence: ArrayLike, outliers: ArrayLike) -> float:
-    """The probability that an in-distribution input is more certain than an outlier; ties half.
+    """Return the probability that an in-distribution input is more confident than an outlier.
 
-    1 where every outlier is below every other input. Which of the two is called positive does not
-    matter; that larger confidence is in-distribution does.
+    Ties count half. It is 1 if every outlier is below every other input. Which of the two is called
+    positive does not matter, but larger confidence must mean in-distribution.
 
     Args:
-        confidence: Shape (n,), of in-distribution inputs: of all, or of those predicted right.
-        outliers: Shape (m,), the same score of outliers.
+        confidence: Shape (n,), of all in-distribution inputs or of those predicted right.
+        outliers: Shape (m,), the same score for outliers.
 
     Raises:
         InputError: Malformed input.
@@ -179,17 +179,17 @@ def auroc(confidence: ArrayLike, outliers: ArrayLike) -> float:
 
 
 def fpr_at_tpr(confidence: ArrayLike, outliers: ArrayLike, *, tpr: float = TPR) -> float:
-    """The fraction of outliers that is accepted where `tpr` of the in-distribution inputs are.
+    """Return the fraction of outliers accepted when `tpr` of in-distribution inputs are accepted.
 
     In-distribution is positive, and the threshold is that of the smallest reachable rate >= `tpr`;
     ties are accepted together. Others differ: Xia & Bouganis take the reachable rate nearest to
-    `tpr`, which may be below it; OpenOOD calls outliers positive since version 1.5: the fraction
-    of in-distribution inputs that is flagged where 95 % of the outliers are, another number.
+    `tpr`, which may be below it. OpenOOD calls outliers positive since version 1.5, and so measures
+    another number: the fraction of in-distribution inputs flagged when 95 % of outliers are.
 
     Args:
         confidence: As in `auroc`.
         outliers: As in `auroc`.
-        tpr: In (0, 1].
+        tpr: The rate, in (0, 1].
 
     Raises:
         InputError: Malformed input.
@@ -205,7 +205,7 @@ def fpr_at_tpr(confidence: ArrayLike, outliers: ArrayLike, *, tpr: float = TPR) 
 
 @dataclass(frozen=True)
 class Detection:
-    """One source of outliers against the inputs of all sources that are none."""
+    """Detection of one source of outliers among the inputs of all other sources."""
 
     auroc: float
     fpr: float  # at a TPR of 95 %
@@ -218,7 +218,7 @@ class Detection:
 
 
 def detect(inside: Array, right: Bool[Array, " n"], outliers: Array) -> Detection:
-    """Outliers against all others, and against those predicted right."""
+    """Measure outliers against all other inputs, and against those predicted right."""
     if not right.any():
         nan = float("nan")
         return Detection(auroc(inside, outliers), fpr_at_tpr(inside, outliers), nan, nan)

@@ -68,7 +68,7 @@ class Mixture:
 
 
 def without_labels(reader: LogitsReader) -> LogitsReader:
-    """The same rows as if there were no labels: those of outliers need not be classes."""
+    """Return the same rows without labels: those of outliers need not be classes."""
     return replace(reader, stores=tuple(map(_Unlabelled, reader.stores)))
 
 
@@ -77,10 +77,10 @@ def score_sources(sources: Mapping[str, Source], scores: Sequence[Score] = (MSP,
 
     Args:
         sources: By name.
-        scores: What to compute.
+        scores: The scores to compute.
 
     Raises:
-        InputError: No source but outliers, another number of classes, or malformed input.
+        InputError: Only outliers, sources with different numbers of classes, or malformed input.
 
     >>> z, labels = np.float32([[2, 0], [0, 1], [3, 0]]), np.array([0, 0, 0])
     >>> found = score_sources({
@@ -98,7 +98,7 @@ def score_sources(sources: Mapping[str, Source], scores: Sequence[Score] = (MSP,
 
 
 def _checked(source: Source, name: str) -> Source:
-    """With the arrays of a file in memory checked; those of outliers have no labels."""
+    """Return the source with its arrays checked; outliers lose their labels."""
     if not isinstance(source, Source):
         raise InputError(f"{name}: expected a Source, got {source!r:.40}")
     file = source.file
@@ -183,12 +183,12 @@ class _Unlabelled:
 
     @property
     def path(self) -> Any:
-        """Of the file."""
+        """Path of the file."""
         return self.store.path
 
     @property
     def forms(self) -> Mapping[str, Any]:
-        """Those of the other arrays."""
+        """Forms of the other arrays."""
         return {k: form for k, form in self.store.forms.items() if k != "labels"}
 
     def blocks(self, rows: int) -> Iterator[dict[str, Array]]:
@@ -235,13 +235,13 @@ def measure_mixture(
     cost_error: float = 1.0,
     cost_ood: float = 1.0,
 ) -> MixtureMeasures:
-    """Operating points by source, AURC of the whole and of each source, detection of outliers.
+    """Measure operating points by source, AURC of the whole and of each source, and outliers.
 
-    With shares the AURC is `curves.aurc_of_weights`, else `aurc`; its standard error is for the
-    shares as they are, not for the numbers of rows as if these were drawn.
+    With shares the AURC is `curves.aurc_of_weights`, otherwise `aurc`. Its standard error takes the
+    shares as fixed.
 
     Args:
-        mixture: What `score_sources` returned.
+        mixture: From `score_sources`.
         score: One of its scores.
         coverages: Points at the smallest reachable coverage >= these.
         risks: Points at the largest coverage with a risk <= these, in the unit of the costs.
@@ -266,7 +266,7 @@ def measure_mixture(
 
 
 class SharedCoverage(NamedTuple):
-    """What one score of one model accepts of each source at one coverage of all of them."""
+    """Predictions accepted from each source at one coverage of all sources together."""
 
     model: str
     score: str

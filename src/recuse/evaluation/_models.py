@@ -43,7 +43,7 @@ POINTS = 200  # of the curve in a notebook
 
 @dataclass(frozen=True, eq=False)
 class ModelEvaluation:
-    """One model: what was chosen on tune and calibrate, and what the test split says of it."""
+    """One model: score and threshold as fitted, and what they do on the test split."""
 
     name: str
     classes: int
@@ -83,7 +83,7 @@ class ModelEvaluation:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """All models, evaluated the same way; plain data for tables and pictures."""
+    """All models, evaluated alike: plain data for tables and pictures."""
 
     models: tuple[ModelEvaluation, ...]
     target_risk: float
@@ -144,20 +144,20 @@ def evaluate(
 ) -> Evaluation:
     """Repair, select and measure every model on its three splits.
 
-    Score and threshold come from `tune` and `calibrate`; every number of the result is of
+    Score and threshold come from `tune` and `calibrate`. Every number of the result is measured on
     `test`, on which nothing was chosen.
 
     Args:
         models: Name -> {"tune": ..., "calibrate": ..., "test": ...}, each (logits, labels)
             or a `LogitsFile`.
-        target_risk: Of the threshold.
-        delta: The probability that the promise fails.
-        objective: What a repair is to improve on `tune`, as in `fit`.
+        target_risk: Largest risk that a threshold may have.
+        delta: Probability that the guarantee fails.
+        objective: Measure that a repair must improve on `tune`, as in `fit`.
         learned: Whether to try the learned score, as in `fit`.
-        kind: What the files held, as in `fit`: "probs" leaves MSP as the only score.
+        kind: Input kind of the files, as in `fit`: with "probs" MSP is the only score.
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.
-        seed: Of the folds of the fallback test.
+        seed: Random seed of the folds of the cross-fitted test.
         progress: Show a bar of the models, on a terminal or in a notebook.
 
     Raises:
@@ -185,7 +185,7 @@ def evaluate(
         splits = check_named(models[name], f"splits of model {name!r}", '{"tune": ..., ...}')
         missing = set(SPLITS) - set(splits)
         if missing:
-            raise InputError(f"model {name!r}: expected a {sorted(missing)[0]} split, got none")
+            raise InputError(f"model {name!r}: expected the split `{sorted(missing)[0]}`, got none")
         done.append(_evaluate_model(name, splits, levels, chosen_by))
     return Evaluation(tuple(done), target_risk, delta, **levels)
 
@@ -237,14 +237,14 @@ def _evaluate_model(
 
 
 def checked_split(splits: Mapping[str, Data], split: str, model: str) -> LogitsFile:
-    """One row a prediction."""
+    """Return a checked split with one row a prediction."""
     file = check_file(splits[split], f"{model}, {split}")
     file.labelled()
     return file.predictions()
 
 
 def _max_logit(z: Float[Array, "n K"]) -> Float32[Array, " n"]:
-    """Centred; of logarithms of probabilities it is the same, infinite where one of them is 0."""
+    """Return the centred maximum logit; infinite where a probability is 0."""
     infinite = np.isneginf(z.min(axis=1))
     if not infinite.any():
         return max_logit(z, center=True)

@@ -25,7 +25,7 @@ from recuse._internal.files import digest
 from recuse.errors import InputError
 from recuse.evaluation._matched import matched
 from recuse.evaluation._measures import RISKS
-from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking, criterion
+from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking, key_of
 from recuse.evaluation._scored import Scored
 from recuse.intervals import (
     AURC,
@@ -55,32 +55,31 @@ def pick(
     models: Mapping[str, Given],
     *,
     train: Mapping[str, Given] | None = None,
-    by: str = "aurc",
+    criterion: str = "aurc",
     risks: Sequence[float] = RISKS,
     kind: str = "logits",
     seed: int = 0,
 ) -> Pick:
     """Compare trained models on the same held-out examples, and pick one.
 
-    For models that differ in their smoothing this answers how to choose it. Every number is of
-    the examples given, which no model was trained on. The repaired ranking is cross-fitted: the
-    examples are cut into two halves, groups whole, and each half is ranked by the score that
-    `tune` chose on the other, MSP where it shows no gain there. Where both halves chose the same
-    score, it ranks them together; else each counts by its rank within its half. Half of the
-    examples show less than all, so `tune` on all of them repairs at least as often.
+    Use it to choose the smoothing of a training. Every number is measured on the examples given,
+    which no model was trained on. The repaired ranking is cross-fitted: the examples are split
+    into two halves, groups whole, and each half is ranked by the score that `tune` chose on the
+    other half. If both halves chose the same score, it ranks them together; otherwise each example
+    counts by its rank within its half. Half of the examples show less than all of them, so `tune`
+    on all repairs at least as often.
 
     The AURC of every model is compared with the smallest, on the same examples, by `compare_all`.
-    Standard errors are over examples, not over trainings: another seed of the training moves a
-    model too.
+    Standard errors are over examples, not over trainings: the seed of a training matters too.
 
     Args:
         models: Name -> path, (logits, labels), `LogitsFile`, or a function that reads one, for
             models that do not fit into memory together.
         train: Name -> the same of the training examples, for some or all of the models.
-        by: "aurc", "accuracy" or "coverage@0.05": what `best` maximises or minimises.
+        criterion: "aurc", "accuracy" or "coverage@0.05", by which `best` is picked.
         risks: Levels of coverage at risk.
-        kind: How paths are read, as in `open_logits`; with "probs" nothing but MSP is tried.
-        seed: Of the halves and of the folds of `tune`.
+        kind: Input kind of the files, as in `open_logits`; with "probs" only MSP is tried.
+        seed: Random seed of the halves and of the folds of `tune`.
 
     Raises:
         InputError: Fewer than two models, examples that are not the same, training examples
@@ -92,7 +91,7 @@ def pick(
     >>> found.best.name, found.not_significantly_worse, found.front
     ('0', (), ('0',))
     """
-    (by, risks), seed = _checked(by, risks), check_seed(seed)
+    (criterion, risks), seed = _checked(criterion, risks), check_seed(seed)
     models = check_named(models, "models", FORM)
     train = check_named(train or {}, "training logits", FORM)
     if len(models) < 2:
@@ -100,10 +99,10 @@ def pick(
     if unknown := set(train) - set(models):
         raise InputError(f"expected training logits of {', '.join(models)}, got {min(unknown)!r}")
     all_of = _measure_all(models, train, risks, _Options(kind, seed))
-    criteria = dict.fromkeys(("aurc", "accuracy", by))
+    criteria = dict.fromkeys(("aurc", "accuracy", criterion))
     return Pick(
         models=tuple(all_of.models),
-        by=by,
+        criterion=criterion,
         n=all_of.models[0].n,
         groups=None if all_of.groups is None else len(np.unique(all_of.groups)),
         risks=risks,
@@ -121,23 +120,23 @@ def _same(pairs: Mapping[str, tuple[Array, Array]]) -> Iterator[tuple[str, str]]
             yield name, other
 
 
-def _compared(all_of: _Measured, by: str) -> Comparisons:
-    """Every model with the best by this criterion, on the same examples."""
-    best = max(all_of.models, key=criterion(by)).name
-    measure = _measure_of(by)
+def _compared(all_of: _Measured, criterion: str) -> Comparisons:
+    """Compare every model with the best by this criterion, on the same examples."""
+    best = max(all_of.models, key=key_of(criterion)).name
+    measure = _measure_of(criterion)
     return compare_all(all_of.pairs, baseline=best, measure=measure, groups=all_of.groups)
 
 
-def _measure_of(by: str) -> Measure:
-    """Of a confidence and a loss; the risk at full coverage is 1 - accuracy."""
-    name, _, level = by.partition("@")
+def _measure_of(criterion: str) -> Measure:
+    """Return the measure of a criterion; the risk at full coverage is 1 - accuracy."""
+    name, _, level = criterion.partition("@")
     if name == "coverage":
         return coverage_at(float(level))
     return risk_at(1.0) if name == "accuracy" else AURC
 
 
 def mid_ranks(x: ArrayLike) -> Float[Array, " n"]:
-    """The fraction of values below each, plus half of those equal to it, itself among them.
+    """Return the fraction of values below each, plus half of those equal to it, itself included.
 
     >>> mid_ranks([3.0, 1.0, 3.0, 9.0])
     array([0.5  , 0.125, 0.5  , 0.875])
@@ -156,7 +155,7 @@ class _Measured(NamedTuple):
 
 
 class _Options(NamedTuple):
-    """As `pick` takes them."""
+    """Options of `pick`."""
 
     kind: str
     seed: int
@@ -168,7 +167,7 @@ def _measure_all(
     risks: tuple[float, ...],
     options: _Options,
 ) -> _Measured:
-    """One file in memory at a time."""
+    """Measure all models, with one file in memory at a time."""
     first, done, pairs, groups, matches = None, [], {}, None, set()
     for name, source in models.items():
         file = _opened(source, name, options.kind)
@@ -190,11 +189,11 @@ class _First:
         self.rows = _numbered(file)
         flat = file.predictions()
         names = () if flat.ids is None else (flat.ids,)
-        # no number depends on theirs, but that of rows which are equal here and have no ids
+        # their order matters only for rows that are equal here and have no ids
         self.order = np.lexsort((*names, fingerprints(flat)))
 
     def aligned(self, file: LogitsFile) -> tuple[LogitsFile, str]:
-        """One row a prediction, in one order for all models; and what matched them."""
+        """Return one row a prediction, in one order for all models, and what matched them."""
         rows, by = matched(self.rows, _numbered(file))
         return file.rows(rows.confidence["row"]).predictions().rows(self.order), by
 
@@ -207,7 +206,7 @@ def _numbered(file: LogitsFile) -> Scored:
 
 
 def _opened(source: Any, name: str, kind: str) -> LogitsFile:
-    """What was given, read and checked."""
+    """Read and check a file."""
     if isinstance(source, (str, os.PathLike)):
         source = read_logits(source, kind=kind)
     elif callable(source):
@@ -217,16 +216,18 @@ def _opened(source: Any, name: str, kind: str) -> LogitsFile:
     return file
 
 
-def _checked(by: str, risks: Sequence[float]) -> tuple[str, tuple[float, ...]]:
-    """The criterion, and the risks with its own."""
+def _checked(criterion: str, risks: Sequence[float]) -> tuple[str, tuple[float, ...]]:
+    """Return the criterion, and the risks with its own among them."""
     risks = check_sequence(risks, "`risks`")
     found = dict.fromkeys(check_fraction(r, "risk", zero=True, one=True) for r in risks)
-    name, at, level = str(by).partition("@")
-    if by in ("aurc", "accuracy"):
-        return by, tuple(found)
+    name, at, level = str(criterion).partition("@")
+    if criterion in ("aurc", "accuracy"):
+        return criterion, tuple(found)
     if name != "coverage" or not at:
-        raise InputError(f"expected `by` as aurc, accuracy or coverage@0.05, got {by!r}")
-    risk = check_fraction(number_of(level), "by coverage@risk", zero=True, one=True)
+        raise InputError(
+            f"expected `criterion` as aurc, accuracy or coverage@0.05, got {criterion!r}"
+        )
+    risk = check_fraction(number_of(level), "criterion coverage@risk", zero=True, one=True)
     return f"coverage@{risk!r}", (*found, *([risk] if risk not in found else []))
 
 
@@ -262,7 +263,7 @@ def _measured(
 def _repaired(
     file: LogitsFile, msp: Float32[Array, " N"], options: _Options
 ) -> tuple[Float[Array, " N"], tuple[Score, ...]]:
-    """Each half by the score chosen on the other, on one scale."""
+    """Rank each half by the score chosen on the other, on one scale."""
     numbered = replace(file, ids=np.arange(len(file)))
     halves = list(split_rows(numbered, {"one": 0.5, "other": 0.5}, seed=options.seed).values())
     with naming(file.name):

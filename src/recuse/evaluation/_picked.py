@@ -1,4 +1,4 @@
-"""What `pick` returns.
+"""The result of `pick`.
 
 M = models.
 """
@@ -29,7 +29,7 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Ranking:
-    """How well one confidence tells right from wrong."""
+    """Quality of one confidence at telling right from wrong."""
 
     aurc: Estimate
     coverage: Mapping[float, Estimate]  # by risk
@@ -51,7 +51,7 @@ class PickedModel:
     scores: tuple[Score, ...]  # that rank the two halves, each chosen on the other half
 
     def ranking(self, name: str) -> Ranking:
-        """That of "MSP" or "repaired"."""
+        """Return the ranking by "MSP" or by the "repaired" score."""
         return self.msp if name == "MSP" else self.repaired
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Distance(NamedTuple):
 
     @classmethod
     def of(cls, row: NamedComparison, sign: int) -> Distance:
-        """Of a comparison, or of its negative."""
+        """Return the distance of a comparison, or of its negative."""
         d = row.comparison
         low, high = sorted((sign * d.low, sign * d.high))
         return cls(row.name, sign * d.difference, d.standard_error, low, high, row.p_adjusted)
@@ -107,12 +107,12 @@ class Pick:
     """Models side by side, and what can be said of which is best."""
 
     models: tuple[PickedModel, ...]
-    by: str
+    criterion: str
     n: int  # predictions
     groups: int | None  # of dependent predictions
     risks: tuple[float, ...]
     matched_by: str  # "ids" or "rows"
-    # by "aurc", "accuracy" and `by`: every model with the best by it
+    # by "aurc", "accuracy" and `criterion`: every model with the best
     compared: Mapping[str, Comparisons] = field(repr=False)
     same: Mapping[str, str]  # model -> an earlier one that ranks and errs alike in every row
 
@@ -121,36 +121,39 @@ class Pick:
 
     @property
     def best(self) -> PickedModel:
-        """The one picked."""
-        return self.best_by(self.by)
+        """The model picked."""
+        return self.best_by(self.criterion)
 
-    def best_by(self, by: str) -> PickedModel:
-        """The best by "aurc" (repaired), "accuracy" or "coverage@0.05" (repaired)."""
-        return max(self.models, key=criterion(by))
+    def best_by(self, criterion: str) -> PickedModel:
+        """Return the best by "aurc" (repaired), "accuracy" or "coverage@0.05" (repaired)."""
+        return max(self.models, key=key_of(criterion))
 
     @property
     def comparisons(self) -> Comparisons:
-        """Of the repaired AURC, with that of the best."""
+        """The repaired AURC of each model, compared with the smallest."""
         return self.compared["aurc"]
 
     @property
     def not_significantly_worse(self) -> tuple[str, ...]:
-        """Those whose AURC chance alone may have made larger than the smallest."""
+        """Models whose AURC is not significantly larger than the smallest."""
         return tuple(d.name for d in self.behind("aurc") if not d.significant)
 
-    def behind(self, by: str) -> tuple[Distance, ...]:
-        """How far every other model is from the best by "aurc", "accuracy" or what `by` was."""
-        sign = -1 if by == "accuracy" else 1  # of error rates
-        return tuple(Distance.of(row, sign) for row in self.compared[by].rows)
+    def behind(self, criterion: str) -> tuple[Distance, ...]:
+        """Return the distance of every other model from the best by a criterion.
+
+        The criterion is "aurc", "accuracy" or that of the pick.
+        """
+        sign = -1 if criterion == "accuracy" else 1  # of error rates
+        return tuple(Distance.of(row, sign) for row in self.compared[criterion].rows)
 
     @property
     def front(self) -> tuple[str, ...]:
-        """Those that no other beats in accuracy or AURC without losing in the other."""
+        """Models that no other beats in accuracy or AURC without losing in the other."""
         return tuple(m.name for m in self.models if not any(_beats(o, m) for o in self.models))
 
     @property
     def answer(self) -> str:
-        """What to choose, in sentences."""
+        """Sentences that say what to choose."""
         return words.answer(self)
 
     def __str__(self) -> str:
@@ -163,7 +166,7 @@ class Pick:
             "groups": self.groups,
             "matched_by": self.matched_by,
             "models": [m.to_dict() for m in self.models],
-            "by": self.by,
+            "criterion": self.criterion,
             "pick": self.best.name,
             "by_accuracy": self.best_by("accuracy").name,
             "by_aurc": self.best_by("aurc").name,
@@ -171,14 +174,14 @@ class Pick:
             "front": list(self.front),
             "same": dict(self.same),
             "compared_with_the_best": {d.name: d.to_dict() for d in self.behind("aurc")},
-            "compared_with_the_pick": {d.name: d.to_dict() for d in self.behind(self.by)},
+            "compared_with_the_pick": {d.name: d.to_dict() for d in self.behind(self.criterion)},
             "answer": self.answer,
         }
 
 
-def criterion(by: str) -> Callable[[PickedModel], tuple[float, float]]:
+def key_of(criterion: str) -> Callable[[PickedModel], tuple[float, float]]:
     """Return a key: larger is better, ties are broken by AURC, or by accuracy."""
-    name, _, level = by.partition("@")
+    name, _, level = criterion.partition("@")
     if name == "coverage":
         return lambda m: (m.repaired.coverage[float(level)].value, -m.repaired.aurc.value)
     if name == "accuracy":
@@ -187,7 +190,7 @@ def criterion(by: str) -> Callable[[PickedModel], tuple[float, float]]:
 
 
 def _beats(a: PickedModel, b: PickedModel) -> bool:
-    """As good in both, better in one."""
+    """Whether a model is as good in both, and better in one."""
     x, y = ((m.accuracy.value, -m.repaired.aurc.value) for m in (a, b))
     return x != y and all(p >= q for p, q in zip(x, y))
 

@@ -45,19 +45,19 @@ class Scored:
     ids: Array | None = None
 
     def predictions(self, score: str) -> tuple[Array, Array, Array | None]:
-        """Confidence, loss and groups (N,), without the ignored."""
+        """Return confidence, loss and groups (N,), without ignored labels."""
         confidence, loss, groups = self.confidence[score].reshape(-1), self.loss.reshape(-1), None
         if self.units is not None:
             groups = np.repeat(self.units, math.prod(self.loss.shape[1:]))
         return self._counted(confidence, loss, groups)
 
     def label(self, score: str, index: int) -> tuple[Array, Array, Array | None]:
-        """The same of one label of a multi-label file; its rows depend on each other by group."""
+        """Return the same for one label of a multi-label file."""
         groups = self.units if self.grouped else None
         return self._counted(self.confidence[score][:, index], self.loss[:, index], groups)
 
     def rows(self, index: Array) -> Scored:
-        """The rows of an index."""
+        """Return the rows of an index."""
         names = ("loss", "units", "labels", "ids")
         picked = {k: None if (x := getattr(self, k)) is None else x[index] for k in names}
         return replace(self, confidence={k: c[index] for k, c in self.confidence.items()}, **picked)
@@ -78,12 +78,12 @@ def score_file(
     """Score a labelled file, in memory or in chunks.
 
     Args:
-        file: What `read_logits` or `open_logits` returns.
-        scores: What to compute.
-        keep: Labels and ids too.
+        file: From `read_logits` or `open_logits`.
+        scores: The scores to compute.
+        keep: Also keep labels and ids.
 
     Raises:
-        InputError: There are no labels, or what the chunks are refused for.
+        InputError: There are no labels, or the file is malformed.
     """
     if not isinstance(file, LogitsReader):
         file = check_file(file)
@@ -98,7 +98,7 @@ def score_chunks(
     *,
     keep: bool = False,
 ) -> Scored:
-    """`score_file`, where the caller has the parts in hand."""
+    """`score_file` of parts that the caller reads."""
     check_scores(scores, "`scores`")
     shape = file.logits.shape if isinstance(file, LogitsFile) else file.shape
     of_rows = shape[:1] + shape[2:]
@@ -126,7 +126,7 @@ def score_chunks(
 
 
 def of_confidences(table: Confidences) -> Scored:
-    """A table of confidences as one score."""
+    """Return a table of confidences as one score."""
     return Scored(
         table.name,
         None,
@@ -139,7 +139,7 @@ def of_confidences(table: Confidences) -> Scored:
 
 
 def _coded(names: Array, codes: dict[Hashable, int]) -> Int[Array, " n"]:
-    """Strings as numbers, the same in every part; numbers as they are."""
+    """Return strings as numbers, the same in every part; numbers stay."""
     if names.dtype.kind != "U":
         return names
     distinct, place = np.unique(names, return_inverse=True)
@@ -184,8 +184,8 @@ def measure_file(
     """Measure scores on a labelled file, in memory or in chunks.
 
     Args:
-        file: What `read_logits` or `open_logits` returns.
-        scores: What to measure.
+        file: From `read_logits` or `open_logits`.
+        scores: The scores to measure.
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.
 
@@ -196,15 +196,13 @@ def measure_file(
 
 
 def measure_scored(scored: Scored, **levels: Sequence[float]) -> FileMeasures:
-    """`measure_file` of what `score_file` returned."""
+    """`measure_file` of a scored file."""
     rows = ((s, scored.predictions(s)) for s in scored.confidence)
     return _measured(scored, rows, levels)
 
 
 def measure_labels(scored: Scored, **levels: Sequence[float]) -> list[FileMeasures]:
-    """A multi-label file: all labels together, whose rows depend on each other by example,
-    then each label alone.
-    """
+    """Measure a multi-label file: all labels together, grouped by example, then each alone."""
     count = scored.loss.shape[1]
     pooled = ((s, scored.predictions(s)) for s in scored.confidence)
     out = [_measured(scored, pooled, levels, labels=count)]
@@ -269,7 +267,7 @@ def measure_sketch(
     """Measure a sketch; of groups, all of them together and then each.
 
     Args:
-        sketch: What `sketch.load` returned.
+        sketch: From `sketch.load`.
         name: The name of its file.
         levels: As in `measure_file`.
 

@@ -1,4 +1,4 @@
-"""The same models with several seeds, beside each other.
+"""The same models with several seeds.
 
 S = seeds.
 """
@@ -29,7 +29,7 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Of one number a seed."""
+        """Return the spread of one number a seed."""
         deviation = np.std(values, ddof=1) if len(values) > 1 else np.nan
         return cls(float(np.mean(values)), float(deviation))
 
@@ -45,7 +45,7 @@ class Change(NamedTuple):
 
     @classmethod
     def of(cls, changes: Sequence[Comparison], areas: Sequence[float]) -> Change:
-        """Of one comparison a seed, and the area that each is a change of."""
+        """Return the change from one comparison a seed, relative to an area each."""
         return cls(
             Spread.of([c.difference / area if area else np.nan for c, area in zip(changes, areas)]),
             sum(c.difference > 0 for c in changes),
@@ -57,7 +57,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ModelOverSeeds:
-    """One model with S seeds, and what it is beside the first one."""
+    """One model with S seeds, compared with the first model."""
 
     name: str
     models: tuple[ModelEvaluation, ...]  # one a seed
@@ -133,7 +133,7 @@ def over_seeds(
         kind: As in `evaluate`.
         risks: As in `evaluate`.
         coverages: As in `evaluate`.
-        options: Others of `evaluate`.
+        options: Other options of `evaluate`.
 
     Raises:
         InputError: No seed, seeds with other models, models of a seed with other test rows, or

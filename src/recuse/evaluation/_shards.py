@@ -42,7 +42,7 @@ def chunks(shard: Shard, *, kind: str, ignore_index: int | None) -> Iterable[Log
 
 @dataclass(frozen=True)
 class Plan:
-    """How shards are scored; what a worker needs to know."""
+    """How a worker scores shards."""
 
     score: Score = MSP
     kind: str = "logits"
@@ -145,7 +145,7 @@ class Plan:
             raise InputError(f"{name}: {error}") from error
 
     def _groups(self, chunk: LogitsFile | Confidences):
-        """Return the groups of the file if they are asked for, otherwise any."""
+        """Return the groups of the file if they are asked for; otherwise one group for all."""
         if self.by != "groups":
             return np.zeros(len(chunk), np.int64)
         if chunk.groups is None:
@@ -168,7 +168,7 @@ def scale_of(score: Score) -> str:
 
 
 def needs_logits(name: str, option: str) -> str:
-    """What to say of a table of confidences where an option needs logits."""
+    """Return the message for a table of confidences given to an option that needs logits."""
     return f"{name}: expected logits for {option}, got a table of confidences"
 
 

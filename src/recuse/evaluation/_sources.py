@@ -42,7 +42,7 @@ ALL = "all"  # the row of the whole
 
 @dataclass(frozen=True)
 class SourceRow:
-    """What one threshold accepts from one source, or from all of them."""
+    """Predictions accepted from one source, or from all of them."""
 
     source: str
     n: int
@@ -60,7 +60,7 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class BySource:
-    """One operating point: the whole, and each source."""
+    """One operating point, of the whole and of each source."""
 
     by: str  # "coverage", "risk" or "threshold"
     level: float  # what was asked for
@@ -96,24 +96,24 @@ def by_source(
     threshold: float | None = None,
     shares: Mapping[Any, float] | None = None,
 ) -> BySource:
-    """What one threshold accepts from each source, and how much of it is wrong.
+    """Count what one threshold accepts from each source, and how much of it is wrong.
 
     The threshold is that of the smallest reachable coverage >= `coverage`, or of the largest
-    coverage with a risk <= `risk`, of all sources taken together; ties are accepted together.
-    Levels and shares are read as the decimals that they print as, and compared in exact fractions.
+    coverage with a risk <= `risk`, of all sources together; ties are accepted together. Levels and
+    shares are read as the decimals that they print as, and compared in exact fractions.
 
     Args:
         confidence: Shape (n,). Larger is more certain.
-        loss: Shape (n,), >= 0. Of outliers: `scod_loss`.
+        loss: Shape (n,), >= 0; for outliers see `scod_loss`.
         source: Shape (n,), integers or strings; rows of the result are in sorted order.
-        coverage: In (0, 1]; give exactly one of the three levels.
+        coverage: A fraction in (0, 1]; give exactly one of the three levels.
         risk: >= 0.
         threshold: Rounded to the dtype of `confidence`.
-        shares: Source -> its fraction of the inputs in deployment, where it is not that of the
-            rows; sources without one divide the rest in the ratio of their rows.
+        shares: Source -> its fraction of inputs in deployment, if it differs from that of the rows;
+            sources without one divide the rest in the ratio of their rows.
 
     Raises:
-        InputError: Malformed input, no level or several, shares that are not those of a whole.
+        InputError: Malformed input, no level or several, or shares that do not sum to 1.
 
     References:
         Xia et al., 2024, table of figure 8 (it rounds the number of accepted down).
@@ -172,7 +172,7 @@ class Pool:
 
     @cached_property
     def weights(self) -> Float[Array, " n"] | None:
-        """What each prediction counts, of mean 1; None: all count 1."""
+        """Weight of each prediction, with mean 1; None if all weigh 1."""
         if self.shares is None:
             return None
         ratio = [float(x * self.loss.size / size) for x, size in zip(self.shares, self.sizes)]
@@ -184,13 +184,13 @@ class Pool:
         return replace(find[by](level), by=by, level=float(level))
 
     def aurc(self) -> float:
-        """Of the whole."""
+        """AURC of the whole."""
         if self.weights is None:
             return curves.aurc(self.confidence, self.priced)
         return curves.aurc_of_weights(self.confidence, self.priced, self.weights)
 
     def aurc_se(self, groups: Int[Array, " n"] | None) -> float:
-        """From influences, centred within each source: the number of its rows is no accident."""
+        """Standard error from influences, centred within each source: numbers of rows are fixed."""
         n, loss = self.loss.size, self.priced
         if n > MANY or loss.min() == loss.max() or self._fewest(groups) < 2:
             return float("nan")
@@ -259,7 +259,7 @@ class Pool:
 
 
 def check_shares(shares: Mapping[str, Any], names: Sequence[str]) -> dict[str, Fraction]:
-    """The shares given, as the decimals that they print as; others must be left some."""
+    """Return the shares as the decimals that they print as; other sources must be left some."""
     if unknown := sorted(set(shares) - set(names)):
         raise InputError(f"expected shares of {', '.join(names)}, got one of {unknown[0]}")
     given = {s: decimal(check_fraction(x, f"share of {s}", one=True)) for s, x in shares.items()}

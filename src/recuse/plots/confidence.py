@@ -1,4 +1,4 @@
-"""Where right and wrong predictions lie by their confidence, and where the threshold does.
+"""Histograms of the confidence of right and wrong predictions, with the threshold.
 
 n = predictions, b = bins.
 """
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse._internal.check import check_bins, check_confidence, check_loss
-from recuse.plots._draw import FIRST, SECOND, ink, legend
-from recuse.plots._of import Evaluated, named, one
-from recuse.plots._of import threshold as fitted
+from recuse.plots._shared import FIRST, SECOND, Evaluated, ink, legend, named, one
+from recuse.plots._shared import threshold as fitted
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -31,7 +30,7 @@ class Confidence(NamedTuple):
     right: Int[Array, " b"]
     wrong: Int[Array, " b"]
     threshold: float | None  # None: there is none
-    score: str  # what the confidence is called, with its unit
+    score: str  # name of the confidence, with its unit
 
 
 def prepare(
@@ -42,17 +41,17 @@ def prepare(
     score: str = "confidence",
     bins: int = BINS,
 ) -> Confidence:
-    """Counts of right (no loss) and of wrong predictions in bins of confidence.
+    """Count right (no loss) and wrong predictions in bins of confidence.
 
-    The bins part what lies between the 0.2 % quantiles equally; what is beyond, infinite
-    confidences too, is counted in the outermost two. A bin holds its lower edge.
+    Bins divide the range between the 0.2 % and 99.8 % quantiles equally; confidences beyond, also
+    infinite ones, count in the outermost bins. A bin includes its lower edge.
 
     Args:
         confidence: Shape (n,); larger is more certain.
         loss: Shape (n,); wrong where it is above 0.
-        threshold: To be marked: confidence >= threshold is accepted.
-        score: What the confidence is called.
-        bins: Their number.
+        threshold: A threshold to mark: confidence >= threshold is accepted.
+        score: Name of the confidence.
+        bins: Number of bins.
 
     Raises:
         InputError: Malformed input.
@@ -72,7 +71,7 @@ def prepare(
 
 
 def of(evaluation: Evaluated, *, bins: int = BINS) -> Confidence:
-    """The chosen score of a model on its test split, with the fitted threshold.
+    """Prepare the chosen score of a model on its test split, with the fitted threshold.
 
     Raises:
         InputError: An evaluation of several models: name one, as in evaluation["net"].
@@ -83,7 +82,7 @@ def of(evaluation: Evaluated, *, bins: int = BINS) -> Confidence:
 
 
 def draw(data: Confidence, ax: Axes) -> None:
-    """Shares of the right predictions upwards, of the wrong ones downwards, each of its own."""
+    """Draw shares of right predictions upwards and of wrong ones downwards."""
     from matplotlib.ticker import FuncFormatter
 
     kinds = (("right", data.right, FIRST, 1), ("wrong", data.wrong, SECOND, -1))

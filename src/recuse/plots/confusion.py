@@ -1,4 +1,4 @@
-"""What was said of each class, and where the model abstained.
+"""A confusion matrix with a column for abstentions.
 
 n = predictions, k = classes shown.
 """
@@ -12,8 +12,7 @@ import numpy as np
 
 from recuse._internal.check import to_numpy
 from recuse.errors import InputError
-from recuse.plots._classes import check_classes, names_of, shown
-from recuse.plots._of import Evaluated, one
+from recuse.plots._shared import Evaluated, check_classes, names_of, one, shown
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -29,10 +28,10 @@ DARK = 0.5  # share of a cell from which on its number is white
 
 
 class Confusion(NamedTuple):
-    """Labels in rows, what was said in columns; the last column abstained.
+    """Labels in rows, predictions in columns; the last column counts abstentions.
 
-    With more classes than are named, the others are one row and one column, whose common cell
-    also holds confusions among them.
+    Classes that are not named share one row and one column, whose common cell also holds
+    confusions among them.
     """
 
     classes: tuple[str, ...]
@@ -40,7 +39,7 @@ class Confusion(NamedTuple):
 
     @property
     def share(self) -> Float[Array, "k k+1"]:
-        """Of the class, its row; 0 of a class without examples."""
+        """Share of each row; 0 for a class without examples."""
         return self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
 
 
@@ -52,15 +51,15 @@ def prepare(
     classes: Sequence[str] | None = None,
     most: int = MOST,
 ) -> Confusion:
-    """Counts of label and prediction, of the accepted; the others are abstained on.
+    """Count labels and predictions of the accepted examples, and abstentions.
 
     Args:
         labels: Shape (n,), integers from 0.
         predicted: Shape (n,), integers from 0.
         accept: Shape (n,), booleans.
         classes: Names of all classes; their numbers if None.
-        most: How many classes are named, those with the most errors as label or prediction,
-            abstentions included; the others are counted together.
+        most: Number of classes to name: those with the most errors as label or prediction,
+            abstentions included. The others are counted together.
 
     Raises:
         InputError: Malformed input, or fewer names than classes.
@@ -86,12 +85,12 @@ def of(
     classes: Sequence[str] | None = None,
     most: int = MOST,
 ) -> Confusion:
-    """What the fitted threshold of a model does on its test split; without one it abstains.
+    """Prepare the fitted threshold of a model on its test split; without one it abstains.
 
     Args:
-        evaluation: Of one model; it keeps no labels, hence the others, as in `prepare`.
-        labels: Shape (n,), of the test split.
-        predicted: Shape (n,), of the test split.
+        evaluation: An evaluation of one model; it keeps no labels, so they are given here.
+        labels: Shape (n,), labels of the test split.
+        predicted: Shape (n,), predictions of the test split.
         classes: As in `prepare`.
         most: As in `prepare`.
 
@@ -106,7 +105,7 @@ def of(
 
 
 def draw(data: Confusion, ax: Axes) -> None:
-    """Counts, on the share of their row; numbers are as large as the cells allow now."""
+    """Draw counts over the share of their row; numbers are as large as the cells allow."""
     k, share = len(data.classes), data.share
     ax.imshow(share, cmap=COLOURS, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     cell = 72 * ax.get_window_extent().width / ax.figure.dpi / (k + 1)  # in points

@@ -1,4 +1,4 @@
-"""The most confident errors of one model, and how certain the others are of the same examples.
+"""The most confident errors of one model, and the confidence of others on the same examples.
 
 n = examples, M = models, k = errors shown.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from recuse._internal.check import check_confidence, check_loss, to_numpy
 from recuse.errors import InputError
 from recuse.evaluation._pick import mid_ranks
-from recuse.plots._draw import ink, percent
+from recuse.plots._shared import ink, percent
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -42,21 +42,20 @@ def prepare(
     ids: ArrayLike | None = None,
     shared: bool = True,
 ) -> Errors:
-    """Percentiles of uncertainty among all examples, for the errors that one model is surest of.
+    """Return percentiles of uncertainty for the most confident errors of one model.
 
-    The percentile is the fraction of all examples that the model is more certain of, plus half of
-    those that it is as certain of (mid-rank). Examples that `of` is as certain of keep the order
-    of the input.
+    The percentile is the fraction of all examples of which the model is more confident, plus half
+    of those of which it is equally confident (mid-rank). Ties of `of` keep the order of the input.
 
-    Whoever is chosen for being sure looks surest: under any other model, also a copy trained
-    anew, the same errors come out less certain on average. Compare both choices of `of`.
+    The choice favours `of`: under any other model, even a copy trained again, the same errors look
+    less confident on average. Compare both choices of `of`.
 
     Args:
         models: Name -> (confidence, loss), of the same examples in the same order.
         of: The model whose errors are taken.
-        count: How many, at most.
-        ids: Shape (n,): names of the examples; else their positions.
-        shared: Only examples that all models get wrong.
+        count: Largest number of errors.
+        ids: Shape (n,), names of the examples; their positions if None.
+        shared: Take only examples that all models get wrong.
 
     Raises:
         InputError: Malformed input, or `of` is not a model.
@@ -87,7 +86,7 @@ def prepare(
 
 
 def draw(data: Errors, ax: Axes) -> None:
-    """A line for each error, from model to model; full dots are wrong, empty ones right."""
+    """Draw a line for each error across the models; full dots are wrong, empty ones right."""
     place = np.arange(len(data.models))
     ax.plot(place, data.uncertainty.T, color="gray", linewidth=0.8, alpha=0.6)
     for i, dots in zip(place, data.uncertainty.T):

@@ -1,4 +1,4 @@
-"""The trace of label smoothing: maximum logit given MSP, of right and of wrong predictions.
+"""The trace of label smoothing: maximum logit given MSP, of right and wrong predictions.
 
 N = predictions, K = classes, m = points of a line.
 """
@@ -13,8 +13,7 @@ from recuse import scores
 from recuse._internal.check import check_labels, check_logits
 from recuse.diagnosis import Window, Windows, windows
 from recuse.errors import InputError
-from recuse.plots._draw import FIRST, SECOND, band, legend
-from recuse.plots._of import Evaluated, one
+from recuse.plots._shared import FIRST, SECOND, Evaluated, band, legend, one
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -37,13 +36,13 @@ class MaxLogit(NamedTuple):
 def prepare(
     logits: ArrayLike, labels: ArrayLike, *, center: bool = True, width: float = WIDTH
 ) -> MaxLogit:
-    """Mean and spread of the maximum logit in a window that slides over MSP.
+    """Return mean and spread of the maximum logit in a window that slides over MSP.
 
     Args:
         logits: Shape (n, K, ...).
         labels: Shape (n, ...).
         center: Subtract the mean of each prediction's logits, which the softmax ignores.
-        width: Of the window, in probability.
+        width: Width of the window, in probability.
 
     Raises:
         InputError: Malformed input.
@@ -63,10 +62,9 @@ def prepare(
 
 
 def of(evaluation: Evaluated, *, width: float = WIDTH) -> MaxLogit:
-    """The centred maximum logit of a model on its test split.
+    """Prepare the centred maximum logit of a model on its test split.
 
-    Predictions with a logit of -inf, the logarithm of a probability of 0, have none and are
-    left out.
+    Predictions with a logit of -inf (a probability of 0) have none and are left out.
 
     Raises:
         InputError: An evaluation of several models: name one, as in evaluation["net"]; or of a
@@ -81,7 +79,7 @@ def of(evaluation: Evaluated, *, width: float = WIDTH) -> MaxLogit:
 
 
 def draw(data: MaxLogit, ax: Axes) -> None:
-    """Two lines with their bands."""
+    """Draw two lines with their bands."""
     kinds = (("right", data.right, FIRST, "-"), ("wrong", data.wrong, SECOND, "--"))
     for name, window, colour, style in kinds:
         band(ax, *window[:3], color=colour, linestyle=style, label=name)
@@ -93,5 +91,5 @@ def draw(data: MaxLogit, ax: Axes) -> None:
 def _windows(
     msp: Float[Array, " N"], top: Float[Array, " N"], wrong: Bool[Array, " N"], width: float
 ) -> Windows:
-    """At evenly spaced places, from the least certain to the most."""
+    """Return windows at evenly spaced places, from the least to the most confident."""
     return windows(msp, top, wrong, width=width, at=np.linspace(msp.min(), msp.max(), POINTS))

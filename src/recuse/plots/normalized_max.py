@@ -1,4 +1,4 @@
-"""What the norm does to predictions of similar MSP: the score against the maximum logit.
+"""The effect of the norm at similar MSP: the score against the maximum logit.
 
 N = predictions, K = classes, m = points of a line.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from recuse import scores
 from recuse._internal.check import check_fraction
 from recuse.diagnosis import NOWHERE, Window, sliding
-from recuse.plots._draw import band, legend
+from recuse.plots._shared import band, legend
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -53,7 +53,7 @@ def prepare(
     bins: Sequence[tuple[float, float]] = BINS,
     width: float = WIDTH,
 ) -> NormalizedMax:
-    """Mean and spread of the normalised maximum given the maximum, within bins of MSP.
+    """Return mean and spread of the normalised maximum given the maximum, in bins of MSP.
 
     A bin keeps the predictions whose maximum logit is within two standard deviations of the
     bin's mean, and a place of the window needs 10 of them. A prediction of equal logits has the
@@ -63,8 +63,8 @@ def prepare(
         logits: Shape (n, K, ...), finite.
         p: Order of the norm, >= 1.
         center: Subtract the mean of each prediction's logits first, for both axes.
-        bins: Of the maximum softmax probability: (low, high), low <= MSP < high.
-        width: Of the sliding window, in logits.
+        bins: Bins of the maximum softmax probability: (low, high), low <= MSP < high.
+        width: Width of the sliding window, in logits.
 
     Raises:
         InputError: Malformed input.
@@ -88,7 +88,7 @@ def prepare(
 
 
 def draw(data: NormalizedMax, ax: Axes) -> None:
-    """A line for each bin, mean and one standard deviation."""
+    """Draw a line for each bin, with mean and one standard deviation."""
     import matplotlib as mpl
 
     shades = mpl.colormaps[CMAP](np.linspace(PALE, 1 - PALE, len(data.bins)))

@@ -13,7 +13,8 @@ import numpy as np
 
 from recuse.errors import InputError
 from recuse.evaluation import Estimate, Pick, PickedModel, Ranking
-from recuse.plots._draw import FIRST, SECOND, legend, percent
+from recuse.plots._shared import FIRST, SECOND, legend, percent
+from recuse.present.numbers import exact_percent
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -33,7 +34,7 @@ class Series(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """What one chart shows."""
+    """The content of one chart."""
 
     title: str
     series: tuple[Series, ...]
@@ -49,10 +50,10 @@ class OverAlpha(NamedTuple):
 
 
 def prepare(picks: Pick | Sequence[Pick]) -> OverAlpha:
-    """The charts of one `evaluation.pick`, or of one for each seed, of equally named models.
+    """Prepare the charts of one `evaluation.pick`, or of one for each seed with equal names.
 
-    Models whose names are all numbers lie on an axis of them, in their order; others side by
-    side. Accuracy minus that on the training data is shown where training logits were given.
+    If all names are numbers, they form the axis; otherwise models are drawn side by side. The gap
+    between training and held-out accuracy is shown if training logits were given.
 
     Raises:
         InputError: No pick, or picks of different models or risks.
@@ -79,7 +80,7 @@ def prepare(picks: Pick | Sequence[Pick]) -> OverAlpha:
 
 
 def smoothing(name: str) -> float | None:
-    """The number that a name is, or None.
+    """Return the number in a name, or None.
 
     >>> smoothing("0.1"), smoothing("resnet"), smoothing("nan")
     (0.1, None, None)
@@ -92,7 +93,7 @@ def smoothing(name: str) -> float | None:
 
 
 def draw(data: OverAlpha, panel: Panel, ax: Axes) -> None:
-    """One panel: seeds as points, each with its standard error, their mean as a line."""
+    """Draw one panel: seeds as points with standard errors, and their mean as a line."""
     for name, values, errors in panel.series:
         colour, style, marker = LOOKS[name]
         ax.plot(data.at, values.mean(axis=0), style, color=colour, label=name)
@@ -119,9 +120,9 @@ def _panels(picks: list[Pick], names: list[str], risks: tuple[float, ...]) -> tu
     panels = [Panel("accuracy", (series(lambda m: m.accuracy),))]
     if all(m.gap for row in models for m in row):
         gap = series(lambda m: m.gap or m.accuracy)
-        panels.append(Panel("training less held-out accuracy", (gap,)))
+        panels.append(Panel("training minus held-out accuracy", (gap,)))
     panels += [Panel("ECE", (series(lambda m: m.ece),)), Panel("AURC", both(lambda r: r.aurc))]
     for risk in risks:
-        title = f"coverage at {100 * risk:g} % risk"
+        title = f"coverage at {exact_percent(risk)} risk"
         panels.append(Panel(title, both(lambda r, risk=risk: r.coverage[risk])))
     return tuple(panels)

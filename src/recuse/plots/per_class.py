@@ -1,4 +1,4 @@
-"""Who is abstained on: coverage and risk of each class, with exact intervals.
+"""Coverage and risk of each class, with exact intervals.
 
 n = predictions, g = classes shown.
 """
@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse._internal.check import check_groups, check_loss, check_zero_one, to_numpy
-from recuse.plots._classes import check_classes, names_of, shown
-from recuse.plots._draw import ink, legend, percent
-from recuse.plots._of import Evaluated, one
+from recuse.plots._shared import (
+    Evaluated,
+    check_classes,
+    ink,
+    legend,
+    names_of,
+    one,
+    percent,
+    shown,
+)
+from recuse.present.numbers import percent as percent_text
 from recuse.selectors import SubgroupRow, subgroup_table
 
 if TYPE_CHECKING:
@@ -38,7 +46,7 @@ class Rates(NamedTuple):
 
 
 class PerClass(NamedTuple):
-    """Two panels."""
+    """Coverage and risk of each class."""
 
     coverage: Rates
     risk: Rates  # of the accepted
@@ -52,14 +60,14 @@ def prepare(
     classes: Sequence[str] | None = None,
     most: int = MOST,
 ) -> PerClass:
-    """`selectors.subgroup_table` by label, by prediction, or by whatever `groups` hold.
+    """Prepare `selectors.subgroup_table` by label, by prediction, or by other subgroups.
 
     Args:
         accept: Shape (n,), booleans.
         loss: Shape (n,), 0 or 1.
         groups: Shape (n,): labels, predictions, or text such as hospitals.
         classes: Names, where `groups` are the numbers 0, 1, ... of classes.
-        most: How many classes are named, those with the most errors, abstentions included; the
+        most: Number of classes to name: those with the most errors, abstentions included. The
             others are counted together.
 
     Raises:
@@ -88,7 +96,7 @@ def of(
     classes: Sequence[str] | None = None,
     most: int = MOST,
 ) -> PerClass:
-    """What the fitted threshold of a model does on its test split; without one it abstains.
+    """Prepare the fitted threshold of a model on its test split; without one it abstains.
 
     Args:
         evaluation: Of one model; it keeps no labels, hence `groups`.
@@ -105,12 +113,17 @@ def of(
 
 
 def draw(data: Rates, ax: Axes) -> None:
-    """A dot and an interval for each class; the dashed line is all predictions together."""
+    """Draw a dot and an interval for each class; the dashed line is all predictions together."""
     y, some = np.arange(len(data.classes)), ~np.isnan(data.value)
     sides = np.array([data.value - data.low, data.high - data.value])[:, some]
     ax.errorbar(data.value[some], y[some], xerr=np.maximum(sides, 0), fmt="o", label="each, 95 %")
     if not np.isnan(data.overall):
-        ax.axvline(data.overall, color=ink(ax), linestyle="--", label=f"all, {data.overall:.1%}")
+        ax.axvline(
+            data.overall,
+            color=ink(ax),
+            linestyle="--",
+            label=f"all, {percent_text(data.overall, 1)}",
+        )
     for i in y[~some]:
         ax.text(0, i, "  nothing accepted", va="center", fontsize="small", color=ink(ax))
     ax.set_yticks(y, data.classes, parse_math=False)

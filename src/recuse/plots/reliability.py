@@ -1,4 +1,4 @@
-"""Is a prediction made with 80 % right 80 % of the time?
+"""A reliability diagram: stated against observed probability of being right.
 
 n = predictions, b = bins that are not empty.
 """
@@ -13,8 +13,7 @@ from recuse import calibration
 from recuse._internal.check import check_bins
 from recuse.calibration._measures import equal_width
 from recuse.calibration._rows import stated
-from recuse.plots._draw import FIRST, SHADE, ink, legend, percent
-from recuse.plots._of import Evaluated, one
+from recuse.plots._shared import FIRST, SHADE, Evaluated, ink, legend, one, percent
 from recuse.selectors import subgroup_table
 
 if TYPE_CHECKING:
@@ -39,14 +38,14 @@ class Diagram(NamedTuple):
 
     @property
     def share(self) -> Float[Array, " b"]:
-        """Of all predictions."""
+        """Share of all predictions in each bin."""
         return self.bins.count / self.bins.count.sum()
 
 
 def prepare(probability: ArrayLike, loss: ArrayLike, *, bins: int = BINS) -> Diagram:
-    """`calibration.reliability` with intervals, and the calibration error in bins and smooth.
+    """Prepare `calibration.reliability` with intervals, and the binned and smooth ECE.
 
-    The intervals take predictions for independent; they are too narrow where they are not.
+    The intervals assume independent predictions, and are too narrow otherwise.
 
     Args:
         probability: Shape (n,), in [0, 1]: the stated probability of being right.
@@ -77,7 +76,7 @@ def prepare(probability: ArrayLike, loss: ArrayLike, *, bins: int = BINS) -> Dia
 
 
 def of(evaluation: Evaluated, *, bins: int = BINS) -> Diagram:
-    """The maximum softmax probability of a model on its test split.
+    """Prepare the maximum softmax probability of a model on its test split.
 
     Raises:
         InputError: An evaluation of several models: name one, as in evaluation["net"].
@@ -87,7 +86,7 @@ def of(evaluation: Evaluated, *, bins: int = BINS) -> Diagram:
 
 
 def draw(data: Diagram, ax: Axes) -> None:
-    """Dots with their intervals, over the diagonal; bars are the share of predictions."""
+    """Draw dots with their intervals and the diagonal; bars are the share of predictions."""
     q, accuracy, _ = data.bins
     width, sides = data.end - data.start, [accuracy - data.low, data.high - accuracy]
     shares = ax.bar(data.start, data.share, width, align="edge", color=ink(ax), alpha=SHADE)

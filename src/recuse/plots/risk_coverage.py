@@ -1,4 +1,4 @@
-"""Risk against coverage of several rankings, and what their thresholds reach.
+"""Risk against coverage of several rankings, with their thresholds.
 
 n = predictions, k = points of a drawn curve.
 """
@@ -14,9 +14,9 @@ from recuse import curves
 from recuse._internal.check import check_confidence, check_loss
 from recuse.curves import RiskCoverage
 from recuse.errors import InputError
-from recuse.plots._draw import STYLES, legend, percent
-from recuse.plots._of import Evaluated, several
-from recuse.plots._of import threshold as fitted
+from recuse.plots._shared import STYLES, Evaluated, legend, percent, several
+from recuse.plots._shared import threshold as fitted
+from recuse.present.numbers import area
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ POINTS = 400
 
 
 class Point(NamedTuple):
-    """What a threshold reaches."""
+    """Coverage and risk of a threshold."""
 
     coverage: float
     risk: float
@@ -47,13 +47,12 @@ def prepare(
     thresholds: Mapping[str, float] | None = None,
     points: int = POINTS,
 ) -> tuple[Curve, ...]:
-    """A curve for each model, both ends exact.
+    """Prepare a curve for each model, both ends exact.
 
     Args:
         models: Name -> (confidence, loss), each (n,).
-        thresholds: Name -> threshold, where a point is to be drawn: confidence >= threshold is
-            accepted.
-        points: Of a curve, at most; the steps are dense at low coverage.
+        thresholds: Name -> threshold, to draw a point: confidence >= threshold is accepted.
+        points: Largest number of points of a curve, dense at low coverage.
 
     Raises:
         InputError: Malformed input, or a threshold of no model.
@@ -77,7 +76,7 @@ def prepare(
 
 
 def of(evaluation: Evaluated, *, points: int = POINTS) -> tuple[Curve, ...]:
-    """The curves of all models on their test splits: MSP, and the chosen score if it is another.
+    """Prepare the curves of all models on their test splits: MSP, and the chosen score.
 
     The point is the fitted threshold of the chosen score.
 
@@ -102,11 +101,11 @@ def of(evaluation: Evaluated, *, points: int = POINTS) -> tuple[Curve, ...]:
 
 
 def draw(data: tuple[Curve, ...], ax: Axes, *, log: bool = False) -> None:
-    """A line for each ranking; with a logarithmic risk it starts at the first error."""
+    """Draw a line for each ranking; with a logarithmic risk it starts at the first error."""
     for i, curve in enumerate(data):
         coverage, risk = curve.points.coverage, curve.points.risk
         risk = np.where(risk > 0, risk, np.nan) if log else risk
-        label = f"{curve.name} (AURC {1000 * curve.aurc:.1f} / 1000)"
+        label = f"{curve.name} (AURC {area(curve.aurc)} / 1000)"
         (line,) = ax.plot(coverage, risk, linestyle=STYLES[i % len(STYLES)], label=label)
         if (point := curve.at_threshold) and (point.risk > 0 or not log):
             ax.plot(*point, "o", color=line.get_color())

@@ -1,4 +1,4 @@
-"""The errors of one segmented scene, by how certain the model was of them.
+"""The errors of one segmented scene, by the rank of their confidence.
 
 H x W = pixels.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from recuse._internal.check import check_confidence, to_numpy
 from recuse.errors import InputError
 from recuse.evaluation._pick import mid_ranks
+from recuse.present.numbers import percent
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -24,7 +25,7 @@ COLOURS = "YlOrRd"  # darker: more certain of an error
 
 
 class Scene(NamedTuple):
-    """Where the errors are, and their ranks."""
+    """The errors and their ranks."""
 
     rank: Float[Array, "H W"]  # fraction of labelled pixels less certain than this error, else NaN
     counted: Bool[Array, "H W"]  # has a label
@@ -42,9 +43,9 @@ def prepare(
     *,
     ignore_index: int | None = None,
 ) -> Scene:
-    """The rank of each wrong pixel among the labelled pixels of the scene.
+    """Return the rank of each wrong pixel among the labelled pixels of the scene.
 
-    Ties have their mean rank. A rank near 1 is an error that nearly every threshold lets through.
+    Ties have their mean rank. Nearly every threshold accepts an error with a rank near 1.
 
     Args:
         confidence: Shape (H, W); larger is more certain.
@@ -77,9 +78,9 @@ def prepare(
 
 
 def draw(data: Scene, ax: Axes) -> None:
-    """Errors from pale (uncertain) to dark (certain); right pixels grey, void white.
+    """Draw errors from pale (uncertain) to dark (confident); right pixels are grey, void white.
 
-    For a colour bar, `ax.figure.colorbar(ax.images[-1])`.
+    For a colour bar, use `ax.figure.colorbar(ax.images[-1])`.
     """
     from matplotlib.colors import ListedColormap
 
@@ -89,4 +90,4 @@ def draw(data: Scene, ax: Axes) -> None:
     ax.set(xticks=[], yticks=[])
     wrong = data.wrong.sum() / data.counted.sum()
     certain = np.nanmean(data.rank) if data.wrong.any() else float("nan")
-    ax.set_title(f"{wrong:.1%} wrong, mean rank {certain:.2f}", fontsize="medium")
+    ax.set_title(f"{percent(wrong, 1)} wrong, mean rank {certain:.2f}", fontsize="medium")

@@ -1,4 +1,4 @@
-"""Which logits count: v, v^p and exp v from the highest rank to the lowest.
+"""Contribution of the logits by rank: v, v^p and exp v.
 
 N = predictions, K = classes.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from recuse._internal.check import check_logits
 from recuse.errors import InputError
-from recuse.plots._draw import band
+from recuse.plots._shared import band
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -39,7 +39,7 @@ class SortedLogits(NamedTuple):
 
 
 def prepare(logits: ArrayLike, *, p: int = 5, center: bool = False) -> SortedLogits:
-    """Mean and spread over predictions of the logits, sorted within each.
+    """Return mean and spread over predictions of the sorted logits.
 
     Args:
         logits: Shape (n, K, ...), finite.
@@ -72,7 +72,7 @@ def prepare(logits: ArrayLike, *, p: int = 5, center: bool = False) -> SortedLog
 
 
 def draw(data: ByRank, ax: Axes) -> None:
-    """One of the three against the rank."""
+    """Draw one of the three against the rank."""
     rank = np.arange(1, data.mean.size + 1)
     band(ax, rank, data.mean, data.sd)
     ax.axhline(0, color="gray", linewidth=0.5)

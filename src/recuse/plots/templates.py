@@ -1,6 +1,6 @@
-"""Penultimate features of three classes on the plane through the templates of these classes.
+"""Penultimate features of three classes on the plane through their templates.
 
-n = predictions. `recuse.diagnose.project` prepares the points.
+n = predictions. `recuse.diagnosis.project` prepares the points.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from recuse.diagnosis import Projection, project
-from recuse.plots._draw import ink, legend
+from recuse.plots._shared import ink, legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ prepare = project
 
 
 def draw(data: Projection, ax: Axes, *, names: Sequence[str] = ("0", "1", "2")) -> None:
-    """A dot for each prediction, coloured by its class, and a cross at each template.
+    """Draw a dot for each prediction, coloured by its class, and a cross at each template.
 
     References:
         Müller, Kornblith & Hinton, NeurIPS 2019, figure 1.

@@ -30,9 +30,9 @@ def text(found: Any, few_errors: int) -> str:
 
 def answer(found: Any) -> str:
     """Say which model to choose, and how sure that is."""
-    by = "AURC" if found.by == "aurc" else found.by
+    by = "AURC" if found.criterion == "aurc" else found.criterion
     first = f"Choose {found.best.name} by {by}."
-    parts = (first, _best(found, found.by), _others(found), _collapse(found))
+    parts = (first, _best(found, found.criterion), _others(found), _collapse(found))
     return " ".join(filter(None, parts))
 
 
@@ -136,12 +136,12 @@ def _risk_of(by: str) -> float:
 def _others(found: Any) -> str:
     """Say what other criteria would choose."""
     aurc, accurate = found.best_by("aurc"), found.best_by("accuracy")
-    said = [] if found.by == "aurc" else [_best(found, "aurc")]
+    said = [] if found.criterion == "aurc" else [_best(found, "aurc")]
     if others := [name for name in found.front if _trades(found[name], aurc)]:
         said.append(f"More accurate with a larger AURC: {_all(others)}.")
-    if accurate.name == aurc.name and found.by != "accuracy":
+    if accurate.name == aurc.name and found.criterion != "accuracy":
         said.append(f"{aurc.name} is also the most accurate.")
-    elif found.by != "accuracy":
+    elif found.criterion != "accuracy":
         lead = next(_lead(d, "accuracy") for d in found.behind("accuracy") if d.name == aurc.name)
         said.append(f"By accuracy alone the choice would be {accurate.name}, ahead of {lead}.")
     return " ".join(said)

@@ -31,7 +31,7 @@ PROBABILITIES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, *NI
 def charts(
     models: tuple[ModelData, ...], target_risk: float, details: Mapping[str, Detail]
 ) -> dict[str, dict[str, Any]]:
-    """Every chart of the page by the id of its element."""
+    """Return every chart of the page by the id of its element."""
     out = {
         "curves-linear": risk_coverage(models, target_risk, log=False),
         "curves-log": risk_coverage(models, target_risk, log=True),
@@ -60,10 +60,10 @@ def _has_ceiling(detail: Detail | None) -> bool:
 def risk_coverage(
     models: tuple[ModelData, ...], target_risk: float, *, log: bool
 ) -> alt.LayerChart:
-    """Risk-coverage curves of every model; MSP dashed where it was replaced.
+    """Draw the risk-coverage curves of every model; MSP is dashed where it was replaced.
 
-    Three layers follow the sliders: the limits of the curve looked at, the target risk, and
-    the points of all curves.
+    Three layers follow the sliders: the limits of the selected curve, the target risk, and the
+    points of all curves.
     """
     import altair as alt
 
@@ -96,7 +96,7 @@ def risk_coverage(
 
 
 def _limits(x: alt.X, y: alt.Y) -> alt.Chart:
-    """Where the risk of one curve lies, with the confidence of the page: under its limit."""
+    """Shade the area below the limit of the risk of one curve."""
     import altair as alt
 
     area = alt.Chart(alt.NamedData("limits")).encode(x, alt.Y("upper:Q"), y2=alt.Y2Datum(0))
@@ -105,7 +105,7 @@ def _limits(x: alt.X, y: alt.Y) -> alt.Chart:
 
 
 def _now(x: alt.X, y: alt.Y, tooltip: list[alt.Tooltip]) -> alt.Chart:
-    """A ring around the point of each curve that the sliders are at."""
+    """Draw a ring around the point of each curve at the sliders."""
     import altair as alt
 
     rings = alt.Chart(alt.NamedData("now")).encode(x, y, alt.Stroke("colour:N", scale=None))
@@ -152,7 +152,7 @@ def _finish(chart: alt.LayerChart) -> dict[str, Any]:
 
 
 def _highest_risk(models: tuple[ModelData, ...], target_risk: float) -> float:
-    """The top of the risk axis: the first few predictions of a curve do not set it."""
+    """Return the top of the risk axis, which ignores the first few predictions of a curve."""
     risks = [target_risk]
     for m in models:
         for curve in m.curves:

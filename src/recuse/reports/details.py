@@ -1,4 +1,4 @@
-"""What the page needs of the splits beyond an `Evaluation`: who was confused, and the limits.
+"""Details of the splits that an `Evaluation` does not keep: labels, limits, names, pictures.
 
 n = test predictions, c = independent calibrate predictions, t = tune predictions.
 """
@@ -44,10 +44,10 @@ class Detail(NamedTuple):
     labels: Int[Array, " n"]
     predicted: Int[Array, " n"]
     ids: Shaped[Array, " n"] | None
-    groups: Shaped[Array, " n"] | None  # rows that are not independent
-    subgroups: Shaped[Array, " n"] | None  # who is counted apart
+    groups: Shaped[Array, " n"] | None  # rows that depend on each other
+    subgroups: Shaped[Array, " n"] | None  # with rows of their own on the page
     classes: tuple[str, ...]  # their names
-    before: Band | None  # None where the promise is void
+    before: Band | None  # None where the guarantee is void
     after: Band | None
     smoothing: Smoothing | None  # None where a tune probability is 0
     images: Path | None = None  # folder with images of the ids
@@ -55,7 +55,7 @@ class Detail(NamedTuple):
 
 
 def curves_of(evaluation: Evaluation) -> int:
-    """How many curves the page shows: a limit must hold whichever of them is looked at."""
+    """Return the number of curves on the page: limits must hold for all of them at once."""
     return sum(1 + m.repaired for m in evaluation.models)
 
 
@@ -69,18 +69,18 @@ def details(
     scenes: Mapping[str, str | os.PathLike] | None = None,
     seed: int = 0,
 ) -> dict[str, Detail]:
-    """The details of every model by name, from the splits that were evaluated.
+    """Return the details of every model by name, from the splits that were evaluated.
 
-    All limits hold at once, whichever curve is looked at: each band has its share of delta.
+    All limits of all curves hold at once: each band has its share of delta.
 
     Args:
         evaluation: From `recuse.evaluate`.
-        splits: What `evaluate` was given.
+        splits: The splits given to `evaluate`.
         classes: Names (K,); their numbers if None.
-        subgroups: By model, shape (n,): who is counted apart on the page.
+        subgroups: By model, shape (n,): subgroups with rows of their own on the page.
         images: A folder with an image of each id, for thumbnails of errors.
         scenes: By model, a `scenes.npz` of a recipe.
-        seed: That of `evaluate`; of the rows taken from groups.
+        seed: Random seed of the rows taken from groups, as in `evaluate`.
 
     Raises:
         InputError: Splits of other data or models, or names, subgroups, images and scenes
@@ -149,7 +149,7 @@ def _detail(
 def _bands(
     m: ModelEvaluation, tune: LogitsFile, calibrate: LogitsFile, share: float, seed: int
 ) -> tuple[Band | None, Band | None]:
-    """Of MSP and of the chosen score; one row of each group, as in the fit."""
+    """Return limits of MSP and of the chosen score, from one row of each group as in the fit."""
     if m.selection.guarantee.void:
         return None, None
     z, labels = calibrate.rows(index_of_one(calibrate, seed)).labelled()
@@ -163,7 +163,7 @@ def _bands(
 
 
 def _smoothing(tune: LogitsFile, classes: int) -> Smoothing | None:
-    """Fitted to evenly spaced rows where there are many."""
+    """Fit the smoothing, to evenly spaced rows if there are many."""
     some = tune.rows(slice(None, None, -(-len(tune) // ENOUGH)))
     z, labels = some.labelled()
     if np.isneginf(z).any():

@@ -1,4 +1,4 @@
-"""What every reachable threshold does: exact counts, for the page to look up and never compute.
+"""Exact counts at every stop of the sliders, for the page to look up and never compute.
 
 n = test predictions, m = positions of a slider, decreasing thresholds; r = target risks,
 g = rows of a table (classes, subgroups).
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse.plots._classes import shown
+from recuse.plots._shared import shown
 from recuse.present.numbers import confidence_level, exact_percent, upper_percent
 from recuse.present.page import at_least, whose
 from recuse.present.typeset import typeset
@@ -36,7 +36,7 @@ NONE = -1  # no position
 
 
 class Positions(NamedTuple):
-    """Where the slider of one curve can stop, and what the test split shows there."""
+    """Stops of the slider of one curve, and the counts of the test split there."""
 
     threshold: Float32[Array, " m"]  # decreasing
     accepted: Int[Array, " m"]
@@ -44,7 +44,7 @@ class Positions(NamedTuple):
 
 
 def targets(target_risk: float) -> Float[Array, " r"]:
-    """Target risks of two figures, and the one that was asked for.
+    """Return target risks of two figures, and the given one among them.
 
     >>> targets(0.05)[[0, 1, -1]]
     array([0.001 , 0.0011, 0.5   ])
@@ -56,7 +56,7 @@ def targets(target_risk: float) -> Float[Array, " r"]:
 def explore(
     models: Sequence[ModelData], details: Mapping[str, Detail], target_risk: float, delta: float
 ) -> dict[str, Any]:
-    """Everything that the sliders show, one entry for each curve."""
+    """Return everything that the sliders show, one entry for each curve."""
     risks = targets(target_risk)
     found = [
         _curve(model, curve, details.get(model.result.name), risks)
@@ -104,7 +104,7 @@ def positions(
     risks: Float[Array, " r"],
     others: Sequence[ArrayLike] = (),
 ) -> Positions:
-    """Reachable thresholds at even coverages and at each target risk, and other thresholds.
+    """Return reachable thresholds at even coverages and at each target risk, and the others given.
 
     >>> from recuse import curves
     >>> c, loss = np.float32([3, 2, 1]), np.array([0.0, 0.0, 1.0])
@@ -120,18 +120,18 @@ def positions(
 
 
 def at_targets(whole: RiskCoverage, at: Positions, risks: Float[Array, " r"]) -> list[int]:
-    """The position of `curves.coverage_at_risk` at each target; NONE where none reaches it."""
+    """Return the position of `curves.coverage_at_risk` at each target; NONE if there is none."""
     reached = [whole.accepted[whole.risk <= risk][-1:] for risk in risks]
     return [int(np.searchsorted(at.accepted, k[0])) if k.size else NONE for k in reached]
 
 
 def place(at: Positions, threshold: float) -> int:
-    """The position of a threshold that is one."""
+    """Return the position of a threshold that is a stop."""
     return int(np.flatnonzero(at.threshold == np.float32(threshold))[0])
 
 
 def limits(band: Band, at: Positions, risks: Array) -> dict[str, Any]:
-    """The limits of a band, and which of them speaks for each position and each target."""
+    """Return the limits of a band, and which of them holds at each position and each target."""
     of_targets = [band.threshold_for(risk) for risk in risks]
     return {
         "upper": band.upper,
@@ -144,7 +144,7 @@ def limits(band: Band, at: Positions, risks: Array) -> dict[str, Any]:
 
 
 def tables(detail: Detail, c: Array, loss: Array, at: Positions) -> list[dict[str, Any]]:
-    """Counts by label, by predicted class and by subgroup, at every position."""
+    """Return counts by label, predicted class and subgroup, at every position."""
     names = np.array(detail.classes)
     of = {"True class": names[detail.labels], "Predicted class": names[detail.predicted]}
     codes = {"True class": detail.labels, "Predicted class": detail.predicted}
@@ -156,9 +156,9 @@ def tables(detail: Detail, c: Array, loss: Array, at: Positions) -> list[dict[st
 def table(
     name: Shaped[Array, " n"], code: Shaped[Array, " n"], c: Array, loss: Array, at: Positions
 ) -> dict[str, Any]:
-    """Of each row its name, size, and what every position accepts; many rows are merged.
+    """Return name, size and counts of each row at every position.
 
-    Kept are those with the most errors; the last row counts the others together.
+    If there are many rows, those with the most errors are kept; the last row counts the others.
     """
     _, first, row = np.unique(code, return_index=True, return_inverse=True)
     names, row = [str(name[i]) for i in first], row.reshape(-1)
@@ -171,7 +171,7 @@ def table(
 
 
 def _running(row: Array, stop: Array, rows: Any, g: int, m: int) -> Int[Array, "g m"]:
-    """How many of the given predictions each row has accepted at every position."""
+    """Count how many of the given predictions each row has accepted at every position."""
     row, stop = row[rows], stop[rows]
     held = np.bincount(row[stop < m] * m + stop[stop < m], minlength=g * m)
     return held.reshape(g, m).cumsum(axis=1)

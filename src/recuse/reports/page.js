@@ -113,7 +113,7 @@
         + `. With ${confidence} confidence at most ${found.shown} of what it accepts are wrong${c.whose}, `
         + "although you chose it by looking: the limits of all thresholds and curves of this page "
         + "hold at once.";
-    $("said-limit").className = found && !idle ? "promised" : "described";
+    $("said-limit").className = found && !idle ? "guaranteed" : "described";
     $("said-fitted").textContent = c.fitted < 0 ? "" : c.void
       ? "The fitted threshold has no guarantee: it is void."
       : `Guarantee before looking: it holds for the fitted threshold, ${c.rules[c.fitted]}, only: with `

@@ -52,7 +52,7 @@ def render(
     tables: Sequence[Table],
     details: Mapping[str, Detail] | None,
 ) -> str:
-    """The page as text; arguments as in `report`."""
+    """Return the page as text; arguments as in `report`."""
     evaluation, details = isolate(evaluation, details or {})
     models = prepare(evaluation)
     first = best(models)
@@ -125,7 +125,7 @@ def _area_with_error(x: float, standard_error: float) -> str:
 
 
 def swatch(model: ModelData, stage: str) -> dict[str, Any]:
-    """Colour and dash of a curve, for the legend."""
+    """Return colour and dash of a curve for the legend."""
     return {
         "colour": colour(model.index),
         "dash": " ".join(map(str, dash(model, getattr(model, stage)))),
@@ -133,7 +133,7 @@ def swatch(model: ModelData, stage: str) -> dict[str, Any]:
 
 
 def _last_curve(models: Sequence[ModelData], model: ModelData) -> int:
-    """The index of the chosen score of a model among all curves."""
+    """Return the index of the chosen score of a model among all curves."""
     return sum(len(m.curves) for m in models[: model.index + 1]) - 1
 
 
@@ -148,12 +148,12 @@ def _source(name: str) -> str:
 
 
 def _script(text: str) -> Markup:
-    """A script that cannot end its own element."""
+    """Return a script that cannot end its own element."""
     return Markup(text.strip().replace("</script", "<\\/script"))
 
 
 def _digest(script: str) -> str:
-    """The script as a source of the content security policy."""
+    """Return the script as a source of the content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
@@ -192,7 +192,7 @@ def _cache() -> Path:
 def isolate(
     evaluation: Evaluation, details: Mapping[str, Detail]
 ) -> tuple[Evaluation, dict[str, Detail]]:
-    """The same with every name isolated: of models, classes and subgroups."""
+    """Return both with every name isolated: of models, classes and subgroups."""
     models = tuple(replace(m, name=isolated(m.name)) for m in evaluation.models)
     found = {isolated(name): _detail(detail) for name, detail in details.items()}
     return replace(evaluation, models=models), found

@@ -42,9 +42,9 @@ class Picture(NamedTuple):
 
 
 def image_of(folder: Path, name: str) -> Path | None:
-    """The image of an id inside a folder; None where there is none.
+    """Return the image of an id inside a folder; None if there is none.
 
-    An id is untrusted: a path that leaves the folder is no image of it.
+    An id is untrusted: a path that leaves the folder is refused.
     """
     root = folder.resolve()
     paths = ((root / f"{name}{suffix}").resolve() for suffix in SUFFIXES)
@@ -52,7 +52,7 @@ def image_of(folder: Path, name: str) -> Path | None:
 
 
 def thumbnail(folder: Path, name: str) -> str | None:
-    """The image of an id, made small; None where there is none."""
+    """Return a thumbnail of the image of an id; None if there is none."""
     image = extra("PIL.Image", "vision", "--images")
     if (path := image_of(folder, name)) is None:
         return None
@@ -68,7 +68,7 @@ def thumbnail(folder: Path, name: str) -> str | None:
 
 
 class Scenes(NamedTuple):
-    """What a recipe saves of a few segmented images."""
+    """A few segmented images saved by a recipe."""
 
     image: UInt8[Array, "S h w 3"]
     logits: Float16[Array, "S K H W"]
@@ -77,7 +77,7 @@ class Scenes(NamedTuple):
 
 
 def read_scenes(path: str | os.PathLike) -> Scenes:
-    """A `scenes.npz`; no pickle is read.
+    """Read a `scenes.npz`; no pickle is read.
 
     Raises:
         InputError: Another file, or shapes that do not fit.
@@ -94,7 +94,7 @@ def read_scenes(path: str | os.PathLike) -> Scenes:
 
 
 def _checked(path: str | os.PathLike, found: Scenes) -> Scenes:
-    """Of shapes that fit each other."""
+    """Refuse shapes that do not fit each other."""
     shapes = found.logits.shape[:1] + found.logits.shape[2:]
     if found.logits.ndim != 4 or found.labels.shape != shapes or len(found.image) != shapes[0]:
         raise InputError(
@@ -105,7 +105,7 @@ def _checked(path: str | os.PathLike, found: Scenes) -> Scenes:
 
 
 def scene_pictures(name: str, scenes: Scenes, score: Score) -> list[Picture]:
-    """Image, prediction and errors by the rank of their confidence, for each scene.
+    """Draw image, prediction and errors by the rank of their confidence, for each scene.
 
     A label that is no class is void.
     """
@@ -121,7 +121,7 @@ def scene_pictures(name: str, scenes: Scenes, score: Score) -> list[Picture]:
 
 
 def _panels(image: Array, predicted: Array, classes: int, data: scene.Scene) -> dict[str, str]:
-    """One picture each, so that a narrow page can stack them."""
+    """Return one picture each, so that a narrow page can stack them."""
     return {
         "image": _panel(4, lambda ax: ax.imshow(image), "image"),
         "prediction": _panel(4, lambda ax: _segments(predicted, classes, ax), "prediction"),
@@ -130,7 +130,7 @@ def _panels(image: Array, predicted: Array, classes: int, data: scene.Scene) -> 
 
 
 def _panel(width: float, draw: Callable[[Axes], object], title: str = "") -> str:
-    """A drawing of so many inches; a drawing without a title brings its own."""
+    """Return a drawing of so many inches; without a title it brings its own."""
     extra("matplotlib", "plots", "--scenes")
     from matplotlib.figure import Figure
 

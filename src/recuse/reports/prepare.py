@@ -84,7 +84,7 @@ class Fingerprint(NamedTuple):
 
 
 class ModelData(NamedTuple):
-    """One model: what the evaluation says, and what the pictures need."""
+    """One model: its evaluation, and the data of its pictures."""
 
     index: int
     result: ModelEvaluation
@@ -105,12 +105,12 @@ class ModelData(NamedTuple):
 
 
 def prepare(evaluation: Evaluation) -> tuple[ModelData, ...]:
-    """The data of every picture, one entry for each model."""
+    """Return the data of every picture, one entry for each model."""
     return tuple(_model(i, m, evaluation.target_risk) for i, m in enumerate(evaluation.models))
 
 
 def best(models: tuple[ModelData, ...]) -> ModelData:
-    """The model with the best objective on the tuning split."""
+    """Return the model with the best objective on the tuning split."""
 
     def cost(model: ModelData) -> float:
         m = model.result
@@ -156,11 +156,11 @@ def _point(m: ModelEvaluation) -> Point | None:
 
 
 def fingerprint(m: ModelEvaluation) -> Fingerprint:
-    """Centred maximum logit given MSP, for right and for wrong predictions.
+    """Return the centred maximum logit given MSP, for right and wrong predictions.
 
-    Bins are equally wide in the log-odds of MSP. So that a bin's width does not pass for a
-    difference, each prediction is compared with the right ones at its own MSP, by linear
-    interpolation between their bins. With two classes it is a function of MSP: no bin is filled.
+    Bins are equally wide in the log-odds of MSP. Each prediction is compared with the right ones at
+    its own MSP, by linear interpolation between their bins, so that the width of a bin does not
+    look like a difference. With two classes it is a function of MSP, and no bin is filled.
     """
     nothing = Band(*np.empty((5, 0)))
     if m.classes == 2:
@@ -198,7 +198,7 @@ def _band(x: Array, y: Array, excess: Array, bin: Array, rows: Array) -> Band:
 def datasets(
     models: tuple[ModelData, ...], target_risk: float, details: Mapping[str, Detail]
 ) -> dict[str, Dataset]:
-    """Every data set of the page by name."""
+    """Return every data set of the page by name."""
     out = {
         "curves": [_curve_data(m, curve) for m in models for curve in m.curves],
         "fitted": [_fitted(m, m.point) for m in models if m.point is not None],
@@ -219,12 +219,12 @@ def datasets(
 
 
 def colour(index: int) -> str:
-    """The CSS colour of a model."""
+    """Return the CSS colour of a model."""
     return f"var(--model-{index % COLOURS})"
 
 
 def dash(model: ModelData, curve: Curve) -> list[int]:
-    """MSP is dashed where it was replaced; models that share a colour differ."""
+    """Return the dashes of a curve: MSP is dashed where replaced, and equal colours differ."""
     chosen, replaced = DASHES[model.index // COLOURS % len(DASHES)]
     return replaced if model.after is not None and curve is model.before else chosen
 

@@ -52,7 +52,7 @@ def curve_table(models: tuple[ModelData, ...]) -> Table:
 
 
 def fitted_rows(explore: dict[str, Any], *, limits: bool) -> list[list[str]]:
-    """What each fitted threshold does, as the page's script writes it once it runs."""
+    """Return the outcome of each fitted threshold, as the script of the page writes it."""
     fitted = [curve for curve in explore["curves"] if curve["fitted"] >= 0]
     return [_counted(c) + _limited(c, explore["start"]) * limits for c in fitted]
 
@@ -66,12 +66,12 @@ def _counted(curve: dict[str, Any]) -> list[str]:
 
 
 def _limited(curve: dict[str, Any], target: int) -> list[str]:
-    """The limit of the risk, and the coverage promised at a target, where there are any."""
+    """Return the limit of the risk, and the coverage guaranteed at a target, if any."""
     if (found := curve["limits"]) is None:
         return ["none", "none"]
-    of, promised = found["of"][curve["fitted"]], found["of_target"][target]
+    of, kept = found["of"][curve["fitted"]], found["of_target"][target]
     upper = found["shown"][of] if of >= 0 else "none"
-    covered = percent(curve["accepted"][promised] / curve["n"]) if promised >= 0 else "none"
+    covered = percent(curve["accepted"][kept] / curve["n"]) if kept >= 0 else "none"
     return [upper, covered]
 
 
@@ -121,14 +121,14 @@ def split_table(models: tuple[ModelData, ...]) -> Table:
 
 
 class Confusion(NamedTuple):
-    """Labels in rows, what was said in columns; the last column abstained."""
+    """Labels in rows, predictions in columns; the last column counts abstentions."""
 
     classes: tuple[str, ...]
     counts: Int[Array, "K K+1"]  # those of `plots.confusion`
 
     @property
     def rows(self) -> list[tuple[str, list[tuple[int, float, bool]], int]]:
-        """Of each label its name, the cells (count, share of the label, right) and its size."""
+        """Name of each label, its cells (count, share of the label, right), and its size."""
         out = []
         for i, (name, row) in enumerate(zip(self.classes, self.counts)):
             size = int(row.sum())
@@ -150,14 +150,14 @@ class Mistake(NamedTuple):
 
 
 def accepted(m: ModelEvaluation) -> Bool[Array, " n"]:
-    """By the fitted threshold; without one, all: what there would be to abstain from."""
+    """Return what the fitted threshold accepts; without a threshold, everything."""
     if not m.selection.feasible:
         return np.ones(m.n, bool)
     return m.selection.accept(m.confidence)
 
 
 def confusion(m: ModelEvaluation, detail: Detail) -> Confusion | None:
-    """What was said of each label; None with too many classes for a matrix."""
+    """Return the confusion matrix; None if there are too many classes for one."""
     if m.classes > LARGEST:
         return None
     d = detail
@@ -166,7 +166,7 @@ def confusion(m: ModelEvaluation, detail: Detail) -> Confusion | None:
 
 
 def confused(m: ModelEvaluation, detail: Detail) -> Table:
-    """The most frequent pairs of label and wrong prediction."""
+    """Return the most frequent pairs of label and wrong prediction."""
     wrong, k = m.loss > 0, m.classes
     pair = detail.labels[wrong] * k + detail.predicted[wrong]
     found, of = np.unique(pair, return_inverse=True)
@@ -183,7 +183,7 @@ def confused(m: ModelEvaluation, detail: Detail) -> Table:
 
 
 def most_confident(m: ModelEvaluation, detail: Detail) -> list[Mistake]:
-    """The errors that the chosen score trusts most; the first of equals comes first."""
+    """Return the most confident errors of the chosen score; the first of equals comes first."""
     wrong = np.flatnonzero(m.loss > 0)
     first = wrong[np.argsort(-m.confidence[wrong], kind="stable")[:SHOWN]]
     kept, msp = accepted(m), as_probability(m.msp[first])
@@ -216,22 +216,22 @@ def _image(detail: Detail, i: int) -> str | None:
 
 
 def mistake_table(m: ModelEvaluation, found: list[Mistake]) -> Table:
-    """The same as text."""
+    """Return the most confident errors as a table."""
     rows = [
         (e.id, e.label, e.predicted, probability(e.msp), number(e.score), e.accepted) for e in found
     ]
     score = "Log-odds" if m.tuned.score == MSP or m.tuned.score.fitted else str(m.tuned.score)
     header = ("Id", "Label", "Prediction", "MSP", score, "Accepted")
-    return Table("The errors that the chosen score trusts most", header, rows)
+    return Table("The most confident errors of the chosen score", header, rows)
 
 
 def probability(q: float) -> str:
-    """A probability; one close to 1 is not rounded to 100 %."""
+    """Write a probability; one close to 1 is not rounded to 100 %."""
     return percent(q) if q < 0.999 else f"> {percent(0.999)}"
 
 
 def paired(models: tuple[ModelData, ...], details: Mapping[str, Detail]) -> Comparisons | None:
-    """AURC of each chosen score against that of the first model; None unless examples agree."""
+    """Compare each chosen score with that of the first model; None unless examples agree."""
     if len(models) < 2 or not same_examples([details.get(m.result.name) for m in models]):
         return None
     scored = {m.result.name: (m.result.confidence, m.result.loss) for m in models}
@@ -253,7 +253,7 @@ def same_examples(details: list[Detail | None]) -> bool:
 
 
 def paired_table(found: Comparisons) -> Table:
-    """One row for each model but the first."""
+    """Return one row for each model but the first."""
     rows = [
         (
             f"{row.name} − {found.baseline}",
