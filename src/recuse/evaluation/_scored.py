@@ -235,7 +235,7 @@ def _measured(
 
 @dataclass(frozen=True)
 class SketchMeasures:
-    """The measures of one sketch; `group` is its name among those of a file, None of all."""
+    """The measures of one sketch; `subgroup` is its name among those of a file, None for all."""
 
     name: str
     n: int
@@ -243,8 +243,8 @@ class SketchMeasures:
     accuracy: float  # NaN of losses other than 0 and 1
     score: str
     measures: Mapping[str, Any]  # as `CurveSketch.to_dict`
-    group: Any = None
-    grouped: bool = False  # the file holds sketches of groups
+    subgroup: Any = None
+    several: bool = False  # the file holds a sketch for each subgroup
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an undefined value is None with a reason."""
@@ -252,7 +252,7 @@ class SketchMeasures:
         reason |= {} if self.accuracy == self.accuracy else {"accuracy": WHY["accuracy"]}
         return {
             "file": self.name,
-            **({"group": self.group} if self.grouped else {}),
+            **({"subgroup": self.subgroup} if self.several else {}),
             "n": self.n,
             "classes": self.classes,
             "accuracy": None if "accuracy" in reason else self.accuracy,
@@ -264,7 +264,7 @@ class SketchMeasures:
 def measure_sketch(
     sketch: CurveSketch | SubgroupSketches, name: str, **levels: Sequence[float]
 ) -> list[SketchMeasures]:
-    """Measure a sketch; of groups, all of them together and then each.
+    """Measure a sketch; with subgroups, all of them together and then each.
 
     Args:
         sketch: From `sketch.load`.
@@ -275,16 +275,16 @@ def measure_sketch(
         InputError: The sketch is empty.
     """
     if isinstance(sketch, CurveSketch):
-        parts, grouped = {None: sketch}, False
+        parts, several = {None: sketch}, False
     else:
-        parts, grouped = {None: sketch.total(), **dict(sketch.items())}, True
+        parts, several = {None: sketch.total(), **dict(sketch.items())}, True
     if not parts[None].n:
         raise InputError(f"{name}: expected a sketch of at least one prediction, got an empty one")
-    return [_of_sketch(name, group, s, grouped, levels) for group, s in parts.items()]
+    return [_of_sketch(name, key, s, several, levels) for key, s in parts.items()]
 
 
 def _of_sketch(
-    name: str, group: Any, s: CurveSketch, grouped: bool, levels: Mapping[str, Sequence[float]]
+    name: str, subgroup: Any, s: CurveSketch, several: bool, levels: Mapping[str, Sequence[float]]
 ) -> SketchMeasures:
     classes, score = s.about.get("classes"), s.about.get("score", "confidence")
     return SketchMeasures(
@@ -294,6 +294,6 @@ def _of_sketch(
         s.accuracy(),
         score,
         s.to_dict(**levels),
-        group,
-        grouped,
+        subgroup,
+        several,
     )

@@ -103,7 +103,7 @@ def sketch_note(m: Any) -> str:
 
 
 def _of(m: Any) -> str:
-    return m.name if m.group is None else f"{m.name}, {m.group}"
+    return m.name if m.subgroup is None else f"{m.name}, {m.subgroup}"
 
 
 def confidences_note(path: Path) -> str:
