@@ -10,7 +10,7 @@ import pytest
 from answers import one_line, plain
 from learnable import learnable
 from recuse import Rejector, __version__, cli, fit, read_logits, write_logits
-from recuse._internal.strict import checksum
+from recuse._internal.files import checksum
 from recuse.evaluation import measure_file
 from recuse.scores import Score
 from samples import one_column, pixels, sample

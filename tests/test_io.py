@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from recuse import InputError, read_logits, write_logits
 from recuse._internal.files import write_text
-from recuse.io import FORMATS, LogitsFile, split_rows
+from recuse.io import LogitsFile, split_rows
+from recuse.io._stores import FORMATS
 from samples import one_column, pixels, sample
 
 DTYPES = {

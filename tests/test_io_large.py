@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 import large
 from recuse import InputError, read_logits, write_logits
 from recuse.evaluation import measure_file
-from recuse.io import FIELDS, LogitsFile, open_logits, shards, split_rows
+from recuse.io import LogitsFile, open_logits, split_rows
+from recuse.io._reader import shards
+from recuse.io._rows import FIELDS
 from samples import one_column, pixels, sample
 
 FORMATS = [".safetensors", ".npz", ".parquet", ""]

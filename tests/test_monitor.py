@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 import recuse
 import reference_monitor as reference
 from recuse import InputError, Monitor, Rejector, fit
-from recuse._internal.files import to_json
-from recuse._internal.strict import checksum
+from recuse._internal.files import checksum, to_json
 from recuse.monitor import FEWER, MORE, ORDERS, RISK, Terms, replay, risk_interval
 from recuse.monitor._e_process import NOTHING, SPACING, STEP, EProcess, advance, lower_limit
 from recuse.monitor._state import NEW, Ledger, digest_of, keys_of, log_tried, pack, rate_limits

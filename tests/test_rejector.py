@@ -13,7 +13,7 @@ import recuse
 import reference_rejector as reference
 from learnable import learnable
 from recuse import InfeasibleError, InputError, Rejector
-from recuse._internal.strict import checksum
+from recuse._internal.files import checksum
 from recuse.bounds import binomial_p_value
 from recuse.intervals import AUGRC, AURC, coverage_at
 from recuse.io import LogitsFile, overlap

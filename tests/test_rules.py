@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import recuse
 import reference_promises as reference
 from recuse import InfeasibleError, InputError, Rejector
-from recuse._internal.strict import checksum
+from recuse._internal.files import checksum
 from recuse.io import LogitsFile
 from recuse.rejector import CLASS, SUBGROUP, Rule, choose, explain, fit_several
 from recuse.scores import Score

@@ -64,7 +64,7 @@ def local(shards, plan):
 
 def test_a_cluster_counts_what_one_process_counts(client, shards):
     assert dask.sketch(shards, MSP, client=client) == local(shards, Plan(MSP))
-    grouped = Plan(MSP, by="group")
+    grouped = Plan(MSP, by="groups")
     assert dask.sketch(shards[:9], grouped, client=client) == local(shards[:9], grouped)
     assert dask.sketch(shards[:1], client=client.scheduler.address) == local(shards[:1], Plan())
 

@@ -1,1 +1,1 @@
-"""Checks of arguments, files, csv and progress, for the packages of recuse alone."""
+"""Checks of arguments, files, csv and progress bars: for the packages of recuse alone."""

@@ -1,4 +1,4 @@
-"""Atomic writing and digests, for everything that saves."""
+"""Files of recuse: atomic writing, JSON of known fields, digests and checksums."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from recuse.errors import InputError
 
 @contextmanager
 def atomic(path: str | os.PathLike) -> Generator[Path]:
-    """A temporary path beside `path` that takes its place on success and vanishes on failure."""
+    """Give a temporary path that replaces `path` on success and vanishes on failure."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"expected a file to write, got a folder: {path}")
@@ -44,14 +44,14 @@ def atomic(path: str | os.PathLike) -> Generator[Path]:
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
-    """Why nothing can be written there: most often, a file where a folder is needed."""
+    """Explain why nothing can be written: most often, a file stands in place of a folder."""
     file = next((p for p in path.parents if p.exists() and not p.is_dir()), None)
     reason = error.strerror if file is None else f"{file} is a file, expected a folder"
     return InputError(f"{path}: cannot be written ({reason})")
 
 
 def _reach_disk(path: Path) -> None:
-    """Have the content written before the name is: a power loss then leaves the old file."""
+    """Write the content to disk before the name: a power loss then leaves the old file."""
     handle = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(handle)
@@ -61,7 +61,7 @@ def _reach_disk(path: Path) -> None:
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike) -> Generator[Path]:
-    """A temporary folder beside `path` that takes its place on success; a folder there goes."""
+    """Give a temporary folder that replaces the folder `path` on success."""
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise InputError(f"expected a folder to write, got a file: {path}")
@@ -90,17 +90,17 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def to_json(data: Any, *, indent: int | None = 2) -> str:
-    """JSON without NaN or Infinity: an undefined number is null."""
+    """Return JSON without NaN or Infinity: an undefined number is null."""
     return json.dumps(_plain(data), indent=indent, allow_nan=False)
 
 
 def digest(*arrays: np.ndarray) -> str:
-    """A digest of the content, dtype and shape of arrays."""
+    """Return a digest of the content, dtype and shape of arrays."""
     return digest_of_parts(*((a.dtype, a.shape, [a]) for a in arrays))
 
 
 def digest_of_parts(*arrays: tuple[np.dtype, tuple[int, ...], Iterable[np.ndarray]]) -> str:
-    """The `digest` of arrays that come in parts: dtype, shape of the whole, parts in order."""
+    """Return the `digest` of arrays in parts: dtype, shape of the whole, parts in order."""
     state = hashlib.sha256()
     for dtype, shape, parts in arrays:
         state.update(f"{dtype.name}{shape}".encode())
@@ -119,3 +119,30 @@ def _plain(x: Any) -> Any:
     if isinstance(x, (float, np.floating)):
         return float(x) if np.isfinite(x) else None
     return x.item() if isinstance(x, np.generic) else x
+
+
+def strict(data: Any, types: Mapping[str, type], what: str) -> None:
+    """Refuse data unless it has exactly these fields, of these types."""
+    if not isinstance(data, dict):
+        raise InputError(f"expected {what} to be an object, got {type(data).__name__}")
+    odd = sorted(set(data) ^ set(types))
+    if odd:
+        raise InputError(f"{'unknown' if odd[0] in data else 'missing'} field {odd[0]!r} of {what}")
+    for key, kind in types.items():
+        given = type(data[key])
+        if given is not kind and (given, kind) != (int, float):
+            raise InputError(f"expected `{key}` of {what}: {kind.__name__}, got {given.__name__}")
+
+
+def checksum(body: Mapping[str, Any]) -> str:
+    """Return a digest of plain data, whatever the order of its fields."""
+    canonical = json.dumps(json.loads(to_json(body)), sort_keys=True)
+    return digest(np.frombuffer(canonical.encode(), np.uint8))
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these fields, for `json.loads`; refuse a field that stands twice."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field stands twice")
+    return fields

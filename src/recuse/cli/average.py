@@ -14,7 +14,8 @@ from recuse.cli.options import Binary, Force, IgnoreIndex, Json, Probs, Quiet, k
 from recuse.errors import InputError
 from recuse.evaluation import Ensemble, average_logits, average_probs
 from recuse.evaluation._matched import write_mean
-from recuse.io import LogitsFile, check_suffix
+from recuse.io import LogitsFile
+from recuse.io._write import check_suffix
 from recuse.present import files as words
 from recuse.present import terminal
 

@@ -24,7 +24,8 @@ from recuse.cli.options import (
 from recuse.errors import InputError
 from recuse.evaluation import Scored, compare_scored, matched
 from recuse.evaluation._scored import of_confidences, score_chunks
-from recuse.io import holds_confidences, read_confidences
+from recuse.io import read_confidences
+from recuse.io._confidences import holds_confidences
 from recuse.io._reader import read_groups
 from recuse.present import files as words
 from recuse.present import terminal

@@ -13,7 +13,8 @@ from recuse.cli.files import read
 from recuse.cli.options import Binary, Groups, IgnoreIndex, Json, Probs, Quiet, Seed, kind_of
 from recuse.diagnosis import diagnose
 from recuse.errors import InputError
-from recuse.io import naming, reading
+from recuse.io._checked import naming
+from recuse.io._stores import reading
 from recuse.present import terminal
 from recuse.present.diagnosis import EVIDENCE, evidence
 

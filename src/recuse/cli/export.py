@@ -16,7 +16,7 @@ from recuse.cli.files import check_ending, refuse_overwrite
 from recuse.cli.options import Force, Json, Quiet, Seed
 from recuse.collect._models import load_function
 from recuse.errors import InputError
-from recuse.io import naming
+from recuse.io._checked import naming
 from recuse.present import terminal
 from recuse.rejector import Rejector
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from recuse.errors import InputError
 from recuse.evaluation._mixture import without_labels
-from recuse.io import FORMATS, LogitsFile, LogitsReader, open_logits, shards
+from recuse.io import LogitsFile, LogitsReader, open_logits
 from recuse.io._checked import look_like_probs
 from recuse.io._overlap import ShardLabels, check_shard_ids
-from recuse.io._reader import read_groups
+from recuse.io._reader import read_groups, shards
+from recuse.io._stores import FORMATS
 from recuse.present import terminal
 from recuse.scores import are_log_probs
 

@@ -29,7 +29,9 @@ from recuse.errors import InputError
 from recuse.evaluation import FileMeasures, Scored, measure_confidences, measure_sketch
 from recuse.evaluation._scored import measure_labels, measure_scored, score_chunks
 from recuse.intervals import FEW_ERRORS
-from recuse.io import MULTILABEL, LogitsReader, holds_confidences, read_confidences
+from recuse.io import LogitsReader, read_confidences
+from recuse.io._checked import MULTILABEL
+from recuse.io._confidences import holds_confidences
 from recuse.io._overlap import check_given_once
 from recuse.io._reader import read_groups
 from recuse.present import files as words

@@ -10,7 +10,7 @@ import typer
 from recuse._internal.check import check_fraction
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS
-from recuse.io import MULTILABEL
+from recuse.io._checked import MULTILABEL
 from recuse.scores import SOFTMAX_FAMILY, Score
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

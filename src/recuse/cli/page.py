@@ -27,8 +27,9 @@ from recuse.cli.options import (
 from recuse.cli.subgroups import joined, read_subgroups
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, evaluate
-from recuse.io import FORMATS, LogitsFile
+from recuse.io import LogitsFile
 from recuse.io._reader import read_class_names
+from recuse.io._stores import FORMATS
 from recuse.present import terminal
 from recuse.reports import Detail, details
 from recuse.reports import report as write_report

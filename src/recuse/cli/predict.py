@@ -22,7 +22,8 @@ from recuse.cli.files import (
 from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
 from recuse.cli.subgroups import joined, read_subgroups
 from recuse.errors import InputError
-from recuse.io import LogitsFile, naming, open_logits
+from recuse.io import LogitsFile, open_logits
+from recuse.io._checked import naming
 from recuse.io._reader import read_class_names
 from recuse.present import terminal
 from recuse.rejector import (

@@ -32,8 +32,10 @@ from recuse.cli.options import (
 )
 from recuse.errors import InputError
 from recuse.evaluation._shards import Plan, Shard, Sketch, chunks, merge, needs_logits
-from recuse.io import LogitsFile, holds_confidences, is_url
+from recuse.io import LogitsFile
+from recuse.io._confidences import holds_confidences
 from recuse.io._overlap import check_given_once, resolved, shards_of
+from recuse.io._reader import is_url
 from recuse.present import terminal
 from recuse.present.numbers import area, percent
 from recuse.scores import Score

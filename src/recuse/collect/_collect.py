@@ -12,7 +12,8 @@ from recuse._internal.check import extra, to_numpy
 from recuse._internal.progress import bar
 from recuse._internal.public import public
 from recuse.errors import InputError
-from recuse.io import LogitsFile, check_suffix, write_logits
+from recuse.io import LogitsFile, write_logits
+from recuse.io._write import check_suffix
 
 
 @public

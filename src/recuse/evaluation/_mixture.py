@@ -31,7 +31,9 @@ from recuse.evaluation._sources import (
     decimal,
     fractions_of,
 )
-from recuse.io import LogitsFile, LogitsReader, Store, check_file
+from recuse.io import LogitsFile, LogitsReader
+from recuse.io._checked import check_file
+from recuse.io._stores import Store
 from recuse.scores import Score
 from recuse.tuning import MSP
 

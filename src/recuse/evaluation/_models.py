@@ -24,7 +24,8 @@ from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
-from recuse.io import LogitsFile, check_file, naming, overlap
+from recuse.io import LogitsFile, overlap
+from recuse.io._checked import check_file, naming
 from recuse.present import evaluation as shown
 from recuse.rejector import Data, Rejector, choose
 from recuse.scores import as_probability, max_logit, predict

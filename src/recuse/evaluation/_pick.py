@@ -37,7 +37,9 @@ from recuse.intervals import (
     standard_error,
     variance_of_mean,
 )
-from recuse.io import LogitsFile, check_file, fingerprints, naming, overlap, read_logits, split_rows
+from recuse.io import LogitsFile, overlap, read_logits, split_rows
+from recuse.io._checked import check_file, naming
+from recuse.io._overlap import fingerprints
 from recuse.rejector import Data
 from recuse.scores import Score, as_probability, predict
 from recuse.tuning import MSP, tune

@@ -14,7 +14,8 @@ import numpy as np
 
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
-from recuse.io import Confidences, LogitsFile, LogitsReader, check_file
+from recuse.io import Confidences, LogitsFile, LogitsReader
+from recuse.io._checked import check_file
 from recuse.scores import Score, predict
 from recuse.sketch import CurveSketch, SubgroupSketches
 from recuse.tuning import MSP

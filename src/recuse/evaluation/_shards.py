@@ -14,15 +14,10 @@ from typing import Any
 import numpy as np
 
 from recuse.errors import InputError
-from recuse.io import (
-    Confidences,
-    LogitsFile,
-    fetched,
-    holds_confidences,
-    naming,
-    open_logits,
-    read_confidences,
-)
+from recuse.io import Confidences, LogitsFile, open_logits, read_confidences
+from recuse.io._checked import naming
+from recuse.io._confidences import holds_confidences
+from recuse.io._reader import fetched
 from recuse.rejector import Rejector, check_classes
 from recuse.scores import SOFTMAX_FAMILY, Score, predict
 from recuse.sketch import CurveSketch, SubgroupSketches

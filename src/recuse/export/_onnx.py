@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recuse._internal.check import extra
-from recuse._internal.files import atomic, to_json
-from recuse._internal.strict import once
+from recuse._internal.files import atomic, once, to_json
 from recuse._version import __version__
 from recuse.errors import InputError
 from recuse.export._module import Decisions, SelectiveModule

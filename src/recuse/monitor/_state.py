@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse._internal.check import check_delta, check_fraction
-from recuse._internal.strict import checksum, strict
+from recuse._internal.files import checksum, strict
 from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
 from recuse.errors import InputError
 from recuse.monitor._e_process import LIFTS

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recuse.errors import InputError
-from recuse.io import LogitsFile, naming, overlap
+from recuse.io import LogitsFile, overlap
+from recuse.io._checked import naming
 from recuse.rejector._rejector import check_kind
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of
 from recuse.rejector._splits import Data, as_file, index_of_one, rows_of_predictions, whole

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from recuse._internal.strict import strict
+from recuse._internal.files import strict
 from recuse.bounds import binomial_p_value
 from recuse.errors import InputError
 from recuse.selectors import CostGuarantee, CoverageGuarantee, Guarantee, walk_level

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse._internal.check import check_logits, check_logits_form, to_numpy
-from recuse._internal.files import to_json, write_text
+from recuse._internal.files import checksum, once, strict, to_json, write_text
 from recuse._internal.public import public
-from recuse._internal.strict import checksum, once, strict
 from recuse.errors import InputError
-from recuse.io import KINDS
+from recuse.io._checked import KINDS
 from recuse.rejector._isotonic import IsotonicMap
 from recuse.rejector._recheck import check_splits
 from recuse.rejector._rules import (

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse._internal.check import check_delta, check_groups, to_numpy
-from recuse._internal.strict import strict
+from recuse._internal.files import strict
 from recuse.errors import InputError
-from recuse.io import check_names
+from recuse.io._checked import check_names
 from recuse.rejector._recheck import ROUNDING, AnyGuarantee, read_guarantee
 from recuse.rejector._splits import spread
 from recuse.selectors import Guarantee, Selection, SubgroupGuarantee, SubgroupSelection

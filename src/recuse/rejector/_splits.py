@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._internal.check import check_labels, check_logits
-from recuse.io import LogitsFile, check_file, fingerprints
+from recuse.io import LogitsFile
+from recuse.io._checked import check_file
+from recuse.io._overlap import fingerprints
 
 if TYPE_CHECKING:
     from jaxtyping import Int, Shaped
