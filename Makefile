@@ -1,5 +1,8 @@
 # make demo    set everything up, run the main job, write demo/report.html and demo/rejector.json
+# make check   lint, types, layers and the quick tests: no simulations, no browser; under 3 minutes
 # make test    set everything up, run the whole test suite
+# make coverage    the whole test suite, with the lines that no test runs
+# make slow    write tests/slow.txt, the tests that make check leaves out, from a timed make test
 # make test-integrations    test with trainers and schedulers of others, in its own environment
 # make test-vision    test recuse logits and the vision models with timm, in its own environment
 # make test-browser    open the report in a headless Chromium, which it installs where it may
@@ -34,13 +37,24 @@ SIZES ?= 50000,1000000,10000000,100000000
 # What python -m benchmarks.zoo --data DATA --out $(ZOO) writes.
 ZOO ?= zoo
 
-.PHONY: demo test test-integrations test-vision test-browser test-large bench bench-selectors docs picture lint format clean
+.PHONY: demo check test coverage slow test-integrations test-vision test-browser test-large bench bench-selectors docs picture lint format clean
 
 demo: $(VENV)/.train
 	$(BIN)/recuse demo --out demo
 
+check: $(VENV)/.dev lint
+	$(BIN)/pytest -q -n 2 -m 'not slow and not validity and not large'
+
 test: $(VENV)/.dev lint
 	$(BIN)/pytest -n 2
+
+coverage: $(VENV)/.dev
+	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-report=html:build/coverage
+
+slow: $(VENV)/.dev
+	rm -f build/times.txt; mkdir -p build
+	RECUSE_TIMES=$(CURDIR)/build/times.txt $(BIN)/pytest -n 2
+	$(BIN)/python tests/slow.py build/times.txt
 
 test-integrations: $(INTEGRATIONS)/.ready
 	$(INTEGRATIONS)/bin/pytest tests/integrations docs/how-to
@@ -138,4 +152,4 @@ $(DOCS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(INTEGRATIONS) $(VISION) $(BROWSER) $(PEERS) $(MAPIE) $(DOCS) demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(INTEGRATIONS) $(VISION) $(BROWSER) $(PEERS) $(MAPIE) $(DOCS) demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -1,4 +1,10 @@
-"""Settings of all tests: Hypothesis without deadlines, the same examples on every run."""
+"""Settings of all tests: Hypothesis without deadlines, the same examples on every run.
+
+`RECUSE_TIMES=FILE make test` writes the CPU seconds of each test, which `make slow` reads.
+"""
+
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,6 +21,29 @@ collect_ignore_glob = ["docs/*.py", "benchmarks/*.py", "tests/[!t]*.py", "tests/
 # `recuse` gets its own on first use. (`targets` is a module, and needs torch.)
 for name in recuse._HOME.keys() - {"targets"}:
     getattr(recuse, name)
+
+
+SLOW = (Path(__file__).parent / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines()
+
+
+def pytest_collection_modifyitems(items):
+    """Mark as slow what `tests/slow.txt` names: a test, all its cases, or a whole file."""
+    slow = {line for line in SLOW if line and not line.startswith("#")}
+    for item in items:
+        name = item.nodeid
+        if slow & {name, name.partition("[")[0], name.partition("::")[0]}:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Write the CPU seconds of a test where `RECUSE_TIMES` says."""
+    before = sum(os.times()[:4])  # of this process and of those that it has waited for
+    result = yield
+    if times := os.environ.get("RECUSE_TIMES"):
+        with open(times, "a", encoding="utf-8") as out:
+            out.write(f"{sum(os.times()[:4]) - before:.2f}\t{item.nodeid}\n")
+    return result
 
 
 @pytest.fixture(autouse=True)
