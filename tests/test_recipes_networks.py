@@ -1,13 +1,16 @@
 """Small networks: their published sizes, shapes, initialisation and parts."""
 
+import sys
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import reference_recipes as reference
-from recuse.errors import InputError
+from recuse.errors import InputError, MissingExtraError
+from recuse.recipes import recipe_named
 from recuse.recipes.networks import Block, densenet_bc, lstm, mlp, resnet20, small_deeplab
 
 VECTORS = 300  # of a token
@@ -98,6 +101,16 @@ def test_depths_that_are_no_densenet_are_refused():
             densenet_bc(10, depth=depth)
     with pytest.raises(InputError, match="widths"):
         mlp((3,))
+
+
+@pytest.mark.parametrize(
+    "name", ["imagenet-resnet50", "imagenet-vit-s16-sam", "cityscapes-deeplabv3plus"]
+)
+def test_a_network_of_a_package_that_is_missing_names_the_extra(name, monkeypatch):
+    for package in ("timm", "segmentation_models_pytorch"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=r"network of .* needs .*: .*recuse\[vision\]"):
+        recipe_named(name).network(SimpleNamespace(classes=7))
 
 
 def test_layers_of_a_densenet_keep_what_came_before():

@@ -63,7 +63,7 @@ def sketch(
 def _follow(finished: Iterable[Any], total: int) -> None:
     """Show a bar of the finished shards."""
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import track as bar
 
-    for _ in track(finished, "shards", total, console=Console(stderr=True)):
+    for _ in bar(finished, "shards", total, console=Console(stderr=True)):
         pass
