@@ -57,6 +57,7 @@ def test_the_demo_writes_what_it_says_and_the_same_numbers_twice(tmp_path, monke
     from recuse.cli.demo import demo
 
     monkeypatch.setattr(digits, "STEPS", 60)
+    monkeypatch.setattr(digits, "REPLICATES", 4)
     outputs = []
     for folder in ("a", "b"):
         demo(tmp_path / folder, seeds=2, target_risk=0.6, delta=0.1, seed=5, as_json=True,
