@@ -357,6 +357,67 @@ def figures():
 FIGURES = figures()
 
 
+def drawn(line):
+    return np.array([line.get_xdata(), line.get_ydata()], float)
+
+
+def test_each_line_has_its_curve_with_coverage_to_the_right_and_risk_upwards():
+    rng = np.random.default_rng(0)
+    c, loss = rng.normal(size=(2, 300)), rng.random((2, 300)) < 0.3
+    data = plots.risk_coverage.prepare({"a": (c[0], loss[0]), "b": (c[1], loss[1])})
+    ax = axes()
+    plots.risk_coverage.draw(data, ax)
+    for curve, line in zip(data, ax.lines, strict=True):
+        np.testing.assert_array_equal(drawn(line), [curve.points.coverage, curve.points.risk])
+        assert line.get_label().startswith(curve.name)
+
+
+def test_right_and_wrong_predictions_have_their_own_lines():
+    data, ax = plots.max_logit.prepare(Z, Y), axes()
+    plots.max_logit.draw(data, ax)
+    lines = {line.get_label(): drawn(line) for line in ax.lines}
+    for name in ("right", "wrong"):
+        window = getattr(data, name)
+        np.testing.assert_array_equal(lines[name], [window.at, window.mean])
+    assert not np.array_equal(lines["right"], lines["wrong"])
+
+
+def test_ranks_and_bins_are_drawn_at_their_means():
+    data, ax = plots.sorted_logits.prepare(Z), axes()
+    plots.sorted_logits.draw(data.power, ax)
+    ranks = np.arange(1, Z.shape[1] + 1)
+    np.testing.assert_array_equal(drawn(ax.lines[0]), [ranks, data.power.mean])
+    found, ax = plots.normalized_max.prepare(Z), axes()
+    plots.normalized_max.draw(found, ax)
+    for b, line in zip(found.bins, ax.lines, strict=True):
+        np.testing.assert_array_equal(drawn(line), [b.window.at, b.window.mean])
+
+
+def test_each_error_is_a_line_across_the_models_and_full_where_it_is_wrong():
+    c, loss = np.arange(12.0).reshape(2, 6) % 5, np.array([[1, 0, 1, 0, 1, 0], [0, 0, 1, 1, 1, 0]])
+    models = {"a": (c[0], loss[0]), "b": (c[1], loss[1])}
+    data, ax = plots.errors.prepare(models, of="a", shared=False), axes()
+    plots.errors.draw(data, ax)
+    for row, line in zip(data.uncertainty, ax.lines):
+        np.testing.assert_array_equal(drawn(line), [[0, 1], row])
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    for i, (wrong, right) in enumerate(zip(dots[::2], dots[1::2], strict=True)):
+        assert (wrong.get_fillstyle(), right.get_fillstyle()) == ("full", "none")
+        shares = data.uncertainty[:, i]
+        np.testing.assert_array_equal(drawn(wrong)[1], shares[data.wrong[:, i]])
+        np.testing.assert_array_equal(drawn(right)[1], shares[~data.wrong[:, i]])
+
+
+def test_a_scene_is_drawn_upright_with_its_ranks():
+    c, y = np.arange(6.0).reshape(2, 3), np.array([[1, 0, 0], [0, 1, 9]])
+    data, ax = plots.scene.prepare(c, np.zeros((2, 3), int), y, ignore_index=9), axes()
+    plots.scene.draw(data, ax)
+    np.testing.assert_array_equal(ax.images[-1].get_array().filled(np.nan), data.rank)
+    assert ax.images[-1].origin == "upper"
+    low, high = (ax.images[-1].cmap(x)[:3] for x in (0.0, 1.0))
+    assert sum(high) < sum(low)  # a more confident error is darker
+
+
 def test_every_module_is_drawn_here():
     modules = {name for name in plots.__all__ if hasattr(getattr(plots, name), "draw")}
     assert modules == set(FIGURES)

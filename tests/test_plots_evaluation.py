@@ -116,6 +116,32 @@ def test_a_diagram_says_the_errors_of_calibration():
     assert f"ECE {m.ece:.3f}" in ax.get_legend().get_texts()[1].get_text()
 
 
+def test_a_diagram_draws_observed_against_stated_and_its_intervals():
+    rng = np.random.default_rng(0)
+    q = rng.uniform(0.2, 1, 500)
+    found, ax = plots.reliability.prepare(q, rng.random(500) > q**2), axes()
+    plots.reliability.draw(found, ax)
+    dots, _, (bars,) = ax.containers[-1]
+    np.testing.assert_array_equal(dots.get_xdata(), found.bins.probability)
+    np.testing.assert_array_equal(dots.get_ydata(), found.bins.accuracy)
+    ends = np.array([line[:, 1] for line in bars.get_segments()])
+    np.testing.assert_allclose(ends, np.transpose([found.low, found.high]))
+    heights = [bar.get_height() for bar in ax.patches]
+    np.testing.assert_allclose(heights, found.share)
+
+
+def test_each_class_is_drawn_at_its_rate_with_its_interval():
+    rates, ax = plots.per_class.of(ONE, Y).risk, axes()
+    plots.per_class.draw(rates, ax)
+    dots, _, (bars,) = ax.containers[0]
+    some = ~np.isnan(rates.value)
+    np.testing.assert_array_equal(dots.get_xdata(), rates.value[some])
+    np.testing.assert_array_equal(dots.get_ydata(), np.flatnonzero(some))
+    ends = np.array([line[:, 0] for line in bars.get_segments()])
+    np.testing.assert_allclose(ends, np.transpose([rates.low, rates.high])[some])
+    assert [name.get_text() for name in ax.get_yticklabels()] == list(rates.classes)
+
+
 def test_a_calibrated_model_lies_within_most_intervals():
     rng, inside, of = np.random.default_rng(0), 0, 0
     for _ in range(100):

@@ -521,3 +521,31 @@ def test_rates_are_written_to_three_figures(value, text):
 
 def test_the_page_stays_small(html):
     assert len(html.encode()) < 1_300_000
+
+
+def test_the_page_draws_the_predictions_that_it_counts(evaluation):
+    """Right predictions point upwards, wrong ones downwards; bands are around their means."""
+    models = prepare.prepare(evaluation)
+    data = prepare.datasets(models, 0.2, {})
+    for i, model in enumerate(models):
+        right, wrong = data[f"histogram-{i}"]
+        for part, kind, sign in ((right, "right", 1), (wrong, "wrong", -1)):
+            assert part["fixed"]["kind"] == kind
+            columns = part["columns"]
+            assert columns["count"] == getattr(model.histogram, kind).tolist()
+            assert columns["height"] == [sign * share for share in columns["share"]]
+            assert sum(columns["share"]) == pytest.approx(1)
+            assert all(a < b for a, b in zip(columns["start"], columns["end"]))
+        for part, kind in zip(data[f"fingerprint-{i}"], ("right", "wrong"), strict=True):
+            band, columns = getattr(model.fingerprint, kind), part["columns"]
+            assert part["fixed"]["kind"] == kind
+            assert columns["low"] == (band.excess - band.spread).tolist()
+            assert columns["high"] == (band.excess + band.spread).tolist()
+        (bins,) = data[f"reliability-{i}"]
+        assert bins["columns"]["accuracy"] == model.reliability.accuracy.tolist()
+        assert bins["columns"]["probability"] == model.reliability.probability.tolist()
+    curves_of = [(model, curve) for model in models for curve in model.curves]
+    for (model, curve), part in zip(curves_of, data["curves"], strict=True):
+        assert part["fixed"]["model"] == model.result.name
+        assert part["columns"]["risk"] == curve.points.risk.tolist()
+        assert part["columns"]["coverage"] == curve.points.coverage.tolist()

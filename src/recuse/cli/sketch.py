@@ -37,7 +37,7 @@ from recuse.io._confidences import holds_confidences
 from recuse.io._overlap import check_given_once, resolved, shards_of
 from recuse.io._reader import is_url
 from recuse.present import terminal
-from recuse.present.numbers import area, percent
+from recuse.present.numbers import area, percent, points, tight_percent
 from recuse.scores import Score
 from recuse.sketch import Certified, CurveSketch, check_path, load
 
@@ -223,8 +223,8 @@ def _entry(named: dict[str, Any], s: CurveSketch, levels: dict[str, Any]) -> dic
 def _table(out: Path, total: Sketch, levels: dict[str, tuple[float, ...]]) -> None:
     header = (
         *("AURC", "at least", "at most", "AUGRC"),
-        *(f"cov@{100 * r:g}%" for r in levels["risks"]),
-        *(f"risk@{100 * c:g}%" for c in levels["coverages"]),
+        *(f"cov@{tight_percent(r)}" for r in levels["risks"]),
+        *(f"risk@{tight_percent(c)}" for c in levels["coverages"]),
     )
     rows = {
         f"{title}: {s.n:,} predictions, accuracy {percent(s.accuracy(), 2)}": {
@@ -244,5 +244,5 @@ def _cells(s: CurveSketch, levels: dict[str, tuple[float, ...]]) -> Iterator[str
     aurc: Certified = s.aurc()
     yield from (area(x, 4) for x in (aurc.value, aurc.low, aurc.high))
     yield area(s.augrc().value, 4)
-    yield from (f"{100 * s.coverage_at_risk(r).value:.1f}" for r in levels["risks"])
-    yield from (f"{100 * s.risk_at_coverage(c).value:.2f}" for c in levels["coverages"])
+    yield from (points(s.coverage_at_risk(r).value) for r in levels["risks"])
+    yield from (points(s.risk_at_coverage(c).value, 2) for c in levels["coverages"])

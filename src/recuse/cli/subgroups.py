@@ -15,7 +15,7 @@ from recuse._internal.csv import csv_lines, csv_rows
 from recuse.errors import InputError
 from recuse.io import LogitsFile
 from recuse.present import terminal
-from recuse.present.numbers import percent
+from recuse.present.numbers import percent, points
 from recuse.rejector import CLASS
 from recuse.selectors import SubgroupRow
 
@@ -119,5 +119,5 @@ def name_of(subgroup: Any, names: Array | None) -> str:
 
 
 def _interval(limits: tuple[float, float]) -> str:
-    low, high = (f"{100 * x:.1f}" for x in limits)
+    low, high = map(points, limits)
     return f"{low}-{high}"

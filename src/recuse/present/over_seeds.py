@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from recuse.present.numbers import UNDEFINED, area, percent
+from recuse.present.numbers import UNDEFINED, area, percent, points
 from recuse.present.tables import Table
 
 KEPT = "no other score passed the cross-fitted test on the tuning split"
@@ -132,7 +132,7 @@ def _seed(found: Any) -> str:
 
 
 def _counts(row: Any) -> tuple[str, str, str]:
-    risk = UNDEFINED if row.risk is None else f"{100 * row.risk:.1f}"
+    risk = UNDEFINED if row.risk is None else points(row.risk)
     return f"{row.accepted:,.0f}", f"{row.errors:,.0f}", risk
 
 
