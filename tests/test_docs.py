@@ -45,24 +45,16 @@ def named(page):
 
 
 def modules():
-    """The modules that `recuse` names, and those of the functions it names."""
+    """The modules that `recuse` names, and those of the functions and classes it names."""
     named = [getattr(recuse, name) for name in recuse.__all__]
-    homes = {
-        x.__name__ if inspect.ismodule(x) else home(x) for x in named if not isinstance(x, str)
-    }
-    return sorted(homes - {"recuse"})
+    homes = {f"recuse.{home}" for home in recuse._HOME.values()}
+    return sorted(homes | {x.__name__ for x in named if inspect.ismodule(x)})
 
 
 def blocks(page, *kinds):
     """The fenced blocks of a page (its text) that say they are of one of these kinds."""
     fenced = re.finditer(r"^ *```(\w*)\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)
     return [block[2] for block in fenced if block[1] in kinds]
-
-
-def home(x):
-    """The public module of a function or class: the private ones below it are left out."""
-    parts = x.__module__.split(".")
-    return ".".join(part for part in parts if not part.startswith("_"))
 
 
 @pytest.mark.parametrize("module", modules())
