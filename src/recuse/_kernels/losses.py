@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recuse._kernels.jit import njit
-from recuse._kernels.vector import FAST, exp32, larger
+from recuse._kernels.jit import FAST, exp32, larger, njit
 
 GROUP = 512  # classes a float32 sum runs over in a row
 DEEP = 8  # the same in a block of pixels, where the sums of a group cost little

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recuse._kernels.jit import njit
+from recuse._kernels.jit import FAST, exp32, larger, log32, njit
 from recuse._kernels.scores import (
     GINI,
     LOG_ODDS,
@@ -23,7 +23,6 @@ from recuse._kernels.scores import (
     TOP,
     gap_to,
 )
-from recuse._kernels.vector import FAST, exp32, larger, log32
 
 BLOCK = 256  # pixels of a block
 

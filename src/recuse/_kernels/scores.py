@@ -19,8 +19,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from recuse._kernels.jit import njit
-from recuse._kernels.vector import FAST, exp32, larger
+from recuse._kernels.jit import FAST, exp32, larger, njit
 
 FARTHEST = -104.0  # exp is 0 in float32
 LOWEST = -1e30  # in place of a second largest logit of -inf

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -11,6 +12,7 @@ from recuse._internal.check import is_number
 from recuse.errors import InputError
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from numpy.typing import ArrayLike
     from torch import Tensor
 
@@ -19,6 +21,35 @@ if TYPE_CHECKING:
 Reduction = Literal["none", "mean", "sum"]
 WeightMode = Literal["per_class", "per_example"]
 Normalize = Literal["weights", "examples"]
+
+
+class LossModule(torch.nn.Module):
+    """Base of the modules: keeps the options of a function, with tensors as buffers, and calls it.
+
+    A subclass names its function; its constructor has the arguments of the function and checks
+    those that need no logits.
+    """
+
+    function: Callable[..., Tensor]
+
+    def __init__(self, smoothing: Any, *, buffers: Mapping[str, Tensor | None], **options: Any):
+        super().__init__()
+        self.smoothing = smoothing
+        for name, value in options.items():
+            setattr(self, name, value)
+        for name, value in buffers.items():
+            self.register_buffer(name, value)
+        self._shown = tuple(options)
+        self._passed = (*options, *buffers)
+
+    def forward(self, logits: Float[Tensor, ...], target: Tensor) -> Float[Tensor, ...]:
+        """Return the loss of these logits."""
+        options = {name: getattr(self, name) for name in self._passed}
+        return type(self).function(logits, target, self.smoothing, **options)
+
+    def extra_repr(self) -> str:
+        """Return the options, for `print`."""
+        return ", ".join([str(self.smoothing), *(f"{n}={getattr(self, n)!r}" for n in self._shown)])
 
 
 def reduce(losses: Tensor, kept: Tensor, reduction: Reduction) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from recuse.errors import InputError
-from recuse.losses._options import Reduction, as_weight, check_detached, reduce
+from recuse.losses._options import LossModule, Reduction, as_weight, check_detached, reduce
 from recuse.losses.targets import check_choice, check_smoothing
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def smoothed_binary_cross_entropy_with_logits(
     return loss if torch.is_autocast_enabled(logits.device.type) else loss.to(logits.dtype)
 
 
-class SmoothedBCEWithLogits(torch.nn.Module):
+class SmoothedBCEWithLogits(LossModule):
     """`smoothed_binary_cross_entropy_with_logits` as a module, with its arguments.
 
     The weights are buffers: they move with the module and are saved.
@@ -92,6 +92,8 @@ class SmoothedBCEWithLogits(torch.nn.Module):
     >>> SmoothedBCEWithLogits(0.1)(torch.zeros(2), torch.tensor([1, 0]))
     tensor(0.6931)
     """
+
+    function = staticmethod(smoothed_binary_cross_entropy_with_logits)
 
     def __init__(
         self,
@@ -102,34 +104,17 @@ class SmoothedBCEWithLogits(torch.nn.Module):
         ignore_index: int = -100,
         reduction: Reduction = "mean",
     ):
-        super().__init__()
         _pair(smoothing)
         check_choice(reduction, "reduction", Reduction)
-        self.smoothing = smoothing
-        self.ignore_index = ignore_index
-        self.reduction = reduction
-        self.weight: Tensor | None
-        self.pos_weight: Tensor | None
-        self.register_buffer("weight", as_weight(weight))
-        self.register_buffer("pos_weight", as_weight(pos_weight, "pos_weight"))
-
-    def forward(
-        self, logits: Float[Tensor, ...], target: Int[Tensor, ...] | Float[Tensor, ...]
-    ) -> Float[Tensor, ...]:
-        """Return the loss of these logits."""
-        return smoothed_binary_cross_entropy_with_logits(
-            logits,
-            target,
-            self.smoothing,
-            weight=self.weight,
-            pos_weight=self.pos_weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
+        super().__init__(
+            smoothing,
+            ignore_index=ignore_index,
+            reduction=reduction,
+            buffers={
+                "weight": as_weight(weight),
+                "pos_weight": as_weight(pos_weight, "pos_weight"),
+            },
         )
-
-    def extra_repr(self) -> str:
-        """Return the options, for `print`."""
-        return f"{self.smoothing}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
 
 
 def _pair(smoothing: Smoothing) -> tuple[float, float]:

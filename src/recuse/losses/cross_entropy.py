@@ -12,6 +12,7 @@ import torch
 from recuse.errors import InputError
 from recuse.losses._functions import CrossEntropy, FusedCrossEntropy, can_be_fused
 from recuse.losses._options import (
+    LossModule,
     Normalize,
     Reduction,
     WeightMode,
@@ -136,7 +137,7 @@ def smoothed_cross_entropy(
     return (loss if add_up else loss.reshape(shape)).to(logits.dtype)
 
 
-class SmoothedCrossEntropy(torch.nn.Module):
+class SmoothedCrossEntropy(LossModule):
     """`smoothed_cross_entropy` as a module; its arguments are described there.
 
     The class weights and the prior are buffers: they move with the module and are saved.
@@ -145,6 +146,8 @@ class SmoothedCrossEntropy(torch.nn.Module):
     >>> loss(torch.zeros(2, 4), torch.tensor([3, 1]))
     tensor(1.3863)
     """
+
+    function = staticmethod(smoothed_cross_entropy)
 
     def __init__(
         self,
@@ -159,47 +162,17 @@ class SmoothedCrossEntropy(torch.nn.Module):
         normalize: Normalize = "weights",
         overwrite_logits: bool = False,
     ):
-        super().__init__()
         _check_options(smoothing, reduction, convention, weight_mode, normalize)
         check_prior(prior, convention)
-        self.smoothing = smoothing
-        self.ignore_index = ignore_index
-        self.reduction = reduction
-        self.convention = convention
-        self.weight_mode = weight_mode
-        self.normalize = normalize
-        self.overwrite_logits = overwrite_logits
-        self.weight: Tensor | None
-        self.prior: Tensor | None
-        self.register_buffer("weight", as_weight(weight))
-        self.register_buffer("prior", prior)
-
-    def forward(
-        self,
-        logits: Float[Tensor, "n K ..."],
-        target: Int[Tensor, "n ..."] | Float[Tensor, "n K ..."],
-    ) -> Float[Tensor, ...]:
-        """Return the loss of these logits."""
-        return smoothed_cross_entropy(
-            logits,
-            target,
-            self.smoothing,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            convention=self.convention,
-            prior=self.prior,
-            weight_mode=self.weight_mode,
-            normalize=self.normalize,
-            overwrite_logits=self.overwrite_logits,
-        )
-
-    def extra_repr(self) -> str:
-        """Return the options, for `print`."""
-        return (
-            f"{self.smoothing}, ignore_index={self.ignore_index}, reduction={self.reduction!r}, "
-            f"convention={self.convention!r}, weight_mode={self.weight_mode!r}, "
-            f"normalize={self.normalize!r}"
+        super().__init__(
+            smoothing,
+            ignore_index=ignore_index,
+            reduction=reduction,
+            convention=convention,
+            weight_mode=weight_mode,
+            normalize=normalize,
+            overwrite_logits=overwrite_logits,
+            buffers={"weight": as_weight(weight), "prior": prior},
         )
 
 

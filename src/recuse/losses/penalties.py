@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from recuse.errors import InputError
-from recuse.losses._options import Reduction, as_weight, check_strength, reduce
+from recuse.losses._options import LossModule, Reduction, as_weight, check_strength, reduce
 from recuse.losses.cross_entropy import smoothed_cross_entropy
 from recuse.losses.targets import check_choice
 
@@ -173,18 +173,7 @@ def penalized(
     return hard + (strength * penalties).to(hard.dtype).reshape(hard.shape)
 
 
-class Penalized(torch.nn.Module):
-    """Base of the penalised losses; the class weights are a buffer."""
-
-    def __init__(self, weight: Weight | None, ignore_index: int, reduction: Reduction):
-        super().__init__()
-        self.ignore_index = ignore_index
-        self.reduction = reduction
-        self.weight: Tensor | None
-        self.register_buffer("weight", as_weight(weight))
-
-
-class MaxSuppression(Penalized):
+class MaxSuppression(LossModule):
     """`max_suppression` as a module; its arguments are described there.
 
     Between epochs, set `smoothing` to follow a schedule.
@@ -196,6 +185,8 @@ class MaxSuppression(Penalized):
     tensor(0.3269)
     """
 
+    function = staticmethod(max_suppression)
+
     def __init__(
         self,
         smoothing: float = 0.1,
@@ -206,36 +197,19 @@ class MaxSuppression(Penalized):
     ):
         check_strength(smoothing, "smoothing")
         check_choice(reduction, "reduction", Reduction)
-        super().__init__(weight, ignore_index, reduction)
-        self.smoothing = smoothing
-
-    def forward(
-        self,
-        logits: Float[Tensor, "n K ..."],
-        target: Int[Tensor, "n ..."] | Float[Tensor, "n K ..."],
-    ) -> Float[Tensor, ...]:
-        """Return the loss of these logits."""
-        return max_suppression(
-            logits,
-            target,
-            self.smoothing,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-        )
-
-    def extra_repr(self) -> str:
-        """Return the options, for `print`."""
-        return f"{self.smoothing}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
+        options = {"ignore_index": ignore_index, "reduction": reduction}
+        super().__init__(smoothing, **options, buffers={"weight": as_weight(weight)})
 
 
-class MarginSmoothing(Penalized):
+class MarginSmoothing(LossModule):
     """`margin_smoothing` as a module; its arguments are described there.
 
     >>> import torch
     >>> MarginSmoothing(margin=1.0)(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
     tensor(0.1769)
     """
+
+    function = staticmethod(margin_smoothing)
 
     def __init__(
         self,
@@ -249,29 +223,5 @@ class MarginSmoothing(Penalized):
         check_strength(smoothing, "smoothing")
         check_strength(margin, "margin")
         check_choice(reduction, "reduction", Reduction)
-        super().__init__(weight, ignore_index, reduction)
-        self.smoothing = smoothing
-        self.margin = margin
-
-    def forward(
-        self,
-        logits: Float[Tensor, "n K ..."],
-        target: Int[Tensor, "n ..."] | Float[Tensor, "n K ..."],
-    ) -> Float[Tensor, ...]:
-        """Return the loss of these logits."""
-        return margin_smoothing(
-            logits,
-            target,
-            self.smoothing,
-            margin=self.margin,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-        )
-
-    def extra_repr(self) -> str:
-        """Return the options, for `print`."""
-        return (
-            f"{self.smoothing}, margin={self.margin}, ignore_index={self.ignore_index}, "
-            f"reduction={self.reduction!r}"
-        )
+        options = {"margin": margin, "ignore_index": ignore_index, "reduction": reduction}
+        super().__init__(smoothing, **options, buffers={"weight": as_weight(weight)})
