@@ -20,7 +20,8 @@ import numpy as np
 from scipy.stats import wilcoxon
 
 import recuse as rc
-from recuse.intervals import influence, variance_of_mean
+from recuse.intervals import influence
+from recuse.intervals._influence import variance_of_mean
 from recuse.scores import Score, msp, predict
 from recuse.tuning import default_candidates, tune
 

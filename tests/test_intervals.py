@@ -11,16 +11,9 @@ import reference_sources
 from recuse import InputError, intervals
 from recuse._kernels import bootstrap as kernel
 from recuse.curves import aurc, aurc_of_weights
-from recuse.intervals import (
-    AUGRC,
-    AURC,
-    E_AURC,
-    _interval,
-    coverage_at,
-    risk_at,
-    variance_of_mean,
-)
+from recuse.intervals import AUGRC, AURC, E_AURC, _interval, coverage_at, risk_at
 from recuse.intervals._bootstrap import BLOCK, units
+from recuse.intervals._influence import variance_of_mean
 from strategies import GENERAL, ZERO_ONE, predictions
 
 BOOTSTRAP = 0.06  # relative: 3,000 resamples have a standard error of 1.3 %, ties add a bias

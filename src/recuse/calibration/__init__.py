@@ -32,20 +32,17 @@ from recuse.calibration._measures import (
     smooth_ece,
     top_label_brier,
 )
-from recuse.calibration._rows import chunks, flat
 from recuse.calibration._temperature import Temperature, fit_temperature
 
 __all__ = [
     "Reliability",
     "Temperature",
     "brier",
-    "chunks",
     "classwise_ece",
     "ece",
     "equal_mass_ece",
     "equal_mass_reliability",
     "fit_temperature",
-    "flat",
     "nll",
     "reliability",
     "smooth_ece",

@@ -13,7 +13,7 @@ import numpy as np
 from recuse._internal.check import first
 from recuse.calibration import _measures
 from recuse.errors import InputError
-from recuse.intervals import variance_of_mean
+from recuse.intervals._influence import variance_of_mean
 
 if TYPE_CHECKING:
     from jaxtyping import Float

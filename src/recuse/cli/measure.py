@@ -28,7 +28,7 @@ from recuse.cli.options import (
 from recuse.errors import InputError
 from recuse.evaluation import FileMeasures, Scored, measure_confidences, measure_sketch
 from recuse.evaluation._scored import measure_labels, measure_scored, score_chunks
-from recuse.intervals import FEW_ERRORS
+from recuse.intervals._interval import FEW_ERRORS
 from recuse.io import LogitsReader, read_confidences
 from recuse.io._checked import MULTILABEL
 from recuse.io._confidences import holds_confidences

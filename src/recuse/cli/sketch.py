@@ -39,7 +39,8 @@ from recuse.io._reader import is_url
 from recuse.present import terminal
 from recuse.present.numbers import area, percent, points, tight_percent
 from recuse.scores import Score
-from recuse.sketch import Certified, CurveSketch, check_path, load
+from recuse.sketch import Certified, CurveSketch, load
+from recuse.sketch._file import check_path
 
 Out = Annotated[Path, typer.Option("--out", help="Sketch to write, .npz.")]
 

@@ -21,24 +21,20 @@ from recuse.curves._areas import (
     aurc_of_counts,
     aurc_of_weights,
     e_aurc,
-    harmonic,
     n_aurc,
     summarize,
 )
 from recuse.curves._curve import (
     RiskCoverage,
-    TieGroups,
     coverage_at_risk,
     risk_at_coverage,
     risk_coverage,
     thin,
-    tie_groups,
 )
 
 __all__ = [
     "RiskCoverage",
     "Summary",
-    "TieGroups",
     "augrc",
     "aurc",
     "aurc_of_counts",
@@ -46,11 +42,9 @@ __all__ = [
     "conventions",
     "coverage_at_risk",
     "e_aurc",
-    "harmonic",
     "n_aurc",
     "risk_at_coverage",
     "risk_coverage",
     "summarize",
     "thin",
-    "tie_groups",
 ]

@@ -15,7 +15,8 @@ import numpy as np
 from recuse._internal.check import check_confidence
 from recuse.diagnosis._rows import Rows
 from recuse.errors import InputError
-from recuse.intervals import normal, variance_of_mean
+from recuse.intervals._influence import variance_of_mean
+from recuse.intervals._interval import normal
 from recuse.scores import as_probability
 from recuse.tuning._tune import FEWEST_OF_EACH
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recuse.diagnosis._rows import Rows, low_classes
-from recuse.intervals import normal, variance_of_mean
+from recuse.intervals._influence import variance_of_mean
+from recuse.intervals._interval import normal
 from recuse.tuning._tune import FEWEST_UNITS
 
 if TYPE_CHECKING:

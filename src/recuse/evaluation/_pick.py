@@ -35,8 +35,8 @@ from recuse.intervals import (
     coverage_at,
     risk_at,
     standard_error,
-    variance_of_mean,
 )
+from recuse.intervals._influence import variance_of_mean
 from recuse.io import LogitsFile, overlap, read_logits, split_rows
 from recuse.io._checked import check_file, naming
 from recuse.io._overlap import fingerprints

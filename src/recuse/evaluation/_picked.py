@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from recuse.evaluation._measures import explained
-from recuse.intervals import FEW_ERRORS, Comparisons, NamedComparison
+from recuse.intervals import Comparisons, NamedComparison
+from recuse.intervals._interval import FEW_ERRORS
 from recuse.present import pick as words
 from recuse.scores import Score
 

@@ -27,9 +27,11 @@ from recuse._internal.check import (
     check_named,
     to_numpy,
 )
+from recuse.curves._curve import tie_groups
 from recuse.errors import InputError
 from recuse.evaluation._measures import MANY, explained
-from recuse.intervals import influence, variance_of_mean
+from recuse.intervals import influence
+from recuse.intervals._influence import variance_of_mean
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -225,9 +227,9 @@ class Pool:
         if self.weights is None:
             curve = curves.risk_coverage(self.confidence, self.priced)
             return curve.threshold, curve.coverage, curve.risk
-        group = curves.tie_groups(self.confidence, self.weights)
+        group = tie_groups(self.confidence, self.weights)
         mass = np.cumsum(group.loss)
-        cost = np.cumsum(curves.tie_groups(self.confidence, self.weights * self.priced).loss)
+        cost = np.cumsum(tie_groups(self.confidence, self.weights * self.priced).loss)
         return group.confidence, mass / mass[-1], cost / mass
 
     def _at(self, threshold: float) -> BySource:

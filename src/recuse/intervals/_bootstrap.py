@@ -20,7 +20,7 @@ from recuse._internal.check import (
     check_loss,
     check_seed,
 )
-from recuse.curves import harmonic
+from recuse.curves._areas import harmonic
 from recuse.errors import InputError
 from recuse.intervals._influence import by_confidence, effective_errors, unit_sums
 from recuse.intervals._interval import (

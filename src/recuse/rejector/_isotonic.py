@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse.curves import TieGroups, tie_groups
+from recuse.curves._curve import TieGroups, tie_groups
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32

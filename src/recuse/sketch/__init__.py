@@ -7,6 +7,6 @@ in each (`_curve`), and the best and the worst order inside bins bound every mea
 
 from recuse.sketch._certify import Certified
 from recuse.sketch._curve import CurveSketch, SubgroupSketches, load
-from recuse.sketch._file import check_path, is_sketch
+from recuse.sketch._file import is_sketch
 
-__all__ = ["Certified", "CurveSketch", "SubgroupSketches", "check_path", "is_sketch", "load"]
+__all__ = ["Certified", "CurveSketch", "SubgroupSketches", "is_sketch", "load"]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse.intervals import Measure, variance_of_mean
+from recuse.intervals import Measure
+from recuse.intervals._influence import variance_of_mean
 from recuse.scores._score import score_features
 from recuse.tuning._learn import learn
 
