@@ -48,7 +48,8 @@ def modules():
     """The modules that `recuse` names, and those of the functions and classes it names."""
     named = [getattr(recuse, name) for name in recuse.__all__]
     homes = {f"recuse.{home}" for home in recuse._HOME.values()}
-    return sorted(homes | {x.__name__ for x in named if inspect.ismodule(x)})
+    homes |= {x.__name__ for x in named if inspect.ismodule(x)}
+    return sorted(homes - {"recuse.errors"})  # on the start page of the reference, one by one
 
 
 def blocks(page, *kinds):

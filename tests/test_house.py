@@ -166,6 +166,18 @@ def test_no_package_bears_the_name_of_a_public_function():
     assert offered & rooms == defined & rooms == set()
 
 
+@pytest.mark.xfail(reason="the last words are being replaced", strict=False)
+def test_retired_words_are_gone():
+    """`python tests/test_house.py -v` prints all of them."""
+    left = [f"{place}:{number}: {word}" for place, number, _, word in remaining()]
+    assert left[:20] == []
+
+
+def test_a_retired_word_is_found():
+    text = "the promise\nrecuse fit --per class\n"
+    assert [(line, word) for line, _, word in retired(text)] == [(1, "promise"), (2, "--per")]
+
+
 def text_of(path):
     return path.read_text(encoding="utf-8")
 
