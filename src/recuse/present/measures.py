@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from recuse.present.tables import text_table
+
 CAUTIONS = {
     "no_errors": "no errors: no interval",
     "not_moved": "no example changes it: no interval",
@@ -36,16 +38,13 @@ def comparisons(measure: str, baseline: str, value: float, rows: Iterable[Any]) 
 
     A row has `name`, `value`, `p_adjusted` and a `comparison` of `difference`, `low` and `high`.
     """
-    head = f"{'':16}{measure:>10}{'difference':>12}  {'95 % interval':<20}{'p (Holm)':>9}"
-    lines = [head, f"{baseline:16}{value:10.4g}"]
+    lines = [(baseline, f"{value:.4g}", "", "", "")]
     for row in rows:
         d = row.comparison
         between = f"[{d.low:.3g}, {d.high:.3g}]"
-        lines.append(
-            f"{row.name:16}{row.value:10.4g}{d.difference:12.3g}  {between:<20}"
-            f"{row.p_adjusted:9.2g}"
-        )
-    return "\n".join(lines)
+        numbers = f"{row.value:.4g}", f"{d.difference:.3g}", between, f"{row.p_adjusted:.2g}"
+        lines.append((row.name, *numbers))
+    return text_table(("", measure, "difference", "95 % interval", "p (Holm)"), lines)
 
 
 def temperature(

@@ -25,7 +25,7 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[str]], gap: int = 
     lines = [header, *rows]
     first, *others = (max(map(len, column)) for column in zip(*lines))
     return "\n".join(
-        name.ljust(first) + "".join(cell.rjust(gap + width) for cell, width in zip(cells, others))
+        (name.ljust(first) + "".join(map(str.rjust, cells, (gap + w for w in others)))).rstrip()
         for name, *cells in lines
     )
 
