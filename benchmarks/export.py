@@ -93,7 +93,7 @@ def rejector(score: Score) -> Rejector:
     isotonic_map = IsotonicMap(
         tuple(np.linspace(-5, 30, 160).tolist()), tuple(np.linspace(0.1, 0.99, 160))
     )
-    guarantee = Guarantee(0.1, 0.05, "fixed_sequence", 4000, 3000, 200, "none")
+    guarantee = Guarantee(0.1, 0.05, "fixed_sequence", 4000, 3000, 200)
     rules = (Rule(None, 2.0, guarantee),)
     return Rejector(score, rules, CLASSES, isotonic_map, "benchmark", {}, delta=guarantee.delta)
 

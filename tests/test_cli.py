@@ -704,7 +704,9 @@ def test_an_overlap_asked_for_is_void_in_every_sentence(recuse, files, tmp_path)
     said += recuse("predict", "rejector.json", "test.npz", "--json")[1]
     answer = recuse(*command, "--force", "--json")[1]
     assert plain(answer)["guarantee"]["void"]
-    assert (said + answer).count("No guarantee: tune and calibrate share examples") >= 4
+    assert (said + answer).count(
+        "No guarantee: the tuning and the calibration split share rows"
+    ) >= 4
     assert "confidence, at most" not in said + answer
 
 
@@ -738,16 +740,19 @@ def test_the_error_of_a_prediction_comes_with_its_interval_and_a_verdict(recuse,
     summary = plain(recuse("predict", "rejector.json", "test.npz", "--json")[1])
     low, high = summary["risk_interval"]
     assert low < summary["risk"] < high
-    assert "in line with the promised 20.0 %" in recuse("predict", "rejector.json", "test.npz")[1]
+    assert "in line with the guaranteed 20.0 %" in recuse("predict", "rejector.json", "test.npz")[1]
     z, y = sample(400, seed=2)
     write_logits(tmp_path / "shifted.npz", z, np.random.default_rng(0).permutation(y))
-    assert "is above the promised" in recuse("predict", "rejector.json", "shifted.npz")[1]
+    assert "is above the guaranteed" in recuse("predict", "rejector.json", "shifted.npz")[1]
 
 
 def test_a_split_of_the_fit_is_called_no_test(recuse, files):
     assert recuse(*FIT)[0] == 0
-    assert "calibrate split of the fit" in recuse("predict", "rejector.json", "calibrate.npz")[1]
-    assert "of the fit" not in recuse("predict", "rejector.json", "test.npz")[1]
+    assert (
+        "calibrate.npz was used for calibration"
+        in recuse("predict", "rejector.json", "calibrate.npz")[1]
+    )
+    assert "unbiased test" not in recuse("predict", "rejector.json", "test.npz")[1]
 
 
 def test_percent_and_confidence_given_for_fractions_are_explained(recuse, files):

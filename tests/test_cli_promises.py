@@ -67,7 +67,7 @@ def test_each_promise_is_fitted_and_compared_with_what_came_about(
     low, high = summary[f"{kind}_interval"]
     assert low < summary[value] < high
     said_by = run("predict", "rejector.json", "test.npz")[1]
-    assert "is in line with the promised" in said_by
+    assert "is in line with the guaranteed" in said_by
 
 
 def test_thresholds_of_classes_are_printed_by_class(run, tmp_path):
@@ -177,11 +177,11 @@ def test_the_name_of_a_table_is_checked_before_anything_is_read(run, tmp_path):
 
 def test_a_class_above_its_promise_is_named(run, tmp_path):
     assert run(*FIT, "--target-risk", 0.1, "--by", "class")[0] == 0
-    said = "Of the intervals of each risk, none is above the promised 10.0 %."
+    said = "Risk intervals above the guaranteed 10.0 %: none."
     assert said in run("predict", "rejector.json", "test.npz")[1]
     z, y = TEST
     write_logits(tmp_path / "worse.npz", z, np.where(z.argmax(axis=1) == 1, 0, y))
-    said = "Of the intervals of each risk, those of 1 are above the promised 10.0 %."
+    said = "Risk intervals above the guaranteed 10.0 %: 1."
     assert said in run("predict", "rejector.json", "worse.npz")[1]
 
 

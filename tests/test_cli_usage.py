@@ -169,7 +169,7 @@ def test_a_folder_that_holds_a_split_of_the_fit_is_no_test(recuse, tmp_path):
             write_logits(tmp_path / "all" / f"{name}.npz", *sample(400, seed=seed))
     assert recuse("fit", *SPLITS, "--target-risk", 0.3)[0] == 0
     said = recuse("predict", "rejector.json", "all")[1].replace(os.sep, "/")
-    assert "all/calibrate.npz is the calibrate split of the fit: it is no test." in said
+    assert "all/calibrate.npz was used for calibration, so this is not an unbiased test." in said
     assert "no test" not in recuse("predict", "rejector.json", "test.npz")[1]
 
 

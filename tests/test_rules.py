@@ -18,8 +18,8 @@ from recuse.io import LogitsFile
 from recuse.rejector import CLASS, SUBGROUP, Rule, choose, explain, fit_several
 from recuse.scores import Score
 from recuse.selectors import CostGuarantee, SubgroupSelection
-from recuse.selectors._cost import cost_interval, cost_upper
-from recuse.selectors._methods import ASSUMPTIONS
+from recuse.selectors._goals import cost_interval, cost_upper
+from recuse.selectors._methods import METHODS
 from samples import pixels
 
 HARD = 3  # a class of which nothing can be promised
@@ -106,7 +106,7 @@ def test_a_class_that_calibrate_does_not_show_has_a_rule_without_a_threshold():
     rejector = recuse.fit(TUNE, (z[kept], y[kept]), target_risk=0.1, subgroups="class", **QUICK)
     rule = rejector.rules[HARD]
     assert (rule.threshold, rule.guarantee.n) == (math.inf, 0)
-    assert "No calibrate example" in rule.reason
+    assert "No calibration row" in rule.reason
     assert rejector.rules[0].guarantee.delta == 0.05 / 3
     assert Rejector.from_dict(json.loads(json.dumps(rejector.to_dict()))) == rejector
 
@@ -174,7 +174,7 @@ def test_dependent_rows_count_once_in_each_population():
     assert "one random row of each was used" in str(rejector)
     assert Rejector.from_dict(json.loads(json.dumps(rejector.to_dict()))) == rejector
     covering = recuse.fit(TUNE, file, coverage=0.8, **QUICK)
-    assert "of 1000 calibrate groups accepted; groups are independent" in str(covering)
+    assert "of 1000 calibration groups accepted; groups are i.i.d." in str(covering)
 
 
 @pytest.mark.parametrize("options", [{"coverage": 0.8}, {"cost": (10, 1)}, {"subgroups": "class"}])
@@ -182,7 +182,9 @@ def test_splits_that_overlap_void_every_promise(options):
     target = {} if "subgroups" not in options else {"target_risk": 0.1}
     rejector = recuse.fit(TUNE, TUNE, allow_overlap=True, **options, **target, **QUICK)
     assert rejector.guarantee.void
-    assert str(rejector.guarantee).startswith("No guarantee: tune and calibrate share examples")
+    assert str(rejector.guarantee).startswith(
+        "No guarantee: the tuning and the calibration split share rows"
+    )
     assert Rejector.from_dict(json.loads(json.dumps(rejector.to_dict()))).guarantee.void
 
 
@@ -237,7 +239,7 @@ def test_several_targets_hold_at_once_with_one_score():
         alone = recuse.fit(TUNE, CALIBRATE, target_risk=target, delta=share, **QUICK)
         assert choice.rejector.threshold == alone.threshold
         assert choice.rejector.delta == share
-        assert "3 such promises hold at once with 95 % confidence" in str(choice.rejector)
+        assert "3 such guarantees hold at once with 95 % confidence" in str(choice.rejector)
         data = json.loads(json.dumps(choice.rejector.to_dict()))
         assert Rejector.from_dict(data) == choice.rejector
     with pytest.raises(InputError, match="aurc or augrc"):
@@ -273,61 +275,64 @@ def more(by=1):
 @pytest.mark.parametrize(
     ("name", "path", "value", "message"),
     [
-        ("coverage", "rules.0.promise.rank", more(1), "do not make a coverage"),
-        ("coverage", "rules.0.promise.rank", more(-1), "do not make a coverage"),
-        ("coverage", "rules.0.promise.rank", None, "do not make a coverage"),
-        ("coverage", "rules.0.promise.rank", 0, "do not make a coverage"),
-        ("coverage", "rules.0.promise.accepted", more(-1000), "do not make a coverage"),
-        ("coverage", "rules.0.promise.coverage", 0.9, "do not make a coverage"),
-        ("coverage", "rules.0.promise.coverage", 0.5, "smallest rank"),
-        ("coverage", "rules.0.promise.delta", 1e-6, "do not make a coverage"),
-        ("coverage", "rules.0.promise.coverage", math.nan, "fractions"),
-        ("coverage", "rules.0.promise.errors", 1, "unknown field 'errors'"),
-        ("everything", "rules.0.promise.rank", 20, "do not make a coverage"),
-        ("everything", "rules.0.promise.accepted", 19, "do not make a coverage"),
-        ("everything", "rules.0.promise.coverage", 0.5, "smallest rank"),
+        ("coverage", "rules.0.guarantee.rank", more(1), "do not make a coverage"),
+        ("coverage", "rules.0.guarantee.rank", more(-1), "do not make a coverage"),
+        ("coverage", "rules.0.guarantee.rank", None, "do not make a coverage"),
+        ("coverage", "rules.0.guarantee.rank", 0, "do not make a coverage"),
+        ("coverage", "rules.0.guarantee.accepted", more(-1000), "do not make a coverage"),
+        ("coverage", "rules.0.guarantee.coverage", 0.9, "do not make a coverage"),
+        ("coverage", "rules.0.guarantee.coverage", 0.5, "smallest rank"),
+        ("coverage", "rules.0.guarantee.delta", 1e-6, "do not make a coverage"),
+        ("coverage", "rules.0.guarantee.coverage", math.nan, "fractions"),
+        ("coverage", "rules.0.guarantee.errors", 1, "unknown field 'errors'"),
+        ("everything", "rules.0.guarantee.rank", 20, "do not make a coverage"),
+        ("everything", "rules.0.guarantee.accepted", 19, "do not make a coverage"),
+        ("everything", "rules.0.guarantee.coverage", 0.5, "smallest rank"),
         ("everything", "rules.0.threshold", "0.0", "without a rank, got 0.0"),
-        ("cost", "rules.0.promise.upper", lambda x: x * (1 - 1e-6), "limit the mean cost"),
-        ("cost", "rules.0.promise.upper", math.nan, "limit the mean cost"),
-        ("cost", "rules.0.promise.stake", lambda x: x * 0.9, "limit the mean cost"),
-        ("cost", "rules.0.promise.stake", 1.5, "a `stake`"),
-        ("cost", "rules.0.promise.stake", 0.0, "a `stake`"),
-        ("cost", "rules.0.promise.errors", more(-1), "limit the mean cost"),
-        ("cost", "rules.0.promise.accepted", more(1), "limit the mean cost"),
-        ("cost", "rules.0.promise.cost_error", 9.0, "limit the mean cost"),
-        ("cost", "rules.0.promise.cost_abstain", -1.0, "a positive number"),
-        ("cost", "rules.0.promise.delta", 0.01, "limit the mean cost"),
-        ("cost", "rules.0.promise.kind", "price", "a kind among risk, coverage, cost"),
-        ("cost", "rules.0.promise.kind", "risk", "field"),
-        ("cost", "rules.0.promise.kind", [], "a kind among"),
-        ("band", "rules.0.promise.method", "bonferroni", "expected the assumption"),
-        ("band", "rules.0.promise.method", "betting", "a known method and unit, got 'betting'"),
-        ("class", "rules.0.promise.errors", more(80), "counts do not support"),
-        ("class", "rules.0.promise.delta", 0.05, "expected promises at 0.05 / 4 each"),
-        ("class", "rules.0.promise.n", more(1), "calibrate split"),
-        ("class", "rules.0.promise.target_risk", 0.2, "one target"),
-        ("class", "rules.0.promise.void", True, "one target, unit and validity"),
+        ("cost", "rules.0.guarantee.upper", lambda x: x * (1 - 1e-6), "limit the mean cost"),
+        ("cost", "rules.0.guarantee.upper", math.nan, "limit the mean cost"),
+        ("cost", "rules.0.guarantee.stake", lambda x: x * 0.9, "limit the mean cost"),
+        ("cost", "rules.0.guarantee.stake", 1.5, "a `stake`"),
+        ("cost", "rules.0.guarantee.stake", 0.0, "a `stake`"),
+        ("cost", "rules.0.guarantee.errors", more(-1), "limit the mean cost"),
+        ("cost", "rules.0.guarantee.accepted", more(1), "limit the mean cost"),
+        ("cost", "rules.0.guarantee.cost_error", 9.0, "limit the mean cost"),
+        ("cost", "rules.0.guarantee.cost_abstain", -1.0, "a positive number"),
+        ("cost", "rules.0.guarantee.delta", 0.01, "limit the mean cost"),
+        ("cost", "rules.0.guarantee.kind", "price", "a kind among risk, coverage, cost"),
+        ("cost", "rules.0.guarantee.kind", "risk", "field"),
+        ("cost", "rules.0.guarantee.kind", [], "a kind among"),
+        ("band", "rules.0.guarantee.method", "bonferroni", "`points`"),
+        ("band", "rules.0.guarantee.method", "betting", "a known method, got 'betting'"),
+        ("class", "rules.0.guarantee.errors", more(80), "counts do not support"),
+        ("class", "rules.0.guarantee.delta", 0.05, "expected guarantees at 0.05 / 4 each"),
+        ("class", "rules.0.guarantee.n", more(1), "calibration split"),
+        ("class", "rules.0.guarantee.target_risk", 0.2, "one target"),
+        ("class", "rules.0.guarantee.void", True, "one target, unit and validity"),
         ("class", "rules.1", ..., "one rule for each of 4 classes, got 3"),
-        ("class", "rules.1.of", 0, "one rule for each of 4 classes"),
-        ("class", "rules.1.of", True, "`of`"),
+        ("class", "rules.1.subgroup", 0, "one rule for each of 4 classes"),
+        ("class", "rules.1.subgroup", True, "`subgroup`"),
         ("class", "rules.3.threshold", "0.5", "of a rule"),
-        ("class", "rules.3.reason", None, "`reason`"),
-        ("class", "rules.3.promise.accepted", 1, "nothing accepted without a threshold"),
-        ("class", "delta", 0.04, "expected promises at 0.04 / 4 each"),
+        ("class", "rules.3.infeasible", None, "expected `infeasible` beside"),
+        ("class", "rules.3.infeasible.smallest_target", 0, "`smallest_target`"),
+        ("class", "rules.3.infeasible.rows_needed", -1, "positive numbers"),
+        ("class", "rules.0.infeasible", {}, "`infeasible`"),
+        ("class", "rules.3.guarantee.accepted", 1, "nothing accepted without a threshold"),
+        ("class", "delta", 0.04, "expected guarantees at 0.04 / 4 each"),
         ("class", "delta", 0.6, "`delta` in (0, 0.5), got 0.6"),
         ("class", "classes", 10**18, "each of 1000000000000000000 classes, got 4 rules"),
-        ("class", "by", "all", "`of`"),
+        ("class", "by", "all", "`subgroup`"),
         ("class", "by", "label", "`by`"),
         ("class", "rules", [], "one rule for each of 4 classes, got 0"),
         ("class", "rules.2", 7, "a rule"),
-        ("subgroup", "rules.1", ..., "expected promises at 0.05 / 1 each"),
-        ("subgroup", "rules.1.of", "north", "one rule for each subgroup"),
-        ("subgroup", "rules.1.of", 3, "one rule for each subgroup"),
-        ("subgroup", "rules.1.of", None, "`of`"),
-        ("risk", "rules.0.of", "north", "`of`"),
+        ("subgroup", "rules.1", ..., "expected guarantees at 0.05 / 1 each"),
+        ("subgroup", "rules.1.subgroup", "north", "one rule for each subgroup"),
+        ("subgroup", "rules.1.subgroup", 3, "one rule for each subgroup"),
+        ("subgroup", "rules.1.subgroup", None, "`subgroup`"),
+        ("risk", "rules.0.subgroup", "north", "`subgroup`"),
         ("risk", "rules.0.threshold", None, "`threshold_hex`"),
-        ("nothing", "rules.0.reason", None, "`reason`"),
-        ("nothing", "rules.0.promise.accepted", 5, "limit the mean cost"),
+        ("nothing", "rules.0.infeasible", {}, "expected `infeasible` beside"),
+        ("nothing", "rules.0.guarantee.accepted", 5, "limit the mean cost"),
     ],
 )
 def test_parts_that_disagree_are_refused_whatever_the_checksum(
@@ -354,16 +359,17 @@ def test_parts_that_disagree_are_refused_whatever_the_checksum(
         ("sgr", 1000, 76, False),
     ],
 )
-def test_a_promise_of_any_method_follows_from_its_counts(method, n, errors, sound):
-    promise = {"method": method, "n": n, "accepted": n, "errors": errors}
-    promise["assumption"] = ASSUMPTIONS[method]
-    data = changed("risk", "rules.0.promise", lambda old: old | promise)
+def test_a_guarantee_of_any_method_follows_from_its_counts(method, n, errors, sound):
+    other = {"method": method, "n": n, "accepted": n, "errors": errors}
+    other["assumptions"] = ["iid_rows", *METHODS[method].assumptions]
+    other["points"] = 50 if method == "band" else None
+    data = changed("risk", "rules.0.guarantee", lambda old: old | other)
     data["splits"]["calibrate"] |= {"n": n, "used": n}
     data["checksum"] = checksum({k: v for k, v in data.items() if k != "checksum"})
     if sound:
         assert Rejector.from_dict(data).guarantee.errors == errors
         return
-    with pytest.raises(InputError, match="counts do not support its promise"):
+    with pytest.raises(InputError, match="counts do not support its guarantee"):
         Rejector.from_dict(data)
 
 
@@ -423,7 +429,7 @@ def test_a_threshold_given_to_an_abstained_class_has_no_counts_to_support_it():
     data = changed("class", "rules.3.threshold", "0.5")
     data["rules"][3] |= {"threshold_hex": (0.5).hex(), "reason": None}
     data["checksum"] = checksum({k: v for k, v in data.items() if k != "checksum"})
-    with pytest.raises(InputError, match="counts do not support its promise: 0 errors among 0"):
+    with pytest.raises(InputError, match="counts do not support its guarantee: 0 errors among 0"):
         Rejector.from_dict(data)
 
 

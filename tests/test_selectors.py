@@ -15,6 +15,7 @@ from recuse import InputError, selectors
 from recuse._internal.files import to_json
 from recuse._kernels import bounds as _kernels
 from recuse.bounds import binomial_p_value, clopper_pearson_upper, hoeffding_bentkus_upper
+from recuse.present.numbers import confidence_level
 from recuse.selectors import (
     METHODS,
     band,
@@ -29,7 +30,6 @@ from recuse.selectors import (
     walk_level,
 )
 from recuse.selectors._grid import counts
-from recuse.selectors._guarantee import sure
 
 
 def sample(n, seed, slope=0.3):
@@ -124,10 +124,10 @@ def test_the_rows_said_to_be_needed_name_the_tune_split_where_it_matters():
     flat = lambda n: (rng.uniform(size=n), rng.uniform(size=n) < 0.03)  # noqa: E731
     s = select(*flat(60), target_risk=0.05, tune=flat(5000))
     assert 100 < s.rows_needed < 3000
-    assert s.reason.endswith("calibrate examples would do, if the tune split has as many.")
+    assert s.reason.endswith("calibration rows would be enough, if the tuning split has as many.")
     alone = select(*flat(200), target_risk=0.05, method="bonferroni")
     assert alone.rows_needed
-    assert alone.reason.endswith("calibrate examples would do.")
+    assert alone.reason.endswith("calibration rows would be enough.")
 
 
 @pytest.mark.parametrize("method", ["fixed_sequence", "band", "bonferroni", "sgr"])
@@ -255,7 +255,7 @@ def test_the_guarantee_reads_as_one_sentence():
     s = select(*sample(1000, 1), target_risk=0.1, tune=sample(1000, 0))
     text = str(s)
     assert text.startswith("With 95 % confidence, at most 10 % of accepted predictions are wrong")
-    assert f"{s.guarantee.accepted} of 1000 calibrate examples accepted" in text
+    assert f"{s.guarantee.accepted} of 1000 calibration rows accepted" in text
     assert str(s) == s.reason == str(rc.select(*sample(1000, 1), target_risk=0.1,
                                                tune=sample(1000, 0)))  # fmt: skip
 
@@ -266,10 +266,10 @@ def test_a_selection_accepts_in_the_precision_that_it_was_fitted_in():
     assert s.accept(confidence).sum() == s.guarantee.accepted == 200
 
 
-def test_a_promise_is_never_rounded_to_certainty():
+def test_a_guarantee_is_never_rounded_to_certainty():
     s = select(*sample(5000, 1, slope=0.01), target_risk=0.1, delta=1e-6)
     assert "With 99.9999 % confidence" in str(s)
-    assert [sure(delta) for delta in (0.05 / 3, 0.1 / 7, 1e-20)] == [
+    assert [confidence_level(delta) for delta in (0.05 / 3, 0.1 / 7, 1e-20)] == [
         "98.333 %",
         "98.571 %",
         "99.999999999999999999 %",
@@ -379,7 +379,7 @@ def test_sgr_says_that_it_has_no_proof():
     assert "no proof by a union bound" in str(s)
 
 
-def test_losses_between_zero_and_one_are_bet_on_and_their_mean_is_promised():
+def test_losses_between_zero_and_one_are_bet_on_and_their_mean_is_guaranteed():
     rng = np.random.default_rng(0)
 
     def partial(seed):
@@ -500,10 +500,10 @@ def test_the_cheapest_threshold_is_the_cheapest(data, costs):
     every = [reference_bounds.mean_cost(c, l, t, error, abstain) for t in tried]
     assert s.guarantee.cost == pytest.approx(min(every))
     assert s.guarantee.upper is None
-    assert str(s).startswith("No promise")
+    assert str(s).startswith("No guarantee")
 
 
-def test_costs_fixed_by_tune_are_promised_on_calibrate():
+def test_costs_fixed_by_tune_are_guaranteed_on_calibrate():
     tune, calibrate = sample(2000, 0), sample(1000, 1)
     s = select_cost(*calibrate, cost_error=10, cost_abstain=1, tune=tune)
     assert s.guarantee.cost < s.guarantee.upper < 1.1
@@ -511,7 +511,7 @@ def test_costs_fixed_by_tune_are_promised_on_calibrate():
         reference_bounds.mean_cost(*_float32(calibrate), s.threshold, 10, 1)
     )
     assert s.threshold == pytest.approx(1 - 1 / 3, abs=0.15)  # risk 0.3 (1 - c) costs 1 there
-    assert "Not promised: that no other threshold is cheaper" in str(s)
+    assert "Another threshold may be cheaper" in str(s)
     never = select_cost(*calibrate, cost_error=1e9, cost_abstain=1, tune=(tune[0], np.ones(2000)))
     assert (never.threshold, never.guarantee.accepted) == (np.inf, 0)
     assert '"threshold": null' in to_json(never.to_dict())
@@ -532,7 +532,7 @@ def test_several_targets_share_delta():
     for s, target in zip(found, (0.1, 0.2)):
         alone = select(*calibrate, target_risk=target, delta=0.05, tune=tune)
         assert (s.threshold, s.guarantee.delta) == (alone.threshold, 0.05)
-        assert "2 such promises hold at once with 90 % confidence" in str(s)
+        assert "2 such guarantees hold at once with 90 % confidence" in str(s)
     assert found[0].threshold > found[1].threshold
     only = select_several(*calibrate, target_risks=[0.1], tune=tune)[0]
     assert only == select(*calibrate, target_risk=0.1, tune=tune)
@@ -659,4 +659,4 @@ def test_a_risk_below_what_any_data_could_show_is_infeasible_in_words(method):
     c = np.arange(200, dtype=np.float32)
     found = select(c, np.zeros(200), target_risk=5e-324, method=method, tune=(c, np.zeros(200)))
     assert not found.feasible
-    assert "to pass, more than 100,000,000 must be accepted" in found.reason
+    assert "To pass, more than 100,000,000 must be accepted" in found.reason

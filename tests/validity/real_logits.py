@@ -22,7 +22,7 @@ from recuse.selectors import select, select_by_subgroup, select_cost, select_cov
 
 TARGET, DELTA = 0.02, 0.05
 CLASS_TARGET, COVERAGE, COSTS = 0.1, 0.8, (10, 1)
-MOST_CLASSES = 10  # of a promise for each class: of more, too few rows each
+MOST_CLASSES = 10  # of a guarantee for each class: of more, too few rows each
 SMOOTHINGS = ("0.0", "0.2")
 TUNING: dict[str, Any] = {"objective": "aurc", "target_risk": None, "learned": True}
 OTHERS = {"class": f"each class at {CLASS_TARGET}", "coverage": f"coverage {COVERAGE}"}
@@ -34,7 +34,7 @@ class Population(NamedTuple):
 
     logits: np.ndarray
     labels: np.ndarray
-    label: np.ndarray  # predicted
+    prediction: np.ndarray
     wrong: np.ndarray
 
 
@@ -57,7 +57,7 @@ def pool(path: Path) -> Population | None:
 
 
 def choices(ready: Prepared, target: float) -> dict[str, Choice]:
-    """`choose` of every promise, with one score."""
+    """`choose` of every guarantee, with one score."""
     (c, wrong, _), seen = ready.held, ready.seen
     error, abstain = COSTS
     costs = {"cost_error": error, "cost_abstain": abstain}
@@ -77,7 +77,7 @@ def choices(ready: Prepared, target: float) -> dict[str, Choice]:
 
 
 def outcome(choice: Choice, p: Population, confidence: np.ndarray, target: float) -> Outcome:
-    """What is accepted, and whether the promise is broken."""
+    """What is accepted, and whether the guarantee fails."""
     if choice.rejector is None:
         return Outcome(False, False, 0.0, 0.0)
     threshold = choice.rejector.thresholds(p.prediction)
@@ -87,20 +87,20 @@ def outcome(choice: Choice, p: Population, confidence: np.ndarray, target: float
 
 
 def broken(choice: Choice, p: Population, accept: np.ndarray, target: float) -> bool:
-    """Whether the population does what the promise rules out."""
-    promise = choice.rejector.guarantee
-    if promise.kind == "coverage":
-        return accept.mean() < promise.coverage
-    if promise.kind == "cost":
-        spent = promise.cost_error * (p.wrong & accept) + promise.cost_abstain * ~accept
-        return spent.mean() > promise.upper
+    """Whether the population does what the guarantee rules out."""
+    g = choice.rejector.guarantee
+    if g.kind == "coverage":
+        return accept.mean() < g.coverage
+    if g.kind == "cost":
+        spent = g.cost_error * (p.wrong & accept) + g.cost_abstain * ~accept
+        return spent.mean() > g.upper
     parts = [accept & (p.prediction == k) for k in np.unique(p.prediction)]
     parts = parts if choice.rejector.by == CLASS else [accept]
-    return any(p.wrong[part].mean() > promise.target_risk for part in parts if part.any())
+    return any(p.wrong[part].mean() > g.target_risk for part in parts if part.any())
 
 
 def draws(p: Population, n: int, count: int, target: float) -> dict[str, list[Outcome]]:
-    """Every promise, fitted `count` times."""
+    """Every guarantee, fitted `count` times."""
     found: dict[str, list[Outcome]] = {}
     for seed in range(count):
         rows = np.random.default_rng(seed).choice(len(p.labels), 2 * n)  # with replacement

@@ -1,7 +1,7 @@
 """A short version of `python -m tests.validity`, that can still fail.
 
 Violations stay under delta plus the binomial error of the simulation. "flat" has a risk just
-above the target everywhere: an uncorrected method breaks its promise there in four draws of ten.
+above the target everywhere: an uncorrected method breaks its guarantee there in four draws of ten.
 Counting the boundary point of a rank changes too little to be seen here; `test_selectors.py` tests
 which examples lie above a rank.
 """
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from thresholds import (
     CHOOSERS,
-    CLUSTERED,
     DELTA,
+    GROUPED,
     INVALID,
     OTHERS,
     POPULATIONS,
@@ -19,14 +19,14 @@ from thresholds import (
     TARGET,
     band_violations,
     by,
-    cluster_violations,
     cost_violations,
     coverage_violations,
     general,
-    group_violations,
+    grouped_violations,
     order_violations,
     several_violations,
     simulate,
+    subgroup_violations,
 )
 
 pytestmark = pytest.mark.validity
@@ -40,7 +40,7 @@ VALID = {name: choose for name, choose in CHOOSERS.items() if name not in INVALI
 
 @pytest.mark.parametrize("n", [50, 158, 1000])
 @pytest.mark.parametrize("name", POPULATIONS)
-def test_every_method_keeps_its_promise(name, n):
+def test_every_method_keeps_its_guarantee(name, n):
     population = POPULATIONS[name]
     methods = dict(VALID)
     if not population.monotone:
@@ -49,7 +49,7 @@ def test_every_method_keeps_its_promise(name, n):
         assert outcome.violations <= ALLOWED, method
 
 
-def test_methods_that_keep_their_promise_also_accept():
+def test_methods_that_keep_their_guarantee_also_accept():
     """Always saying infeasible is valid, and useless: 59 % of "steep" can be had at this risk."""
     found = simulate(POPULATIONS["steep"], 1000, VALID, 100)
     assert all(outcome.coverage > 0.5 for outcome in found.values())
@@ -63,33 +63,33 @@ def test_no_limit_of_a_band_lies_below_its_risk(name, ranks):
 
 
 @pytest.mark.parametrize("method", ["betting", "fixed_sequence", "bonferroni"])
-def test_losses_in_the_unit_interval_keep_the_promise(method):
+def test_losses_in_the_unit_interval_keep_the_guarantee(method):
     population, choose = POPULATIONS["flat"], by(method)
     deployed = [choose(s) for s in general(population, 500, DRAWS)]
     assert np.mean(population.risk(np.array(deployed)) > TARGET) <= ALLOWED
 
 
-@pytest.mark.parametrize("case", ["one row a cluster", "betting on means"])
-def test_groups_keep_the_promise(case):
-    assert cluster_violations(TARGET + 1e-4, CLUSTERED[case], FEW) <= ALLOWED_OF_FEW
+@pytest.mark.parametrize("case", ["one row a group", "betting on means"])
+def test_groups_keep_the_guarantee(case):
+    assert grouped_violations(TARGET + 1e-4, GROUPED[case], FEW) <= ALLOWED_OF_FEW
 
 
 @pytest.mark.parametrize("size", [1, 5])
-def test_bets_keep_their_promise_whatever_the_order_of_the_file(size):
+def test_bets_keep_their_guarantee_whatever_the_order_of_the_file(size):
     assert order_violations(size, FEW) <= ALLOWED_OF_FEW
 
 
-def test_groups_keep_their_promises_at_once():
-    assert group_violations(POPULATIONS["flat"], 800, FEW) <= ALLOWED_OF_FEW
+def test_subgroups_keep_their_guarantees_at_once():
+    assert subgroup_violations(POPULATIONS["flat"], 800, FEW) <= ALLOWED_OF_FEW
 
 
-def test_several_targets_keep_their_promises_at_once():
+def test_several_targets_keep_their_guarantees_at_once():
     assert several_violations(OTHERS["stairs"], STAIRS, 2000, FEW) <= ALLOWED_OF_FEW
 
 
 @pytest.mark.parametrize("n", [20, 500])
 @pytest.mark.parametrize("name", ["smooth", "five levels", "saturated"])
-def test_coverage_is_reached_as_often_as_promised(name, n):
+def test_coverage_is_reached_as_often_as_guaranteed(name, n):
     found = coverage_violations(POPULATIONS[name], n, 0.8, DRAWS)
     assert found.violations <= ALLOWED
     assert found.coverage > 0.8
@@ -112,8 +112,8 @@ def test_this_simulation_would_catch_a_rank_that_counts_its_boundary_point():
 
 
 def test_this_simulation_would_catch_binomials_over_dependent_rows():
-    rows = CLUSTERED["rows, as if independent"]
-    assert cluster_violations(TARGET + 1e-4, rows, FEW) > 0.18
+    rows = GROUPED["rows, as if independent"]
+    assert grouped_violations(TARGET + 1e-4, rows, FEW) > 0.18
 
 
 @pytest.mark.parametrize("size", [1, 5])
@@ -121,9 +121,9 @@ def test_this_simulation_would_catch_bets_in_the_order_of_the_file(size):
     assert order_violations(size, FEW, seed=None) > 0.4
 
 
-def test_this_simulation_would_catch_groups_that_do_not_share_delta():
-    """Four groups at four times the delta: one at full delta each."""
-    assert group_violations(POPULATIONS["flat"], 800, FEW, delta=4 * DELTA) > ALLOWED_OF_FEW
+def test_this_simulation_would_catch_subgroups_that_do_not_share_delta():
+    """Four subgroups at four times the delta: one at full delta each."""
+    assert subgroup_violations(POPULATIONS["flat"], 800, FEW, delta=4 * DELTA) > ALLOWED_OF_FEW
 
 
 def test_this_simulation_would_catch_targets_that_do_not_share_delta():

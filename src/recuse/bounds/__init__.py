@@ -1,4 +1,4 @@
-"""Bounds on a mean loss from a sample, one a function. Exact, no approximation by a normal.
+"""Bounds on a mean loss from a sample, one a function, none of them a normal approximation.
 
 n = independent examples, k = errors among them, total = their summed loss, in [0, n].
 
@@ -8,10 +8,9 @@ most `delta` if that is so. An upper limit lies below the mean with probability 
 summed (`hoeffding_bentkus_*`) or read one by one (`betting_*`, `empirical_bernstein_*`).
 """
 
-from recuse.bounds._bernstein import empirical_bernstein_p_value, empirical_bernstein_upper
-from recuse.bounds._betting import betting_p_value, betting_upper
 from recuse.bounds._binomial import (
     binomial_p_value,
+    clopper_pearson_interval,
     clopper_pearson_lower,
     clopper_pearson_upper,
     smallest_error_free_sample,
@@ -21,11 +20,18 @@ from recuse.bounds._hoeffding_bentkus import (
     hoeffding_bentkus_upper,
     kl_hoeffding_p_value,
 )
+from recuse.bounds._losses import (
+    betting_p_value,
+    betting_upper,
+    empirical_bernstein_p_value,
+    empirical_bernstein_upper,
+)
 
 __all__ = [
     "betting_p_value",
     "betting_upper",
     "binomial_p_value",
+    "clopper_pearson_interval",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
     "empirical_bernstein_p_value",

@@ -24,14 +24,19 @@ from recuse.cli.options import (
     kind_of,
     numbers,
 )
-from recuse.cli.subgroups import HELP, populations, tell_table
 from recuse.errors import InputError
-from recuse.present import terminal
+from recuse.io import LogitsFile
+from recuse.io._decisions import joined, read_subgroups
+from recuse.present import decisions, terminal
 from recuse.rejector import ALL, CLASS, SUBGROUP, Choice, Rejector, choose, fit_several
 from recuse.selectors import SubgroupSelection
 
 PLURALS = {CLASS: "predicted classes", SUBGROUP: "subgroups"}
 REASONS = 2  # classes or subgroups without a threshold of which it is told why
+
+BY_HELP = (
+    "class, for the predicted class, or a .csv of id and subgroup: each gets its own threshold."
+)
 
 
 def fit(
@@ -44,7 +49,7 @@ def fit(
         typer.Option(
             "--target-risk",
             help="Largest error rate of accepted predictions; or several, 0.01,0.05, whose "
-            "promises hold all at once, each in a file of its own.",
+            "guarantees hold at once, each in a file of its own.",
         ),
     ] = None,
     coverage: Annotated[
@@ -55,7 +60,7 @@ def fit(
         str | None,
         typer.Option("--cost", help="Instead: cost of an error and of an abstention, as 10:1."),
     ] = None,
-    by: Annotated[str | None, typer.Option("--by", metavar="class|FILE.csv", help=HELP)] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="class|FILE.csv", help=BY_HELP)] = None,
     delta: Delta = 0.05,
     method: Annotated[
         str,
@@ -85,12 +90,12 @@ def fit(
 ) -> None:
     """Choose the score on one file and a threshold with a guarantee on another.
 
-    Promised is an error rate, a coverage or a mean cost. Exit code 1 and no file where no
-    threshold can make the promise; it says what could. Several error rates hold all at once.
+    The guarantee is of an error rate, a coverage or a mean cost. If no threshold has it, the exit
+    code is 1, no file is written, and the answer says what would be feasible.
     """
     check_ending(out, ".json")
     targets = numbers([target_risk or ""], (), "target-risk")
-    promised = _promised(targets, coverage, cost, by)
+    goal = _goal(targets, coverage, cost, by)
     outs = _outs(out, targets)
     for path in outs:
         refuse_overwrite(path, force, tune, calibrate, *_paths(by))
@@ -112,7 +117,7 @@ def fit(
         if len(targets) > 1:
             choices = fit_several(*files, target_risks=targets, **options)
         else:
-            choices = (choose(*files, **promised, subgroups=populations(by, *files), **options),)
+            choices = (choose(*files, **goal, subgroups=_subgroups(by, *files), **options),)
     for choice, path in zip(choices, outs):
         if choice.rejector is not None:
             choice.rejector.save(path)
@@ -125,10 +130,10 @@ def fit(
         raise typer.Exit(1)
 
 
-def _promised(
+def _goal(
     targets: tuple[float, ...], coverage: float | None, cost: str | None, by: str | None
 ) -> dict[str, Any]:
-    """The one promise that is asked for, as `choose` takes it."""
+    """Return the one goal that is asked for, as `choose` takes it."""
     given = {"--target-risk": targets or None, "--coverage": coverage, "--cost": cost}
     names = [name for name, value in given.items() if value is not None]
     if len(names) != 1:
@@ -142,8 +147,16 @@ def _promised(
     return {"coverage": coverage} if cost is None else {"cost": _cost(cost)}
 
 
+def _subgroups(by: str | None, *files: LogitsFile) -> Any:
+    """Return `subgroups` of `recuse.fit`: "class", or the subgroups of each file's rows."""
+    if by is None or by == CLASS:
+        return by
+    subgroup_of = read_subgroups(Path(by), expected="class, or a .csv of id and subgroup")
+    return tuple(joined(subgroup_of, file, by) for file in files)
+
+
 def _cost(text: str) -> tuple[float, float]:
-    """Of an error and of an abstention, from 10:1."""
+    """Return the costs of an error and of an abstention, from 10:1."""
     try:
         error, abstain = map(float, text.split(":"))
     except ValueError:
@@ -166,13 +179,13 @@ def _paths(by: str | None) -> list[Path]:
 
 def _answer(choice: Choice, out: Path) -> dict[str, Any]:
     """A fit for programs."""
-    s, promise = choice.selection, choice.selection.guarantee
+    s, g = choice.selection, choice.selection.guarantee
     answer: dict[str, Any] = {
         "feasible": s.feasible,
         "reason": s.reason,
         "score": str(choice.tuned.score),
         "objective": choice.tuned.objective,
-        "guarantee": {"kind": promise.kind, **promise.to_dict()},
+        "guarantee": {"kind": g.kind, **g.to_dict()},
         "out": str(out) if choice.rejector else None,
     }
     if isinstance(s, SubgroupSelection):
@@ -195,7 +208,7 @@ def _tell_fit(choices: tuple[Choice, ...], outs: list[Path], rows: int) -> None:
         selection, rejector = choice.selection, choice.rejector
         terminal.say(selection.reason)
         if isinstance(selection, SubgroupSelection):
-            tell_table(selection.table, selection.by, intervals=False)
+            terminal.table(*decisions.subgroup_cells(selection.table, selection.by, limits=False))
         if rejector is None and out.exists():
             terminal.say(f"{out} is from an earlier fit and was left as it is.")
         if rejector:

@@ -24,10 +24,10 @@ from recuse.cli.options import (
     kind_of,
     named,
 )
-from recuse.cli.subgroups import joined, read_subgroups
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, evaluate
 from recuse.io import LogitsFile
+from recuse.io._decisions import joined, read_subgroups
 from recuse.io._reader import read_class_names
 from recuse.io._stores import FORMATS
 from recuse.present import terminal

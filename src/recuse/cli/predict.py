@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from recuse._internal.check import extra
-from recuse._internal.files import atomic, to_json
-from recuse.cli import explanation, verdict
+from recuse._internal.files import to_json
 from recuse.cli.files import (
     check_ending,
     refuse_overwrite,
@@ -20,12 +16,12 @@ from recuse.cli.files import (
     warn_of_probabilities,
 )
 from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
-from recuse.cli.subgroups import joined, read_subgroups
 from recuse.errors import InputError
 from recuse.io import LogitsFile, open_logits
 from recuse.io._checked import naming
+from recuse.io._decisions import TABLES, joined, read_subgroups, write_table
 from recuse.io._reader import read_class_names
-from recuse.present import terminal
+from recuse.present import decisions, terminal
 from recuse.rejector import (
     ALL,
     CLASS,
@@ -34,13 +30,14 @@ from recuse.rejector import (
     Explanation,
     Predictions,
     Rejector,
+    Summary,
     check_classes,
     explain,
     ranked,
+    summarize,
 )
 
 EACH = {ALL: "all", CLASS: "each predicted class", SUBGROUP: "each subgroup"}
-TABLES = (".csv", ".parquet", ".npz")
 
 
 def predict(
@@ -77,8 +74,8 @@ def predict(
 ) -> None:
     """Prediction, confidence and decision for every row; with labels, also the error made.
 
-    What came about stands beside what was promised; for thresholds of classes or subgroups, who is
-    abstained on.
+    The observed error, coverage or cost is compared with the guarantee. With thresholds for
+    classes or subgroups, a table tells who is abstained on.
     """
     if out is not None:
         check_ending(out, *TABLES)
@@ -102,26 +99,33 @@ def predict(
     with terminal.working("deciding", quiet=quiet):
         reasons = explain(rejector, data, ids, top=runners_up, subgroups=subgroups) if ids else []
         predictions = rejector.predict(data.logits, subgroups)
-        summary = verdict.summary_of(data, predictions, rejector, subgroups, parts)
+        summary = summarize(data, predictions, rejector, subgroups, parts)
         if out is not None:
-            _write(out, _columns(data, predictions, top, names))
+            write_table(out, _columns(data, predictions, top, names))
     if as_json:
-        print(
-            to_json(
-                summary
-                | (
-                    {"explanations": [_plain(e, names, rejector.by) for e in reasons]}
-                    if ids
-                    else {}
-                )
-            )
-        )
+        told = [_plain(reason, names) for reason in reasons]
+        print(to_json(summary.to_dict() | ({"explanations": told} if ids else {})))
     elif not quiet:
-        verdict.tell(summary, rejector, out)
-        if rejector.by != ALL:
-            verdict.tell_subgroups(data, predictions, rejector, subgroups, names)
+        _tell(summary, rejector, out, names)
         for reason in reasons:
-            explanation.tell(reason, rejector, names, float(predictions.accept.mean()))
+            accepted = float(predictions.accept.mean())
+            for line in decisions.explanation_lines(reason, rejector.score, names, accepted):
+                terminal.say(line)
+
+
+def _tell(summary: Summary, rejector: Rejector, out: Path | None, names: np.ndarray | None) -> None:
+    for line in decisions.summary_lines(summary):
+        terminal.say(line)
+    terminal.say(str(rejector))
+    if out is not None:
+        terminal.say(f"Written to {out}.")
+    if rejector.by == ALL:
+        return
+    named = names if rejector.by == CLASS else None
+    options = {"errors": summary.labelled, "limits": summary.independent}
+    terminal.table(*decisions.subgroup_cells(summary.table, rejector.by, named, **options))
+    for line in decisions.subgroup_lines(summary, named):
+        terminal.say(line)
 
 
 def _subgroups(path: Path | None, rejector: Rejector, data: LogitsFile) -> np.ndarray | None:
@@ -132,12 +136,12 @@ def _subgroups(path: Path | None, rejector: Rejector, data: LogitsFile) -> np.nd
     return None if path is None else joined(read_subgroups(path), data, str(path))
 
 
-def _plain(reason: Explanation, names: np.ndarray | None, by: str) -> dict[str, Any]:
+def _plain(reason: Explanation, names: np.ndarray | None) -> dict[str, Any]:
     """The reason for JSON, with the names of classes where there are any."""
     plain = reason.to_dict()
     if names is not None:
         plain["prediction"] = str(names[reason.prediction])
-        if by == CLASS:
+        if reason.by == CLASS:
             plain["subgroup"] = plain["prediction"]
         for other in plain["runners_up"]:
             other["prediction"] = str(names[other["prediction"]])
@@ -166,27 +170,3 @@ def _columns(
             columns[f"prediction_{rank + 1}"] = named(order[:, rank])
             columns[f"prob_{rank + 1}"] = probs[:, rank].astype(np.float32)
     return columns
-
-
-def _write(path: Path, columns: Mapping[str, np.ndarray]) -> None:
-    with atomic(path) as temporary:
-        if path.suffix.lower() == ".npz":
-            with temporary.open("wb") as handle:  # of a name, savez would change .NPZ
-                np.savez(handle, **columns)  # ty: ignore[invalid-argument-type]
-        elif path.suffix.lower() == ".parquet":
-            pa = extra("pyarrow", "parquet", "writing .parquet")
-            extra("pyarrow.parquet", "parquet", "writing .parquet").write_table(
-                pa.table(dict(columns)), temporary
-            )
-        else:
-            with temporary.open("w", newline="", encoding="utf-8") as handle:
-                writer = csv.writer(handle)
-                writer.writerow(columns)
-                writer.writerows(zip(*(_cells(c) for c in columns.values())))
-
-
-def _cells(column: np.ndarray) -> list[Any]:
-    """Cells of a CSV: float32 in the shortest form that reads back the same; true and false."""
-    if column.dtype == bool:
-        return ["true" if x else "false" for x in column]
-    return column.astype(str).tolist() if column.dtype.kind == "f" else column.tolist()

@@ -1,4 +1,4 @@
-"""`SelectiveClassifier`: a scikit-learn classifier that abstains, with a promise.
+"""`SelectiveClassifier`: a scikit-learn classifier that abstains, with a guarantee.
 
 n = examples, K = classes.
 """
@@ -33,7 +33,7 @@ FEWEST = 3  # rows or groups: one for each part
 
 
 class InfeasibleWarning(UserWarning):
-    """No threshold can make the promise, so that everything is abstained on; it says why."""
+    """No threshold has the guarantee, so everything is abstained on; the message says why."""
 
 
 class Parts(NamedTuple):
@@ -68,28 +68,28 @@ def _delegated(name: str) -> Any:
 
 
 class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """A classifier that abstains where it is likely wrong; the error of the rest is promised.
+    """A classifier that abstains where it is likely wrong, with a guaranteed error of the rest.
 
     `fit` sets two parts of the rows aside, fits the estimator to the others, chooses the
     confidence score on the first part and the threshold on the second, as `recuse.fit` does. The
-    promise: with probability 1 - `delta` over that second part, at most `target_risk` of the
+    guarantee: with probability 1 - `delta` over that second part, at most `target_risk` of the
     accepted predictions are wrong, on rows from the same population. So it is a plain random
     draw, of rows or of whole `groups`; the other parts hold each class in proportion.
 
     The class is that of the largest probability or decision value: `predict` of an estimator that
     moves its threshold, as `TunedThresholdClassifierCV` does, may differ.
 
-    Where no threshold can make the promise, an `InfeasibleWarning` says why and what would be
+    Where no threshold has the guarantee, an `InfeasibleWarning` says why and what would be
     feasible, `feasible_` is False, and nothing is accepted.
 
     Args:
         estimator: Any classifier with `predict_proba` or `decision_function`.
         target_risk: The largest error rate of accepted predictions, in (0, 1).
-        delta: The probability that the promise fails, in (0, 0.5).
+        delta: The probability that the guarantee fails, in (0, 0.5).
         response_method: "predict_proba", "decision_function", or "auto": the first of them that
             there is. Probabilities are ranked by their maximum. Decision values are logits, on
             which the repairs of `recuse.tune` are tried too.
-        objective: What a repair is to improve, as in `recuse.fit`.
+        objective: The measure that a repair is to improve, as in `recuse.fit`.
         learned: Whether to try the learned score, as in `recuse.fit`.
         tune_size: Fraction of the rows, or of the groups, to choose the score on.
         calibrate_size: Likewise, to choose the threshold on. A risk of 5 % needs 59 accepted
@@ -99,7 +99,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             `sklearn.frozen.FrozenEstimator`, which implies this, where it will be cloned.
         abstain_label: What `predict` returns in place of a class where it abstains: -1 for
             integers, "abstain" for strings. None: always a class, `predict_accept` tells the rest.
-        random_state: Of the parts.
+        random_state: Random seed of the parts.
 
     Attributes:
         rejector_: The `recuse.Rejector`, which can be saved; None if infeasible.
@@ -107,9 +107,9 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         feasible_: Whether there is a rejector.
         score_: The `recuse.scores.Score` that `score_samples` returns.
         estimator_: Fitted.
-        classes_: Of the estimator.
+        classes_: Classes of the estimator.
         response_method_: The method in use.
-        n_features_in_: Of the estimator; `feature_names_in_` likewise.
+        n_features_in_: Number of features of the estimator; `feature_names_in_` likewise.
 
     Raises:
         InputError: Malformed input, a fraction out of range, or an abstain label that is a class
@@ -166,7 +166,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             groups: Shape (n,): rows of one group (of a patient, of a film) are not independent.
                 A group stays in one part, and of each calibrated group one random row counts.
             params: For `fit` of the estimator, such as `sample_weight`; what has n entries is cut
-                to its rows. The promise counts each row once, whatever its weight.
+                to its rows. The guarantee counts each row once, whatever its weight.
         """
         from sklearn.utils import check_random_state
 
@@ -252,7 +252,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return clone(self.estimator).fit(_safe_indexing(X, rows), y[rows], **params)
 
     def _routed(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the estimator is to get: all, or what it asked for where routing is enabled."""
+        """Return the parameters of the estimator: all, or with routing those that it requested."""
         from sklearn import get_config
         from sklearn.utils.metadata_routing import process_routing
 
@@ -306,15 +306,15 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 def split(y: Array, groups: Array | None, tune: float, calibrate: float, seed: int) -> Parts:
     """A random share to calibrate on; of the rest a share to tune on, each class in proportion.
 
-    Whole groups where there are groups, and then classes as they come. The calibrate rows are
-    never stratified: the promise is about rows as they come, too.
+    Whole groups where there are groups, and then classes as they come. The calibration rows are
+    never stratified: the guarantee is about rows as they come, too.
 
     Args:
         y: Shape (n,).
         groups: Shape (n,), codes 0, 1, ...; None if rows are independent.
         tune: Share of the rows (or groups) that are not calibrated on; 1 leaves none to fit.
         calibrate: Share of all.
-        seed: Of the draw.
+        seed: Random seed of the draw.
     """
     code = np.arange(len(y)) if groups is None else groups
     units = int(code.max()) + 1
@@ -353,7 +353,7 @@ def _checked(X: Any, y: Any, groups: Any) -> tuple[Any, Array, Array | None]:
 
 
 def _cut(params: Mapping[str, Any], n: int, rows: Array) -> dict[str, Any]:
-    """What has an entry for each row, cut to these rows."""
+    """Return the parameters; those with an entry for each row are cut to these rows."""
     from sklearn.utils import _safe_indexing
 
     def aligned(value: Any) -> bool:

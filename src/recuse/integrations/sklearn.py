@@ -2,7 +2,7 @@
 
 n = examples, K = classes.
 
-`SelectiveClassifier` makes any classifier abstain where it is likely wrong, with a promise about
+`SelectiveClassifier` makes any classifier abstain where it is likely wrong, with a guarantee of
 the error of the rest. The scorers are for `cross_val_score`, `cross_validate` and `GridSearchCV`:
 
 | scorer | greater is better |

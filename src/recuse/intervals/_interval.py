@@ -15,6 +15,7 @@ import numpy as np
 
 from recuse import curves
 from recuse._internal.check import check_confidence, check_fraction, check_groups, check_loss
+from recuse.bounds._binomial import limits
 from recuse.curves._curve import halves
 from recuse.intervals import _influence
 from recuse.intervals._influence import (
@@ -262,13 +263,8 @@ def clopper_pearson(risk: float, error: float, accepted: int, level: float) -> t
     >>> round(low, 3), round(high, 3)
     (0.0, 0.036)
     """
-    from scipy.special import betaincinv
-
     n = risk * (1 - risk) / error**2 if error > 0 and 0 < risk < 1 else accepted
-    tail, wrong, right = (1 - level) / 2, n * risk, n * (1 - risk)
-    low = float(betaincinv(wrong, right + 1, tail)) if wrong > 0 else 0.0
-    high = float(betaincinv(wrong + 1, right, 1 - tail)) if right > 0 else 1.0
-    return low, high
+    return limits(n * risk, n, 1 - level)
 
 
 def _independent_accepted(

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from recuse._internal.bisect import bisect
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from numpy import ndarray as Array
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 LIFTS = 2.0 ** np.arange(1, -8, -1)  # log odds ratios: 2, 1, 1/2, ..., 1/128
 SPACING = 100
 STEP = 1024 * SPACING  # losses in one pass over arrays
-HALVINGS = 60  # of an interval in [0, 1]
 UNKNOWN = -1
 
 
@@ -107,11 +108,11 @@ def lower_limit(errors: int, n: int, level: float) -> float:
     low, high = 0.0, errors / n if n else 0.0
     if _log_e(errors, n, 0.0) < -math.log(level):
         return 0.0
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        refused = _log_e(errors, n, middle) >= -math.log(level)
-        low, high = (middle, high) if refused else (low, middle)
-    return low
+
+    def holds(rate: float) -> bool:
+        return _log_e(errors, n, float(rate)) < -math.log(level)
+
+    return float(bisect(holds, low, high)[0])
 
 
 def risk_interval(errors: int, pending: int, n: int, delta: float) -> tuple[float, float]:

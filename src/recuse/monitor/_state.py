@@ -20,7 +20,7 @@ import numpy as np
 
 from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.files import checksum, strict
-from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
+from recuse.bounds._binomial import limits
 from recuse.errors import InputError
 from recuse.monitor._e_process import LIFTS
 from recuse.rejector import ALL, BY, SUBGROUP, Rejector
@@ -116,8 +116,7 @@ def rate_limits(terms: Terms) -> tuple[float, float]:
     """
     level = terms.delta * (1 - sum(SHARES.values()))
     level *= math.exp(-terms.log_tried)
-    counts = terms.calibrate_accepted, terms.calibrate_n, level / 2
-    return float(clopper_pearson_lower(*counts)), float(clopper_pearson_upper(*counts))
+    return limits(terms.calibrate_accepted, terms.calibrate_n, level)
 
 
 def log_tried(rejector: Rejector) -> float:

@@ -2,18 +2,18 @@
 
 n = examples, K = classes, ... = any trailing axes (pixels), b = vertices of an isotonic map.
 
-`fit` makes a `Rejector` from a tune and a calibrate split, `fit_several` one for each of several
-target risks, `choose` tells all that was found out on the way; `explain` says why a row was
-accepted or not.
+`fit` makes a `Rejector` from a tuning and a calibration split, `fit_several` one for each of
+several target risks, and `choose` also returns the outcome of tuning and of an infeasible target.
+`explain` explains single decisions, `summarize` counts them beside the guarantee.
 """
 
-from recuse.rejector._explain import RUNNERS_UP, Explanation, explain
+from recuse.rejector._explain import RUNNERS_UP, Explanation, explain, ranked
 from recuse.rejector._fit import Choice, choose, fit, fit_several
 from recuse.rejector._isotonic import IsotonicMap
-from recuse.rejector._ranked import ranked
+from recuse.rejector._prepare import Data, as_file
 from recuse.rejector._rejector import Predictions, Rejector, check_classes
-from recuse.rejector._rules import ALL, BY, CLASS, SUBGROUP, Rule
-from recuse.rejector._splits import Data, as_file, spread
+from recuse.rejector._rules import ALL, BY, CLASS, SUBGROUP, Rule, spread
+from recuse.rejector._summary import Summary, summarize
 
 __all__ = [
     "ALL",
@@ -28,6 +28,7 @@ __all__ = [
     "Predictions",
     "Rejector",
     "Rule",
+    "Summary",
     "as_file",
     "check_classes",
     "choose",
@@ -36,4 +37,5 @@ __all__ = [
     "fit_several",
     "ranked",
     "spread",
+    "summarize",
 ]

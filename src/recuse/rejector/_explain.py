@@ -1,4 +1,4 @@
-"""Why a prediction was accepted or abstained on.
+"""Explanations of single decisions.
 
 n = rows of the file, K = classes, r = rows asked for, f = features of a learned score.
 """
@@ -13,13 +13,12 @@ import numpy as np
 
 from recuse.errors import InputError
 from recuse.io import LogitsFile
-from recuse.rejector._ranked import ranked
 from recuse.rejector._rejector import Rejector
 from recuse.rejector._rules import CLASS, SUBGROUP
 from recuse.scores import FEATURES, Score, features
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
@@ -37,14 +36,13 @@ class Explanation:
     probability: float  # of the prediction, by the softmax
     confidence: float
     threshold: float  # its own; +inf: always abstained on
-    subgroup: (
-        int | str | None
-    )  # the predicted class or the subgroup that has this threshold; None: all
+    by: str  # what thresholds are for: all, class or subgroup
+    subgroup: int | str | None  # predicted class or subgroup with this threshold; None: all
     p_correct: float  # estimated probability of being right
     p_at_threshold: float | None  # the same for one that is just accepted; None: none is
     less_certain: float  # fraction of the file with a smaller confidence
     runners_up: tuple[tuple[int, float], ...]  # class and probability
-    average: float | None  # a learned score of an average tune prediction; None of other scores
+    average: float | None  # a learned score of an average tuning prediction; None of other scores
     contributions: tuple[tuple[str, float], ...]  # with `average` they sum to the confidence
 
     @property
@@ -73,10 +71,10 @@ def explain(
     top: int = RUNNERS_UP,
     subgroups: ArrayLike | None = None,
 ) -> list[Explanation]:
-    """The reasons of single decisions, among all rows of the file.
+    """Explain single decisions, among all rows of the file.
 
     A learned score is a sum, so each feature has a share: by how much it raises or lowers the
-    score from that of an average tune prediction. Features that are alike share what they know:
+    score from that of an average tuning prediction. Features that are alike share what they know:
     two large contributions of opposite sign may say little, their sum says what counts.
 
     Args:
@@ -121,6 +119,7 @@ def explain(
             probability=float(probability[i, 0]),
             confidence=float(found.confidence[row]),
             threshold=float(threshold[row]),
+            by=rejector.by,
             subgroup=None if of is None else np.asarray(of)[row].item(),
             p_correct=float(found.p_correct[row]),
             p_at_threshold=float(at[i]) if threshold[row] < np.inf else None,
@@ -133,8 +132,25 @@ def explain(
     ]
 
 
+def ranked(logits: Array) -> tuple[Int[Array, "n K ..."], Float[Array, "n K ..."]]:
+    """Classes by descending logit, ties by index, and their softmax probabilities.
+
+    Args:
+        logits: Shape (n, K, ...).
+
+    >>> order, probability = ranked(np.log([[0.25, 0.5, 0.25]]))
+    >>> order.tolist(), probability.round(2).tolist()
+    ([[1, 0, 2]], [[0.5, 0.25, 0.25]])
+    """
+    from scipy.special import softmax
+
+    z = logits.astype(np.float64)
+    order = np.argsort(-z, axis=1, kind="stable")
+    return order, np.take_along_axis(softmax(z, axis=1), order, axis=1)
+
+
 def contributions(score: Score, logits: Array) -> tuple[float | None, Float[Array, "r f"]]:
-    """What an average tune row has under a learned score, and what each feature adds to it.
+    """Return the learned score of an average tuning row, and what each feature adds to it.
 
     The line through the log-odds of MSP counts with the first feature, which they are.
     """

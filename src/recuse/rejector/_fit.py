@@ -1,23 +1,21 @@
-"""`fit`, `fit_several` and `choose`: from a tune and a calibrate split to a rejector.
+"""`fit`, `fit_several` and `choose`: from a tuning and a calibration split to a rejector.
 
-n = examples, K = classes, ... = any trailing axes (pixels), t = tune rows, c = calibrate rows.
+n = examples, K = classes, ... = any trailing axes (pixels), t = tuning rows, c = calibration rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from recuse._internal.check import check_fraction
 from recuse._internal.public import public
 from recuse.errors import InfeasibleError, InputError
 from recuse.rejector._isotonic import fit_isotonic_map
-from recuse.rejector._prepare import Prepared, Subgroups, prepare
-from recuse.rejector._recheck import ROWS_OF_GROUPS, check_method
+from recuse.rejector._prepare import Data, Prepared, Subgroups, prepare
 from recuse.rejector._rejector import Rejector
 from recuse.rejector._rules import rules_of
-from recuse.rejector._splits import Data
 from recuse.selectors import (
     Selection,
     SubgroupSelection,
@@ -27,20 +25,85 @@ from recuse.selectors import (
     select_coverage,
     select_several,
 )
-from recuse.selectors._cost import check_costs
-from recuse.selectors._infeasible import EXAMPLES
-from recuse.selectors._methods import INDEPENDENT
+from recuse.selectors._goals import check_costs
+from recuse.selectors._guarantee import GROUPS, IID_GROUPS, IID_ROWS
+from recuse.selectors._recheck import check_method
 from recuse.tuning import Tuned
 
-GOALS = ("target_risk", "coverage", "cost")
+
+@dataclass(frozen=True)
+class Options:
+    """Keywords of `fit`, which documents them, checked."""
+
+    target_risk: float | None = None
+    coverage: float | None = None
+    cost: Any = None
+    subgroups: Subgroups = None
+    delta: float = 0.05
+    method: str = "auto"
+    objective: str = "aurc"
+    learned: bool = True
+    seed: int = 0
+    kind: str = "logits"
+    allow_overlap: bool = False
+
+    def __post_init__(self):
+        check_method(self.method)
+
+    @property
+    def goal(self) -> str:
+        """Which of the three is to be guaranteed: "target_risk", "coverage" or "cost"."""
+        names = [n for n in ("target_risk", "coverage", "cost") if getattr(self, n) is not None]
+        if len(names) != 1:
+            got = " and ".join(f"`{name}`" for name in names) or "none"
+            raise InputError(f"expected one of `target_risk`, `coverage` and `cost`, got {got}")
+        (goal,) = names
+        if goal == "cost":
+            self.costs  # noqa: B018 - checked
+        else:
+            check_fraction(getattr(self, goal), goal)
+        if goal != "target_risk":
+            given = {"subgroups": self.subgroups is not None, "method": self.method != "auto"}
+            for name, there in (given | {"objective": self.objective == "coverage"}).items():
+                if there:
+                    value = "'coverage'" if name == "objective" else "it"
+                    raise InputError(
+                        f"expected `{name}` with a target risk alone, got {value} with {goal}"
+                    )
+        return goal
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Costs of an error and of an abstention."""
+        if not isinstance(self.cost, (tuple, list)) or len(self.cost) != 2:
+            raise InputError(
+                f"expected `cost` as (of an error, of an abstention), got {self.cost!r}"
+            )
+        return dict(zip(("cost_error", "cost_abstain"), check_costs(*self.cost)))
+
+    def prepare(self, tune: Data, calibrate: Data) -> Prepared:
+        """Tune the score, and return both splits under it."""
+        return prepare(
+            tune,
+            calibrate,
+            subgroups=self.subgroups,
+            kind=self.kind,
+            seed=self.seed,
+            allow_overlap=self.allow_overlap,
+            tuning={
+                "objective": self.objective,
+                "target_risk": self.target_risk,
+                "learned": self.learned,
+            },
+        )
 
 
 class Choice(NamedTuple):
-    """What tune and calibrate led to."""
+    """The outcome of a fit, feasible or not."""
 
     tuned: Tuned
     selection: Any  # Selection; with `subgroups`, SubgroupSelection
-    rejector: Rejector | None  # None if no threshold can make the promise
+    rejector: Rejector | None  # None if no threshold has the guarantee
 
 
 @public
@@ -62,32 +125,33 @@ def fit(
 ) -> Rejector:
     """Choose the score on `tune` and the threshold on `calibrate`: the deployable artifact.
 
-    One thing is promised: an error rate, a coverage or a mean cost. Where the calibrate data
-    has groups, one row of each is used, drawn with `seed`: rows of one group are not
-    independent, and the promise is about independent predictions.
+    One goal is guaranteed: an error rate, a coverage or a mean cost. Where the calibration data
+    has groups, one row of each is used, drawn with `seed`: rows of one group are not independent,
+    and the guarantee is about independent predictions.
 
     Args:
         tune: Logits (n, K, ...) and labels (n, ...), or a `LogitsFile`; not training data.
-        calibrate: Likewise, of other examples from the population of the deployment.
+        calibrate: Likewise, of other examples from the deployment distribution.
         target_risk: The largest error rate of accepted predictions, in (0, 1).
         coverage: Instead: the smallest fraction of predictions to accept, in (0, 1).
         cost: Instead: of an accepted error, and of an abstention, both > 0. The threshold that
             is cheapest on `tune`, with a limit of its mean cost.
-        subgroups: Promise `target_risk` to each predicted class ("class"), or to each population:
-            one value (n,) for each row of tune, and for each of calibrate, known where the
-            decision is made and given to `Rejector.predict` again. All promises hold at once.
-        delta: The probability that the promise fails, in (0, 0.5).
+        subgroups: Guarantee `target_risk` for each predicted class ("class"), or for each
+            subgroup: one value (n,) for each row of tune, and for each of calibrate, known when
+            the decision is made and given to `Rejector.predict` again. All guarantees hold at
+            once.
+        delta: The probability that the guarantee fails, in (0, 0.5).
         method: For a target risk, as in `select`; not "betting", which counts do not show.
-        objective: What a repair is to improve on `tune`: "aurc", "augrc", or "coverage", the
-            largest at `target_risk`.
+        objective: The measure that a repair is to improve on `tune`: "aurc", "augrc", or
+            "coverage", the largest at `target_risk`.
         learned: Whether to try the learned score, as in `tune`.
-        seed: Of the folds in `tune` and of the rows taken from groups.
-        kind: What the files hold, recorded for `predict`: "logits", "binary" or "probs".
-        allow_overlap: Fit although tune and calibrate share examples; the promise is void.
+        seed: Random seed of the folds in `tune` and of the rows taken from groups.
+        kind: The input kind, recorded for `predict`: "logits", "binary" or "probs".
+        allow_overlap: Fit although tune and calibrate share examples; the guarantee is void.
 
     Raises:
-        InfeasibleError: No threshold can make the promise; it says what could be promised.
-        InputError: Malformed input, none or two of the three promises, or tune and calibrate
+        InfeasibleError: No threshold has the guarantee; it says what would be feasible.
+        InputError: Malformed input, none or two of the three goals, or tune and calibrate
             share examples.
 
     References:
@@ -100,88 +164,61 @@ def fit(
     >>> halves = (logits[:2000], labels[:2000]), (logits[2000:], labels[2000:])
     >>> fit(*halves, coverage=0.9, learned=False).guarantee.kind
     'coverage'
-    >>> [rule.of for rule in fit(*halves, target_risk=0.05, subgroups="class", learned=False).rules]
+    >>> by_class = fit(*halves, target_risk=0.05, subgroups="class", learned=False)
+    >>> [rule.subgroup for rule in by_class.rules]
     [0, 1, 2]
     """
-    choice = choose(
-        tune,
-        calibrate,
-        target_risk=target_risk,
-        coverage=coverage,
-        cost=cost,
-        subgroups=subgroups,
-        delta=delta,
-        method=method,
-        objective=objective,
-        learned=learned,
-        seed=seed,
-        kind=kind,
-        allow_overlap=allow_overlap,
+    options = Options(
+        target_risk,
+        coverage,
+        cost,
+        subgroups,
+        delta,
+        method,
+        objective,
+        learned,
+        seed,
+        kind,
+        allow_overlap,
     )
+    choice = _choose(tune, calibrate, options)
     if choice.rejector is None:
         raise InfeasibleError(choice.selection)
     return choice.rejector
 
 
-def choose(
-    tune: Data,
-    calibrate: Data,
-    *,
-    target_risk: float | None = None,
-    coverage: float | None = None,
-    cost: tuple[float, float] | None = None,
-    subgroups: Subgroups = None,
-    delta: float = 0.05,
-    method: str = "auto",
-    objective: str = "aurc",
-    learned: bool = True,
-    seed: int = 0,
-    kind: str = "logits",
-    allow_overlap: bool = False,
-) -> Choice:
-    """`fit` with everything it found out on the way; infeasible is an answer, not an error."""
-    goal = _one_goal(target_risk, coverage, cost)
-    check_method(method)
-    if goal != "target_risk":
-        _refuse_with(goal, subgroups=subgroups is not None, objective=objective == "coverage")
-        _refuse_with(goal, method=method != "auto")
-    splits = prepare(
-        tune,
-        calibrate,
-        subgroups=subgroups,
-        kind=kind,
-        seed=seed,
-        allow_overlap=allow_overlap,
-        tuning={"objective": objective, "target_risk": target_risk, "learned": learned},
-    )
-    c, wrong, of = splits.held
+def choose(tune: Data, calibrate: Data, **options: Any) -> Choice:
+    """`fit` with everything it found out on the way; infeasible is an answer, not an error.
+
+    Args:
+        tune: As in `fit`.
+        calibrate: As in `fit`.
+        options: Keywords of `fit`.
+    """
+    return _choose(tune, calibrate, Options(**options))
+
+
+def _choose(tune: Data, calibrate: Data, o: Options) -> Choice:
+    goal = o.goal
+    splits = o.prepare(tune, calibrate)
+    c, wrong, subgroup = splits.held
+    risk: Any = {"target_risk": o.target_risk, "delta": o.delta, "method": o.method}
     if goal == "coverage":
-        selection = select_coverage(c, coverage=coverage, delta=delta)  # ty: ignore[invalid-argument-type]
+        selection = select_coverage(c, coverage=o.coverage, delta=o.delta)  # ty: ignore[invalid-argument-type]
     elif goal == "cost":
-        selection = select_cost(c, wrong, **_costs(cost), delta=delta, tune=splits.seen[:2])
+        selection = select_cost(c, wrong, **o.costs, delta=o.delta, tune=splits.seen[:2])
+    elif subgroup is None:
+        selection = select(c, wrong, **risk, tune=splits.seen[:2])
     else:
-        risk: Any = {"target_risk": target_risk, "delta": delta, "method": method}
-        if of is None:
-            selection = select(c, wrong, **risk, tune=splits.seen[:2])
-        else:
-            selection = select_by_subgroup(c, wrong, of, **risk, tune=splits.seen, by=splits.by)  # ty: ignore[invalid-argument-type]
-    return chosen(splits, selection, delta)
+        seen: Any = splits.seen
+        selection = select_by_subgroup(c, wrong, subgroup, **risk, tune=seen, by=splits.by)
+    return chosen(splits, selection, o.delta)
 
 
 def fit_several(
-    tune: Data,
-    calibrate: Data,
-    *,
-    target_risks: Sequence[float],
-    delta: float = 0.05,
-    method: str = "auto",
-    objective: str = "aurc",
-    learned: bool = True,
-    seed: int = 0,
-    kind: str = "logits",
-    allow_overlap: bool = False,
+    tune: Data, calibrate: Data, *, target_risks: Sequence[float], **options: Any
 ) -> tuple[Choice, ...]:
-    """A choice for each target risk, with one score; all their promises hold at once.
+    """Return a choice for each target risk, with one score; all guarantees hold at once.
 
     Each is at delta over their number, so that one may be taken after looking at all.
 
@@ -189,16 +226,10 @@ def fit_several(
         tune: As in `fit`.
         calibrate: As in `fit`.
         target_risks: Each in (0, 1), all of them named beforehand.
-        delta: The probability that any promise fails, in (0, 0.5).
-        method: As in `fit`.
-        objective: "aurc" or "augrc".
-        learned: As in `fit`.
-        seed: As in `fit`.
-        kind: As in `fit`.
-        allow_overlap: As in `fit`.
+        options: Keywords of `fit`, but for the three goals and `subgroups`.
 
     Returns:
-        In the order of the targets; where no threshold can make the promise, without a rejector.
+        In the order of the targets; where no threshold has the guarantee, without a rejector.
 
     Raises:
         InputError: No target, a target twice, or as `fit`.
@@ -212,59 +243,24 @@ def fit_several(
     >>> [choice.rejector is None for choice in found]
     [True, False]
     """
-    check_method(method)
-    if objective == "coverage":
+    o = Options(**options)
+    for name in ("target_risk", "coverage", "cost", "subgroups"):
+        if getattr(o, name) is not None:
+            raise InputError(f"expected no `{name}` beside `target_risks`")
+    if o.objective == "coverage":
         raise InputError("expected `objective` aurc or augrc with several target risks")
     for target in target_risks:
         check_fraction(target, "target_risk")
-    splits = prepare(
-        tune,
-        calibrate,
-        subgroups=None,
-        kind=kind,
-        seed=seed,
-        allow_overlap=allow_overlap,
-        tuning={"objective": objective, "learned": learned},
-    )
+    splits = o.prepare(tune, calibrate)
+    c, wrong, _ = splits.held
     found = select_several(
-        *splits.held[:2],
-        target_risks=target_risks,
-        delta=delta,
-        method=method,
-        tune=splits.seen[:2],
+        c, wrong, target_risks=target_risks, delta=o.delta, method=o.method, tune=splits.seen[:2]
     )
     return tuple(chosen(splits, selection, selection.guarantee.delta) for selection in found)
 
 
-def _one_goal(*given: Any) -> str:
-    """Which of the three promises is asked for."""
-    names = [name for name, value in zip(GOALS, given) if value is not None]
-    if len(names) != 1:
-        got = " and ".join(f"`{name}`" for name in names) or "none"
-        raise InputError(f"expected one of `target_risk`, `coverage` and `cost`, got {got}")
-    if given[2] is not None:
-        _costs(given[2])
-    else:
-        check_fraction(next(value for value in given if value is not None), names[0])
-    return names[0]
-
-
-def _costs(cost: Any) -> dict[str, float]:
-    """Of an error and of an abstention."""
-    if not isinstance(cost, (tuple, list)) or len(cost) != 2:
-        raise InputError(f"expected `cost` as (of an error, of an abstention), got {cost!r}")
-    return dict(zip(("cost_error", "cost_abstain"), check_costs(*cost)))
-
-
-def _refuse_with(goal: str, **given: bool) -> None:
-    for name, there in given.items():
-        if there:
-            value = "'coverage'" if name == "objective" else "it"
-            raise InputError(f"expected `{name}` with a target risk alone, got {value} with {goal}")
-
-
 def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: float) -> Choice:
-    """The rejector of what was selected, whose words say how rows were taken."""
+    """Return the rejector of a selection, whose guarantee records how rows were taken."""
     if splits.calibrate.groups is not None:
         selection = _guaranteeing(selection, _of_groups)
     if splits.shared:
@@ -278,7 +274,7 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
         rules=rules_of(selection, classes),
         classes=classes,
         isotonic_map=fit_isotonic_map(splits.seen.confidence, ~splits.seen.wrong),
-        reason=splits.tuned.reason,
+        tuning=splits.tuned.facts,
         splits={
             "tune": {"n": len(t), "digest": t.digest, "log_probs": splits.log_probs},
             "calibrate": {"n": len(c), "used": used, "digest": c.digest},
@@ -290,18 +286,15 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
     return Choice(splits.tuned, selection, rejector)
 
 
-def _of_groups(guarantee: Any) -> Any:
-    """The promise of a fit on one row of each group."""
-    assumption = guarantee.assumption.replace(INDEPENDENT, ROWS_OF_GROUPS)
-    return replace(guarantee, unit="groups", assumption=assumption)
+def _of_groups(g: Any) -> Any:
+    """Return the guarantee of a fit on one row of each group."""
+    assumptions = tuple(IID_GROUPS if name == IID_ROWS else name for name in g.assumptions)
+    return replace(g, unit=GROUPS, assumptions=assumptions)
 
 
 def _guaranteeing(selection: Any, changed: Callable[[Any], Any]) -> Any:
-    """The same with another promise, in words that say so."""
+    """Return the selection with another guarantee."""
     if isinstance(selection, SubgroupSelection):
         each = {name: _guaranteeing(s, changed) for name, s in selection.selections.items()}
         return replace(selection, selections=each)
-    guarantee = changed(selection.guarantee)
-    infeasible = selection.reason.replace(EXAMPLES, f"calibrate {guarantee.unit}")
-    reason = str(guarantee) if selection.feasible else infeasible
-    return replace(selection, guarantee=guarantee, reason=reason)
+    return replace(selection, guarantee=changed(selection.guarantee))

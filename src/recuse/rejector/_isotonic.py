@@ -1,6 +1,6 @@
 """The map from confidence to an estimated probability of being right.
 
-n = tune examples, b = vertices of the map.
+n = tuning rows, b = vertices of the map.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32
     from numpy import ndarray as Array
 
-KNOT_ROWS = 25  # about so many tune examples stand behind a knot, fewer before a large tie
+BIN_ROWS = 25  # about so many tuning rows in a bin, fewer before a large tie
 
 
 class IsotonicMap(NamedTuple):
@@ -29,7 +29,7 @@ class IsotonicMap(NamedTuple):
         return np.interp(confidence.astype(np.float64), self.confidence, self.probability)
 
     def valid(self) -> bool:
-        """Whether both columns are finite, as long, and rise."""
+        """Return whether both columns are finite, of one length, and do not fall."""
         if not all(
             type(x) is float and np.isfinite(x) for x in (*self.confidence, *self.probability)
         ):
@@ -44,13 +44,13 @@ class IsotonicMap(NamedTuple):
 def fit_isotonic_map(confidence: Float32[Array, " n"], correct: Bool[Array, " n"]) -> IsotonicMap:
     """Isotonic regression of being right on confidence, over bins of neighbours.
 
-    Each bin counts half a success and half a failure more, so that no probability is 0 or 1. It
-    is an estimate, no promise. A learned score was fitted to the same rows, which flatters it a
-    little; knots from cross-fitted confidences were tried on real models and predicted the error
-    of test rows no better, so there is one way.
+    Each bin counts half a success and half a failure more, so that no probability is 0 or 1. The
+    map is an estimate without a guarantee. A learned score was fitted to the same rows, which
+    makes it a little optimistic; a map from cross-fitted confidences was tried on real models and
+    predicted the error of test rows no better, so there is one way.
 
     Args:
-        confidence: Shape (n,), of the tune split.
+        confidence: Shape (n,), of the tuning split.
         correct: Shape (n,), whether the prediction is right.
 
     >>> c = np.arange(100, dtype=np.float32)
@@ -60,8 +60,8 @@ def fit_isotonic_map(confidence: Float32[Array, " n"], correct: Bool[Array, " n"
     from scipy.optimize import isotonic_regression
 
     group = TieGroups(*(column[::-1] for column in tie_groups(confidence, correct)))
-    last = max(group.count.sum() // KNOT_ROWS - 1, 0)  # a short last bin joins its neighbour
-    bin = np.minimum((np.cumsum(group.count) - 1) // KNOT_ROWS, last)
+    last = max(group.count.sum() // BIN_ROWS - 1, 0)  # a short last bin joins its neighbour
+    bin = np.minimum((np.cumsum(group.count) - 1) // BIN_ROWS, last)
     start = np.flatnonzero(np.diff(bin, prepend=-1))
     count = np.add.reduceat(group.count, start).astype(np.float64)
     rate = (np.add.reduceat(group.loss, start) + 0.5) / (count + 1)

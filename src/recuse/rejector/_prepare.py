@@ -1,31 +1,36 @@
-"""`prepare`: both splits under the score that the tune split leads to, and judged by it.
+"""`prepare`: both splits under the score chosen on the tuning split.
 
-n = rows, N = predictions, ... = any trailing axes (pixels).
+n = rows, N = predictions, u = groups, K = classes, ... = any trailing axes (pixels).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from recuse._internal.check import check_labels, check_logits
 from recuse.errors import InputError
 from recuse.io import LogitsFile, overlap
-from recuse.io._checked import naming
+from recuse.io._checked import check_file, naming
+from recuse.io._overlap import fingerprints
 from recuse.rejector._rejector import check_kind
-from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of
-from recuse.rejector._splits import Data, as_file, index_of_one, rows_of_predictions, whole
+from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of, spread
 from recuse.scores import are_log_probs, predict
 from recuse.tuning import Tuned
 from recuse.tuning import tune as tune_score
 
 if TYPE_CHECKING:
+    from jaxtyping import Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-Subgroups = str | tuple[Any, Any] | None  # "class", or groups of tune and of calibrate rows
+Data = tuple[Any, Any] | LogitsFile  # logits and labels
+Subgroups = str | tuple[Any, Any] | None  # "class", or subgroups of tuning and of calibration rows
 
 
-class Judged(NamedTuple):
-    """Confidence and whether the prediction is wrong, of every row, and its population."""
+class Scored(NamedTuple):
+    """Confidence, error and subgroup of every row."""
 
     confidence: Array
     wrong: Array
@@ -38,12 +43,12 @@ class Prepared(NamedTuple):
     tuned: Tuned
     tune: LogitsFile
     calibrate: LogitsFile  # all of it
-    seen: Judged  # of the tune split
-    held: Judged  # of the calibrate split, one row of each group
+    seen: Scored  # of the tuning split
+    held: Scored  # of the calibration split, one row of each group
     by: str
     shared: bool  # rows in both
     kind: str
-    log_probs: bool  # what stands for the logits of the tune split
+    log_probs: bool  # whether the tuning split holds log-probabilities
 
 
 def prepare(
@@ -56,29 +61,29 @@ def prepare(
     allow_overlap: bool,
     tuning: dict[str, Any],
 ) -> Prepared:
-    """Tune the score, and judge both splits by it."""
+    """Tune the score, and score both splits by it."""
     t, c = as_file(tune, "tune"), as_file(calibrate, "calibrate")
     check_kind(kind, t.logits.shape[1])
-    by, of_tune, of_calibrate = _populations(subgroups, tune, calibrate)
+    by, of_tune, of_calibrate = _subgroups(subgroups, tune, calibrate)
     shared = _shared(t, c, allow_overlap)
     logits, labels = t.labelled()
     tuned = tune_score(logits, labels, groups=t.groups, kind=kind, seed=seed, **tuning)
     log_probs = _log_probs(t, c, tuned)
     one = index_of_one(c, seed)
-    held = _judged(tuned, c.rows(one), by, None if of_calibrate is None else of_calibrate[one])
-    seen = _judged(tuned, t, by, of_tune)
+    held = _scored(tuned, c.rows(one), by, None if of_calibrate is None else of_calibrate[one])
+    seen = _scored(tuned, t, by, of_tune)
     return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, log_probs)
 
 
-def _populations(
+def _subgroups(
     subgroups: Subgroups, tune: Data, calibrate: Data
 ) -> tuple[str, Array | None, Array | None]:
-    """What the rules are for, and the population of every prediction of both splits."""
+    """Return what the rules are for, and the subgroup of every prediction of both splits."""
     if subgroups is None or (isinstance(subgroups, str) and subgroups == "class"):
         return ALL if subgroups is None else CLASS, None, None
     if not isinstance(subgroups, (tuple, list)) or len(subgroups) != 2:
         raise InputError(
-            f'expected `subgroups` "class", or (groups of tune rows, groups of calibrate rows), '
+            f'expected `subgroups` "class", or (subgroups of tuning rows, of calibration rows), '
             f"got {subgroups!r}"
         )
     of_tune, of_calibrate = (
@@ -86,19 +91,19 @@ def _populations(
         _spread(subgroups[1], calibrate, "calibrate"),
     )
     if (of_tune.dtype.kind == "U") != (of_calibrate.dtype.kind == "U"):
-        raise InputError("expected `subgroups` of groups of one kind, got integers and text")
+        raise InputError("expected `subgroups` of one kind, got integers and text")
     return SUBGROUP, of_tune, of_calibrate
 
 
 def _spread(groups: ArrayLike, data: Data, name: str) -> Array:
-    """Groups of rows as those of predictions."""
+    """Return the subgroup of every prediction from that of every row."""
     file = whole(data, name)
     with naming(name):
         return names_of(groups, len(file), "`subgroups`")[rows_of_predictions(file)]
 
 
 def _shared(tune: LogitsFile, calibrate: LogitsFile, allowed: bool) -> str | None:
-    """What the splits have in common; an error unless that is allowed."""
+    """Return what the splits have in common; an error unless that is allowed."""
     if tune.logits.shape[1] != calibrate.logits.shape[1]:
         raise InputError(
             f"expected tune and calibrate of the same number of classes, got "
@@ -107,12 +112,12 @@ def _shared(tune: LogitsFile, calibrate: LogitsFile, allowed: bool) -> str | Non
         )
     shared = overlap(tune, calibrate)
     if shared and not allowed:
-        raise InputError(f"expected disjoint tune and calibrate splits, got {shared}")
+        raise InputError(f"expected disjoint tune and calibration splits, got {shared}")
     return shared
 
 
 def _log_probs(tune: LogitsFile, calibrate: LogitsFile, tuned: Tuned) -> bool:
-    """Whether tune holds log-probabilities; so must calibrate, where the score can tell."""
+    """Return whether tune holds log-probabilities; so must calibrate, where the score can tell."""
     of_tune = are_log_probs(tune.logits)
     if not tuned.score.shift_invariant and are_log_probs(calibrate.logits) != of_tune:
         odd, other = (calibrate, tune) if of_tune else (tune, calibrate)
@@ -123,8 +128,50 @@ def _log_probs(tune: LogitsFile, calibrate: LogitsFile, tuned: Tuned) -> bool:
     return of_tune
 
 
-def _judged(tuned: Tuned, file: LogitsFile, by: str, of: Array | None) -> Judged:
+def _scored(tuned: Tuned, file: LogitsFile, by: str, of: Array | None) -> Scored:
     """Confidence and error of every row; the predicted class where the rules are for classes."""
     logits, labels = file.labelled()
     label = predict(logits)
-    return Judged(tuned.score(logits), label != labels, label if by == CLASS else of)
+    return Scored(tuned.score(logits), label != labels, label if by == CLASS else of)
+
+
+def as_file(data: Data, name: str) -> LogitsFile:
+    """One row a prediction, whichever way the data came."""
+    return whole(data, name).predictions()
+
+
+def whole(data: Data, name: str) -> LogitsFile:
+    """The rows as they came, checked, with labels."""
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        z = check_logits(data[0], where=f"{name} logits")
+        return LogitsFile(z, check_labels(data[1], z, where=f"{name} labels"), name=name)
+    file = check_file(data, name)
+    file.labelled()
+    return file
+
+
+def rows_of_predictions(file: LogitsFile) -> Int[Array, " N"]:
+    """The row of the file that each of its `predictions` comes from."""
+    row = np.arange(len(file))
+    if file.labels is None:
+        return row
+    row = spread(row, file.labels.shape)
+    return row.reshape(-1) if file.ignore_index is None else row[file.labels != file.ignore_index]
+
+
+def one_of_each(file: LogitsFile, seed: int) -> LogitsFile:
+    """One random row of each group; which one does not depend on the order of the rows."""
+    return file.rows(index_of_one(file, seed))
+
+
+def index_of_one(file: LogitsFile, seed: int) -> Int[Array, " u"]:
+    """The rows that `one_of_each` keeps."""
+    if file.groups is None:
+        return np.arange(len(file))
+    code = np.unique(file.groups, return_inverse=True)[1].reshape(-1)
+    names = () if file.ids is None else (file.ids,)
+    order = np.lexsort((fingerprints(file), *names, code))
+    start = np.flatnonzero(np.diff(code[order], prepend=-1))
+    size = np.diff(np.r_[start, code.size])
+    pick = start + np.floor(np.random.default_rng(seed).uniform(size=size.size) * size).astype(int)
+    return order[pick]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -19,8 +20,8 @@ from recuse._internal.files import checksum, once, strict, to_json, write_text
 from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.io._checked import KINDS
+from recuse.present.tuning import Outcome, TuningFacts, sentence
 from recuse.rejector._isotonic import IsotonicMap
-from recuse.rejector._recheck import check_splits
 from recuse.rejector._rules import (
     ALL,
     Rule,
@@ -30,20 +31,21 @@ from recuse.rejector._rules import (
     thresholds,
     to_rows,
 )
+from recuse.rejector._version1 import upgraded
 from recuse.scores import SOFTMAX_FAMILY, Score, predict
+from recuse.selectors._guarantee import ROWS, AnyGuarantee
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-FORMAT, VERSION = "recuse.rejector", 1
-NAMED = {"subgroup": "group"}  # `by`, as the file names it
+FORMAT, VERSION = "recuse.rejector", 2
 FIELDS: dict[str, type] = {
     "format": str,
     "version": int,
     "score": dict,
-    "reason": str,
+    "tuning": dict,
     "by": str,
     "delta": float,
     "rules": list,
@@ -51,7 +53,23 @@ FIELDS: dict[str, type] = {
     "kind": str,
     "p_correct": dict,
     "splits": dict,
+    "version_1": type(None),
 }
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+TUNING: dict[str, type] = {
+    "outcome": str,
+    "objective": str,
+    "target_risk": float,
+    "msp": float,
+    "n": int,
+    "errors": int,
+    "units": int,
+    "needed": int,
+    "alternative": str,
+    "gain": float,
+    "gain_se": float,
+}
+OPTIONAL = ("target_risk", "needed", "alternative", "gain", "gain_se")
 
 
 class Predictions(NamedTuple):
@@ -66,7 +84,7 @@ class Predictions(NamedTuple):
 @public
 @dataclass(frozen=True)
 class Rejector:
-    """A score, thresholds and what they promise; made by `fit`, saved as JSON.
+    """A score, thresholds and their guarantee; made by `fit`, saved as JSON.
 
     `predict` accepts where the confidence, computed on the one decision path of `scores`,
     is at least the threshold: one for all, or that of the predicted class or of the subgroup.
@@ -76,13 +94,13 @@ class Rejector:
     rules: tuple[Rule, ...]  # one for all, or for each predicted class or subgroup
     classes: int
     isotonic_map: IsotonicMap = field(repr=False)
-    reason: str  # why this score
+    tuning: TuningFacts | str  # why this score; of a file of version 1, its sentence
     splits: Mapping[str, Mapping[str, Any]]  # name -> facts of the data it saw, and their digest
     kind: str = "logits"  # what files hold: logits, binary or probs
     by: str = ALL  # or "class", the predicted one, or "subgroup"
-    delta: float = field(kw_only=True)  # of all promises together
-    # checksum of the file of version 1 that it was loaded from: states of monitors of that version
-    # know it by this
+    delta: float = field(kw_only=True)  # of all guarantees together
+    # checksum of the file of version 1 that it was first saved in: states of monitors of that
+    # version know it by this
     version_1: str | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     @property
@@ -93,8 +111,13 @@ class Rejector:
         return self.rules[0].threshold
 
     @property
+    def reason(self) -> str:
+        """Why this score, in one sentence without its full stop."""
+        return self.tuning if isinstance(self.tuning, str) else sentence(self.tuning)
+
+    @property
     def guarantee(self) -> Any:
-        """What is promised: a `Guarantee` of the risk, of coverage or cost, or of each subgroup."""
+        """The guarantee of the risk, of coverage or cost, or of each subgroup."""
         return guarantee_of(self.rules, self.by, self.delta)
 
     @property
@@ -117,7 +140,7 @@ class Rejector:
                 logits as in the fit: a score that depends on their shift (`log_probs`) means
                 something else on a log-softmax, of which nothing is said here. n may be 0.
             subgroups: Shape (n,), where the thresholds are those of subgroups; rows of one that
-                the calibrate split did not have are abstained on.
+                the calibration split did not have are abstained on.
 
         Raises:
             InputError: Malformed logits, another number of classes, or subgroups missing.
@@ -144,8 +167,8 @@ class Rejector:
             "format": FORMAT,
             "version": VERSION,
             "score": self.score.to_dict(),
-            "reason": self.reason,
-            "by": NAMED.get(self.by, self.by),
+            "tuning": self.tuning if isinstance(self.tuning, str) else self.tuning._asdict(),
+            "by": self.by,
             "delta": self.delta,
             "rules": to_rows(self.rules),
             "classes": self.classes,
@@ -155,6 +178,7 @@ class Rejector:
                 "probability": list(self.isotonic_map.probability),
             },
             "splits": {name: dict(split) for name, split in self.splits.items()},
+            "version_1": self.version_1,
         }
         return {**body, "checksum": checksum(body)}
 
@@ -166,7 +190,7 @@ class Rejector:
     def load(cls, path: str | os.PathLike) -> Rejector:
         """Read what `save` wrote; anything else, or a file changed by hand, is refused.
 
-        So is one whose parts disagree, whatever its checksum: each promise must follow from the
+        So is one whose parts disagree, whatever its checksum: each guarantee must follow from the
         recorded counts by the test of its method, a rank or a bet.
 
         Raises:
@@ -188,37 +212,76 @@ class Rejector:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Rejector:
         """The inverse of `to_dict`; strict."""
-        _check_form(data)
-        by = next((here for here, there in NAMED.items() if there == data["by"]), data["by"])
-        rules = from_rows(data["rules"], by, data["delta"], data["classes"])
-        check_splits(data["splits"], tuple(rule.guarantee for rule in rules))
+        if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+            raise InputError(f'expected "format": "{FORMAT}"')
+        body = upgraded(data) if data.get("version") == 1 else _checked(data)
+        rules = from_rows(body["rules"], body["by"], body["delta"], body["classes"])
+        _check_splits(body["splits"], [rule.guarantee for rule in rules])
         return cls(
-            _score(data["score"], data["kind"], data["classes"]),
+            _score(body["score"], body["kind"], body["classes"]),
             rules,
-            data["classes"],
-            _isotonic_map(data["p_correct"]),
-            data["reason"],
-            data["splits"],
-            data["kind"],
-            by,
-            delta=data["delta"],
-            version_1=data["checksum"] if data["version"] == 1 else None,
+            body["classes"],
+            _isotonic_map(body["p_correct"]),
+            _tuning(body["tuning"]),
+            body["splits"],
+            body["kind"],
+            body["by"],
+            delta=body["delta"],
+            version_1=body["version_1"],
         )
 
 
-def _check_form(data: Mapping[str, Any]) -> None:
-    """The fields, their types, and that nothing was changed."""
-    if not isinstance(data, Mapping) or data.get("format") != FORMAT:
-        raise InputError(f'expected "format": "{FORMAT}"')
+def _checked(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields, of their types and as they were saved."""
     if data.get("version") != VERSION:
-        raise InputError(f"expected version {VERSION}, got {data.get('version')!r}")
-    strict(data, {**FIELDS, "checksum": str}, "a rejector")
-    if data["checksum"] != checksum({k: data[k] for k in FIELDS}):
+        raise InputError(f"expected version 1 or {VERSION}, got {data.get('version')!r}")
+    old = isinstance(data.get("version_1"), str)  # it was a file of version 1
+    tuning = str if old and isinstance(data.get("tuning"), str) else dict
+    version_1 = str if old else type(None)
+    fields = {**FIELDS, "tuning": tuning, "version_1": version_1}
+    strict(data, {**fields, "checksum": str}, "a rejector")
+    if data["checksum"] != checksum({name: data[name] for name in FIELDS}):
         raise InputError("its content was changed after it was saved (checksum differs)")
+    if old and not DIGEST.fullmatch(data["version_1"]):
+        raise InputError("expected `version_1` of sha256")
+    return data
+
+
+def _check_splits(splits: Any, guarantees: list[AnyGuarantee]) -> None:
+    """Require splits that the guarantees counted."""
+    strict(splits, {"tune": dict, "calibrate": dict}, "`splits`")
+    strict(splits["tune"], {"n": int, "digest": str, "log_probs": bool}, "split 'tune'")
+    strict(splits["calibrate"], {"n": int, "used": int, "digest": str}, "split 'calibrate'")
+    tune, calibrate = splits["tune"], splits["calibrate"]
+    for split in (tune, calibrate):
+        if split["n"] < 1 or not DIGEST.fullmatch(split["digest"]):
+            raise InputError("expected splits with `n` >= 1 and a `digest` of sha256")
+    used, n = calibrate["used"], calibrate["n"]
+    counted, unit = sum(g.n for g in guarantees), guarantees[0].unit
+    if used != counted or used > n or (unit == ROWS and used != n):
+        raise InputError(
+            f"expected the calibration split to be the {counted} {unit} of the guarantee, "
+            f"got {used} of {n} rows"
+        )
+    if tune["digest"] == calibrate["digest"] and not guarantees[0].void:
+        raise InputError("tune and calibrate are the same data, and the guarantee is not void")
+
+
+def _tuning(data: Any) -> TuningFacts | str:
+    """Return why the score was chosen; the sentence of version 1 as it is."""
+    if isinstance(data, str):
+        return data
+    none = {name: type(None) for name in OPTIONAL if data.get(name, 0) is None}
+    strict(data, {**TUNING, **none}, "`tuning`")
+    if data["outcome"] not in get_args(Outcome):
+        raise InputError(f"expected a known `outcome` of tuning, got {data['outcome']!r}")
+    facts = TuningFacts(**data)
+    sentence(facts)  # refuses numbers that do not fit each other
+    return facts
 
 
 def check_kind(kind: str, classes: int) -> None:
-    """What files hold must be known, and a binary head has two classes."""
+    """Require a known input kind, and two classes of a binary head."""
     if classes < 2 or kind not in KINDS or (kind == "binary" and classes != 2):
         raise InputError(f"expected `classes` >= 2 and a known `kind`, got {classes} and {kind!r}")
 

@@ -1,12 +1,11 @@
-"""The rules of a rejector: a threshold and its promise for all predictions, or for each subgroup.
+"""The rules of a rejector: a threshold and its guarantee, for all predictions or each subgroup.
 
 n = examples, G = rules, ... = any trailing axes (pixels).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,9 +14,11 @@ from recuse._internal.check import check_delta, check_groups, to_numpy
 from recuse._internal.files import strict
 from recuse.errors import InputError
 from recuse.io._checked import check_names
-from recuse.rejector._recheck import ROUNDING, AnyGuarantee, read_guarantee
-from recuse.rejector._splits import spread
+from recuse.present.guarantee import outcome
 from recuse.selectors import Guarantee, Selection, SubgroupGuarantee, SubgroupSelection
+from recuse.selectors._guarantee import AnyGuarantee, Infeasible
+from recuse.selectors._methods import ROUNDING
+from recuse.selectors._recheck import read_guarantee, read_infeasible
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int, Shaped
@@ -25,23 +26,25 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 ALL, CLASS, SUBGROUP = BY = ("all", "class", "subgroup")
-TEXT: dict[str, type] = {"threshold": str, "threshold_hex": str, "reason": type(None)}
-NONE: dict[str, type] = {"threshold": type(None), "threshold_hex": type(None), "reason": str}
 EVERYTHING = -float(np.finfo(np.float32).max)  # the threshold that accepts all
-UNSEEN = "No calibrate example is predicted as this class."
 
 
 class Rule(NamedTuple):
-    """For whom, from where on to accept, and what that promises."""
+    """For whom, from which confidence on to accept, and the guarantee of that."""
 
     subgroup: int | str | None  # predicted class or subgroup; None: all
     threshold: float  # a float32 value; +inf: always abstained on
     guarantee: AnyGuarantee
-    reason: str | None = None  # why there is no threshold
+    infeasible: Infeasible | None = None  # why there is no threshold
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no threshold, in words; None if there is one."""
+        return None if self.threshold < np.inf else outcome(self.guarantee, self.infeasible)
 
 
 def rules_of(selection: Selection | SubgroupSelection, classes: int) -> tuple[Rule, ...]:
-    """The rules of what was selected; a class that calibrate does not show has one too."""
+    """Return the rules of a selection; a class without calibration rows has one too."""
     if isinstance(selection, Selection):
         return (_rule(None, selection),)
     found = [_rule(name, chosen) for name, chosen in selection.selections.items()]
@@ -49,15 +52,15 @@ def rules_of(selection: Selection | SubgroupSelection, classes: int) -> tuple[Ru
         return tuple(found)
     of = {rule.subgroup: rule for rule in found}
     nothing = replace(found[0].guarantee, n=0, accepted=0, errors=0)
-    return tuple(of.get(k, Rule(k, float("inf"), nothing, UNSEEN)) for k in range(classes))
+    return tuple(of.get(k, Rule(k, float("inf"), nothing, Infeasible())) for k in range(classes))
 
 
 def _rule(of: int | str | None, s: Selection) -> Rule:
-    return Rule(of, s.threshold, s.guarantee, None if s.threshold < np.inf else s.reason)
+    return Rule(of, s.threshold, s.guarantee, s.infeasible)
 
 
 def guarantee_of(rules: tuple[Rule, ...], by: str, delta: float) -> Any:
-    """What all rules promise together; of one rule for all, its guarantee."""
+    """Return the guarantee of all rules together; of one rule for all, its own."""
     if by == ALL:
         return rules[0].guarantee
     each = {rule.subgroup: rule.guarantee for rule in rules}
@@ -65,25 +68,25 @@ def guarantee_of(rules: tuple[Rule, ...], by: str, delta: float) -> Any:
 
 
 def thresholds(
-    rules: tuple[Rule, ...], by: str, label: Int[Array, "n ..."], subgroups: ArrayLike | None
+    rules: tuple[Rule, ...], by: str, prediction: Int[Array, "n ..."], subgroups: ArrayLike | None
 ) -> Float32[Array, ...]:
-    """The threshold of every prediction; +inf for a subgroup that no rule knows."""
+    """Return the threshold of every prediction; +inf for a subgroup that no rule knows."""
     each = np.array([rule.threshold for rule in rules], np.float32)
     if by == CLASS:
-        return each[label]
+        return each[prediction]
     if by == ALL:
         return each[0]
-    names, index = np.unique(_known_kind(subgroups, len(label), rules), return_inverse=True)
+    names, index = np.unique(_known_kind(subgroups, len(prediction), rules), return_inverse=True)
     of = {rule.subgroup: threshold for rule, threshold in zip(rules, each)}
     found = np.array([of.get(name, np.inf) for name in names.tolist()], np.float32)
-    return spread(found[index.reshape(-1)], label.shape)
+    return spread(found[index.reshape(-1)], prediction.shape)
 
 
 def check_given(by: str, subgroups: ArrayLike | None) -> None:
-    """Groups where there are rules for subgroups, and only there."""
+    """Require subgroups where there are rules for them, and only there."""
     if by == SUBGROUP and subgroups is None:
         raise InputError(
-            "expected `subgroups`, one for each row: its thresholds are those of subgroups"
+            "expected `subgroups`, one for each row: this rejector has a threshold for each"
         )
     if by != SUBGROUP and subgroups is not None:
         raise InputError("expected no `subgroups`: this rejector has no thresholds for subgroups")
@@ -109,22 +112,27 @@ def names_of(
     return check_names(np.array(g.tolist()) if g.dtype.kind == "O" else g, n, where)
 
 
+def spread(of_row: Shaped[Array, " n"], shape: tuple[int, ...]) -> Shaped[Array, "n ..."]:
+    """Return the value of each row for each of its pixels."""
+    return np.broadcast_to(of_row.reshape(-1, *[1] * (len(shape) - 1)), shape)
+
+
 def to_rows(rules: tuple[Rule, ...]) -> list[dict[str, Any]]:
-    """Plain data, as in the file."""
+    """Return plain data, as in the file."""
     return [
         {
-            "of": rule.subgroup,
+            "subgroup": rule.subgroup,
             "threshold": repr(float(rule.threshold)) if rule.threshold < np.inf else None,
             "threshold_hex": float(rule.threshold).hex() if rule.threshold < np.inf else None,
-            "reason": rule.reason,
-            "promise": {"kind": rule.guarantee.kind, **rule.guarantee.to_dict()},
+            "infeasible": None if rule.infeasible is None else asdict(rule.infeasible),
+            "guarantee": {"kind": rule.guarantee.kind, **rule.guarantee.to_dict()},
         }
         for rule in rules
     ]
 
 
 def from_rows(rows: list[Any], by: str, delta: float, classes: int) -> tuple[Rule, ...]:
-    """The inverse of `to_rows`; strict."""
+    """Return the rules that `to_rows` wrote; strict."""
     if by not in BY:
         raise InputError(f"expected `by` {', '.join(BY)}, got {by!r}")
     rules = tuple(_read(row, by) for row in rows)
@@ -134,22 +142,34 @@ def from_rows(rows: list[Any], by: str, delta: float, classes: int) -> tuple[Rul
 
 
 def _read(data: Any, by: str) -> Rule:
-    abstains = isinstance(data, Mapping) and data.get("threshold", 0) is None
-    of = type(data.get("of")) if isinstance(data, Mapping) else object
+    given = data if isinstance(data, dict) else {}
+    abstains = given.get("threshold", 0) is None
+    named = type(given.get("subgroup"))
     kinds = {ALL: (type(None),), CLASS: (int,), SUBGROUP: (int, str)}[by]
-    fields = {"of": of if of in kinds else kinds[0], "promise": dict}
-    strict(data, fields | (NONE if abstains else TEXT), "a rule")
-    guarantee = read_guarantee(data["promise"], abstains=abstains)
+    text = type(None) if abstains else str
+    says_why = abstains and not isinstance(given.get("infeasible", 0), type(None))
+    fields = {
+        "subgroup": named if named in kinds else kinds[0],
+        "threshold": text,
+        "threshold_hex": text,
+        "infeasible": dict if says_why else type(None),
+        "guarantee": dict,
+    }
+    strict(data, fields, "a rule")
+    guarantee = read_guarantee(data["guarantee"], abstains=abstains)
     _check_everything(guarantee, data["threshold"])
+    if abstains and says_why != (guarantee.kind == "risk"):
+        raise InputError("expected `infeasible` beside a guarantee of a risk without a threshold")
     if by == ALL and abstains and guarantee.kind != "cost":
-        raise InputError(f"expected a threshold beside a promised {guarantee.kind}, got none")
+        raise InputError(f"expected a threshold beside a guaranteed {guarantee.kind}, got none")
     if abstains:
-        return Rule(data["of"], float("inf"), guarantee, data["reason"])
-    return Rule(data["of"], _threshold(data["threshold"], data["threshold_hex"]), guarantee)
+        why = read_infeasible(data["infeasible"]) if says_why else None
+        return Rule(data["subgroup"], float("inf"), guarantee, why)
+    return Rule(data["subgroup"], _threshold(data["threshold"], data["threshold_hex"]), guarantee)
 
 
 def _check_everything(guarantee: AnyGuarantee, threshold: str | None) -> None:
-    """A coverage that no rank can promise is promised by accepting everything."""
+    """Require a threshold that accepts everything where no rank guarantees the coverage."""
     unranked = guarantee.kind == "coverage" and guarantee.rank is None  # ty: ignore
     if unranked and threshold != repr(EVERYTHING):
         raise InputError(f"expected the threshold {EVERYTHING!r}, without a rank, got {threshold}")
@@ -169,17 +189,17 @@ def _everyone(by: str, classes: int) -> str:
 
 
 def _check_together(guarantees: list[AnyGuarantee], by: str, delta: float) -> None:
-    """Of one kind and target, each at its share of delta."""
+    """Require guarantees of one kind and target, each at its share of delta."""
     check_delta(delta)
     seen = sum(p.n > 0 for p in guarantees)
     g = guarantees[0]
     if not all(abs(p.delta * max(seen, 1) - delta) <= ROUNDING * delta for p in guarantees):
-        raise InputError(f"expected promises at {delta:g} / {seen} each, got {g.delta:g}")
+        raise InputError(f"expected guarantees at {delta:g} / {seen} each, got {g.delta:g}")
     if by != ALL and not all(isinstance(p, Guarantee) for p in guarantees):
-        raise InputError(f"expected promises of a risk by {by}, got {g.kind}")
+        raise InputError(f"expected guarantees of a risk by {by}, got {g.kind}")
     alike = {(getattr(p, "target_risk", None), p.unit, p.void) for p in guarantees}
     if by == SUBGROUP and seen < len(guarantees):
-        raise InputError("expected calibrate examples of every subgroup, got a subgroup of none")
+        raise InputError("expected calibration rows of every subgroup, got a subgroup of none")
     if len(alike) > 1 or not seen or (by != ALL and not any(p.accepted for p in guarantees)):
         raise InputError("expected rules of one target, unit and validity, one with a threshold")
 

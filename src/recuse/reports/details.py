@@ -21,7 +21,7 @@ from recuse.evaluation import Evaluation, ModelEvaluation
 from recuse.evaluation._models import SPLITS, checked_split
 from recuse.io import LogitsFile
 from recuse.rejector import Data
-from recuse.rejector._splits import index_of_one
+from recuse.rejector._prepare import index_of_one
 from recuse.scores import Score, predict
 from recuse.selectors import Band, band
 from recuse.tuning import MSP

@@ -29,6 +29,7 @@ from recuse.errors import InputError
 from recuse.evaluation import Evaluation
 from recuse.present import numbers
 from recuse.present import page as words
+from recuse.present.guarantee import assumptions
 from recuse.present.tables import Table
 from recuse.present.typeset import isolated, typeset
 from recuse.reports import tables as grids
@@ -160,7 +161,7 @@ def _digest(script: str) -> str:
 def _assumptions(evaluation: Evaluation) -> dict[str, str]:
     """Method -> what its guarantee assumes, for the methods in use."""
     guarantees = [m.selection.guarantee for m in evaluation.models]
-    return {g.method: g.assumption for g in guarantees}
+    return {g.method: assumptions(g) for g in guarantees}
 
 
 def _versions() -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""Thresholds with a finite-sample guarantee, chosen on the calibrate split.
+"""Thresholds with a finite-sample guarantee, chosen on the calibration split.
 
-n = calibrate examples, independent of each other and of the tune split; m = thresholds tried.
+n = calibration rows, independent of each other and of the tuning split; m = thresholds tried.
 
-The promise: P(risk of the accepted > target_risk) <= delta over the draw of the calibrate
+The guarantee: P(risk of the accepted > target_risk) <= delta over the draw of the calibrate
 split. Among the examples that a threshold fixed beforehand accepts, the number of errors is
 exactly binomial, so each test is exact for any n and any confidence score.
 
@@ -12,13 +12,17 @@ choosing, `select_by_subgroup` for every group, `select_coverage` for a fraction
 """
 
 from recuse.selectors._band import Band, Point, band
-from recuse.selectors._cost import CostGuarantee, chow_threshold, select_cost
-from recuse.selectors._coverage import CoverageGuarantee, select_coverage
+from recuse.selectors._goals import chow_threshold, select_cost, select_coverage
 from recuse.selectors._grid import thresholds_above_ranks, thresholds_between
-from recuse.selectors._guarantee import Guarantee, Selection
+from recuse.selectors._guarantee import (
+    CostGuarantee,
+    CoverageGuarantee,
+    Guarantee,
+    Infeasible,
+    Selection,
+)
 from recuse.selectors._methods import METHODS, walk_level
-from recuse.selectors._select import select
-from recuse.selectors._several import select_several
+from recuse.selectors._select import select, select_several
 from recuse.selectors._subgroups import (
     SubgroupGuarantee,
     SubgroupRow,
@@ -33,6 +37,7 @@ __all__ = [
     "CostGuarantee",
     "CoverageGuarantee",
     "Guarantee",
+    "Infeasible",
     "Point",
     "Selection",
     "SubgroupGuarantee",

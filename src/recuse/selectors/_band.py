@@ -1,6 +1,6 @@
 """Upper limits of the risk at many thresholds at once: look first, choose after.
 
-n = calibrate examples, m = thresholds, decreasing.
+n = calibration rows, m = thresholds, decreasing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from recuse._internal.check import check_confidence, check_delta, check_fraction
 from recuse.errors import InputError
 from recuse.selectors._grid import counts, is_binary
-from recuse.selectors._guarantee import Guarantee, Selection, percent, sure
-from recuse.selectors._methods import POINTS, at_once, band_grid, band_upper
+from recuse.selectors._guarantee import Guarantee, Infeasible, Selection
+from recuse.selectors._methods import POINTS, band_grid, band_upper
 from recuse.selectors._select import check_split, dependent, refuse_groups
 
 if TYPE_CHECKING:
@@ -36,27 +36,27 @@ class Point(NamedTuple):
 class Band:
     """Every threshold with an upper limit of its risk, all valid at once.
 
-    With probability >= 1 - delta over the calibrate split no risk exceeds its limit, so that
+    With probability >= 1 - delta over the calibration split no risk exceeds its limit, so that
     any threshold of the band may be chosen after looking at it, for any reason.
     """
 
     threshold: Float32[Array, " m"]
-    accepted: Int[Array, " m"]  # calibrate examples
+    accepted: Int[Array, " m"]  # calibration rows
     errors: Shaped[Array, " m"]  # of the accepted, or their summed loss
     upper: Float[Array, " m"]
     n: int
     delta: float
     points: int  # thresholds that delta was divided by, >= m
-    source: str  # "tune": fixed thresholds; "ranks": of the calibrate split
+    source: str  # "tune": fixed thresholds; "ranks": of the calibration split
 
     @property
     def coverage(self) -> Float[Array, " m"]:
-        """Fraction of the calibrate split that each threshold accepts."""
+        """Fraction of the calibration split that each threshold accepts."""
         return self.accepted / self.n
 
     @property
     def risk(self) -> Float[Array, " m"]:
-        """Mean loss of the accepted calibrate examples; NaN where none is."""
+        """Mean loss of the accepted calibration rows; NaN where none is."""
         empty = self.accepted == 0
         return np.where(empty, np.nan, self.errors / np.maximum(self.accepted, 1))
 
@@ -79,16 +79,11 @@ class Band:
         """`threshold_for` with its guarantee, in the form of `select`."""
         at = self._point(self._index(target_risk))
         counts = (self.n, at.accepted, at.errors)
-        guarantee = Guarantee(target_risk, self.delta, "band", *counts, at_once(self.points))
+        guarantee = Guarantee(target_risk, self.delta, "band", *counts, points=self.points)
         if at.threshold < np.inf:
-            return Selection(at.threshold, True, guarantee, str(guarantee))
-        best = float(self.upper.min())
-        reason = (
-            f"Infeasible: no threshold of the band has a limit of at most {percent(target_risk)}"
-            f" with {sure(self.delta)} confidence. The smallest limit is {best:.4g}, and "
-            "it may be relied on."
-        )
-        return Selection(at.threshold, False, guarantee, reason, best)
+            return Selection(at.threshold, guarantee)
+        best = Infeasible(smallest_target=float(self.upper.min()), reliable=True)
+        return Selection(at.threshold, guarantee, best)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -119,14 +114,14 @@ def band(
     """Upper limits of the risk at about `points` thresholds, all valid at once.
 
     Each is exact at `delta` / `points` (Clopper-Pearson; Hoeffding-Bentkus where losses are
-    not 0 or 1), at thresholds fixed by the tune split, or at ranks of the calibrate split
+    not 0 or 1), at thresholds fixed by the tuning split, or at ranks of the calibration split
     without their boundary point. It assumes nothing of the shape of the risk.
 
     Args:
-        confidence: Shape (n,), of the calibrate split; compared as float32.
+        confidence: Shape (n,), of the calibration split; compared as float32.
         loss: Shape (n,), in [0, 1].
         delta: In (0, 0.5): the probability that any limit is too low.
-        tune: Confidence of the tune split, alone or with its loss, which is not used.
+        tune: Confidence of the tuning split, alone or with its loss, which is not used.
         points: Thresholds; more of them are closer together and have higher limits.
         groups: Shape (n,): a group of several rows is refused.
 

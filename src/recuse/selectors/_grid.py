@@ -17,7 +17,7 @@ UNIT = 2**32  # sums of losses are taken in whole units, rounded up: the order o
 
 
 class Counts(NamedTuple):
-    """What a split shows at m thresholds."""
+    """Counts of a split at m thresholds."""
 
     accepted: Int[Array, " m"]
     errors: Shaped[Array, " m"]  # integers of 0-1 losses, summed losses otherwise
@@ -80,9 +80,9 @@ def thresholds_between(
 def thresholds_above_ranks(confidence: Float32[Array, " n"], most: int) -> Float32[Array, " m"]:
     """Thresholds that accept what lies strictly above `most` ranks fixed beforehand; the last, all.
 
-    Given the value v of a rank, the examples above it are independent draws from c > v; the one
-    at the rank is not. So v itself is left out: the threshold is the next float32. Nothing lies
-    strictly above +inf.
+    Given the value v of a rank, the rows above it are i.i.d. from the distribution of c > v; the
+    row at the rank is not. So v itself is left out: the threshold is the next float32. Nothing
+    lies strictly above +inf.
 
     >>> thresholds_above_ranks(np.float32([5, 4, 3, 2, 1, 0]), 3)
     array([ 3.0000002e+00,  1.0000001e+00, -3.4028235e+38], dtype=float32)

@@ -1,61 +1,129 @@
-"""What a threshold promises, in numbers and in words."""
+"""Guarantees, selections and why there is none: plain data, which `present` puts into words."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from recuse._internal.check import check_confidence
+from recuse.present import guarantee as words
 
 if TYPE_CHECKING:
     from jaxtyping import Bool
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-SMALLEST = Decimal("1e-20")  # percent that a confidence is below 100 %, as it is shown
+ROWS, GROUPS = UNITS = ("rows", "groups")  # that are counted: rows, or groups by one row of each
+# Assumptions of a guarantee
+IID_ROWS = "iid_rows"  # calibration rows are i.i.d. samples from the deployment distribution
+IID_GROUPS = "iid_groups"  # groups are; one random row of each was used
+GROUP_MEANS = "group_means"  # groups are; each counts once, by the mean of its rows
+MONOTONE_RISK = "monotone_risk"  # the error rate does not fall as the confidence falls
+ADAPTIVE_SEARCH_UNPROVED = "adaptive_search_unproved"  # no union bound proves it
 
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What a threshold promises of the risk, and the counts it rests on."""
+    """P(risk of accepted predictions > target_risk) <= delta, and the counts that show it."""
 
     kind: ClassVar[str] = "risk"
 
     target_risk: float
     delta: float
     method: str
-    n: int  # calibrate examples, or groups with one example each
+    n: int  # calibration rows, or groups with one row each
     accepted: int  # of them
     errors: float  # of the accepted: an integer for 0-1 losses, otherwise their summed loss
-    assumption: str
-    unit: str = "examples"
-    void: bool = False  # fitted on data that it must not see
+    assumptions: tuple[str, ...] = (IID_ROWS,)
+    unit: str = ROWS  # or "groups"
+    simultaneous: int = 1  # guarantees that hold at once, with confidence 1 - delta * simultaneous
+    points: int | None = None  # of the band it was read from: thresholds whose limits hold at once
+    void: bool = False  # fitted on data that must not be used for it
 
     @property
     def coverage(self) -> float:
-        """Fraction of the calibrate split that is accepted."""
+        """Fraction of the calibration split that is accepted."""
         return self.accepted / self.n
 
     def __str__(self) -> str:
-        if self.void:
-            return no_guarantee(self._seen)
-        promise = (
-            f"at most {percent(self.target_risk)} of accepted predictions are wrong"
-            if isinstance(self.errors, int)
-            else f"the mean loss of accepted predictions is at most {self.target_risk:g}"
-        )
-        return f"With {sure(self.delta)} confidence, {promise} ({self._seen}; {self.assumption})."
-
-    @property
-    def _seen(self) -> str:
-        return counted(self.n, self.accepted, self.errors, self.unit)
+        return words.sentence(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
+        """Return plain data for JSON."""
+        return asdict(self) | {"assumptions": list(self.assumptions)}
+
+
+@dataclass(frozen=True)
+class CoverageGuarantee:
+    """P(fraction accepted < coverage) <= delta; it says nothing about the risk."""
+
+    kind: ClassVar[str] = "coverage"
+
+    coverage: float  # guaranteed
+    delta: float
+    n: int  # calibration rows, or groups with one row each
+    accepted: int  # of them
+    rank: int | None  # of the threshold, from above; None if everything is accepted
+    assumptions: tuple[str, ...] = (IID_ROWS,)
+    unit: str = ROWS
+    void: bool = False
+
+    def __str__(self) -> str:
+        return words.sentence(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self) | {"assumptions": list(self.assumptions)}
+
+
+@dataclass(frozen=True)
+class CostGuarantee:
+    """P(mean cost of a prediction > upper) <= delta; each number follows from the counts."""
+
+    kind: ClassVar[str] = "cost"
+
+    cost_error: float
+    cost_abstain: float
+    upper: float | None  # of the mean cost; None: nothing is guaranteed
+    stake: float | None  # of the bets behind `upper`, in (0, 1], fixed by the tuning split
+    delta: float
+    n: int  # calibration rows, or groups with one row each
+    accepted: int  # of them
+    errors: int  # of the accepted
+    assumptions: tuple[str, ...] = (IID_ROWS,)
+    unit: str = ROWS
+    void: bool = False
+
+    @property
+    def cost(self) -> float:
+        """Mean cost of a calibration row."""
+        spent = self.errors * self.cost_error + (self.n - self.accepted) * self.cost_abstain
+        return spent / self.n
+
+    def __str__(self) -> str:
+        return words.sentence(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self) | {"assumptions": list(self.assumptions)}
+
+
+AnyGuarantee = Guarantee | CoverageGuarantee | CostGuarantee
+
+
+@dataclass(frozen=True)
+class Infeasible:
+    """Why no threshold has the guarantee, and what would be feasible."""
+
+    smallest_target: float | None = None  # that this data would have passed; None: none
+    rows_needed: int | None = None  # calibration rows that would probably be enough
+    tuning_rows_too: bool = False  # if there are as many tuning rows
+    error_free_rows: int | None = None  # accepted without an error, that pass one test
+    hopeless: bool = False  # the risk is above the target at every threshold
+    reliable: bool = False  # the smallest target holds as it is: it is the limit of a band
+    note: str | None = None  # the sentence that version 0.1 wrote instead
 
 
 @dataclass(frozen=True)
@@ -63,54 +131,49 @@ class Selection:
     """A threshold with its guarantee; or, where `feasible` is False, why there is none."""
 
     threshold: float  # a float32 value; accept when confidence >= threshold; +inf if infeasible
-    feasible: bool
     guarantee: Any  # Guarantee; of `select_coverage` and `select_cost`, theirs
-    reason: str  # one sentence, for people; if feasible, the guarantee
-    smallest_target: float | None = None  # if infeasible: what this data could have promised
-    rows_needed: int | None = None  # if infeasible: calibrate rows that would probably do
+    infeasible: Infeasible | None = None
+
+    @property
+    def feasible(self) -> bool:
+        """Whether there is a threshold with this guarantee."""
+        return self.infeasible is None
+
+    @property
+    def smallest_target(self) -> float | None:
+        """If infeasible, the smallest target risk that this data would have passed."""
+        return None if self.infeasible is None else self.infeasible.smallest_target
+
+    @property
+    def rows_needed(self) -> int | None:
+        """If infeasible, the calibration rows that would probably be enough."""
+        return None if self.infeasible is None else self.infeasible.rows_needed
+
+    @property
+    def reason(self) -> str:
+        """The guarantee in one sentence; if infeasible, why and what would be feasible."""
+        return words.outcome(self.guarantee, self.infeasible)
 
     def __str__(self) -> str:
         return self.reason
 
     def accept(self, confidence: ArrayLike) -> Bool[Array, " n"]:
-        """Which examples to accept; confidences are compared as float32, as in the fit."""
+        """Return which examples to accept; confidences are compared as float32, as in the fit."""
         return accept(confidence, self.threshold)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, where an infinite threshold becomes null."""
-        return asdict(self)
+        """Return plain data for JSON, where an infinite threshold becomes null."""
+        infeasible = None if self.infeasible is None else asdict(self.infeasible)
+        guarantee = {"kind": self.guarantee.kind, **self.guarantee.to_dict()}
+        return {
+            "feasible": self.feasible,
+            "threshold": self.threshold,
+            "guarantee": guarantee,
+            "infeasible": infeasible,
+        }
 
 
 def accept(confidence: ArrayLike, threshold: ArrayLike) -> Bool[Array, " n"]:
-    """Confidence >= threshold, both as float32; a threshold of +inf accepts nothing at all."""
+    """Return confidence >= threshold, both as float32; +inf accepts nothing at all."""
     t = np.asarray(threshold, np.float32)
     return (check_confidence(confidence).astype(np.float32) >= t) & (t < np.inf)
-
-
-def counted(n: int, accepted: int, errors: float, unit: str) -> str:
-    """What the calibrate split showed, in words."""
-    seen = f"{accepted} of {n} calibrate {unit} accepted"
-    if isinstance(errors, int):
-        return f"{seen}, {errors} of them wrong"
-    return f"{seen}, mean loss {errors / max(accepted, 1):.4g}"
-
-
-def no_guarantee(seen: str) -> str:
-    """The words for a void promise, of any kind."""
-    return f"No guarantee: tune and calibrate share examples ({seen})."
-
-
-def sure(delta: float) -> str:
-    """The confidence of a promise in percent, never more than it has: four digits of delta.
-
-    >>> sure(0.05), sure(0.05 / 3), sure(1e-6 / 7), sure(1e-300)
-    ('95 %', '98.333 %', '99.99998571 %', '99.99999999999999999999 %')
-    """
-    share = max(Decimal(f"{delta:.12g}") * 100, SMALLEST)
-    shown = share.quantize(Decimal(1).scaleb(share.adjusted() - 3), rounding=ROUND_CEILING)
-    return f"{(100 - shown).normalize():f} %"
-
-
-def percent(x: float) -> str:
-    """Percent with all its digits: what is promised is never rounded to 100 %."""
-    return f"{np.format_float_positional(round(100 * x, 9), trim='-')} %"

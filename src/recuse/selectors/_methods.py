@@ -1,7 +1,8 @@
 """The methods of `select`: which thresholds each may deploy, and by which tests.
 
-n = calibrate examples, m = thresholds, decreasing. A method turns the splits into a `Plan`,
-whose `choose` gives the index of the threshold to deploy, or None.
+n = calibration rows, m = thresholds, decreasing. A method turns the splits into a `Plan`,
+whose `choose` gives the index of the threshold to deploy, or None. Beside each method stands
+its re-check: the p-value of recorded counts, and the level that it must not exceed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from recuse._internal.bisect import bisect
 from recuse._internal.check import check_zero_one
 from recuse.bounds import (
     betting_p_value,
@@ -22,6 +24,7 @@ from recuse.bounds import (
     hoeffding_bentkus_upper,
     smallest_error_free_sample,
 )
+from recuse.bounds._binomial import tail
 from recuse.errors import InputError
 from recuse.selectors._grid import (
     Counts,
@@ -31,6 +34,7 @@ from recuse.selectors._grid import (
     thresholds_above_ranks,
     thresholds_between,
 )
+from recuse.selectors._guarantee import ADAPTIVE_SEARCH_UNPROVED, MONOTONE_RISK, Guarantee
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int
@@ -39,13 +43,8 @@ if TYPE_CHECKING:
 THRESHOLDS = 100  # of a fixed sequence
 RANKS = 20  # of Bonferroni's correction
 POINTS = 50  # of a band
-INDEPENDENT = "calibrate rows are independent draws from the deployment population"
-MONOTONE = "the error rate does not fall as the confidence falls"
-GROUPED = (
-    "groups are independent draws from the deployment population, and the promise is for a "
-    "random row of a random group"
-)
-UNPROVED = "as published: its adaptive search has no proof by a union bound"
+QUICK_WALK = 50_000  # steps whose level is soon found
+ROUNDING = 1e-9  # relative: another machine's last bits
 LONGEST_WALK = 1_000_000  # steps: beyond it, finding the level takes minutes
 LONGEST_BY_DEFAULT = 200_000  # likewise, seconds
 
@@ -69,9 +68,8 @@ class Splits(NamedTuple):
 class Plan:
     """The thresholds that a method may deploy, and how it decides between them."""
 
-    assumption: str
     grid: Float32[Array, " m"]
-    held: Counts  # of the calibrate split
+    held: Counts  # of the calibration split
     seen: Counts  # of the split that says what to expect
     n_seen: int
     level: float  # of each single test
@@ -79,14 +77,14 @@ class Plan:
     choose: Callable[[float], int | None]  # target -> index
 
     def known(self, n: int) -> tuple[Counts, int]:
-        """What n calibrate examples and those of `seen` show together, and how many they are."""
+        """Return what n calibration rows and those of `seen` show together, and their number."""
         if self.seen is self.held:
             return self.held, n
         both = Counts(*(a + b for a, b in zip(self.seen, self.held)))
         return both, self.n_seen + n
 
     def free(self, target: float) -> int:
-        """How many accepted examples without an error pass one test."""
+        """Return the number of accepted rows that pass one test without an error."""
         return smallest_error_free_sample(target, self.level)
 
 
@@ -94,15 +92,14 @@ PValue = Callable[[Counts, float], np.ndarray]
 
 
 def fixed_sequence(s: Splits, target: float, delta: float) -> Plan:
-    """Thresholds of the tune split, towards more coverage, each at full delta."""
-    test = _test(s)
-    return _sequence(
-        s,
-        target,
-        delta,
-        lambda held, grid, risk: test(held, risk).__getitem__,
-        ASSUMPTIONS["fixed_sequence"],
-    )
+    """Thresholds of the tuning split, towards more coverage, each at full delta."""
+    test = mean_test(s.binary)
+    return _sequence(s, target, delta, lambda held, grid, risk: test(held, risk).__getitem__)
+
+
+def recheck_fixed_sequence(g: Guarantee) -> tuple[float, float]:
+    """Each test at full delta."""
+    return _p_value(g), g.delta
 
 
 def betting(s: Splits, target: float, delta: float) -> Plan:
@@ -111,8 +108,7 @@ def betting(s: Splits, target: float, delta: float) -> Plan:
     def p_values(held: Counts, grid: Array, risk: float) -> Callable[[int], float]:
         return lambda i: betting_p_value(_bets(s, grid[i], risk), risk, delta=delta, seed=s.seed)
 
-    assumption = ASSUMPTIONS["betting"] if s.groups is None else GROUPED
-    return _sequence(s, target, delta, p_values, assumption)
+    return _sequence(s, target, delta, p_values)
 
 
 def random_walk(s: Splits, target: float, delta: float) -> Plan:
@@ -133,20 +129,36 @@ def random_walk(s: Splits, target: float, delta: float) -> Plan:
         boundary = walk_boundary(n, risk, walk_level(n, risk, delta))
         return _last(held.errors <= boundary[held.accepted - 1])
 
-    return Plan(ASSUMPTIONS["random_walk"], grid, held, held, n, level, least, choose)
+    return Plan(grid, held, held, n, level, least, choose)
+
+
+def recheck_random_walk(g: Guarantee) -> tuple[float, float]:
+    """A long walk is asked how often it passes at its own p-value, which takes no search."""
+    from recuse._kernels.bounds import crossing_probability, walk_boundary
+
+    if g.n > LONGEST_WALK:
+        raise InputError(f"expected at most {LONGEST_WALK:,} rows for random_walk, got {g.n:,}")
+    if g.n <= QUICK_WALK:
+        return _p_value(g), walk_level(g.n, g.target_risk, g.delta)
+    boundary = walk_boundary(g.n, g.target_risk, _p_value(g) * (1 + ROUNDING))
+    return float(crossing_probability(boundary, g.target_risk)), g.delta
 
 
 def bonferroni(s: Splits, target: float, delta: float) -> Plan:
     """The largest coverage among ranks fixed beforehand that passes at delta / their number."""
-    test, n = _test(s), s.confidence.size
+    test, n = mean_test(s.binary), s.confidence.size
     grid = thresholds_above_ranks(s.confidence, RANKS)
     held = counts(s.confidence, s.loss, grid)
 
     def choose(risk: float) -> int | None:
         return _last(test(held, risk) <= delta / RANKS)
 
-    assumption, level = ASSUMPTIONS["bonferroni"], delta / RANKS
-    return Plan(assumption, grid, held, held, n, level, lambda: target, choose)
+    return Plan(grid, held, held, n, delta / RANKS, lambda: target, choose)
+
+
+def recheck_bonferroni(g: Guarantee) -> tuple[float, float]:
+    """Each test at its share of delta."""
+    return _p_value(g), g.delta / RANKS
 
 
 def band(s: Splits, target: float, delta: float) -> Plan:
@@ -155,18 +167,23 @@ def band(s: Splits, target: float, delta: float) -> Plan:
     held, n = counts(s.confidence, s.loss, grid), s.confidence.size
     seen, n_seen = (held, n) if s.tune is None else (counts(*s.tune, grid), s.tune[0].size)
     upper = band_upper(held, delta / POINTS, is_binary(s.loss))
-    assumption, level = ASSUMPTIONS["band"], delta / POINTS
 
     def choose(risk: float) -> int | None:
         return _last(upper <= risk)
 
-    return Plan(assumption, grid, held, seen, n_seen, level, lambda: float(upper.min()), choose)
+    least = lambda: float(upper.min())  # noqa: E731
+    return Plan(grid, held, seen, n_seen, delta / POINTS, least, choose)
+
+
+def recheck_band(g: Guarantee) -> tuple[float, float]:
+    """Each limit at its share of delta."""
+    return _p_value(g), g.delta / (g.points or POINTS)
 
 
 def band_grid(
     confidence: Float32[Array, " n"], tune: Float32[Array, " t"] | None, points: int
 ) -> Float32[Array, " m"]:
-    """The thresholds of a band: fixed by the tune split, or ranks without their boundary point."""
+    """Thresholds of a band: from the tuning split, or ranks without their boundary point."""
     if tune is None:
         return thresholds_above_ranks(confidence, points)
     return thresholds_between(tune, points)
@@ -176,11 +193,6 @@ def band_upper(held: Counts, level: float, binary: bool) -> Float[Array, " m"]:
     """The limit of each threshold, at the level of one."""
     limit = clopper_pearson_upper if binary else hoeffding_bentkus_upper
     return limit(held.errors, held.accepted, level)
-
-
-def at_once(points: int) -> str:
-    """What a band assumes, and that it may be looked at."""
-    return f"{INDEPENDENT}; valid for all {points} thresholds of a band at once"
 
 
 def sgr(s: Splits, target: float, delta: float) -> Plan:
@@ -205,26 +217,32 @@ def sgr(s: Splits, target: float, delta: float) -> Plan:
 
         return _bisect(passes, group)
 
-    return Plan(ASSUMPTIONS["sgr"], grid, held, held, n, level, lambda: target, choose)
+    return Plan(grid, held, held, n, level, lambda: target, choose)
 
 
-METHODS: dict[str, Callable[[Splits, float, float], Plan]] = {
-    "fixed_sequence": fixed_sequence,
-    "random_walk": random_walk,
-    "bonferroni": bonferroni,
-    "band": band,
-    "betting": betting,
-    "sgr": sgr,
+def recheck_sgr(g: Guarantee) -> tuple[float, float]:
+    """Each test at its share of delta."""
+    return _p_value(g), g.delta / _steps(g.n)
+
+
+class Method(NamedTuple):
+    """How a method chooses, what it assumes besides i.i.d. rows, and how counts are re-checked."""
+
+    plan: Callable[[Splits, float, float], Plan]
+    # (p-value, level) of the counts of a guarantee; None: it depends on the order of the rows
+    recheck: Callable[[Guarantee], tuple[float, float]] | None
+    assumptions: tuple[str, ...] = ()
+
+
+METHODS: dict[str, Method] = {
+    "fixed_sequence": Method(fixed_sequence, recheck_fixed_sequence),
+    "random_walk": Method(random_walk, recheck_random_walk, (MONOTONE_RISK,)),
+    "bonferroni": Method(bonferroni, recheck_bonferroni),
+    "band": Method(band, recheck_band),
+    "betting": Method(betting, None),
+    "sgr": Method(sgr, recheck_sgr, (ADAPTIVE_SEARCH_UNPROVED,)),
 }
-
-ASSUMPTIONS = {  # of each method, on independent rows
-    "fixed_sequence": INDEPENDENT,
-    "random_walk": f"{INDEPENDENT}, and {MONOTONE}",
-    "bonferroni": INDEPENDENT,
-    "band": at_once(POINTS),
-    "betting": INDEPENDENT,
-    "sgr": f"{INDEPENDENT}; {UNPROVED}",
-}
+COUNTING = tuple(name for name, method in METHODS.items() if method.recheck is not None)
 
 
 def default_method(s: Splits) -> str:
@@ -241,8 +259,8 @@ def mean_test(binary: bool) -> PValue:
     return lambda held, risk: bound(held.errors, held.accepted, risk)
 
 
-def _test(s: Splits) -> PValue:
-    return mean_test(s.binary)
+def _p_value(g: Guarantee) -> float:
+    return float(binomial_p_value(g.errors, g.accepted, g.target_risk))
 
 
 def _sequence(
@@ -250,7 +268,6 @@ def _sequence(
     target: float,
     delta: float,
     p_values: Callable[[Counts, Array, float], Callable[[int], float]],
-    assumption: str,
 ) -> Plan:
     if s.tune is None:
         raise InputError("expected `tune` data for methods fixed_sequence and betting, got none")
@@ -267,21 +284,21 @@ def _sequence(
             index = i
         return index
 
-    return Plan(assumption, grid, held, seen, n_tune, delta, lambda: target, choose)
+    return Plan(grid, held, seen, n_tune, delta, lambda: target, choose)
 
 
 def _start(seen: Counts, n_tune: int, n: int, target: float) -> int:
     """Where n examples can be expected to pass most clearly.
 
-    What is expected is scaled to the calibrate split: the p-values of a tune split many times
-    larger would start at a coverage that holds too few calibrate examples to pass.
+    Expected counts are scaled to the calibration split: the p-values of a tuning split many times
+    larger would start at a coverage that holds too few calibration rows to pass.
     """
     accepted = seen.accepted * (n / n_tune)
-    return int(np.argmin(binomial_p_value(accepted * seen.risk(), accepted, target)))
+    return int(np.argmin(tail(accepted * seen.risk(), accepted, target)))
 
 
 def _bets(s: Splits, threshold: float, risk: float) -> Float[Array, " b"]:
-    """What to bet on: losses of accepted rows, or of each group mean a (l - risk) + risk."""
+    """Return what to bet on: accepted losses, or group means of a (l - risk) + risk."""
     accepted = s.confidence >= threshold
     if s.groups is None:
         return s.loss[accepted]
@@ -321,10 +338,10 @@ def walk_level(n: int, risk: float, delta: float) -> float:
     """
     from recuse._kernels.bounds import crossing_probability, walk_boundary
 
-    low, high = np.log(delta) - 12, np.log(delta)  # of the level's logarithm
-    while high - low > 1e-2:
-        middle = (low + high) / 2
-        boundary = walk_boundary(n, risk, np.exp(middle))
-        inside = crossing_probability(boundary, risk) <= delta
-        low, high = (middle, high) if inside else (low, middle)
+    def crosses_too_often(log_level: float) -> bool:
+        boundary = walk_boundary(n, risk, np.exp(log_level))
+        return crossing_probability(boundary, risk) > delta
+
+    largest = np.log(delta)
+    low, _ = bisect(crosses_too_often, largest - 12, largest, halvings=11)  # to 0.6 %
     return float(np.exp(low))

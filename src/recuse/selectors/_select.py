@@ -1,15 +1,18 @@
-"""One threshold for one target risk.
+"""A threshold for one target risk or for several; if there is none, what would be feasible.
 
-n = calibrate examples.
+n = calibration rows, m = thresholds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recuse._internal.bisect import bisect
 from recuse._internal.check import (
     check_confidence,
     check_delta,
@@ -18,16 +21,19 @@ from recuse._internal.check import (
     check_loss,
 )
 from recuse._internal.public import public
+from recuse.bounds._binomial import tail, upper
 from recuse.errors import InputError
 from recuse.selectors._grid import is_binary
-from recuse.selectors._guarantee import Guarantee, Selection
-from recuse.selectors._infeasible import rows_needed, smallest_target, why
-from recuse.selectors._methods import METHODS, Plan, Splits, default_method
+from recuse.selectors._guarantee import GROUP_MEANS, IID_ROWS, Guarantee, Infeasible, Selection
+from recuse.selectors._methods import METHODS, POINTS, Plan, Splits, default_method
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
+
+LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
+FIFTH, Z_FIFTH = 0.2, 0.84  # a normal variable exceeds the latter in one draw of five
 
 
 @public
@@ -42,15 +48,15 @@ def select(
     groups: ArrayLike | None = None,
     seed: int | None = 0,
 ) -> Selection:
-    """Choose a threshold on the calibrate split so that the risk stays under a target.
+    """Choose a threshold on the calibration split so that the risk stays under a target.
 
     | method | thresholds | test of each | needs |
     |---|---|---|---|
-    | "fixed_sequence" | about 100 from the tune split, from where that split lets one expect the clearest pass towards more coverage, until the first failure | exact binomial at `delta`; Hoeffding-Bentkus for other losses | `tune` |
+    | "fixed_sequence" | about 100 from the tuning split, from where that split lets one expect the clearest pass towards more coverage, until the first failure | exact binomial at `delta`; Hoeffding-Bentkus for other losses | `tune` |
     | "betting" | the same | betting on the losses, or on means of groups, at `delta` | `tune` |
     | "random_walk" | all | exact binomial, at a level calibrated on a walk of Bernoulli(target_risk) errors | a risk that does not fall as the coverage grows; 0-1 losses |
-    | "bonferroni" | 20 ranks of the calibrate split, each without its boundary point | exact binomial or Hoeffding-Bentkus at `delta` / 20 | |
-    | "band" | 50 from the tune split, or ranks as above | exact binomial or Hoeffding-Bentkus at `delta` / 50: `band` answers any target at the same price | |
+    | "bonferroni" | 20 ranks of the calibration split, each without its boundary point | exact binomial or Hoeffding-Bentkus at `delta` / 20 | |
+    | "band" | 50 from the tuning split, or ranks as above | exact binomial or Hoeffding-Bentkus at `delta` / 50: `band` answers any target at the same price | |
     | "sgr" | a binary search over ranks | exact binomial at `delta` / ceil(log2 n) | 0-1 losses; no proof, see `docs/thresholds.md` |
 
     "auto" is the first with `tune`, 0-1 losses and independent rows, the second with `tune`
@@ -58,17 +64,17 @@ def select(
     time, the fourth for others.
 
     Args:
-        confidence: Shape (n,), of the calibrate split; compared as float32.
+        confidence: Shape (n,), of the calibration split; compared as float32.
         loss: Shape (n,), in [0, 1]: 0 or 1 (errors), or any between for those methods that
             say so.
         target_risk: In (0, 1).
-        delta: In (0, 0.5): the probability that the promise fails.
+        delta: In (0, 0.5): the probability that the guarantee fails.
         method: As above.
-        tune: Confidence and loss of the tune split.
+        tune: Confidence and loss of the tuning split.
         groups: Shape (n,): rows of one group are not independent. A group of several
             rows is refused by all but "betting", since a binomial would count it several
             times; keep one row of each, or bet.
-        seed: Of the order of the bets. None is the order of the rows (of groups: of their
+        seed: Random seed of the order of the bets. None is the order of the rows (of groups: of their
             values), valid only if it says nothing of the losses: not in a file sorted by
             confidence or class, nor in one that has its sites one after the other.
 
@@ -99,24 +105,141 @@ def select(
         raise InputError(f"expected `method` auto, {', '.join(METHODS)}, got {method!r}")
     if name != "betting":
         refuse_groups(splits.groups)
-    return selection_of(name, METHODS[name](splits, target_risk, delta), splits, target_risk, delta)
+    return selection_of(
+        name, METHODS[name].plan(splits, target_risk, delta), splits, target_risk, delta
+    )
+
+
+def select_several(
+    confidence: ArrayLike,
+    loss: ArrayLike,
+    *,
+    target_risks: Sequence[float],
+    delta: float = 0.05,
+    method: str = "auto",
+    tune: tuple[ArrayLike, ArrayLike] | None = None,
+    groups: ArrayLike | None = None,
+    seed: int | None = 0,
+) -> tuple[Selection, ...]:
+    """One `select` for each target risk, at delta over their number: all hold at once.
+
+    With probability >= 1 - delta all guarantees hold, so that one of the thresholds may be taken
+    after looking at all of them. For many targets, or for targets that are not known
+    beforehand, `band` is divided once and answers any.
+
+    Args:
+        confidence: Shape (n,), of the calibration split.
+        loss: Shape (n,), as in `select`.
+        target_risks: Each in (0, 1), all of them named beforehand.
+        delta: In (0, 0.5): the probability that any guarantee fails.
+        method: As in `select`.
+        tune: As in `select`.
+        groups: As in `select`.
+        seed: As in `select`.
+
+    Returns:
+        A selection for each target, in their order; some may be infeasible.
+
+    Raises:
+        InputError: No target, a target twice, or as `select`.
+
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.uniform(size=2000)
+    >>> wrong = rng.uniform(size=2000) > confidence
+    >>> [s.feasible for s in select_several(confidence, wrong, target_risks=(0.1, 0.2, 0.3))]
+    [True, True, True]
+    """
+    if not len(target_risks) or len(set(target_risks)) < len(target_risks):
+        raise InputError(f"expected distinct `target_risks`, at least one, got {target_risks}")
+    share = check_delta(delta) / len(target_risks)
+    found = [
+        select(
+            confidence,
+            loss,
+            target_risk=target,
+            delta=share,
+            method=method,
+            tune=tune,
+            groups=groups,
+            seed=seed,
+        )
+        for target in target_risks
+    ]
+    return tuple(replace(s, guarantee=replace(s.guarantee, simultaneous=len(found))) for s in found)
 
 
 def selection_of(
     method: str, plan: Plan, splits: Splits, target_risk: float, delta: float
 ) -> Selection:
-    """What the plan deploys, or why nothing."""
+    """Return what the plan deploys, or why nothing."""
     index, n = plan.choose(target_risk), splits.confidence.size
-    guarantee = Guarantee(target_risk, delta, method, n, 0, 0, plan.assumption)
+    iid = IID_ROWS if splits.groups is None else GROUP_MEANS
+    guarantee = Guarantee(
+        target_risk,
+        delta,
+        method,
+        n,
+        accepted=0,
+        errors=0,
+        assumptions=(iid, *METHODS[method].assumptions),
+        points=POINTS if method == "band" else None,
+    )
     if index is None:
-        best, rows = smallest_target(plan, target_risk), None
-        if splits.groups is None:
-            rows = rows_needed(plan, n, target_risk)
-        reason = why(plan, target_risk, delta, n, best, rows)
-        return Selection(float("inf"), False, guarantee, reason, best, rows)
+        return Selection(float("inf"), guarantee, _infeasible(plan, splits, target_risk, delta))
     accepted, errors = (column[index].item() for column in plan.held)
     guarantee = replace(guarantee, accepted=accepted, errors=errors)
-    return Selection(float(plan.grid[index]), True, guarantee, str(guarantee))
+    return Selection(float(plan.grid[index]), guarantee)
+
+
+def _infeasible(plan: Plan, splits: Splits, target: float, delta: float) -> Infeasible:
+    n = splits.confidence.size
+    return Infeasible(
+        smallest_target(plan, target),
+        rows_needed(plan, n, target) if splits.groups is None else None,
+        tuning_rows_too=plan.held is not plan.seen,
+        error_free_rows=plan.free(target),
+        hopeless=hopeless(plan, target, delta),
+    )
+
+
+def smallest_target(plan: Plan, target: float) -> float | None:
+    """The smallest target above the asked one for which a threshold passes.
+
+    In steps of 0.1 %; below 1 %, of two digits.
+    """
+    least = max(plan.scan_from(), target)
+    digits = (d / 10**place for place in range(10, 3, -1) for d in range(10, 100))
+    targets = (t for t in chain(digits, (t / 1000 for t in range(10, 1000))) if t > least)
+    return next((t for t in targets if plan.choose(t) is not None), None)
+
+
+def rows_needed(plan: Plan, n: int, target: float) -> int | None:
+    """Return about how many calibration rows would pass in four draws of five; None if unclear.
+
+    Were the risk at a threshold what it is at most by all counts, with 80 % confidence: the
+    number of accepted at which the test passes for all but the largest fifth of error counts
+    (normal approximation). As many tuning rows must then say where to begin.
+    """
+    seen, n_seen = plan.known(n)
+    limit = upper(seen.errors, seen.accepted, FIFTH)
+    possible = (seen.accepted > 0) & (limit < target)
+    accepted, risk = seen.accepted[possible], limit[possible]
+
+    def enough(rows: Array) -> Array:
+        rows = np.ceil(rows)
+        errors = np.ceil(rows * risk + Z_FIFTH * np.sqrt(rows * risk * (1 - risk)))
+        return tail(errors, rows, target) <= plan.level
+
+    _, high = bisect(enough, np.zeros(risk.size), np.full(risk.size, float(LARGEST_SAMPLE)))
+    rows = np.ceil(high) * n_seen / accepted
+    return int(np.ceil(rows.min())) if rows.size and n < rows.min() < LARGEST_SAMPLE else None
+
+
+def hopeless(plan: Plan, target: float, delta: float) -> bool:
+    """Return whether the risk is clearly above the target at every threshold."""
+    errors, accepted = plan.seen
+    lower = 1 - upper(accepted - errors, accepted, delta)
+    return bool(np.all(lower > target))
 
 
 def check_split(

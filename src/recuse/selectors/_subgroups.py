@@ -1,29 +1,22 @@
-"""A promise for each subgroup, and who is abstained on.
+"""A guarantee for each subgroup, and who is abstained on.
 
-n = calibrate examples, G = subgroups: values of a function of the input, such as the predicted
+n = calibration rows, G = subgroups: values of a function of the input, such as the predicted
 class, the hospital or the sex; never of the label.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from recuse._internal.check import check_delta, check_groups, check_loss, check_zero_one, to_numpy
-from recuse.bounds import clopper_pearson_lower, clopper_pearson_upper
+from recuse.bounds import clopper_pearson_interval
 from recuse.errors import InputError
-from recuse.selectors._guarantee import (
-    Guarantee,
-    Selection,
-    accept,
-    counted,
-    no_guarantee,
-    percent,
-    sure,
-)
+from recuse.present import guarantee as words
+from recuse.selectors._guarantee import Guarantee, Selection, accept
 from recuse.selectors._select import select
 
 if TYPE_CHECKING:
@@ -31,15 +24,12 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-ALL = "all"
-NOUNS = {"subgroup": "subgroup", "class": "predicted class"}
-PLURALS = {"subgroup": "subgroups", "class": "predicted classes"}
-LISTED = 10  # subgroups that are named
-LEVEL = 0.05  # of the intervals of `subgroup_table`, for each row of its table
+BY = ("subgroup", "class")
+MANY, HANDFUL = 100, 20  # subgroups, and rows of each, that look like groups of dependent rows
 
 
 class SubgroupRow(NamedTuple):
-    """What happens to one subgroup, counted; intervals are 95 %, exact, each for itself."""
+    """Counts of one subgroup; intervals are 95 %, exact, each for itself."""
 
     subgroup: Hashable | None  # None: all examples
     n: int
@@ -54,7 +44,7 @@ class SubgroupRow(NamedTuple):
 
 @dataclass(frozen=True)
 class SubgroupGuarantee:
-    """What the thresholds of all subgroups promise together."""
+    """Guarantees of all subgroups, which hold at once."""
 
     kind: ClassVar[str] = "risk"
 
@@ -75,88 +65,68 @@ class SubgroupGuarantee:
 
     @property
     def accepted(self) -> int:
-        """Of `n`."""
+        """Accepted rows of all subgroups."""
         return sum(g.accepted for g in self.each.values())
 
     @property
     def errors(self) -> float:
-        """Of the accepted."""
+        """Errors among the accepted."""
         return sum(g.errors for g in self.each.values())
 
     @property
-    def assumption(self) -> str:
-        """What the promises rest on, each said once."""
+    def unit(self) -> str:
+        """What is counted: "rows", or "groups" by one row of each."""
+        return next(iter(self.each.values())).unit
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the guarantees rest on, each once."""
         given = [g for g in self.each.values() if g.accepted] or list(self.each.values())
-        return "; or ".join(dict.fromkeys(g.assumption for g in given))
+        return tuple(dict.fromkeys(name for g in given for name in g.assumptions))
+
+    @property
+    def points(self) -> int | None:
+        """Points of the band, where a guarantee is read from one."""
+        return next((g.points for g in self.each.values() if g.accepted and g.points), None)
 
     def __str__(self) -> str:
-        unit = next(iter(self.each.values())).unit
-        seen = counted(self.n, self.accepted, self.errors, unit)
-        none = [str(name) for name, g in self.each.items() if not g.accepted]
-        if self.void:
-            return no_guarantee(seen)
-        sentence = (
-            f"With {sure(self.delta)} confidence, at most {percent(self.target_risk)} of "
-            f"accepted predictions are wrong in each {NOUNS[self.by]} that has a threshold "
-            f"({len(self.each) - len(none)} of {len(self.each)}; {seen}; {self.assumption})."
-        )
-        return f"{sentence} Always abstained on: {_listed(none)}." if none else sentence
+        return words.subgroups_sentence(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; subgroups are rows, since JSON has keys of text alone."""
-        rows = [{"of": name, **g.to_dict()} for name, g in self.each.items()]
+        rows = [{"subgroup": name, **g.to_dict()} for name, g in self.each.items()]
         whole = ("by", "target_risk", "delta", "n", "accepted", "errors", "void")
         return {name: getattr(self, name) for name in whole} | {"each": rows}
 
 
 @dataclass(frozen=True)
 class SubgroupSelection:
-    """A threshold for each subgroup; all promises hold at once with probability >= 1 - delta."""
+    """A threshold for each subgroup; all guarantees hold at once with probability >= 1 - delta."""
 
     selections: Mapping[Any, Selection]  # subgroup -> its own, at delta / G
     target_risk: float
     delta: float
-    table: tuple[SubgroupRow, ...]  # of the calibrate split: all of it first, then each subgroup
+    table: tuple[SubgroupRow, ...]  # of the calibration split: all of it first, then each subgroup
     by: str = "subgroup"  # or "class", the predicted one
 
     @property
     def feasible(self) -> bool:
-        """Whether at least one subgroup can be promised something."""
+        """Whether at least one subgroup has a guarantee."""
         return any(s.feasible for s in self.selections.values())
 
     @property
     def guarantee(self) -> SubgroupGuarantee:
-        """The promises of all subgroups as one."""
+        """The guarantees of all subgroups as one."""
         each = {name: s.guarantee for name, s in self.selections.items()}
         return SubgroupGuarantee(each, self.target_risk, self.delta, self.by)
 
     @property
     def reason(self) -> str:
-        """In words: the promise, and the subgroups for which there is none."""
-        if self.feasible:
-            return str(self.guarantee)
-        count, needed = len(self.selections), self._smallest_targets()
-        least, most = min(needed, key=needed.__getitem__), max(needed, key=needed.__getitem__)
-        return (
-            f"Infeasible for every one of {count} {PLURALS[self.by]}, each at delta = "
-            f"{self.delta:g} / {count}. {self.by.capitalize()} {least} needs least: "
-            f"{self.selections[least].reason}{self._most(most, needed[most])}"
-        )
-
-    def _smallest_targets(self) -> dict[Any, float]:
-        """What each subgroup could have been promised; infinite where nothing."""
-        found = {name: s.smallest_target for name, s in self.selections.items()}
-        return {name: np.inf if target is None else target for name, target in found.items()}
-
-    def _most(self, name: Any, target: float) -> str:
-        """The subgroup that is furthest from a promise."""
-        if len(self.selections) == 1:
-            return ""
-        what = "no target" if np.isinf(target) else f"no target below {percent(target)}"
-        return f" {self.by.capitalize()} {name} needs most: {what} would have passed."
+        """The guarantees in one sentence; if there is none, which subgroup is closest to one."""
+        return words.subgroups_outcome(self.guarantee, self.selections)
 
     def __str__(self) -> str:
-        return "\n".join([self.reason, show(self.table)])
+        return "\n".join([self.reason, words.subgroup_text(self.table)])
 
     def thresholds(self, subgroups: ArrayLike) -> Float32[Array, " n"]:
         """The threshold of each example; +inf for a subgroup without calibration rows."""
@@ -175,7 +145,7 @@ class SubgroupSelection:
         return {
             "target_risk": self.target_risk,
             "delta": self.delta,
-            "subgroups": [{"subgroup": g, **asdict(s)} for g, s in self.selections.items()],
+            "subgroups": [{"subgroup": g, **s.to_dict()} for g, s in self.selections.items()],
             "table": [row._asdict() for row in self.table],
         }
 
@@ -199,17 +169,17 @@ def select_by_subgroup(
     input, such as the predicted class, and not of the label.
 
     Args:
-        confidence: Shape (n,), of the calibrate split.
+        confidence: Shape (n,), of the calibration split.
         loss: Shape (n,), 0 or 1.
         subgroups: Shape (n,), integers or text.
         target_risk: In (0, 1), for every subgroup.
-        delta: In (0, 0.5): the probability that the promise fails for any subgroup.
-        method: As in `select`; "auto" decides for each subgroup by whether it has tune rows.
-        tune: Confidence, loss and subgroups of the tune split.
+        delta: In (0, 0.5): the probability that the guarantee fails for any subgroup.
+        method: As in `select`; "auto" decides for each subgroup by whether it has tuning rows.
+        tune: Confidence, loss and subgroups of the tuning split.
         by: What the subgroups are called: "subgroup", or "class" for predicted classes.
 
     Raises:
-        InputError: Malformed input, or a subgroup without the tune rows that the method needs.
+        InputError: Malformed input, or a subgroup without the tuning rows that the method needs.
 
     >>> rng = np.random.default_rng(0)
     >>> confidence, subgroup = rng.uniform(size=4000), rng.choice(["a", "b"], size=4000)
@@ -218,11 +188,12 @@ def select_by_subgroup(
     >>> chosen.selections["a"].threshold < chosen.selections["b"].threshold
     True
     """
-    if by not in NOUNS:
-        raise InputError(f"expected `by` {' or '.join(NOUNS)}, got {by!r}")
+    if by not in BY:
+        raise InputError(f"expected `by` {' or '.join(BY)}, got {by!r}")
     c, l = to_numpy(confidence), to_numpy(loss)
     g = _named(subgroups, np.shape(c)[0] if np.ndim(c) else 0)
     names, share = np.unique(g).tolist(), check_delta(delta)
+    _refuse_dependent_rows(len(names), g.size, by)
     share /= len(names)
     selections = {
         name: select(
@@ -242,10 +213,10 @@ def select_by_subgroup(
 def subgroup_table(
     accepted: ArrayLike, loss: ArrayLike, subgroups: ArrayLike
 ) -> tuple[SubgroupRow, ...]:
-    """Coverage and error by subgroup: who is abstained on, whatever rule decided it.
+    """Return coverage and error by subgroup: who is abstained on, whatever rule decided it.
 
     On a test split it says what a rule does to each subgroup. Each interval is 95 % for itself;
-    they are not a promise for all subgroups at once.
+    they do not hold for all subgroups at once.
 
     Args:
         accepted: Shape (n,), the decisions.
@@ -271,17 +242,6 @@ def subgroup_table(
     return (*rows, *(_row(name, a[g == name], l[g == name]) for name in np.unique(g).tolist()))
 
 
-def show(table: tuple[SubgroupRow, ...]) -> str:
-    """The table as text."""
-    head = f"{'subgroup':>12} {'n':>7} {'accepted':>9} {'coverage':>9} {'errors':>7} {'risk':>7}"
-    lines = [
-        f"{ALL if r.subgroup is None else r.subgroup!s:>12} {r.n:>7} {r.accepted:>9} "
-        f"{r.coverage:>9.3f} {r.errors:>7} {'-' if r.risk is None else f'{r.risk:.4f}':>7}"
-        for r in table
-    ]
-    return "\n".join([head, *lines])
-
-
 def _row(name: Hashable | None, a: Array, l: Array) -> SubgroupRow:
     n, accepted, errors = a.size, int(a.sum()), int(l[a].sum())
     risk = errors / accepted if accepted else None
@@ -291,22 +251,20 @@ def _row(name: Hashable | None, a: Array, l: Array) -> SubgroupRow:
         accepted,
         errors,
         accepted / n,
-        _interval(accepted, n),
+        clopper_pearson_interval(accepted, n),
         risk,
-        _interval(errors, accepted),
+        clopper_pearson_interval(errors, accepted),
         float(l.mean()),
     )
 
 
-def _interval(k: int, n: int) -> tuple[float, float]:
-    """Clopper-Pearson, 95 %."""
-    lower, upper = clopper_pearson_lower(k, n, LEVEL / 2), clopper_pearson_upper(k, n, LEVEL / 2)
-    return float(lower), float(upper)
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
+def _refuse_dependent_rows(count: int, n: int, by: str) -> None:
+    """Many subgroups with a handful of rows each are groups of dependent rows, by mistake."""
+    if by == "subgroup" and count >= MANY and n < HANDFUL * count:
+        raise InputError(
+            f"expected `subgroups` with rows enough for a threshold each, got {count:,} of {n:,} "
+            "rows: if they are rows that depend on each other, pass them as `groups=`"
+        )
 
 
 def _named(subgroups: ArrayLike, n: int) -> Shaped[Array, " n"]:
@@ -315,7 +273,7 @@ def _named(subgroups: ArrayLike, n: int) -> Shaped[Array, " n"]:
 
 
 def _part(tune: tuple[ArrayLike, ArrayLike, ArrayLike] | None, name: Hashable) -> Any:
-    """The tune rows of a subgroup; None if there are none."""
+    """The tuning rows of a subgroup; None if there are none."""
     if tune is None:
         return None
     c, l = to_numpy(tune[0]), to_numpy(tune[1])

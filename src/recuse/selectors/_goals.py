@@ -1,71 +1,84 @@
-"""A threshold for costs: of an error, and of an abstention.
+"""Instead of a target risk: a coverage, or the smallest mean cost.
 
-n = calibrate examples, t = tune examples.
+n = calibration rows, t = tuning rows, r = ranks.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._internal.check import check_delta, check_zero_one
+from recuse._internal.bisect import bisect
+from recuse._internal.check import check_confidence, check_delta, check_fraction, check_zero_one
 from recuse.errors import InputError
 from recuse.selectors._grid import counts, thresholds_between
-from recuse.selectors._guarantee import Selection, accept, counted, no_guarantee, sure
-from recuse.selectors._methods import INDEPENDENT
+from recuse.selectors._guarantee import CostGuarantee, CoverageGuarantee, Selection, accept
 from recuse.selectors._select import check_split, dependent, refuse_groups
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float32
+    from jaxtyping import Float, Float32, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
 
-HALVINGS = 60  # of the interval that holds a limit
+def select_coverage(
+    confidence: ArrayLike,
+    *,
+    coverage: float,
+    delta: float = 0.05,
+    groups: ArrayLike | None = None,
+) -> Selection:
+    """The largest threshold that accepts at least `coverage` of the population.
+
+    The population's coverage at the k-th largest of n confidences is Beta(k, n + 1 - k) for
+    a continuous confidence and, with ties, not below it in distribution. k is the smallest
+    rank at which it falls below `coverage` with probability at most `delta`. Where n is too
+    small for any rank, everything is accepted: the guarantee holds, but nothing is abstained on.
+
+    Args:
+        confidence: Shape (n,), of the calibration split; compared as float32.
+        coverage: In (0, 1). To abstain on at most a tenth, ask for 0.9.
+        delta: In (0, 0.5): the probability that the guarantee fails.
+        groups: Shape (n,): a group of several rows is refused.
+
+    Returns:
+        A `Selection`, always feasible, whose guarantee is a `CoverageGuarantee`.
+
+    Raises:
+        InputError: Malformed input, or a group of several rows.
+
+    References:
+        Wilks, Ann. Math. Stat. 1941 (tolerance limits).
+
+    >>> selection = select_coverage(np.random.default_rng(0).uniform(size=1000), coverage=0.8)
+    >>> selection.guarantee.rank
+    822
+    >>> select_coverage([3, 2, 1], coverage=0.8).guarantee.accepted
+    3
+    """
+    coverage, delta = check_fraction(coverage, "coverage"), check_delta(delta)
+    c = check_confidence(confidence).astype(np.float32)
+    refuse_groups(dependent(groups, c.size))
+    found = np.flatnonzero(fails_at(np.arange(1, c.size + 1), c.size, coverage) <= delta)
+    rank = int(found[0]) + 1 if found.size else None
+    largest = np.finfo(np.float32).max
+    threshold = float(-largest if rank is None else min(np.sort(c)[-rank], largest))
+    accepted = int((c >= threshold).sum())
+    guarantee = CoverageGuarantee(coverage, delta, c.size, accepted, rank)
+    return Selection(threshold, guarantee)
 
 
-@dataclass(frozen=True)
-class CostGuarantee:
-    """What a prediction costs on average at most; each number follows from the counts."""
+def fails_at(rank: Int[Array, " r"], n: int, coverage: float) -> Float[Array, " r"]:
+    """P(Bin(n, coverage) >= rank): the population's coverage at that rank is too small.
 
-    kind: ClassVar[str] = "cost"
+    >>> fails_at(np.array([821, 822]), 1000, 0.8) <= 0.05
+    array([False,  True])
+    """
+    from scipy.special import bdtrc
 
-    cost_error: float
-    cost_abstain: float
-    upper: float | None  # of the mean cost, with 1 - delta confidence; None: no promise
-    stake: float | None  # of the bets behind `upper`, in (0, 1], fixed by the tune split
-    delta: float
-    n: int  # calibrate examples, or groups with one example each
-    accepted: int  # of them
-    errors: int  # of the accepted
-    assumption: str = INDEPENDENT
-    unit: str = "examples"
-    void: bool = False  # fitted on data that it must not see
-
-    @property
-    def cost(self) -> float:
-        """Mean cost of a calibrate example."""
-        spent = self.errors * self.cost_error + (self.n - self.accepted) * self.cost_abstain
-        return spent / self.n
-
-    def __str__(self) -> str:
-        counts = counted(self.n, self.accepted, self.errors, self.unit)
-        seen = f"mean cost {self.cost:.4g}; {counts}"
-        if self.void:
-            return no_guarantee(seen)
-        if self.upper is None:
-            return f"No promise: chosen and counted on the same examples ({seen})."
-        return (
-            f"With {sure(self.delta)} confidence, a prediction costs at most "
-            f"{self.upper:.4g} on average ({seen}; {self.assumption}). Not promised: that no other "
-            "threshold is cheaper."
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
+    return bdtrc(np.asarray(rank, float) - 1, n, coverage)
 
 
 def chow_threshold(cost_error: float, cost_abstain: float) -> float:
@@ -73,7 +86,7 @@ def chow_threshold(cost_error: float, cost_abstain: float) -> float:
 
     1 - cost_abstain / cost_error, at least 0. It is the best rule for a probability that is
     the true one; compare it with a calibrated one (`Predictions.p_correct`), not with the
-    softmax. Nothing is promised for a probability that is off.
+    softmax. Nothing is guaranteed for a probability that is off.
 
     References:
         Chow, IEEE Trans. Inf. Theory 1970.
@@ -95,20 +108,20 @@ def select_cost(
     tune: tuple[ArrayLike, ArrayLike] | None = None,
     groups: ArrayLike | None = None,
 ) -> Selection:
-    """The threshold of the smallest mean cost: of the tune split, checked on the calibrate split.
+    """Choose the threshold of the smallest mean cost on the tuning split, check it on calibration.
 
-    With `tune` the threshold and a stake are fixed before the calibrate split is seen, so that
+    With `tune` the threshold and a stake are fixed before the calibration split is seen, so that
     the guarantee's `upper`, a betting bound on calibrate costs, holds with probability
-    >= 1 - delta. Without it the cheapest threshold of the calibrate split is taken, its cost
-    there is too low on average, and nothing is promised. A right and accepted prediction costs 0.
+    >= 1 - delta. Without it the cheapest threshold of the calibration split is taken, its cost
+    there is too low on average, and nothing is guaranteed. A right and accepted prediction costs 0.
 
     Args:
-        confidence: Shape (n,), of the calibrate split; compared as float32.
+        confidence: Shape (n,), of the calibration split; compared as float32.
         loss: Shape (n,), 0 or 1.
-        cost_error: Of an accepted error, > 0, in any unit.
-        cost_abstain: Of an abstention, > 0, in the same unit.
+        cost_error: Cost of an accepted error, > 0, in any unit.
+        cost_abstain: Cost of an abstention, > 0, in the same unit.
         delta: In (0, 0.5): the probability that `upper` is too low.
-        tune: Confidence and loss of the tune split.
+        tune: Confidence and loss of the tuning split.
         groups: Shape (n,): a group of several rows is refused.
 
     Returns:
@@ -148,7 +161,7 @@ def select_cost(
     if tune is not None:
         guarantee = replace(guarantee, stake=_stake(counted_on(tc, tl), c.size))
         guarantee = replace(guarantee, upper=cost_upper(guarantee))
-    return Selection(threshold, True, guarantee, str(guarantee))
+    return Selection(threshold, guarantee)
 
 
 def cost_upper(guarantee: CostGuarantee) -> float:
@@ -166,20 +179,22 @@ def cost_upper(guarantee: CostGuarantee) -> float:
     0.5731
     """
     if guarantee.stake is None:
-        raise InputError("expected a `stake` that the tune split fixed, got none")
+        raise InputError("expected a `stake` fixed by the tuning split, got none")
     values, times, scale = _costs_of(guarantee)
     return scale * _ruled_out(values, times, guarantee.stake, guarantee.delta)
 
 
-def cost_interval(promised: CostGuarantee, n: int, accepted: int, errors: int) -> tuple[float, ...]:
-    """Limits of the mean cost from other examples, 95 %, by bets at the stake of the promise.
+def cost_interval(
+    guaranteed: CostGuarantee, n: int, accepted: int, errors: int
+) -> tuple[float, ...]:
+    """Return 95 % limits of the mean cost of other rows, by bets at the stake of the guarantee.
 
-    >>> promised = CostGuarantee(10, 1, None, 0.2, 0.05, 1000, 800, 20)
-    >>> [round(x, 3) for x in cost_interval(promised, 1000, 800, 20)]
+    >>> guaranteed = CostGuarantee(10, 1, None, 0.2, 0.05, 1000, 800, 20)
+    >>> [round(x, 3) for x in cost_interval(guaranteed, 1000, 800, 20)]
     [0.197, 0.608]
     """
-    stake = min(1.0, (promised.stake or 1.0) * np.sqrt(promised.n / n))
-    seen = replace(promised, n=n, accepted=accepted, errors=errors)
+    stake = min(1.0, (guaranteed.stake or 1.0) * np.sqrt(guaranteed.n / n))
+    seen = replace(guaranteed, n=n, accepted=accepted, errors=errors)
     values, times, scale = _costs_of(seen)
     high = _ruled_out(values, times, stake, 0.025)
     return scale * (1 - _ruled_out(1 - values, times, stake, 0.025)), scale * high
@@ -197,17 +212,16 @@ def _ruled_out(
 ) -> float:
     """The smallest mean at which the capital reaches 1 / delta; 1 if none."""
     values, times = values[times > 0], times[times > 0]
-    low, high = 0.0, 1.0
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
+
+    def ruled_out(mean: float) -> bool:
         with np.errstate(divide="ignore"):
-            out = times @ np.log1p(stake * (middle - values)) >= -np.log(delta)
-        low, high = (low, middle) if out else (middle, high)
-    return high
+            return times @ np.log1p(stake * (mean - values)) >= -np.log(delta)
+
+    return float(bisect(ruled_out, 0.0, 1.0)[1])
 
 
 def _stake(tune: CostGuarantee, n: int) -> float:
-    """What to bet n times, if costs scatter as on the tune split."""
+    """Return the stake for n bets, if costs vary as on the tuning split."""
     values, times, scale = _costs_of(tune)
     spread = values - tune.cost / scale
     variance = (times @ spread**2 + 1 / 4) / (tune.n + 1)  # and half a cost more

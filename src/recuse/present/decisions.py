@@ -1,0 +1,148 @@
+"""Decisions of a rejector in words: counts beside the guarantee, subgroups, single rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from recuse.present.numbers import percent, points
+
+LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
+ERRORS = ("errors", "risk", "risk, 95 %", "of all")
+QUANTITY = {"risk": "error", "coverage": "coverage", "cost": "mean cost"}
+USE = {"tune": "tuning", "calibrate": "calibration"}
+LOWERING = 3  # contributions that are named
+
+Names = Any  # of classes, by index; or None
+
+
+def summary_lines(s: Any) -> Iterable[str]:
+    """Yield the counts of a `Summary`, and how they compare with the guarantee."""
+    yield (
+        f"{s.accepted:,} of {s.n:,} predictions accepted ({percent(s.coverage, 1)}), "
+        f"{s.n - s.accepted:,} abstained."
+    )
+    if s.risk is not None:
+        yield (
+            f"Of the accepted, {s.errors:,} are wrong ({percent(s.risk, 1)}); without abstaining "
+            f"it would be {percent(s.error_without_rejector, 1)}."
+        )
+    if s.compared is not None:
+        yield _compared(s)
+    if s.seen_in_fit:
+        use = USE[s.seen_in_fit]
+        yield f"{s.seen_file} was used for {use}, so this is not an unbiased test."
+
+
+def _compared(s: Any) -> str:
+    """Return how the observed interval compares with the guaranteed number."""
+    kind, (interval, level) = s.guarantee.kind, s.compared
+    low, high, level = (f"{x:.4g}" if kind == "cost" else percent(x, 1) for x in (*interval, level))
+    side = "in line with" if s.kept else "below" if kind == "coverage" else "above"
+    value = f" ({s.cost:.4g})" if kind == "cost" else ""
+    return (
+        f"The 95 % interval of this {QUANTITY[kind]}{value}, {low} to {high}, is {side} the "
+        f"guaranteed {level}."
+    )
+
+
+def subgroup_lines(s: Any, names: Names = None) -> Iterable[str]:
+    """Yield which subgroups of a `Summary` exceed the guaranteed risk, and which are unknown."""
+    if s.independent and s.labelled:
+        above = ", ".join(name_of(subgroup, names) for subgroup in s.above)
+        level = percent(s.guarantee.target_risk, 1)
+        yield f"Risk intervals above the guaranteed {level}: {above or 'none'}."
+    if s.unknown:
+        yield f"Not in the calibration split, so always abstained on: {', '.join(s.unknown)}."
+
+
+def subgroup_cells(
+    rows: Sequence[Any], by: str, names: Names = None, *, errors: bool = True, limits: bool = True
+) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of a table of subgroups, in 80 columns.
+
+    Args:
+        rows: `SubgroupRow`s.
+        by: What the first column holds.
+        names: Names of classes.
+        errors: Whether there are labels to count errors by.
+        limits: Whether to show intervals: not where rows depend on each other or chose the
+            thresholds; the number of accepted stands in their place.
+    """
+    cells = [_cells(row, names) for row in rows]
+    left_out = {*(() if errors else ERRORS), *(("accepted",) if limits else LIMITS)}
+    kept = [name for name in cells[0] if name not in left_out]
+    header = [by, *(LIMITS.get(k, k) for k in kept[1:])]
+    return header, [[row[k] for k in kept] for row in cells]
+
+
+def _cells(row: Any, names: Names) -> dict[str, str]:
+    none = row.risk is None
+    return {
+        "subgroup": "all" if row.subgroup is None else name_of(row.subgroup, names),
+        "n": f"{row.n:,}",
+        "accepted": f"{row.accepted:,}",
+        "coverage": percent(row.coverage, 1),
+        "coverage, 95 %": _interval(row.coverage_interval),
+        "errors": f"{row.errors:,}",
+        "risk": "-" if none else percent(row.risk, 1),
+        "risk, 95 %": "-" if none else _interval(row.risk_interval),
+        "of all": percent(row.error_rate, 1),
+    }
+
+
+def explanation_lines(e: Any, score: Any, names: Names, accepted: float) -> Iterable[str]:
+    """Yield one decision in words.
+
+    Args:
+        e: An `Explanation`.
+        score: The score of the rejector.
+        names: Names of classes.
+        accepted: Fraction of the file that is accepted.
+    """
+    verdict = "accepted" if e.accept else "abstained"
+    name = name_of(e.prediction, names)
+    yield f"{e.id}: {verdict}. Class {name}, softmax {percent(e.probability, 1)}."
+    yield f"  {_against_the_threshold(e, score, names)}"
+    right = f"Right with a probability of about {percent(e.p_correct, 1)}, by the tuning split"
+    at = (
+        ""
+        if e.p_at_threshold is None
+        else f"; about {percent(e.p_at_threshold, 1)} at the threshold"
+    )
+    yield f"  {right}{at}."
+    yield (
+        f"  {percent(e.less_certain, 1)} of the file are less certain; "
+        f"{percent(accepted, 1)} are accepted."
+    )
+    if e.runners_up:
+        others = (f"{name_of(k, names)} ({percent(p, 1)})" for k, p in e.runners_up)
+        yield f"  Next: {', '.join(others)}."
+    if e.average is not None:
+        parts = ", ".join(f"{name} {share:+.3g}" for name, share in e.lowering[:LOWERING])
+        lowered = f"; what lowers this one most: {parts}" if parts else ""
+        yield f"  An average tuning prediction has {e.average:.3g}{lowered}."
+
+
+def _against_the_threshold(e: Any, score: Any, names: Names) -> str:
+    whose = {
+        "all": "",
+        "class": f" of class {name_of(e.prediction, names)}",
+        "subgroup": f" of subgroup {e.subgroup}",
+    }[e.by]
+    confidence = f"Confidence {e.confidence:.6g} ({score})"
+    if e.p_at_threshold is None:
+        return f"{confidence}; nothing{whose} is accepted, whatever its confidence."
+    side = "above" if e.margin > 0 else "below" if e.margin < 0 else "exactly at"
+    gap = f" by {abs(e.margin):.3g}" if e.margin else ""
+    return f"{confidence} is {side} the threshold {e.threshold:.6g}{whose}{gap}."
+
+
+def name_of(subgroup: Any, names: Names = None) -> str:
+    """Return a subgroup, or a class by its name."""
+    return str(subgroup) if names is None else str(names[subgroup])
+
+
+def _interval(limits: tuple[float, float]) -> str:
+    low, high = map(points, limits)
+    return f"{low}-{high}"

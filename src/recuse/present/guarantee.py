@@ -1,0 +1,174 @@
+"""Guarantees and infeasible selections in words, and the table of subgroups.
+
+Guarantees are the dataclasses of `selectors`; here only their fields are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from recuse.present.numbers import confidence_level, exact_percent, listed
+
+LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
+ASSUMPTIONS = {
+    "iid_rows": "calibration rows are i.i.d. samples from the deployment distribution",
+    "iid_groups": "groups are i.i.d. samples from the deployment distribution; one random row of "
+    "each was used, and each group counts once",
+    "group_means": "groups are i.i.d. samples from the deployment distribution, and each group "
+    "counts once, by the mean of its rows",
+    "monotone_risk": "the error rate does not fall as the confidence falls",
+    "adaptive_search_unproved": "the adaptive search of this method has no proof",
+}
+NOUN = {"subgroup": "subgroup", "class": "predicted class"}
+NOUNS = {"subgroup": "subgroups", "class": "predicted classes"}
+
+
+def assumptions(g: Any) -> str:
+    """Return what a guarantee rests on, as one clause.
+
+    >>> from types import SimpleNamespace
+    >>> assumptions(SimpleNamespace(assumptions=("monotone_risk",)))
+    'the error rate does not fall as the confidence falls'
+    """
+    said = [ASSUMPTIONS[name] for name in g.assumptions]
+    if getattr(g, "points", None):
+        said.append(f"the limits of all {g.points} thresholds of the band hold at once")
+    if getattr(g, "simultaneous", 1) > 1:
+        together = confidence_level(g.delta * g.simultaneous)
+        said.append(f"{g.simultaneous} such guarantees hold at once with {together} confidence")
+    return "; ".join(said)
+
+
+def sentence(g: Any) -> str:
+    """Return a guarantee of a risk, a coverage or a cost in one sentence."""
+    seen = _seen(g)
+    if g.void:
+        return _void(seen)
+    sure = f"With {confidence_level(g.delta)} confidence"
+    if g.kind == "coverage":
+        least = f"at least {exact_percent(g.coverage)} of predictions are accepted"
+        return f"{sure}, {least} ({seen}; {assumptions(g)})."
+    if g.kind == "cost" and g.upper is None:
+        return f"No guarantee: the threshold was chosen and counted on the same rows ({seen})."
+    if g.kind == "cost":
+        return (
+            f"{sure}, a prediction costs at most {g.upper:.4g} on average ({seen}; "
+            f"{assumptions(g)}). Another threshold may be cheaper."
+        )
+    return f"{sure}, {_target(g)} ({seen}; {assumptions(g)})."
+
+
+def subgroups_sentence(g: Any) -> str:
+    """Return the guarantees of all subgroups in one sentence, and who is always abstained on."""
+    seen = _seen(g)
+    if g.void:
+        return _void(seen)
+    none = [str(name) for name, one in g.each.items() if not one.accepted]
+    said = (
+        f"With {confidence_level(g.delta)} confidence, at most {exact_percent(g.target_risk)} of "
+        f"accepted predictions are wrong in each {NOUN[g.by]} that has a threshold "
+        f"({len(g.each) - len(none)} of {len(g.each)}; {seen}; {assumptions(g)})."
+    )
+    return f"{said} Always abstained on: {listed(none)}." if none else said
+
+
+def outcome(g: Any, infeasible: Any) -> str:
+    """Return the guarantee, or why there is none and what would be feasible."""
+    if infeasible is None:
+        return str(g)
+    if infeasible.note is not None:
+        return infeasible.note
+    sure, target = confidence_level(g.delta), exact_percent(g.target_risk)
+    if infeasible.reliable:
+        return (
+            f"Infeasible: no threshold of the band has a limit of at most {target} with {sure} "
+            f"confidence. The smallest limit is {infeasible.smallest_target:.4g}; it is valid."
+        )
+    if infeasible.error_free_rows is None:
+        return f"No calibration {_one(g.unit)} is predicted as this class."
+    parts = [
+        f"Infeasible: no threshold passed the test for a risk of {target} with {sure} confidence "
+        f"on {g.n} calibration {g.unit}. To pass, {_rows(infeasible.error_free_rows)} must be "
+        "accepted if none of them is wrong, more if some are."
+    ]
+    if infeasible.smallest_target is not None:
+        parts.append(
+            f"The smallest target that would have passed is "
+            f"{exact_percent(infeasible.smallest_target)}; to rely on it, choose it before looking "
+            "at new calibration data."
+        )
+    if infeasible.hopeless:
+        parts.append("The risk is above the target at every threshold: more data will not help.")
+    elif infeasible.rows_needed is not None:
+        both = ", if the tuning split has as many" if infeasible.tuning_rows_too else ""
+        rows = f"{_two_digits(infeasible.rows_needed):,} calibration {g.unit}"
+        parts.append(f"At the observed risks, about {rows} would be enough{both}.")
+    return " ".join(parts)
+
+
+def subgroups_outcome(g: Any, selections: Mapping[Any, Any]) -> str:
+    """Return the guarantees of subgroups; if none has one, which needs least and which most."""
+    if any(s.feasible for s in selections.values()):
+        return subgroups_sentence(g)
+    needed = {name: s.smallest_target or np.inf for name, s in selections.items()}
+    least, most = min(needed, key=needed.__getitem__), max(needed, key=needed.__getitem__)
+    count, name = len(selections), g.by.capitalize()
+    said = (
+        f"Infeasible for every one of {count} {NOUNS[g.by]}, each at delta = {g.delta:g} / "
+        f"{count}. {name} {least} needs least: {selections[least].reason}"
+    )
+    if count == 1:
+        return said
+    target = needed[most]
+    which = "no target" if np.isinf(target) else f"no target below {exact_percent(target)}"
+    return f"{said} {name} {most} needs most: {which} would have passed."
+
+
+def subgroup_text(table: Iterable[Any]) -> str:
+    """Return the table of subgroups as text."""
+    head = f"{'subgroup':>12} {'n':>7} {'accepted':>9} {'coverage':>9} {'errors':>7} {'risk':>7}"
+    lines = [
+        f"{'all' if r.subgroup is None else r.subgroup!s:>12} {r.n:>7} {r.accepted:>9} "
+        f"{r.coverage:>9.3f} {r.errors:>7} {'-' if r.risk is None else f'{r.risk:.4f}':>7}"
+        for r in table
+    ]
+    return "\n".join([head, *lines])
+
+
+def _target(g: Any) -> str:
+    if isinstance(g.errors, int):
+        return f"at most {exact_percent(g.target_risk)} of accepted predictions are wrong"
+    return f"the mean loss of accepted predictions is at most {g.target_risk:g}"
+
+
+def _seen(g: Any) -> str:
+    """Return what the calibration split showed."""
+    seen = f"{g.accepted} of {g.n} calibration {g.unit} accepted"
+    if g.kind == "coverage":
+        return seen
+    if g.kind == "cost":
+        return f"mean cost {g.cost:.4g}; {seen}, {g.errors} of them wrong"
+    if isinstance(g.errors, int):
+        return f"{seen}, {g.errors} of them wrong"
+    return f"{seen}, mean loss {g.errors / max(g.accepted, 1):.4g}"
+
+
+def _void(seen: str) -> str:
+    return f"No guarantee: the tuning and the calibration split share rows ({seen})."
+
+
+def _one(unit: str) -> str:
+    return {"rows": "row", "groups": "group"}[unit]
+
+
+def _rows(n: int) -> str:
+    return str(n) if n <= LARGEST_SAMPLE else f"more than {LARGEST_SAMPLE:,}"
+
+
+def _two_digits(n: int) -> int:
+    """Round up to two significant digits: no more is known."""
+    unit = 10 ** max(len(str(n)) - 2, 0)
+    return -(-n // unit) * unit

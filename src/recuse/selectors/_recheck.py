@@ -1,0 +1,181 @@
+"""Re-check of a guarantee that was read from a file: do its numbers agree with each other?
+
+n = calibration rows.
+
+A checksum shows that a file is what was saved, not that what was saved is true. Each guarantee
+follows from the recorded counts by a test, a rank or a bet, which is done again here. What
+"betting" wins depends on the order of the rows, so no rejector rests on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from recuse._internal.files import strict
+from recuse.errors import InputError
+from recuse.selectors._goals import check_costs, cost_upper, fails_at
+from recuse.selectors._guarantee import (
+    GROUPS,
+    IID_GROUPS,
+    IID_ROWS,
+    UNITS,
+    AnyGuarantee,
+    CostGuarantee,
+    CoverageGuarantee,
+    Guarantee,
+    Infeasible,
+)
+from recuse.selectors._methods import COUNTING, METHODS, POINTS, ROUNDING
+
+ALIKE: dict[str, type] = {  # fields of every kind
+    "kind": str,
+    "delta": float,
+    "n": int,
+    "accepted": int,
+    "assumptions": list,
+    "unit": str,
+    "void": bool,
+}
+RISK: dict[str, type] = {
+    "target_risk": float,
+    "method": str,
+    "errors": int,
+    "simultaneous": int,
+    "points": type(None),
+}
+COVERAGE: dict[str, type] = {"coverage": float, "rank": int}
+COST: dict[str, type] = {
+    "cost_error": float,
+    "cost_abstain": float,
+    "upper": float,
+    "stake": float,
+    "errors": int,
+}
+OPTIONAL: dict[str, type] = {  # of `Infeasible`
+    "smallest_target": float,
+    "rows_needed": int,
+    "error_free_rows": int,
+    "note": str,
+}
+NUMBERS = ("smallest_target", "rows_needed", "error_free_rows")
+FLAGS = ("tuning_rows_too", "hopeless", "reliable")
+UNSUPPORTED = "its counts do not support its guarantee"
+
+
+def read_guarantee(data: Any, *, abstains: bool) -> AnyGuarantee:
+    """Return the guarantee of these fields, if it follows from its counts.
+
+    Args:
+        data: As in the file.
+        abstains: Whether it stands beside no threshold: nothing is accepted, and no test passed.
+    """
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind not in READERS:
+        raise InputError(f"expected `guarantee` of a kind among {', '.join(READERS)}, got {kind!r}")
+    g = READERS[kind](data, abstains)
+    if abstains and g.accepted:
+        raise InputError(f"expected nothing accepted without a threshold, got {g.accepted}")
+    return g
+
+
+def read_infeasible(data: Any) -> Infeasible:
+    """Return why there is no threshold, from fields of the right types."""
+    given = data if isinstance(data, dict) else {}
+    none = {name: type(None) for name in OPTIONAL if given.get(name, 0) is None}
+    strict(data, {**OPTIONAL, **dict.fromkeys(FLAGS, bool), **none}, "`infeasible`")
+    if not all(0 < data[name] < math.inf for name in NUMBERS if data[name] is not None):
+        raise InputError("expected `infeasible` with positive numbers")
+    return Infeasible(**data)
+
+
+def check_method(method: str) -> None:
+    """Refuse a method of `select` whose guarantee does not follow from counts."""
+    if method != "auto" and method not in COUNTING:
+        raise InputError(f"expected `method` auto, {', '.join(COUNTING)}, got {method!r}")
+
+
+def _fields(data: Any, own: Mapping[str, type], besides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the fields, typed, with counts that can be and the assumptions of the method."""
+    strict(data, {**ALIKE, **own}, "`guarantee`")
+    fields = {name: value for name, value in data.items() if name != "kind"}
+    if data["unit"] not in UNITS:
+        raise InputError(f"expected `guarantee` of a known unit, got {data['unit']!r}")
+    expected = (IID_GROUPS if data["unit"] == GROUPS else IID_ROWS, *besides)
+    if tuple(data["assumptions"]) != expected:
+        got = ", ".join(map(str, data["assumptions"]))
+        raise InputError(f"expected the assumptions {', '.join(expected)}, got {got or 'none'}")
+    shares = [data[name] for name in ("target_risk", "coverage") if name in data]
+    counts = (0, data.get("errors", 0), data["accepted"], data["n"])
+    rise = all(a <= b for a, b in pairwise(counts))
+    if not (all(0 < s < 1 for s in shares) and 0 < data["delta"] < 0.5 and rise):
+        raise InputError("expected `guarantee` with fractions, and counts errors <= accepted <= n")
+    return fields | {"assumptions": expected}
+
+
+def _risk(data: Any, abstains: bool) -> Guarantee:
+    """Each method deploys a threshold only where a test of its counts passed."""
+    method = data.get("method")
+    if not isinstance(method, str) or method not in COUNTING:
+        raise InputError(f"expected `guarantee` of a known method, got {method!r}")
+    own = RISK | ({"points": int} if method == "band" else {})
+    g = Guarantee(**_fields(data, own, METHODS[method].assumptions))
+    if g.points not in (None, POINTS):
+        raise InputError(f"expected a band of {POINTS} points, got {g.points}")
+    if not (g.simultaneous >= 1 and g.simultaneous * g.delta < 0.5):
+        raise InputError(f"expected a number of `simultaneous` guarantees, got {g.simultaneous}")
+    recheck = METHODS[method].recheck
+    if abstains or recheck is None:
+        return g
+    p, level = recheck(g) if g.n else (1.0, 0.0)
+    if p > level * (1 + ROUNDING):
+        raise InputError(
+            f"{UNSUPPORTED}: {g.errors} errors among {g.accepted} accepted have a p-value of "
+            f"{p:.3g} for a risk of {g.target_risk:g}, where {method} needs {level:.3g}"
+        )
+    return g
+
+
+def _coverage(data: Any, abstains: bool) -> CoverageGuarantee:
+    """The smallest rank that falls short with probability <= delta; all, where there is none."""
+    everything = isinstance(data.get("rank", 0), type(None))
+    g = CoverageGuarantee(**_fields(data, COVERAGE | ({"rank": type(None)} if everything else {})))
+    rank = g.n + 1 if g.rank is None else g.rank
+    fits = 1 <= rank <= g.n + everything and g.accepted >= min(rank, g.n) > 0
+    if not (fits and (everything or _fails(rank, g) <= g.delta * (1 + ROUNDING))):
+        raise InputError(
+            f"{UNSUPPORTED}: {g.accepted} of {g.n} accepted at rank {g.rank} do not make a "
+            f"coverage of {g.coverage:g}"
+        )
+    if rank > 1 and _fails(rank - 1, g) <= g.delta * (1 - ROUNDING):
+        raise InputError(f"expected the smallest rank of a coverage {g.coverage:g}, got {g.rank}")
+    if abstains:
+        raise InputError("expected a threshold beside a guaranteed coverage, got none")
+    return g
+
+
+def _fails(rank: int, g: CoverageGuarantee) -> float:
+    return float(fails_at(np.array(rank), g.n, g.coverage))
+
+
+def _cost(data: Any, abstains: bool) -> CostGuarantee:
+    """The limit follows from counts and stake."""
+    g = CostGuarantee(**_fields(data, COST))
+    check_costs(g.cost_error, g.cost_abstain)
+    if not (g.n and g.stake is not None and 0 < g.stake <= 1):
+        raise InputError(f"expected a `stake` above 0, at most 1, got {g.stake}")
+    again = cost_upper(g)
+    if g.upper is None or not abs(g.upper - again) <= ROUNDING * again:
+        raise InputError(f"{UNSUPPORTED}: they limit the mean cost by {again:.6g}, got {g.upper}")
+    return g
+
+
+READERS: Mapping[str, Callable[[Any, bool], AnyGuarantee]] = {
+    "risk": _risk,
+    "coverage": _coverage,
+    "cost": _cost,
+}
