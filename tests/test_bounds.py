@@ -9,6 +9,7 @@ import recuse as rc
 import reference
 import reference_bounds
 from recuse import bounds
+from recuse.errors import InputError
 
 EXACT = 1e-10  # scipy's incomplete beta function against exact fractions
 
@@ -192,3 +193,49 @@ def test_this_simulation_would_catch_bets_in_order_of_the_losses():
     rng = np.random.default_rng(3)
     ordered = [np.sort(LAWS["rare and partial"][0](rng, 200)) for _ in range(500)]
     assert np.mean([bounds.betting_p_value(l, 0.05) <= DELTA for l in ordered]) > 2 * ALLOWED
+
+
+COUNTED = ("binomial_p_value", "clopper_pearson_upper", "clopper_pearson_lower")
+SUMMED = ("kl_hoeffding_p_value", "hoeffding_bentkus_p_value", "hoeffding_bentkus_upper")
+LISTED = [name for name in bounds.__all__ if name.startswith(("betting", "empirical"))]
+
+
+@pytest.mark.parametrize("name", [*COUNTED, "clopper_pearson_interval"])
+@pytest.mark.parametrize(
+    ("k", "n"),
+    [(-1, 4), (5, 4), (0, -1), (1.5, 4), (1, 4.5), (np.nan, 4), (1, np.inf), (True, 4), ("1", 4)],
+)
+def test_counts_that_cannot_be_are_refused(name, k, n):
+    with pytest.raises(InputError, match="expected"):
+        getattr(bounds, name)(k, n, 0.1)
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_one_count_that_cannot_be_is_found_among_many(name):
+    with pytest.raises(InputError, match="got k = 5, n = 4"):
+        getattr(bounds, name)(np.array([0, 5, 2]), 4, 0.1)
+
+
+@pytest.mark.parametrize("name", SUMMED)
+@pytest.mark.parametrize(("total", "n"), [(-0.1, 4), (4.1, 4), (np.nan, 4), (0, -1), (1, 4.5)])
+def test_sums_that_cannot_be_are_refused(name, total, n):
+    with pytest.raises(InputError, match="expected"):
+        getattr(bounds, name)(total, n, 0.1)
+
+
+@pytest.mark.parametrize("level", [0, 1, -0.1, 1.5, np.nan, np.inf, "x", None])
+@pytest.mark.parametrize("name", bounds.__all__)
+def test_a_risk_or_delta_outside_zero_and_one_is_refused(name, level):
+    counts = {**dict.fromkeys(LISTED, ([0.0, 0.1],)), "smallest_error_free_sample": ()}
+    arguments = (*counts.get(name, (1, 4)), level)
+    other = (0.1,) if name == "smallest_error_free_sample" else ()
+    with pytest.raises(InputError, match="in .0, 1."):
+        getattr(bounds, name)(*arguments, *other)
+
+
+def test_the_two_sided_interval_has_half_of_delta_on_each_side():
+    for k, n in ((0, 10), (3, 10), (10, 10)):
+        low, high = bounds.clopper_pearson_interval(k, n, 0.1)
+        assert low == bounds.clopper_pearson_lower(k, n, 0.05)
+        assert high == bounds.clopper_pearson_upper(k, n, 0.05)
+    assert bounds.clopper_pearson_interval(0, 0) == (0, 1)

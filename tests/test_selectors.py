@@ -410,7 +410,7 @@ def test_groups_are_bet_on_by_their_means():
     tune = sample(1000, 0, slope=0.1)
     s = select(c, wrong, target_risk=0.1, tune=tune, groups=code)
     assert (s.feasible, s.guarantee.method) == (True, "betting")
-    assert "a random row of a random cluster" in str(s)
+    assert "each group counts once, by the mean of its rows" in str(s)
     rows = select(c, wrong, target_risk=0.1, tune=tune, method="betting")
     assert s.guarantee.accepted <= rows.guarantee.accepted
     single = select(c[::4], wrong[::4], target_risk=0.1, tune=tune, groups=code[::4])
@@ -548,10 +548,10 @@ def three_subgroups(seed, n=3000):
     wrong = rng.uniform(size=n) < np.select([subgroup == "a", subgroup == "b"], [0.1, 0.3], 1) * (
         1 - c
     )
-    return c, np.where(subgroup == "c", True, wrong), group
+    return c, np.where(subgroup == "c", True, wrong), subgroup
 
 
-def test_each_group_gets_its_own_threshold_at_its_share_of_delta():
+def test_each_subgroup_gets_its_own_threshold_at_its_share_of_delta():
     c, l, g = three_subgroups(1)
     tune = three_subgroups(0)
     found = select_by_subgroup(c, l, g, target_risk=0.1, delta=0.06, tune=tune)
@@ -590,7 +590,7 @@ def test_no_feasible_group_is_an_answer():
     )
 
 
-def test_who_is_accepted_counts_every_group_and_all():
+def test_the_table_counts_every_subgroup_and_all():
     c, l, g = three_subgroups(1)
     accepted = c >= 0.5
     rows = subgroup_table(accepted, l, g)
@@ -660,3 +660,12 @@ def test_a_risk_below_what_any_data_could_show_is_infeasible_in_words(method):
     found = select(c, np.zeros(200), target_risk=5e-324, method=method, tune=(c, np.zeros(200)))
     assert not found.feasible
     assert "To pass, more than 100,000,000 must be accepted" in found.reason
+
+
+def test_groups_passed_as_subgroups_are_refused_in_one_line():
+    rng = np.random.default_rng(0)
+    c, wrong, group = rng.uniform(size=1500), np.zeros(1500), np.arange(1500) // 5
+    with pytest.raises(InputError, match="got 300 of 1,500 rows.*pass them as `groups=`$"):
+        select_by_subgroup(c, wrong, group, target_risk=0.1)
+    select_by_subgroup(c, wrong, group, target_risk=0.1, by="class")  # rare classes are none
+    select_by_subgroup(c, wrong, group // 4, target_risk=0.1)

@@ -20,7 +20,7 @@ ASSUMPTIONS = {
     "group_means": "groups are i.i.d. samples from the deployment distribution, and each group "
     "counts once, by the mean of its rows",
     "monotone_risk": "the error rate does not fall as the confidence falls",
-    "adaptive_search_unproved": "the adaptive search of this method has no proof",
+    "adaptive_search_unproved": "its adaptive search has no proof by a union bound",
 }
 NOUN = {"subgroup": "subgroup", "class": "predicted class"}
 NOUNS = {"subgroup": "subgroups", "class": "predicted classes"}
