@@ -229,7 +229,7 @@ def test_a_risk_or_delta_outside_zero_and_one_is_refused(name, level):
     counts = {**dict.fromkeys(LISTED, ([0.0, 0.1],)), "smallest_error_free_sample": ()}
     arguments = (*counts.get(name, (1, 4)), level)
     other = (0.1,) if name == "smallest_error_free_sample" else ()
-    with pytest.raises(InputError, match="in .0, 1."):
+    with pytest.raises(InputError, match=r"in .0, 1."):
         getattr(bounds, name)(*arguments, *other)
 
 

@@ -519,7 +519,7 @@ def test_why_tells_what_lowers_a_learned_confidence(recuse, tmp_path):
     assert recuse(*FIT[:-1], 0.3)[0] == 0
     rc, out, err = recuse("predict", "rejector.json", "test.npz", "--explain", 3)
     assert (rc, err) == (0, "")
-    assert "An average tune prediction has" in out
+    assert "An average tuning prediction has" in out
     assert "what lowers this one most:" in out
 
 

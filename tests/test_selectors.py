@@ -665,7 +665,7 @@ def test_a_risk_below_what_any_data_could_show_is_infeasible_in_words(method):
 def test_groups_passed_as_subgroups_are_refused_in_one_line():
     rng = np.random.default_rng(0)
     c, wrong, group = rng.uniform(size=1500), np.zeros(1500), np.arange(1500) // 5
-    with pytest.raises(InputError, match="got 300 of 1,500 rows.*pass them as `groups=`$"):
+    with pytest.raises(InputError, match=r"got 300 of 1,500 rows.*pass them as `groups=`$"):
         select_by_subgroup(c, wrong, group, target_risk=0.1)
     select_by_subgroup(c, wrong, group, target_risk=0.1, by="class")  # rare classes are none
     select_by_subgroup(c, wrong, group // 4, target_risk=0.1)

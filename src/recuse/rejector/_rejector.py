@@ -69,7 +69,8 @@ TUNING: dict[str, type] = {
     "gain": float,
     "gain_se": float,
 }
-OPTIONAL = ("target_risk", "needed", "alternative", "gain", "gain_se")
+COMPARED = ("adopted", "not_significant", "no_gain")  # outcomes of a comparison
+TOO_FEW = ("few_errors", "few_rows")  # outcomes for lack of data
 
 
 class Predictions(NamedTuple):
@@ -271,10 +272,13 @@ def _tuning(data: Any) -> TuningFacts | str:
     """Return why the score was chosen; the sentence of version 1 as it is."""
     if isinstance(data, str):
         return data
-    none = {name: type(None) for name in OPTIONAL if data.get(name, 0) is None}
-    strict(data, {**TUNING, **none}, "`tuning`")
-    if data["outcome"] not in get_args(Outcome):
-        raise InputError(f"expected a known `outcome` of tuning, got {data['outcome']!r}")
+    outcome = data.get("outcome")
+    if outcome not in get_args(Outcome):
+        raise InputError(f"expected a known `outcome` of tuning, got {outcome!r}")
+    absent = () if outcome in COMPARED else ("alternative", "gain", "gain_se")
+    absent += () if outcome in TOO_FEW else ("needed",)
+    absent += () if data.get("objective") == "coverage" else ("target_risk",)
+    strict(data, {**TUNING, **dict.fromkeys(absent, type(None))}, "`tuning`")
     facts = TuningFacts(**data)
     sentence(facts)  # refuses numbers that do not fit each other
     return facts
