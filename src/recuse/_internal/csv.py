@@ -1,4 +1,4 @@
-"""Tables of text: a header and rows of as many cells, each error with its line."""
+"""CSV tables: a header, and rows of as many cells; errors name the line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recuse.errors import InputError
 
 @contextmanager
 def csv_lines(path: Path) -> Generator[Any]:
-    """The lines of a .csv, which know their number as `line_num`."""
+    """Open the lines of a .csv, which know their number as `line_num`."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield csv.reader(file, strict=True)
@@ -22,7 +22,7 @@ def csv_lines(path: Path) -> Generator[Any]:
 
 
 def csv_rows(path: Path, lines: Any, width: int) -> Iterator[list[str]]:
-    """Rows of the right number of cells; blank lines are passed over."""
+    """Yield rows of the right number of cells; blank lines are skipped."""
     for cells in lines:
         if len(cells) == width:
             yield cells

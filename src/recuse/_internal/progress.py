@@ -1,4 +1,4 @@
-"""A bar for what takes long: on a terminal and in a notebook, silent everywhere else."""
+"""A progress bar on a terminal and in a notebook; nothing is shown elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def bar(items: Iterable[T], label: str, *, show: bool = True) -> Iterable[T]:
-    """The items, and on stderr how many of them are done."""
+    """Return the items, and show on stderr how many of them are done."""
     from rich.console import Console
     from rich.progress import track
 

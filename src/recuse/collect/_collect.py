@@ -1,4 +1,4 @@
-"""From a torch model and a loader to a logits file."""
+"""From a torch model and a loader to a held-out file."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def collect_logits(
 ) -> LogitsFile:
     """Run a model over a loader and write its logits and labels to a file.
 
-    The model is put in evaluation mode and back, and no gradient is computed. Half
-    precision is kept.
+    The model runs in evaluation mode, without gradients, and its mode is restored. Half precision
+    is kept.
 
     Args:
         model: A module, or any function: inputs -> logits (n, K, ...).
         loader: Yields (inputs, labels) or (inputs, labels, ids), labels (n, ...) and ids
             (n,) integers. Do not shuffle if the order of the rows matters to you.
         out: The file to write, as `write_logits` takes it.
-        device: Where inputs go; that of the model's parameters if None.
-        ignore_index: A label outside 0..K-1 that is allowed (void pixels).
+        device: Device of the inputs; by default that of the model's parameters.
+        ignore_index: Label outside 0..K-1 that is allowed (void pixels).
         progress: Show a bar, on a terminal or in a notebook.
 
     Raises:

@@ -75,7 +75,7 @@ class ImageTree(NamedTuple):
     folder: Int64[np.ndarray, " n"] | None  # index of each image's class folder
 
     def spread(self, limit: int | None) -> ImageTree:
-        """So many of the images, evenly spaced over all, so that no class is left out early."""
+        """Return so many of the images, evenly spaced, so that no class is left out early."""
         n = len(self.ids)
         if limit is None or limit >= n:
             return self
@@ -111,13 +111,13 @@ def image_tree(root: str | os.PathLike) -> ImageTree:
 def labels_of(
     tree: ImageTree, outputs: int, class_map: Mapping[str, int] | None = None
 ) -> Int64[np.ndarray, " n"] | None:
-    """The label of each image among the outputs of a model; None where there are no folders.
+    """Return the label of each image among the outputs of a model; None without class folders.
 
     Args:
         tree: The images.
         outputs: K, the number of outputs of the model.
-        class_map: From the name of a folder to the output that is its class; without it there
-            must be K folders, and the order of their names is that of the outputs.
+        class_map: Folder name -> output of its class; without it there must be K folders, in the
+            order of the outputs.
 
     Raises:
         InputError: The folders do not fit the outputs, or nothing says how they do.
@@ -131,7 +131,7 @@ def labels_of(
 
 
 def read_class_map(path: str) -> dict[str, int]:
-    """The outputs of the folders named: a CSV file of `folder,index`, or `imagenet-1k`."""
+    """Read the output of each class folder: a CSV file of `folder,index`, or `imagenet-1k`."""
     if path == IMAGENET:
         names = extra("timm.data", "vision", f"--class-map {IMAGENET}").ImageNetInfo()
         return {name: k for k, name in enumerate(names.label_names())}
@@ -149,7 +149,7 @@ def read_class_map(path: str) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Images:
-    """The images of a tree as a data set of (pixels, label, id), as `torch.utils.data` takes it."""
+    """The images of a tree as a torch data set of (pixels, label, id)."""
 
     root: Path
     ids: Sequence[str]

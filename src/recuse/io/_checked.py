@@ -1,4 +1,4 @@
-"""What the arrays of a logits file must be: first their shapes, then the values of each part.
+"""Checks of the arrays of a held-out file: shapes first, then the values of each part.
 
 n = rows, K = classes, L = labels of a multi-label file.
 """
@@ -40,7 +40,7 @@ class Form(NamedTuple):
 
 @contextmanager
 def naming(name: str) -> Generator[None]:
-    """Put the name of the file before what is wrong with it."""
+    """Prefix errors with the name of the file."""
     try:
         yield
     except InputError as error:
@@ -48,21 +48,21 @@ def naming(name: str) -> Generator[None]:
 
 
 def check_kind(kind: str) -> str:
-    """One of `KINDS`, or multi-label."""
+    """Return an input kind: one of `KINDS`, or multi-label."""
     if kind not in (*KINDS, MULTILABEL):
         raise InputError(f"expected `kind` among {', '.join((*KINDS, MULTILABEL))}, got {kind!r}")
     return kind
 
 
 def check_file(file: Any, name: str | None = None) -> LogitsFile:
-    """Logits and labels given by hand with their arrays as reading would have checked them.
+    """Check logits and labels from memory as if they had been read from a file.
 
     Args:
-        file: With lists, tensors, ... in place of arrays, perhaps; or (logits, labels).
-        name: For messages, where the file has none of its own.
+        file: A `LogitsFile`, possibly of lists or tensors; or (logits, labels).
+        name: Name in messages, if the file has none of its own.
 
     Raises:
-        InputError: As from `open_logits`, but for -inf, the logarithm of a probability of 0.
+        InputError: As `open_logits`, except that -inf, the logarithm of 0, is allowed.
     """
     if isinstance(file, tuple) and len(file) == 2:
         file = LogitsFile(*file)
@@ -86,13 +86,13 @@ def check_file(file: Any, name: str | None = None) -> LogitsFile:
 
 
 def check_names(names: Array, n: int, where: str) -> Array:
-    """Groups or ids: integers or strings of shape (n,); bytes become strings."""
+    """Return groups or ids: integers or strings of shape (n,); bytes become strings."""
     _check_names_form(Form(names.shape, names.dtype), n, where)
     return np.char.decode(names, "utf-8", "replace") if names.dtype.kind == "S" else names
 
 
 def check_forms(forms: Mapping[str, Form], kind: str) -> tuple[int, ...]:
-    """The shape (n, K, ...) of the logits of a file whose arrays have these forms."""
+    """Return the shape (n, K, ...) of the logits of a file whose arrays have these forms."""
     stored = forms["logits"]
     if 0 in stored.shape:
         raise InputError(f"expected at least one row of `logits`, got shape {stored.shape}")
@@ -120,7 +120,7 @@ def check_forms(forms: Mapping[str, Form], kind: str) -> tuple[int, ...]:
 def check_values(
     fields: Mapping[str, Array], kind: str, name: str, ignore_index: int | None
 ) -> LogitsFile:
-    """The rows of a file, or of a part of it."""
+    """Check and return the rows of a file, or of a part of it."""
     z = _check_logits(fields["logits"], kind)
     labels = fields.get("labels")
     if labels is not None:
@@ -133,14 +133,14 @@ def check_values(
 
 
 def look_like_probs(logits: Array) -> bool:
-    """Tell whether every row (n, K) lies in [0, 1] and sums to 1."""
+    """Return whether every row of (n, K) lies in [0, 1] and sums to 1."""
     if logits.min() < 0 or logits.max() > 1:
         return False
     return bool(np.all(np.abs(logits.astype(np.float64).sum(axis=1) - 1) < 0.01))
 
 
 def integer(dtype: np.dtype) -> np.dtype:
-    """Booleans as bytes, which is how labels of 0 and 1 are handed out."""
+    """Return the dtype of labels; booleans are handed out as bytes."""
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype
 
 
@@ -157,7 +157,7 @@ def _logits_shape(stored: Form, kind: str) -> tuple[int, ...]:
 
 
 def _check_logits(z: Array, kind: str) -> Array:
-    """Logits (n, K, ...) of what the file holds."""
+    """Return the logits (n, K, ...) of an array of this input kind."""
     if kind == "probs":
         return scores.from_probs(z)
     z = z[:, None] if kind == MULTILABEL else z

@@ -1,6 +1,6 @@
 """Confidences without logits: a .csv or .parquet of `confidence` and `correct` (or `loss`).
 
-Further columns: `group` and `id`; any other is left alone. n = rows.
+Optional columns: `group` and `id`. Others are ignored. n = rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOGITS = {"logits", "logit_0"}  # columns of a table of logits
 
 @dataclass(frozen=True, eq=False)
 class Confidences:
-    """What a table of confidences holds, checked."""
+    """Checked content of a table of confidences."""
 
     confidence: Float[Array, " n"]
     loss: Float[Array, " n"]
@@ -43,7 +43,7 @@ class Confidences:
 
     @property
     def accuracy(self) -> float:
-        """1 minus the mean 0-1 loss; NaN for other losses."""
+        """Return 1 minus the mean 0-1 loss; NaN for other losses."""
         zero_one = np.isin(self.loss, (0, 1)).all()
         return float(1 - self.loss.mean()) if zero_one else float("nan")
 
@@ -73,7 +73,7 @@ def read_confidences(path: str | os.PathLike) -> Confidences:
 
 
 def holds_confidences(path: Path) -> bool:
-    """Whether a file is a table of confidences rather than of logits, by its columns."""
+    """Return whether a file is a table of confidences rather than logits, by its columns."""
     if path.suffix not in (".csv", ".parquet") or not path.is_file() or path.stat().st_size == 0:
         return path.suffix == ".csv"
     if path.suffix == ".csv":
@@ -82,7 +82,7 @@ def holds_confidences(path: Path) -> bool:
 
 
 def _header(path: Path) -> list[str]:
-    """The names of the columns of a .csv; none where it cannot be read, which its reader says."""
+    """Return the column names of a .csv; none if it cannot be read, which its reader reports."""
     try:
         with csv_lines(path) as lines:
             return _names(lines)
@@ -95,7 +95,7 @@ def _names(lines: Any) -> list[str]:
 
 
 def _outcome(path: Path, names: Sequence[str]) -> str:
-    """The column that tells right from wrong; every column that is needed is there once."""
+    """Return the column of outcomes, after checking that all needed columns are there once."""
     twice = [name for name in {*names} if names.count(name) > 1]
     if twice:
         raise InputError(f"{path}: expected columns that differ, got {sorted(twice)[0]!r} twice")
@@ -109,7 +109,7 @@ def _outcome(path: Path, names: Sequence[str]) -> str:
 
 
 def _separator(names: Sequence[str]) -> str:
-    """A hint where one name holds what should be several."""
+    """Return a hint if one name holds several."""
     return "; separate them by commas" if len(names) == 1 and ";" in names[0] else ""
 
 
@@ -176,7 +176,7 @@ EXPECTED = {
 
 
 def _wrong(correct: Array) -> Array:
-    """The 0-1 loss of booleans or of numbers 1 and 0."""
+    """Return the 0-1 loss of booleans, or of numbers 1 and 0."""
     if correct.dtype.kind not in "biuf":
         raise InputError(f"expected `correct` of 1 and 0, or true and false, got {correct.dtype}")
     if not np.isin(correct, (0, 1)).all():

@@ -33,14 +33,14 @@ CHANCE = 5  # standard deviations of the number of rows that agree by chance
 
 
 def overlap(a: LogitsFile, b: LogitsFile) -> str | None:
-    """What two splits have in common, in words; None if they look disjoint."""
+    """Return what two splits have in common, in words; None if they look disjoint."""
     if a.digest == b.digest:
         return "the same data twice"
     return _shared_names(a, b) or _shared_rows(a, b) or _equal_labels(a, b)
 
 
 def _shared_names(a: LogitsFile, b: LogitsFile) -> str | None:
-    """Ids or groups in both files."""
+    """Return ids or groups in both files."""
     for name in NAMES:
         x, y = getattr(a, name), getattr(b, name)
         both = () if x is None or y is None else np.intersect1d(x, y)
@@ -50,14 +50,14 @@ def _shared_names(a: LogitsFile, b: LogitsFile) -> str | None:
 
 
 def _shared_rows(a: LogitsFile, b: LogitsFile) -> str | None:
-    """Rows in both files, also where one was saved in a coarser format than the other."""
+    """Return rows in both files, even if one was saved in a coarser format."""
     formats = {_format(a.logits), _format(b.logits)}
     excess = max(_excess(fingerprints(a, f), fingerprints(b, f)) for f in formats)
     return f"{excess:,.0f} identical rows in both" if excess else None
 
 
 def _format(logits: Array) -> np.dtype:
-    """The coarsest that holds every logit as it is."""
+    """Return the coarsest format that holds every logit exactly."""
     import ml_dtypes
 
     coarse = [np.dtype(f) for f in (ml_dtypes.bfloat16, np.float16, np.float32)]
@@ -71,10 +71,10 @@ def _rounded(column: Array, dtype: DTypeLike) -> Array:
 
 
 def _excess(a: Array, b: Array) -> float:
-    """Rows in both files beyond those that agree by chance; 0 if these explain all of them.
+    """Return the rows in both files beyond chance; 0 if chance explains all of them.
 
-    Pairs of equal rows are parted by chance as often as any pair is. Of a row that many have,
-    each file holds its share, which scatters.
+    By chance, two equal rows are in different files as often as any two rows. Of a frequent row,
+    each file holds a share with binomial scatter.
     """
     n, share = a.size + b.size, a.size / (a.size + b.size)
     code = np.unique(np.r_[a, b], return_inverse=True)[1].reshape(-1)
@@ -90,10 +90,10 @@ def _excess(a: Array, b: Array) -> float:
 
 
 def _equal_labels(a: LogitsFile, b: LogitsFile) -> str | None:
-    """Labels equal row by row, where no names tell the rows apart: one set, by two models.
+    """Return labels that are equal row by row, without names that tell the rows apart.
 
-    Drawn independently, rows of class shares p would all agree with probability (sum p^2)^n. Labels
-    that are sorted, or in turn, are in no order of draws, and equal in any two balanced splits.
+    Labels of i.i.d. rows with class frequencies p all agree with probability (sum p^2)^n. Sorted
+    or alternating labels are not evidence: they are equal in any two balanced splits.
     """
     x, y = a.labels, b.labels
     named = any(getattr(a, k) is not None and getattr(b, k) is not None for k in NAMES)
@@ -110,7 +110,7 @@ def _equal_labels(a: LogitsFile, b: LogitsFile) -> str | None:
 
 
 def _in_order(labels: Array, agree: float) -> bool:
-    """Whether neighbours agree, or are correlated, beyond what chance does to draws."""
+    """Return whether neighbours agree, or correlate, more than i.i.d. labels would by chance."""
     v = labels - labels.mean()
     alike = np.mean(labels[1:] == labels[:-1]) - agree
     correlation = (v[1:] @ v[:-1]) / (v @ v)
@@ -119,7 +119,7 @@ def _in_order(labels: Array, agree: float) -> bool:
 
 
 def fingerprints(file: LogitsFile, dtype: DTypeLike = np.float64) -> Array:
-    """A hash of the logits, rounded to `dtype`, and of the label of each row."""
+    """Return a hash of each row: logits rounded to `dtype`, and label."""
     out = np.zeros(len(file), np.uint64)
     labels = [] if file.labels is None else [file.labels.astype(np.float64)]
     with np.errstate(over="ignore"):
@@ -131,9 +131,9 @@ def fingerprints(file: LogitsFile, dtype: DTypeLike = np.float64) -> Array:
 
 
 class ShardLabels:
-    """Labels of the shards that one path stands for, to tell whether they are of one model.
+    """Labels of the shards of one path, to find shards of different models.
 
-    Nothing in the shards says so. Two models of the same examples have equal labels row by row.
+    Outputs of two models on the same examples have equal labels row by row.
     """
 
     def __init__(self, reader: LogitsReader):

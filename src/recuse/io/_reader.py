@@ -1,4 +1,4 @@
-"""`open_logits`: one file, or many that are one, a part at a time.
+"""Reading held-out files: one file, or shards that are one, in memory or a part at a time.
 
 n = rows, K = classes.
 """
@@ -51,7 +51,7 @@ CHUNK = 1 << 23  # bytes of logits in one part
 
 @dataclass(frozen=True, eq=False)
 class LogitsReader:
-    """Logits on disk: shape at once, rows as `chunks`, everything by `read`."""
+    """A held-out file on disk: its shape, its rows as `chunks`, everything by `read`."""
 
     name: str  # for messages
     stores: tuple[Store, ...]  # the shards, in order
@@ -65,31 +65,31 @@ class LogitsReader:
 
     @property
     def n(self) -> int:
-        """Rows of all shards."""
+        """Number of rows of all shards."""
         return self.shape[0]
 
     @property
     def classes(self) -> int:
-        """K, 2 of a binary head and of each label of a multi-label file."""
+        """K; 2 for a binary head, and for each label of a multi-label file."""
         return self.shape[1]
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Which of logits, labels, groups and ids there are."""
+        """Names of the arrays that are there: logits, labels, groups, ids."""
         found = {*self.stores[0].forms, *(() if self.groups is None else ("groups",))}
         return tuple(f for f in FIELDS if f in found)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the logits as they are stored."""
+        """Bytes of the stored logits."""
         forms = [store.forms["logits"] for store in self.stores]
         return sum(math.prod(f.shape) * f.dtype.itemsize for f in forms)
 
     def chunks(self, rows: int | None = None) -> Iterator[LogitsFile]:
-        """Checked parts in order; each is of one shard, and named by it.
+        """Yield checked parts in order; each belongs to one shard and has its name.
 
         Args:
-            rows: How many at a time; by default 8 MB of logits.
+            rows: Rows of a part; by default 8 MB of logits.
 
         Raises:
             InputError: One line that names the file, the row, what was expected and what came.
@@ -116,7 +116,7 @@ class LogitsReader:
         return [replace(file.rows(slice(a, b)), name=str(store.path)) for store, a, b in spans]
 
     def read(self) -> LogitsFile:
-        """All rows in memory."""
+        """Read all rows into memory."""
         logits = np.empty(0)
         rest: dict[str, list[Array]] = {f: [] for f in self.fields if f != "logits"}
         start = 0
@@ -134,7 +134,7 @@ class LogitsReader:
 
     @cached_property
     def digest(self) -> str:
-        """That of `read()`, in the memory of one chunk beside the labels."""
+        """Digest of `read()`, computed in the memory of one chunk and the labels."""
         labels: list[Any] = []
 
         def logits() -> Iterator[Array]:
@@ -154,15 +154,15 @@ class LogitsReader:
 def open_logits(
     path: str | os.PathLike, *, kind: str = "logits", ignore_index: int | None = None
 ) -> LogitsReader:
-    """Open a logits file of any size; shapes are checked now, values as they are read.
+    """Open a held-out file of any size; shapes are checked now, values as they are read.
 
     Args:
         path: A .safetensors, .npz or .parquet file, a folder of logits.npy, labels.npy, ..., or
             shards: a folder or a glob of these, in the order of their names.
-        kind: What `logits` holds: "logits"; "binary", a one-column head; "probs",
+        kind: Input kind, never guessed: "logits"; "binary", a one-column head; "probs",
             probabilities; or "multilabel", (n, L) with labels (n, L) of 0 and 1: each label
-            is a binary decision, and the logits are handed out as (n, 2, L). Never guessed.
-        ignore_index: The label of predictions without one (void pixels).
+            is a binary decision, and the logits are handed out as (n, 2, L).
+        ignore_index: Label of predictions to ignore (void pixels).
 
     Raises:
         InputError: One line that names the file, what was expected and what came.
@@ -188,13 +188,13 @@ def open_logits(
 def read_logits(
     path: str | os.PathLike, *, kind: str = "logits", ignore_index: int | None = None
 ) -> LogitsFile:
-    """Read a logits file and check all of it.
+    """Read a held-out file and check all of it.
 
     Args:
         path: As in `open_logits`, which reads in parts.
-        kind: What `logits` in the file holds: "logits"; "binary", a one-column head; or
-            "probs", probabilities. Never guessed.
-        ignore_index: The label of predictions without one (void pixels).
+        kind: Input kind, never guessed: "logits"; "binary", a one-column head; or "probs",
+            probabilities.
+        ignore_index: Label of predictions to ignore (void pixels).
 
     Raises:
         InputError: One line that names the file, the row, what was expected and what came.
@@ -204,7 +204,7 @@ def read_logits(
 
 
 def shards(path: str | os.PathLike) -> list[Path]:
-    """The files that a path stands for, in the order of their names.
+    """Return the files that a path stands for, in the order of their names.
 
     Raises:
         InputError: There are none.
@@ -250,7 +250,7 @@ def _open(path: Path) -> Store:
 
 
 def _check_store(store: Store, kind: str) -> tuple[int, ...]:
-    """The shape (n, K, ...) of a shard; arrays that do not fit it are refused."""
+    """Return the shape (n, K, ...) of a shard; refuse arrays that do not fit it."""
     forms = store.forms
     if "logits" not in forms:
         found = ", ".join(sorted(forms)) or "nothing"
@@ -264,7 +264,7 @@ def _check_store(store: Store, kind: str) -> tuple[int, ...]:
 def _check_alike(
     store: Store, shape: tuple[int, ...], other: Store, expected: tuple[int, ...]
 ) -> None:
-    """Shards have the same arrays, of the same dtype and the same shape but for the rows."""
+    """Refuse shards that differ in arrays, dtypes, or shapes apart from the rows."""
     (forms, want), where = (store.forms, other.forms), f"{store.path}: expected shards alike"
     if set(forms) != set(want):
         odd = sorted(set(forms) ^ set(want))[0]
@@ -282,7 +282,7 @@ def _joins(a: np.dtype, b: np.dtype) -> bool:
 
 
 def _rows_of(form: Form) -> int:
-    """Rows of one chunk."""
+    """Return the number of rows of one chunk."""
     return max(1, CHUNK // (math.prod(form.shape[1:]) * form.dtype.itemsize))
 
 
@@ -318,7 +318,7 @@ def read_class_names(path: Path, count: int) -> Array:
 
 
 def is_url(path: str | os.PathLike) -> bool:
-    """Whether a path is a URL, such as `s3://bucket/logits.npz`.
+    """Return whether a path is a URL, such as `s3://bucket/logits.npz`.
 
     >>> is_url("s3://bucket/a.npz"), is_url("shards/a.npz")
     (True, False)
@@ -328,7 +328,7 @@ def is_url(path: str | os.PathLike) -> bool:
 
 @contextmanager
 def fetched(path: str | os.PathLike) -> Generator[Path]:
-    """A path as it is, or a copy of what a URL names, for as long as it is read.
+    """Give a path as it is, or a temporary copy of what a URL names.
 
     A folder, or a glob of shards, becomes a folder.
 
@@ -348,7 +348,7 @@ def fetched(path: str | os.PathLike) -> Generator[Path]:
 
 
 def _copy(url: str, folder: Path) -> Path:
-    """Everything the URL names, in `folder`; the path of it."""
+    """Copy everything that a URL names into `folder`, and return its path."""
     fsspec = extra("fsspec", "parquet", f"reading {url}")
     try:
         files, name = fsspec.core.url_to_fs(url)

@@ -1,4 +1,4 @@
-"""`LogitsFile`: the rows of a file, or of a part of it, in memory.
+"""Rows of a held-out file, or of a part of it, in memory.
 
 n = rows of the file, K = classes, N = predictions: n, or n * H * W.
 """
@@ -24,7 +24,7 @@ FIELDS = ("logits", "labels", "groups", "ids")
 
 @dataclass(frozen=True, eq=False)
 class LogitsFile:
-    """What one logits file holds, checked."""
+    """Checked content of one held-out file."""
 
     logits: Array  # (n, K) or (n, K, H, W)
     labels: Array | None = None  # (n,) or (n, H, W)
@@ -38,26 +38,26 @@ class LogitsFile:
 
     @cached_property
     def digest(self) -> str:
-        """Of logits and labels."""
+        """Digest of logits and labels."""
         return digest(*(a for a in (self.logits, self.labels) if a is not None))
 
     def rows(self, index: Array | slice) -> LogitsFile:
-        """The rows of an index or mask."""
+        """Return the rows of an index or mask."""
         picked = {f: None if (a := getattr(self, f)) is None else a[index] for f in FIELDS}
         return replace(self, **picked)
 
     def units(self) -> Array | None:
-        """What predictions that are not independent share (n,); None where all are independent.
+        """Return the groups (n,) of dependent predictions; None if all rows are independent.
 
-        The pixels of one image are not: where the file has no groups, each image is a unit,
-        named by its id or else by its content.
+        Pixels of one image depend on each other: without groups in the file, each image is a
+        group, named by its id or else by its content.
         """
         if self.groups is not None or self.logits.ndim == 2:
             return self.groups
         return self._contents() if self.ids is None else self.ids
 
     def predictions(self) -> LogitsFile:
-        """One row a prediction: (N, K), labels (N,), `units` as groups, without the ignored."""
+        """Return a row for each prediction that counts: (N, K), labels (N,), `units` as groups."""
         flat = self
         if self.logits.ndim > 2:
             pixels = self.logits[0, 0].size
@@ -73,11 +73,11 @@ class LogitsFile:
         return replace(flat.rows(kept), ignore_index=None)
 
     def _contents(self) -> Array:
-        """A number for each row that only an equal row shares, in this or another file."""
+        """Return a number for each row that only an equal row shares, in any file."""
         return np.array([int(digest(row.astype(np.float64))[7:22], 16) for row in self.logits])
 
     def labelled(self) -> tuple[Array, Array]:
-        """Logits and labels; an error where there are no labels."""
+        """Return logits and labels; refuse a file without labels."""
         if self.labels is None:
             raise InputError(f"{self.name}: expected `labels`, got logits alone")
         return self.logits, self.labels
@@ -89,9 +89,9 @@ def split_rows(
     """Cut a file into disjoint parts at random, by group where it has groups.
 
     Args:
-        file: What `read_logits` returns.
+        file: Rows as `read_logits` returns them.
         parts: Name -> fraction; the fractions sum to 1.
-        seed: Of the permutation.
+        seed: Random seed of the permutation.
 
     Raises:
         InputError: Fractions that do not sum to 1, or a part that would be empty.

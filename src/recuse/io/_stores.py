@@ -41,11 +41,11 @@ BUFFER = 1 << 16  # bytes of a column that are read at once
 
 
 class Store(Protocol):
-    """One file: a folder of .npy, or what `FORMATS` names."""
+    """One file of `FORMATS`, or a folder of .npy."""
 
     @property
     def path(self) -> Path:
-        """Of the file, for messages."""
+        """Path of the file, for messages."""
         ...
 
     @property
@@ -54,7 +54,7 @@ class Store(Protocol):
         ...
 
     def blocks(self, rows: int) -> Iterator[dict[str, Array]]:
-        """All arrays, so many rows at a time."""
+        """Yield all arrays, so many rows at a time."""
         ...
 
 
@@ -68,7 +68,7 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class Streams:
-    """Arrays that are plain bytes one after the other."""
+    """Arrays stored as plain bytes, one after the other."""
 
     path: Path
     arrays: Mapping[str, Stored]
@@ -79,7 +79,7 @@ class Streams:
         return {name: Form(a.form.shape, _native(a.form.dtype)) for name, a in self.arrays.items()}
 
     def blocks(self, rows: int) -> Iterator[dict[str, Array]]:
-        """All arrays, so many rows at a time."""
+        """Yield all arrays, so many rows at a time."""
         n = self.arrays["logits"].form.shape[0]
         with reading(self.path), ExitStack() as stack:
             parts = [_parts(array, rows, stack) for array in self.arrays.values()]
@@ -91,7 +91,7 @@ class Streams:
 
 @contextmanager
 def reading(path: Path) -> Generator[None]:
-    """What the parser of a damaged file raises becomes one line."""
+    """Turn what the parser of a damaged file raises into one line."""
     try:
         yield
     except (InputError, MissingExtraError):
@@ -103,12 +103,12 @@ def reading(path: Path) -> Generator[None]:
 
 
 def open_folder(path: Path) -> Streams:
-    """A folder of logits.npy, labels.npy, groups.npy, ids.npy."""
+    """Open a folder of logits.npy, labels.npy, groups.npy, ids.npy."""
     return Streams(path, {file.stem: _npy(file) for file in sorted(path.glob("*.npy"))})
 
 
 def open_npz(path: Path) -> Streams:
-    """The members of an archive, compressed or not."""
+    """Open the members of an archive, compressed or not."""
     with reading(path), zipfile.ZipFile(path) as archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist()}
         unknown = sorted(set(members) - set(FIELDS))
@@ -123,7 +123,7 @@ def open_npz(path: Path) -> Streams:
 
 
 def open_safetensors(path: Path) -> Streams:
-    """The tensors behind the header."""
+    """Open the tensors behind the header."""
     from safetensors import safe_open
 
     with reading(path):
@@ -137,7 +137,7 @@ def open_safetensors(path: Path) -> Streams:
 
 
 def not_fields(names: list[str]) -> str:
-    """What to say of arrays that a logits file does not have."""
+    """Return the message on arrays that a held-out file does not have."""
     expected = "expected arrays `logits`, `labels` and optionally `groups`, `ids`"
     return f"{expected}, got {', '.join(names)}"
 
@@ -226,7 +226,7 @@ def _opened_at(path: Path, start: int) -> IO[bytes]:
 
 @dataclass(frozen=True)
 class Table:
-    """A logits file in .parquet."""
+    """A held-out file in .parquet."""
 
     path: Path
     columns: Mapping[str, tuple[str, ...]]  # of each array
@@ -234,14 +234,14 @@ class Table:
 
     @cached_property
     def forms(self) -> Mapping[str, Form]:
-        """Shape and dtype of each array, which stand in the first row."""
+        """Shape and dtype of each array, from the first row."""
         if self.n == 0:
             return {"logits": Form((0,), np.dtype(np.float32))}
         block = next(self._batches(1))
         return {name: Form((self.n, *x.shape[1:]), x.dtype) for name, x in block.items()}
 
     def blocks(self, rows: int) -> Iterator[dict[str, Array]]:
-        """All arrays, so many rows at a time."""
+        """Yield all arrays, so many rows at a time."""
         start = 0
         for block in self._batches(rows):
             for field, x in block.items():
@@ -270,7 +270,7 @@ class Table:
 
 
 def open_parquet(path: Path) -> Table:
-    """The table in a file, by the names of its columns.
+    """Open the table of a file, by the names of its columns.
 
     Raises:
         InputError: No logits, or two columns for one array.
@@ -281,7 +281,7 @@ def open_parquet(path: Path) -> Table:
 
 
 def parquet_file(path: Path) -> Any:
-    """A file whose columns are read piece by piece.
+    """Open a file whose columns are read piece by piece.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
@@ -291,13 +291,13 @@ def parquet_file(path: Path) -> Any:
 
 
 def names_of(path: Path) -> list[str]:
-    """The names of the columns."""
+    """Return the names of the columns."""
     with reading(path), parquet_file(path) as file:
         return file.schema_arrow.names
 
 
 def column(batch: Any, name: str, where: str) -> Array:
-    """A column as an array: numbers, strings, or lists of equal length as rows."""
+    """Return a column as an array: numbers, strings, or lists of equal length as rows."""
     pa = extra("pyarrow", "parquet", "reading .parquet")
     values = batch.column(name)
     if isinstance(values, pa.ChunkedArray):

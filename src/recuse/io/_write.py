@@ -1,4 +1,4 @@
-"""`write_logits`: every format, whole or not at all.
+"""Writing held-out files: every format, whole or not at all.
 
 n = rows, K = classes.
 """
@@ -39,16 +39,16 @@ def write_logits(
     kind: str = "logits",
     ignore_index: int | None = None,
 ) -> LogitsFile:
-    """Write a logits file, whole or not at all.
+    """Write a held-out file, whole or not at all.
 
     Args:
         path: Ends in .safetensors, .npz or .parquet; without an ending, a folder of .npy.
         logits: Shape (n, K, ...), floating; another `kind` as in `open_logits`.
         labels: Shape (n, ...), integers.
         groups: Shape (n,), integers, or strings where the format is not .safetensors.
-        ids: Likewise.
-        kind: As in `open_logits`.
-        ignore_index: A label outside 0..K-1 that is allowed.
+        ids: Shape (n,), as `groups`.
+        kind: Input kind, as in `open_logits`.
+        ignore_index: Label outside 0..K-1 that is allowed (void pixels).
 
     Raises:
         InputError: Malformed arrays, or a format that cannot hold them.
@@ -66,7 +66,7 @@ def write_logits(
 
 
 def check_suffix(path: str | os.PathLike) -> Path:
-    """The path of a logits file to write, by its name."""
+    """Return the path of a held-out file to write; refuse an unknown ending."""
     path = Path(path)
     if path.suffix not in WRITERS or not path.name:
         raise InputError(
