@@ -36,8 +36,8 @@ $ python -m benchmarks.recipes {runs} \\
 Each section begins with the command that trained the run, the hardware, and how the training was
 shortened ([how to train them](how-to/recipes.md)). Accuracy and coverage are in percent; ± is the
 standard deviation over seeds. "Chosen" is the score that `recuse.tune` chose on the tuning split;
-it is MSP where no other score was expected to help. "Alone" is the best norm on the tuning split,
-or the learned score, without this fallback to MSP.
+it is MSP if no other score passed the cross-fitted test. "Alone" is the best norm on the tuning
+split, or the learned score, without this fallback to MSP.
 
 ImageNet, ViT, Cityscapes, CIFAR-100 and IMDB were not trained, for lack of data or GPU hours. Their
 networks and loaders are tested separately, on small folders.
@@ -143,7 +143,7 @@ def in_short(found: Mapping[Path, OverSeeds]) -> str:
         "and better on test",
         "then below cross entropy with MSP",
     )
-    said = "Summary, by AURC on the test split (in brackets: outside the 95 % interval):\n\n"
+    said = "Summary, by AURC on the test split (in brackets: significant at 5 %):\n\n"
     return said + markdown(header, rows)
 
 

@@ -40,7 +40,7 @@ class Change(NamedTuple):
     relative: Spread  # to the area it is a change of; NaN where that is 0
     worse: int  # seeds; where the score is the same, neither worse nor better
     better: int
-    clearly_worse: int  # beyond the 95 % interval over examples
+    clearly_worse: int  # significantly at 5 %, over examples
     clearly_better: int
 
     @classmethod

@@ -174,7 +174,7 @@ def _repair(model: Any, first: str) -> str:
 
 
 def _change(change: Any, what: str, seeds: int) -> str:
-    """Return how much, in which direction, and in how many seeds beyond chance."""
+    """Return how much, in which direction, and in how many seeds significantly."""
     relative = change.relative.mean
     if relative != relative:
         return f"no relative change of {what}, which is 0 where nothing is wrong"
@@ -183,11 +183,11 @@ def _change(change: Any, what: str, seeds: int) -> str:
     clear = change.clearly_worse if up else change.clearly_better
     verb = "raised" if up else "lowered"
     if seeds == 1:
-        beyond = "beyond" if clear else "within"
-        return f"{what} {verb} by {percent(abs(relative), 1)}, {beyond} its 95 % interval"
+        found = "significant" if clear else "not significant"
+        return f"{what} {verb} by {percent(abs(relative), 1)} ({found} at 5 %)"
     return (
-        f"{what} {verb} by {percent(abs(relative), 1)} on average, in {same} of {seeds} seeds, "
-        f"beyond the 95 % interval in {clear}"
+        f"{what} {verb} by {percent(abs(relative), 1)} on average, in {same} of {seeds} seeds "
+        f"(significant at 5 % in {clear})"
     )
 
 
