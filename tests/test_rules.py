@@ -427,7 +427,7 @@ def test_a_lowered_threshold_is_refused_as_changed(name):
 
 def test_a_threshold_given_to_an_abstained_class_has_no_counts_to_support_it():
     data = changed("class", "rules.3.threshold", "0.5")
-    data["rules"][3] |= {"threshold_hex": (0.5).hex(), "reason": None}
+    data["rules"][3] |= {"threshold_hex": (0.5).hex(), "infeasible": None}
     data["checksum"] = checksum({k: v for k, v in data.items() if k != "checksum"})
     with pytest.raises(InputError, match="counts do not support its guarantee: 0 errors among 0"):
         Rejector.from_dict(data)

@@ -112,7 +112,7 @@ def _shared(tune: LogitsFile, calibrate: LogitsFile, allowed: bool) -> str | Non
         )
     shared = overlap(tune, calibrate)
     if shared and not allowed:
-        raise InputError(f"expected disjoint tune and calibration splits, got {shared}")
+        raise InputError(f"expected disjoint tune and calibrate splits, got {shared}")
     return shared
 
 
