@@ -1,11 +1,11 @@
-"""Fit the learned score: a penalised correction of the log-odds of MSP.
+"""Fit the learned score: a penalized correction of the log-odds of MSP.
 
 n = examples, f = features, w = weights, the first of which is the intercept.
 
-The log-odds of being right are those of MSP, recalibrated (a line), and a correction that is
-linear in the standardised features, with an L2 penalty. How strong the penalty should be differs
-by data; so the fits of several penalties, "no correction" among them, are averaged with weights
-exp(-their held-out log loss), which lets a correction in only as far as the rows speak for it.
+The log-odds of being right are a line in those of MSP plus a correction that is linear in the
+standardized features, with an L2 penalty. The best penalty depends on the data. So the fits of
+several penalties, "no correction" among them, are averaged with weights exp(-held-out log loss):
+a correction counts only as far as the rows support it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from numpy import ndarray as Array
 
-PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # on half the squared weights, loss a row
+PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # on half the squared weights, for the mean loss
 FOLDS = 5
-MOST_ROWS = 8000  # a random choice of so many; more hardly change eleven weights
-CLIPPED = 0.005  # of the rows at either end of a feature
-STEPS = 30  # of Newton's method, at most; it takes three to six
-TOLERANCE = 1e-9  # of the loss a row
+MOST_ROWS = 8000  # random subset; more rows hardly change eleven weights
+CLIPPED = 0.005  # share of the rows at either end of a feature
+STEPS = 30  # of Newton's method, at most; three to six are typical
+TOLERANCE = 1e-9  # of the mean loss
 
 
 class Path(NamedTuple):
-    """Fits along the penalties, on one set of rows."""
+    """Fits for all penalties on one set of rows."""
 
     slope: float  # of the log-odds of MSP
     weights: Float[Array, "penalties w"]
@@ -39,25 +39,25 @@ class Path(NamedTuple):
     high: Float[Array, " f"]
 
     def design(self, features: Float[Array, "n f"]) -> Float[Array, "n w"]:
-        """A column of ones, and the standardised features."""
+        """Return a column of ones and the standardized features."""
         x = (np.clip(features, self.low, self.high) - self.center) / self.scale
         return np.concatenate([np.ones((len(x), 1)), x], axis=1)
 
     def log_odds(self, features: Float[Array, "n f"]) -> Float[Array, "n penalties"]:
-        """Of being right, under each penalty."""
+        """Return the log-odds of being right under each penalty."""
         return self.slope * features[:, :1] + self.design(features) @ self.weights.T
 
 
 def learn(
     features: Float[Array, "n f"], right: Bool[Array, " n"], code: Int[Array, " n"], seed: int = 0
 ) -> Score:
-    """The learned score of these rows.
+    """Fit the learned score to these rows.
 
     Args:
-        features: Shape (n, f), of `scores.features`; their order decides nothing but the folds.
+        features: Shape (n, f), from `scores.features`. Their order affects only the folds.
         right: Shape (n,), whether the prediction is right.
-        code: Shape (n,), 0, 1, ...: rows of one code stay in one fold.
-        seed: Of the folds, and of the rows where there are more than 8,000.
+        code: Shape (n,), group 0, 1, ... of each row: rows of one group stay in one fold.
+        seed: Random seed of the folds, and of the subset if there are more than 8,000 rows.
     """
     rng = np.random.default_rng(seed)
     if len(features) > MOST_ROWS:
@@ -86,7 +86,7 @@ def learn(
 
 
 def fit_path(features: Float[Array, "n f"], right: Bool[Array, " n"]) -> Path:
-    """Fit every penalty, from the strongest on; the first is the recalibrated MSP alone."""
+    """Fit each penalty, from the strongest on; the first fit is the recalibrated MSP alone."""
     low, high = np.quantile(features, [CLIPPED, 1 - CLIPPED], axis=0)
     clipped = np.clip(features, low, high)
     scale = clipped.std(axis=0)
@@ -113,28 +113,29 @@ def newton(
     penalties: Float[Array, " w"],
     start: Float[Array, " w"],
 ) -> Float[Array, " w"]:
-    """Minimise the mean log loss of offset + x w, plus half the penalised squares of w."""
-    w = start
+    """Minimize the mean log loss of offset + x w plus half the penalized squares of w."""
+    ridge = np.diag(penalties + 1e-9)
 
-    def objective(w: Array) -> float:
-        return log_loss(offset + x @ w, right).mean() + 0.5 * (penalties * w**2).sum()
+    def at(w: Array) -> tuple[Array, float]:
+        log_odds = offset + x @ w
+        return log_odds, log_loss(log_odds, right).mean() + 0.5 * (penalties * w**2).sum()
 
-    value = objective(w)
+    w, (log_odds, value) = start, at(start)
     for _ in range(STEPS):
-        p = 0.5 * (1 + np.tanh((offset + x @ w) / 2))
+        p = 0.5 * (1 + np.tanh(log_odds / 2))
         gradient = x.T @ (p - right) / len(x) + penalties * w
-        curvature = (x * (p * (1 - p))[:, None]).T @ x / len(x) + np.diag(penalties + 1e-9)
+        curvature = (x * (p * (1 - p))[:, None]).T @ x / len(x) + ridge
         step = np.linalg.solve(curvature, gradient)
-        size, new = 1.0, objective(w - step)
+        size, (new_log_odds, new) = 1.0, at(w - step)
         while new > value and size > 1e-4:
             size /= 2
-            new = objective(w - size * step)
+            new_log_odds, new = at(w - size * step)
         if not value - new > TOLERANCE:
             break
-        w, value = w - size * step, new
+        w, log_odds, value = w - size * step, new_log_odds, new
     return w
 
 
 def log_loss(log_odds: Array, right: Array) -> Array:
-    """The negative log-likelihood of being right, or of not being right."""
+    """Negative log-likelihood of the outcome, right or wrong."""
     return np.logaddexp(0, np.where(right, -log_odds, log_odds))
