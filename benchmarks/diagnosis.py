@@ -2,7 +2,7 @@
 
 DIR is a folder of `python -m benchmarks.zoo`, whose files TASK-SMOOTHING-SEED-tune say with which
 smoothing each model was trained. The rule of the verdict was chosen on the seeds of `DEVELOPMENT`
-and on small models of synthetic data; it is judged on all others, whose initialisation and split
+and on small models of synthetic data; it is evaluated on all others, whose initialization and split
 of the data are new. The last table repeats the verdicts on fewer rows and on rescaled logits.
 """
 
@@ -149,20 +149,20 @@ def main() -> None:
     parser.add_argument("--part", default="tune", choices=["tune", "test"])
     args = parser.parse_args()
     known = models(args.folder, args.part)
-    judged = [m for m in known if not m.development]
-    found = {m: diagnosis(m) for m in judged}
+    others = [m for m in known if not m.development]
+    found = {m: diagnosis(m) for m in others}
     print(*table(found), sep="\n")
     print("\nFitted smoothing: median over models, in brackets mean |error|; development left out")
     print(*errors_of_fit(found), sep="\n")
     print(f"\n{'':24}{'a = 0':^27}{'a > 0':^27}")
     print(f"{'':24}" + f"{'right':>7}{'false':>12}{'open':>8}{'right':>7}{'missed':>12}{'open':>8}")
-    print(summary("all rows", {m: found[m].verdict for m in judged}))
+    print(summary("all rows", {m: found[m].verdict for m in others}))
     developed = {m: verdict_alone(m) for m in known if m.development}
     print(summary("(development models)", developed))
     for size in FEWER:
-        print(summary(f"{size:,} rows", {m: verdict_alone(m, size=size) for m in judged}))
+        print(summary(f"{size:,} rows", {m: verdict_alone(m, size=size) for m in others}))
     for scale in SCALES:
-        again = {m: verdict_alone(m, scale=scale) for m in judged}
+        again = {m: verdict_alone(m, scale=scale) for m in others}
         print(summary(f"logits times {scale:g}", again), flush=True)
 
 

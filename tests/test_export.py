@@ -476,7 +476,7 @@ def test_a_check_finds_another_threshold_another_network_and_another_rejector(on
     model, wrong = onnx.load(path), onnx.load(tmp_path / "other.onnx")
     del wrong.metadata_props[:]
     wrong.metadata_props.extend(model.metadata_props)
-    onnx.save(wrong, path)  # the graph of one, the promise of the other
+    onnx.save(wrong, path)  # the graph of one, the guarantee of the other
     parity = check_onnx(path, module, x)
     assert parity.decisions == parity.changed > 0
     assert (parity.confidences, parity.logits) == (0, 0)
@@ -531,8 +531,8 @@ LIMITS = np.float32([0.7, 1.3, np.inf, 0.1, 2.9])  # nothing of class 2
 
 def by_class():
     """A rejector of one threshold a class, on max_logit, whose confidence is told by hand."""
-    promise = FITTED.guarantee
-    rules = tuple(rc.rejector.Rule(k, float(t), promise) for k, t in enumerate(LIMITS))
+    guarantee = FITTED.guarantee
+    rules = tuple(rc.rejector.Rule(k, float(t), guarantee) for k, t in enumerate(LIMITS))
     return replace(FITTED, score=Score("max_logit"), rules=rules, by="class")
 
 

@@ -71,7 +71,7 @@ def test_the_table_holds_the_aurc_of_every_candidate_on_the_decision_path():
     assert learned[1] == listed[0][1] - trial.gain  # not the area on the rows it was fitted to
 
 
-def test_msp_is_kept_where_no_gain_is_shown():
+def test_msp_is_kept_where_no_gain_is_significant():
     z, y = random_confidence(500, 0)
     tuned = tune(z, y)
     assert tuned.score == MSP
@@ -116,7 +116,7 @@ def test_shuffling_the_rows_changes_no_number(grouped):
     )  # fmt: skip
 
 
-def test_rows_of_one_group_never_judge_what_they_chose():
+def test_rows_of_one_group_never_test_what_they_chose():
     z, y = flattened(120, 4)
     repeated = np.repeat(z, 20, axis=0), np.repeat(y, 20)
     alone = tune(z, y)
@@ -261,7 +261,7 @@ def test_a_norm_with_its_own_defaults_can_be_refined():
 
 @pytest.mark.parametrize("smallest", [0, 1 << 20])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_logits_near_the_end_of_float32_are_judged_without_a_warning(dtype, smallest, monkeypatch):
+def test_logits_near_the_end_of_float32_are_tested_without_a_warning(dtype, smallest, monkeypatch):
     monkeypatch.setattr(_candidates, "SMALLEST_SWEPT", smallest)
     z, y = flattened(600, 0)
     z = z.astype(dtype)
@@ -276,7 +276,7 @@ def test_few_rows_that_agree_by_luck_do_not_switch():
         assert not tune(z, y).repaired
 
 
-def test_few_errors_judge_nothing():
+def test_with_few_errors_nothing_is_compared():
     z = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
     y = z.argmax(axis=1)
     y[:9] = (y[:9] + 1) % 4

@@ -5,20 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from recuse._internal.files import to_json
 from recuse.cli.files import read
 from recuse.cli.options import Binary, Groups, IgnoreIndex, Json, Probs, Quiet, Seed, kind_of
 from recuse.diagnosis import diagnose
+from recuse.diagnosis._geometry import read_features
 from recuse.errors import InputError
 from recuse.io._checked import naming
-from recuse.io._stores import reading
 from recuse.present import terminal
 from recuse.present.diagnosis import EVIDENCE, evidence
 
-FEATURES = ("features", "weights", "bias")
 Features = Annotated[
     Path | None,
     typer.Option(
@@ -62,25 +60,3 @@ def diagnose_(
         terminal.say(found.sentence)
         terminal.table(EVIDENCE, evidence(found))
         terminal.say(found.recommendation)
-
-
-def read_features(path: Path) -> dict[str, np.ndarray]:
-    """Read `features`, `weights` and, if there is one, `bias` from one file."""
-    if path.suffix not in (".npz", ".safetensors"):
-        raise InputError(f"{path}: expected features in .npz or .safetensors, got {path.suffix!r}")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    with reading(path):
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = dict(archive)
-        else:
-            from safetensors.numpy import load_file
-
-            arrays = load_file(path)
-    if not {"features", "weights"} <= set(arrays) <= set(FEATURES):
-        raise InputError(
-            f"{path}: expected arrays `features`, `weights` and optionally `bias`, "
-            f"got {', '.join(sorted(arrays)) or 'none'}"
-        )
-    return arrays

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from recuse._internal.check import first, is_floating, to_numpy
 from recuse.errors import InputError
+from recuse.io._stores import reading
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+FEATURES = ("features", "weights", "bias")
 TOLERANCE = 1e-2  # of the largest |logit|; features and logits may be stored in half precision
 
 
@@ -140,6 +143,28 @@ def plane(templates: Float[Array, "3 D"]) -> Float[Array, "2 D"]:
 def squared_distances(layer: Layer) -> Float[Array, "n K"]:
     """Squared distance of each row to each template, without cancellation of expanded squares."""
     return np.stack([((layer.features - w) ** 2).sum(axis=1) for w in layer.weights], axis=1)
+
+
+def read_features(path: Path) -> dict[str, Array]:
+    """Read `features`, `weights` and, if there is one, `bias` from one file."""
+    if path.suffix not in (".npz", ".safetensors"):
+        raise InputError(f"{path}: expected features in .npz or .safetensors, got {path.suffix!r}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    with reading(path):
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = dict(archive)
+        else:
+            from safetensors.numpy import load_file
+
+            arrays = load_file(path)
+    if not {"features", "weights"} <= set(arrays) <= set(FEATURES):
+        raise InputError(
+            f"{path}: expected arrays `features`, `weights` and optionally `bias`, "
+            f"got {', '.join(sorted(arrays)) or 'none'}"
+        )
+    return arrays
 
 
 def check_layer(

@@ -22,11 +22,11 @@ torch = extra("torch", "torch", "recuse.export")
 if TYPE_CHECKING:
     from torch import Tensor
 
-MALFORMED = -1  # the label where the logits are no logits
+MALFORMED = -1  # the label where the logits are malformed
 
 
 class Decisions(NamedTuple):
-    """What the module returns: a decision for each example (or pixel)."""
+    """Output of the module: a decision for each example (or pixel)."""
 
     logits: Tensor  # as the model gave them
     label: Tensor  # int64 (n, ...): the lowest index among the maxima
@@ -35,16 +35,16 @@ class Decisions(NamedTuple):
     p_correct: Tensor  # float32 (n, ...): estimated probability of being right
 
 
-# so that torch.export.save knows it
+# known to torch.export.save
 _pytree._register_namedtuple(Decisions, serialized_type_name="recuse.export.Decisions")
 
 
 class SelectiveModule(torch.nn.Module):
-    """A model whose output says which of its predictions to accept; made by `to_module`.
+    """A model whose output tells which predictions to accept; made by `to_module`.
 
     Thresholds and parameters of the score are constants of the code, not weights: `half()` or a
-    training step changes the model, never the decision on its logits. Where logits are
-    malformed (NaN, +inf), the label is -1, confidence is NaN, and nothing is accepted.
+    training step changes the model, but never the decision on its logits. For malformed logits
+    (NaN, +inf) the label is -1, the confidence NaN, and nothing is accepted.
     """
 
     def __init__(self, model: torch.nn.Module, rejector: Rejector):
@@ -53,7 +53,7 @@ class SelectiveModule(torch.nn.Module):
         self.rejector = rejector
 
     def forward(self, *inputs: Tensor) -> Decisions:
-        """The model's logits, and the rejector's decision on them."""
+        """Return the logits of the model and the decisions of the rejector on them."""
         output = self.model(*inputs)
         z = as_logits(output, self.rejector)
         rows = z.movedim(1, -1).flatten(0, -2)
@@ -70,32 +70,32 @@ class SelectiveModule(torch.nn.Module):
         return Decisions(output, *(column.reshape(shape) for column in columns))
 
     def _thresholds(self, label: Tensor) -> Tensor:
-        """The one for all, or that of each predicted class; +inf where nothing is accepted."""
+        """One threshold, or that of each predicted class; +inf where nothing is accepted."""
         each = [rule.threshold for rule in self.rejector.rules]  # float32 values
         table = torch.tensor(each, dtype=torch.float32, device=label.device)
         return table[label] if self.rejector.by == CLASS else table
 
     def extra_repr(self) -> str:
-        """What it decides, and what that promises."""
+        """Describe the rejector in the repr."""
         return str(self.rejector)
 
 
 def to_module(model: torch.nn.Module, rejector: Rejector) -> SelectiveModule:
-    """The model and the rejector as one module, in evaluation mode.
+    """Combine a model and a rejector into one module, in evaluation mode.
 
     Args:
-        model: inputs -> logits (n, K, ...) of any floating dtype. For a rejector that was
-            fitted with `kind="binary"`, one column, (n,) or (n, 1, ...); with "probs",
-            probabilities (n, K, ...).
+        model: inputs -> logits (n, K, ...) of any floating dtype; for a rejector fitted with
+            `kind="binary"`, one column (n,) or (n, 1, ...); with "probs", probabilities
+            (n, K, ...).
         rejector: Fitted on logits of this model, with one threshold or one for each class.
 
     Returns:
-        A module that takes the model's inputs and returns `Decisions`. The model in it is the
-        one given, which is put in evaluation mode too.
+        A module that takes the model's inputs and returns `Decisions`. It contains the given
+        model, which is put in evaluation mode.
 
     Raises:
-        InputError: The model is no module, the rejector has thresholds for groups, which no
-            output of the model tells, or the output, when it runs, does not fit the rejector.
+        InputError: The model is not a module, the rejector has thresholds for subgroups, or
+            the output does not fit the rejector when the module runs.
 
     >>> import numpy as np
     >>> import recuse
@@ -115,14 +115,14 @@ def to_module(model: torch.nn.Module, rejector: Rejector) -> SelectiveModule:
         raise InputError(f"expected a Rejector, got {type(rejector).__name__}")
     if rejector.by == SUBGROUP:
         raise InputError(
-            "expected a rejector with one threshold or one for each class, got one for each group: "
-            "a group is no input of the model, so use `Rejector.predict`"
+            "expected a rejector with one threshold or one for each class, got one for each "
+            "subgroup: the subgroup is not an input of the model, so use `Rejector.predict`"
         )
     return SelectiveModule(model, rejector).eval()
 
 
 def as_logits(output: Any, rejector: Rejector) -> Tensor:
-    """Logits (n, K, ...) in float64, of whatever kind the output is said to be."""
+    """Convert the output of the model to logits (n, K, ...) in float64, by the kind it has."""
     if not isinstance(output, torch.Tensor) or not output.is_floating_point():
         kind = output.dtype if isinstance(output, torch.Tensor) else type(output).__name__
         raise InputError(f"expected a model that returns one floating tensor, got {kind}")
@@ -140,12 +140,12 @@ def as_logits(output: Any, rejector: Rejector) -> Tensor:
 
 
 def _from_binary(z: Tensor) -> Tensor:
-    """As `scores.from_binary`."""
+    """`scores.from_binary` in torch."""
     return torch.cat([torch.zeros_like(z), z], dim=1).double()
 
 
 def _from_probs(q: Tensor) -> Tensor:
-    """As `scores.from_probs`; NaN where a row is no distribution."""
+    """`scores.from_probs` in torch; NaN where a row is not a distribution."""
     q = q.double()
     far = ~((q.sum(dim=1) - 1).abs() <= q.new_tensor(0.01))
     bad = far | ~((q >= 0) & (q <= 1)).all(dim=1)
@@ -153,9 +153,10 @@ def _from_probs(q: Tensor) -> Tensor:
 
 
 def interpolated(isotonic_map: IsotonicMap, x: Tensor) -> Tensor:
-    """`isotonic_map` of every confidence (r,): float64, constant beyond the ends, NaN for NaN.
+    """Apply the map to every confidence (r,): float64, constant beyond the ends, NaN for NaN.
 
-    The last knot at or below x is found by halving, in log b steps that every runtime has.
+    The last vertex at or below x is found by bisection in log b steps, with operators of every
+    runtime.
     """
     c, p = np.array(isotonic_map.confidence), np.array(isotonic_map.probability)
     rise = np.diff(c, append=np.inf)
@@ -171,5 +172,5 @@ def interpolated(isotonic_map: IsotonicMap, x: Tensor) -> Tensor:
 
 
 def _halving(size: int) -> list[int]:
-    """Steps that reach every index below `size`."""
+    """Steps of a bisection that reaches every index below `size`."""
     return [1 << i for i in reversed(range((size - 1).bit_length()))]

@@ -1,4 +1,4 @@
-"""One ONNX file: the network, the decision, and what it promises.
+"""One ONNX file: the network, the decision and its guarantee; and the check that it decides right.
 
 n = examples, of any number; H, W = axes of an image, of any size where the model allows.
 """
@@ -9,55 +9,61 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recuse._internal.check import extra
+import numpy as np
+
+from recuse._internal.check import extra, to_numpy
 from recuse._internal.files import atomic, once, to_json
 from recuse._version import __version__
 from recuse.errors import InputError
 from recuse.export._module import Decisions, SelectiveModule
-from recuse.rejector import Rejector
+from recuse.present import export as words
+from recuse.rejector import Predictions, Rejector
+from recuse.scores import from_binary, from_probs
 
 torch = extra("torch", "torch", "recuse.export")
 
 if TYPE_CHECKING:
+    from numpy import ndarray as Array
     from torch import Tensor
 
 OPSET = 18
 LIMIT = 2**31  # bytes of a protobuf, and so of one ONNX file
 PREFIX = "recuse."
+BATCH = 32  # rows that are compared at once
 
 
 class Metadata(NamedTuple):
-    """What an ONNX file says about itself."""
+    """Metadata of an ONNX file."""
 
     rejector: Rejector
-    digest: str  # of the rejector's file
+    digest: str  # checksum of the rejector's file
     version: str  # of recuse that wrote it
 
 
 def to_onnx(
     module: SelectiveModule, path: str | os.PathLike, example: Tensor | tuple[Tensor, ...]
 ) -> None:
-    """Write the module as one ONNX file, whole or not at all.
+    """Write the module as one ONNX file, completely or not at all.
 
-    Inputs are `input` (or `input_0`, `input_1`, ...), outputs the fields of `Decisions`. The
-    first axis of each input is the batch, of any size. Where the logits are those of pixels, so
-    are the axes after the first two, if the model allows. The file's metadata says, under
-    `recuse.guarantee` and the like, what the decision promises.
+    The inputs are `input` (or `input_0`, `input_1`, ...), the outputs the fields of `Decisions`.
+    The first axis of each input is the batch, of any size. For logits of pixels, the axes after
+    the first two may have any size too, if the model allows it. The metadata of the file holds
+    the guarantee under `recuse.guarantee`, and more.
 
     Args:
         module: Made by `to_module`.
-        path: Ends in .onnx; an existing file is replaced.
-        example: An input of the model, or a tuple of its inputs, on the model's device. Values do
-            not matter, except to a model that branches on them.
+        path: Name ending in .onnx; an existing file is replaced.
+        example: Input of the model, or a tuple of its inputs, on the model's device. The values
+            matter only if the model branches on them.
 
     Raises:
-        InputError: No such module, one in training mode, an output that does not fit the
-            rejector, a batch of fixed size, or 2 GB of weights, which no ONNX file holds.
+        InputError: Not a module of `to_module`, a module in training mode, an output that does
+            not fit the rejector, a batch of fixed size, or 2 GB of weights (too much for ONNX).
         MissingExtraError: The extra `onnx` is not installed.
     """
     for package in ("onnx", "onnxscript"):
@@ -73,13 +79,13 @@ def to_onnx(
 
 
 def read_metadata(path: str | os.PathLike) -> Metadata:
-    """The rejector inside an ONNX file, read as strictly as `Rejector.load` does.
+    """Read the rejector inside an ONNX file, as strictly as `Rejector.load`.
 
-    Its checksum finds damage and edits by mistake. It is no signature, and says nothing of the
-    network or the graph: `check_onnx` runs these.
+    Its checksum detects damage and accidental edits. It is not a signature, and does not cover
+    the network or the graph: use `check_onnx` for these.
 
     Raises:
-        InputError: No such file, no ONNX, or none that `to_onnx` wrote.
+        InputError: No such file, not ONNX, or not written by `to_onnx`.
     """
     onnx = extra("onnx", "onnx", "reading ONNX")
     try:
@@ -100,8 +106,92 @@ def read_metadata(path: str | os.PathLike) -> Metadata:
     return Metadata(rejector, digest, version)
 
 
+class Parity(NamedTuple):
+    """Differences between an ONNX file and its rejector, counted in predictions."""
+
+    predictions: int
+    decisions: int  # label or accept differs from `Rejector.predict` on the same logits
+    confidences: int  # the float32 confidence differs from its, in any bit
+    logits: float  # largest difference between the runtime's logits and PyTorch's
+    changed: int  # label or accept differs from the module's, because of that difference
+
+    def __str__(self) -> str:
+        return words.parity(self)
+
+
+def check_onnx(
+    path: str | os.PathLike, module: SelectiveModule, example: Tensor | tuple[Tensor, ...]
+) -> Parity:
+    """Run a file in onnxruntime on the CPU and compare it with NumPy and with PyTorch.
+
+    Two questions. Does the file decide as `Rejector.predict` does on the same logits? Then
+    `decisions` is 0. And are its logits those of the module in PyTorch? They differ by rounding,
+    unless the model was exported wrongly.
+
+    Args:
+        path: A file written by `to_onnx`.
+        module: The module it was exported from.
+        example: Inputs as for `to_onnx`, with any number of rows.
+
+    Raises:
+        InputError: No such file, one of another rejector, or one that onnxruntime cannot run.
+        MissingExtraError: The extra `onnx` is not installed.
+    """
+    runtime = extra("onnxruntime", "onnx", "running ONNX")
+    if read_metadata(path).rejector != module.rejector:
+        raise InputError(f"{path}: expected the file of this module, got another rejector")
+    inputs = as_inputs(example)
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    try:
+        session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        parts = [
+            _compared(session, module, part) for part in zip(*(x.split(BATCH) for x in inputs))
+        ]
+    except InputError:
+        raise
+    except Exception as error:  # the runtime's own classes, one for each of its codes
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: onnxruntime cannot run it: {reason}") from error
+    *counts, logits, changed = zip(*parts)
+    return Parity(*map(sum, counts), max(logits), sum(changed))
+
+
+def _compared(session: Any, module: SelectiveModule, inputs: tuple[Tensor, ...]) -> Parity:
+    """Compare one batch."""
+    names = [x.name for x in session.get_inputs()]
+    found: Any = Decisions(*session.run(None, dict(zip(names, map(to_numpy, inputs)))))
+    with torch.no_grad():
+        ours: Any = Decisions._make(map(to_numpy, module(*inputs)))
+    expected = predicted(module.rejector, found.logits)
+    return Parity(
+        found.label.size,
+        _differ(found, expected.prediction, expected.accept),
+        int((found.confidence != expected.confidence).sum()),
+        _largest_difference(found.logits, ours.logits),
+        _differ(found, ours.label, ours.accept),
+    )
+
+
+def predicted(rejector: Rejector, output: Array) -> Predictions:
+    """Apply `Rejector.predict` to the output of a model."""
+    convert = {"binary": from_binary, "probs": from_probs}.get(rejector.kind, np.asarray)
+    return rejector.predict(convert(output))
+
+
+def _differ(found: Decisions, prediction: Any, accept: Any) -> int:
+    """Number of examples whose predicted class or decision differs."""
+    return int(((found.label != prediction) | (found.accept != accept)).sum())
+
+
+def _largest_difference(a: Array, b: Array) -> float:
+    """Largest difference of the logits; equal infinities do not differ."""
+    with np.errstate(invalid="ignore"):
+        return float(np.where(a == b, 0, np.abs(a.astype(np.float64) - b)).max())
+
+
 def as_inputs(example: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The inputs of the model, one tensor each, with the batch on the first axis."""
+    """Check the inputs of the model: one tensor each, with the batch on the first axis."""
     inputs = example if isinstance(example, tuple) else (example,)
     for x in inputs:
         if not isinstance(x, torch.Tensor) or x.ndim < 1 or 0 in x.shape:
@@ -110,30 +200,79 @@ def as_inputs(example: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return inputs
 
 
+def random_inputs(
+    shapes: Sequence[tuple[list[int], str]], seed: int, rows: int | None = None
+) -> tuple[Tensor, ...]:
+    """Draw random inputs of these sizes and dtypes; integers are 0, which every embedding has.
+
+    Args:
+        shapes: Sizes and name of the dtype of each input.
+        seed: Random seed.
+        rows: Size of the first axis, if another than in `shapes`.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    found = []
+    for sizes, name in shapes:
+        dtype = getattr(torch, name)
+        sizes = sizes if rows is None else [rows, *sizes[1:]]
+        x = torch.randn(sizes, generator=rng) if dtype.is_floating_point else torch.zeros(sizes)
+        found.append(x.to(dtype))
+    return tuple(found)
+
+
+def read_inputs(paths: Sequence[Path], like: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Read inputs from .npy files, with the dtypes of the example inputs."""
+    if len(paths) != len(like):
+        raise InputError(f"expected --check once for each of {len(like)} inputs, got {len(paths)}")
+    found = []
+    for path, x in zip(paths, like):
+        array = _array(path)
+        if array.ndim != x.ndim or array.shape[1] != x.shape[1] or not len(array):
+            raise InputError(f"{path}: expected inputs like {tuple(x.shape)}, got {array.shape}")
+        found.append(torch.from_numpy(array).to(x.dtype))
+    if len({len(x) for x in found}) != 1:
+        raise InputError(
+            f"expected --check files with the same number of rows, got {[len(x) for x in found]}"
+        )
+    return tuple(found)
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: expected inputs in .npy, which this is not") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+        raise InputError(f"{path}: expected a .npy file of numbers")
+    return array
+
+
 def _check_module(module: SelectiveModule) -> None:
     if not isinstance(module, SelectiveModule):
-        raise InputError(f"expected what `to_module` returns, got {type(module).__name__}")
+        raise InputError(f"expected a module of `to_module`, got {type(module).__name__}")
     if any(part.training for part in module.modules()):
         raise InputError("expected a module in evaluation mode: call `.eval()`")
     weights = [*module.parameters(), *module.buffers()]
     if (size := sum(w.numel() * w.element_size() for w in weights)) >= LIMIT:
         raise InputError(
-            f"expected less than 2 GB of weights, got {size / 1e9:.1f} GB: an ONNX file holds no "
-            "more; torch.export does"
+            f"expected less than 2 GB of weights, got {size / 1e9:.1f} GB: an ONNX file cannot "
+            "hold more; use torch.export"
         )
 
 
 def _program(module: SelectiveModule, inputs: tuple[Tensor, ...]) -> Any:
-    """The ONNX program; a batch of one would be taken for a constant, and is doubled."""
+    """Build the ONNX program; a batch of one is doubled, since it would be taken for a constant."""
     inputs = tuple(x.repeat_interleave(2, dim=0) if len(x) == 1 else x for x in inputs)
     with torch.no_grad():
-        pixels = module(*inputs).label.ndim > 1  # and errors of the model in its own words
+        pixels = module(*inputs).label.ndim > 1  # raises errors of the model itself
     dynamic = torch.export.Dim
     size = {0: dynamic("batch")}
     axes = [size | {i: dynamic.AUTO for i in range(2, x.ndim) if pixels} for x in inputs]
     names = ["input"] if len(inputs) == 1 else [f"input_{i}" for i in range(len(inputs))]
     with _quiet(), torch.no_grad():
-        try:  # two steps: in one, a batch of fixed size would pass
+        try:  # in two steps: in one step, a batch of fixed size would pass
             program = torch.export.export(module, inputs, dynamic_shapes={"inputs": tuple(axes)})
             return torch.onnx.export(
                 program,
@@ -143,12 +282,12 @@ def _program(module: SelectiveModule, inputs: tuple[Tensor, ...]) -> Any:
                 opset_version=OPSET,
                 verbose=False,
             )
-        except Exception as error:  # each of its parts has classes of its own
+        except Exception as error:  # each part has its own classes
             raise InputError(f"PyTorch cannot export this model: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what went wrong at the bottom."""
+    """First line of the error at the root of the chain."""
     while error.__cause__ is not None:
         error = error.__cause__
     return next(filter(None, (line.strip() for line in str(error).splitlines())), repr(error))
@@ -156,7 +295,7 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Without what PyTorch says to its own developers."""
+    """Silence messages for the developers of PyTorch."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -171,12 +310,12 @@ def _quiet() -> Generator[None]:
 
 
 def _listed(thresholds: list[str | None]) -> str:
-    """The one threshold; or those of all classes, in their order, null for "never accepted"."""
+    """Write the threshold, or those of all classes in their order; null for "never accepted"."""
     return thresholds[0] or "null" if len(thresholds) == 1 else to_json(thresholds, indent=None)
 
 
 def _described(rejector: Rejector) -> dict[str, str]:
-    """The metadata: for people and other programs, and whole for `read_metadata`."""
+    """Metadata for people and other programs, and the whole rejector for `read_metadata`."""
     data = rejector.to_dict()
     entries = {
         "version": __version__,

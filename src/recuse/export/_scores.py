@@ -2,11 +2,11 @@
 
 r = rows of one chunk, each sorted so that column -1 is the maximum; K = classes.
 
-The same arithmetic path: logits in float64, each row in ascending order, the score rounded once
-to float32. Exponentials of another library may differ in the last bit of float64, which that
-rounding hides from nearly all confidences (`docs/how-to/export.md` counts them).
+The arithmetic path is the same: logits in float64, each row in ascending order, the score rounded
+once to float32. Exponentials of another library may differ in the last bit of float64; the rounding
+hides that in nearly all confidences (`docs/how-to/export.md` counts them).
 
-Only operations are used that ONNX has, too, in float64.
+Only operations that ONNX also has in float64 are used.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ FINITE = ("logit_norm", "learned")  # scores that refuse a logit of -inf
 
 
 def confidence(score: Score, rows: Tensor) -> Tensor:
-    """Confidence of every row (n, K) of logits; NaN where they are malformed."""
+    """Compute the confidence of every row (n, K) of logits; NaN where malformed."""
     parts = rows.split(max(1, CHUNK // rows.shape[1]))
     return torch.cat([of_rows(score, part.double()) for part in parts])
 
 
 def of_rows(score: Score, z: Tensor) -> Tensor:
-    """Confidence of every row (r, K) of float64 logits, in one piece."""
+    """Compute the confidence of every row (r, K) of float64 logits at once."""
     bad = malformed(score, z)
-    rows = z.masked_fill(bad[:, None], 0.0).sort(dim=1).values  # no sorting is defined on NaN
+    rows = z.masked_fill(bad[:, None], 0.0).sort(dim=1).values  # sorting is undefined on NaN
     return SCORES[score.name](rows, **score.params).float().masked_fill(bad, math.nan)
 
 
 def malformed(score: Score, z: Tensor) -> Tensor:
-    """Rows that `recuse.scores` refuses: NaN, +inf, beyond float32, no finite logit."""
+    """Find rows that `recuse.scores` refuses: NaN, +inf, beyond float32, no finite logit."""
     impossible = z == -math.inf
     bad = ~(z.abs() <= LARGEST)
     if not (score.name in FINITE or score.params.get("center")):
@@ -142,12 +142,12 @@ def _log1p(x: Tensor) -> Tensor:
         Goldberg, ACM Computing Surveys 1991, theorem 4.
     """
     u = 1 + x
-    lost = u == 1  # all of x
+    lost = u == 1  # all digits of x
     return torch.where(lost, x, u.log() * (x / torch.where(lost, 1.0, u - 1)))
 
 
 def _exact(x: float, z: Tensor) -> Tensor:
-    """x in float64: a bare number becomes a float32 on its way to ONNX, except as an exponent."""
+    """x in float64: ONNX export turns a bare number into float32, except in an exponent."""
     return z.new_tensor(x)
 
 

@@ -1,4 +1,4 @@
-"""What is tried in place of MSP, and its confidences on the tune split.
+"""Candidate scores to replace MSP, and their confidences on the tuning split.
 
 n = examples, K = classes, m = candidate scores, N = predictions, f = features.
 """
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Float32
     from numpy import ndarray as Array
 
-SMALLEST_SWEPT = 1 << 20  # logits; fewer are not worth compiling for
-LARGEST_SWEPT = 1e37  # magnitude; a low temperature makes more of it
-TEMPERATURES = (0.5, 2.0, 4.0)  # of the softmax before its maximum
+SMALLEST_SWEPT = 1 << 20  # logits; compiling does not pay for fewer
+LARGEST_SWEPT = 1e37  # magnitude; a low temperature increases it
+TEMPERATURES = (0.5, 2.0, 4.0)  # of the softmax
 
 
 def default_candidates(num_classes: int) -> tuple[Score, ...]:
-    """Norms of order 1..10 and infinity, centred or not, and MSP at some temperatures.
+    """Norms of order 1..10 and infinity, centered or not, and MSP at some temperatures.
 
-    A norm does not depend on the temperature, MSP does, except for its order of two classes.
-    There is no candidate for two: a centred norm is constant, and an uncentred one depends on a
-    shift that training does not determine.
+    A norm does not depend on the temperature; MSP does, except for the order of two classes. For
+    two classes there is no candidate: a centered norm is constant, and an uncentered one depends
+    on a shift that training does not determine.
 
     >>> len(default_candidates(10)), default_candidates(2)
     (25, ())
@@ -45,10 +45,10 @@ def default_candidates(num_classes: int) -> tuple[Score, ...]:
 
 
 def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]:
-    """Confidence of every prediction under each score.
+    """Compute the confidence of every prediction under each score.
 
-    Few logits go the float64 path that decides; many are swept in float32, which differs by a
-    few roundings, to choose among the scores.
+    Few logits take the float64 path of the decisions. Many are swept in float32, which differs by
+    a few roundings: precise enough to choose among the scores.
     """
     out = np.empty((len(scores), logits.size // logits.shape[1]), np.float32)
     found = _swept(logits, scores)
@@ -71,7 +71,7 @@ def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]
 
 
 def features_of(logits: Array) -> Float[Array, "N f"]:
-    """The features of a learned score, of many logits from float32 sweeps."""
+    """Compute the features of a learned score, for many logits by float32 sweeps."""
     if not _worth_a_sweep(logits):
         return features(logits)
     found = sweep(logits, uncentered=False)
@@ -97,7 +97,7 @@ def features_of(logits: Array) -> Float[Array, "N f"]:
 
 
 def _swept(logits: Array, scores: Sequence[Score]) -> dict[Score, Array]:
-    """The scores that one float32 pass computes, and one a temperature; none for few logits."""
+    """Scores from one float32 pass, and one more for each temperature; none for few logits."""
     if not _worth_a_sweep(logits):
         return {}
     wanted = {c: any(_order(s, c) in ORDERS for s in scores) for c in (True, False)}
@@ -121,7 +121,7 @@ def _worth_a_sweep(logits: Array) -> bool:
 
 
 def _order(score: Score, center: bool) -> float | None:
-    """p, if this is a logit norm that is so centred."""
+    """Order p of a logit norm with this centering; None for other scores."""
     if score.name != "logit_norm" or bool(score.params.get("center", True)) != center:
         return None
     return score.params.get("p", 4)

@@ -1,9 +1,9 @@
-"""Every score of every row from one read of the logits, in float32: for searching.
+"""Every score of every row from one pass over the logits, in float32, for searching.
 
 n = examples, K = classes, ... = any trailing axes (pixels).
 
-The values agree with `recuse.scores` within a few float32 roundings. Decisions are made on the
-float64 path there: no threshold may be compared with these.
+The values agree with `recuse.scores` within a few float32 roundings. Never compare them with a
+threshold: decisions are made on the float64 path of `recuse.scores`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-SOFTMAX = ("max_logit", "msp", "energy", "entropy", "gini", "margin")  # as the loops write them
+SOFTMAX = ("max_logit", "msp", "energy", "entropy", "gini", "margin")  # in the order of the loops
 ORDERS = (*range(1, 11), math.inf)
-SMALLEST_SHARE = 1 << 20  # logits a thread has to do at least
+SMALLEST_SHARE = 1 << 20  # least number of logits for a thread
 
 
 class Sweep(NamedTuple):
-    """Scores of all predictions; empty where they were not asked for."""
+    """Scores of all predictions; empty where not requested."""
 
     label: Int[Array, "n ..."]
     softmax: dict[str, Float32[Array, "n ..."]]
@@ -45,15 +45,15 @@ def sweep(
     uncentered: bool = True,
     threads: int = 1,
 ) -> Sweep:
-    """The predicted class and the scores of every row.
+    """Compute the predicted class and the scores of every row.
 
     Args:
         logits: Shape (n, K, ...). Half precision is widened to float32, float64 rounded to it.
-        softmax: `SOFTMAX`, that is max_logit, msp, energy (T = 1), entropy, gini and margin;
-            or ("msp",), which is quicker; or none.
-        centered: Whether to compute logit_norm of order 1 to 10 and infinity, centred.
-        uncentered: The same of the logits as they are.
-        threads: The result does not depend on it.
+        softmax: `SOFTMAX` (max_logit, msp, energy with T = 1, entropy, gini and margin),
+            ("msp",), which is faster, or none.
+        centered: Whether to compute centered logit_norm of order 1 to 10 and infinity.
+        uncentered: Whether to compute the same without centering.
+        threads: Number of threads; it does not change the result.
 
     Raises:
         InputError: Malformed logits.
@@ -91,7 +91,7 @@ def sweep(
         lambda a, b: loop(z, a, b, label, *tables), steps, min(threads, z.size // SMALLEST_SHARE)
     )
     if label.max() == k:
-        check_logits(z)  # says which rows are malformed
+        check_logits(z)  # names the malformed rows
     return Sweep(
         label.reshape(shape),
         _named(softmax, tables[0], shape),
@@ -101,7 +101,7 @@ def sweep(
 
 
 def _named(names: Sequence, table: Array, shape: tuple[int, ...]) -> dict:
-    """Name -> row; nothing for a table that was not wanted."""
+    """Map names to rows; empty for a table that was not requested."""
     return {name: row.reshape(shape) for name, row in zip(names, table)} if table.size else {}
 
 

@@ -198,7 +198,7 @@ def measure_of(objective: str, target_risk: float | None) -> Measure:
 def _rows(
     z: Array, y: Array, candidates: Sequence[Score], learned: bool, groups: ArrayLike | None
 ) -> Rows:
-    """The rows in an order that their values decide."""
+    """Collect the rows, in an order determined by their values alone."""
     confidence = confidences(z, (MSP, *candidates))
     features = features_of(z) if learned and np.isfinite(np.float32(z.min())) else None
     loss = (predict(z) != y).ravel().astype(np.float64)
@@ -218,7 +218,7 @@ def _rows(
 def _tried(
     candidates: Sequence[Score] | None, learned: bool, kind: str, classes: int
 ) -> tuple[tuple[Score, ...], bool]:
-    """The candidates, and whether a score is learned."""
+    """Return the candidates, and whether a score is learned."""
     if kind not in KINDS:
         raise InputError(f"expected `kind` among {', '.join(KINDS)}, got {kind!r}")
     if kind != "probs":
@@ -233,7 +233,7 @@ def _tried(
 
 
 def check_scores(given: Sequence[Score], what: str) -> tuple[Score, ...]:
-    """Several scores, none by its mere name."""
+    """Check a sequence of scores: `Score` objects, not names."""
     scores = check_sequence(given, what)
     for score in scores:
         if not isinstance(score, Score):
@@ -257,7 +257,7 @@ def _obstacle(
 def _final(
     rows: Rows, candidates: Sequence[Score], measure: Measure, seed: int
 ) -> dict[str, Score]:
-    """The choice of each family on all rows."""
+    """Choose or fit a score of each family on all rows."""
     out = {}
     if "candidates" in rows.families:
         out["candidates"] = candidates[best(rows, measure) - 1]
@@ -275,7 +275,7 @@ def _cross_fitted(
 
 
 def _refined(score: Score, z: Array, y: Array, measure: Measure) -> Score:
-    """The best p between the neighbours of this one; on all rows, after the decision."""
+    """Search the best p between the neighbors of this one, on all rows, after the decision."""
     from scipy.optimize import minimize_scalar
 
     p = float(score.params.get("p", 4))
