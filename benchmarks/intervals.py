@@ -5,8 +5,8 @@
 Peers resample predictions and compute AURC anew for each replicate. They are timed for a few
 replicates and scaled up; rows marked "(all)" are timed in full. torch-uncertainty's metric is
 imported where it is installed and restated from its formula otherwise; fd-shifts is always
-restated. "MB" is the peak memory of the process above its size before the call (Linux only). One
-thread.
+restated. "MB" is the peak memory of the process above its size before the call (Linux only). CPU
+time of one thread.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def resampled(area: Callable, confidence, loss, replicates: int) -> Callable[[],
 
 
 def seconds(call: Callable, rounds: int) -> float:
-    """Median of several runs, after one that compiles."""
+    """Return the median CPU time of several runs, after one that compiles."""
     call()
     times = []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = time.process_time()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return statistics.median(times)
 
 
