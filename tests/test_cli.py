@@ -68,7 +68,7 @@ def test_a_process_fits_predicts_and_reads_its_own_file(tmp_path, files):
 def test_a_process_says_no_with_exit_code_1_and_writes_nothing(tmp_path, files):
     rc, out, err = process(*FIT[:-1], 0.001, cwd=tmp_path)
     assert (rc, err) == (1, "")
-    assert "Infeasible: no threshold that was tested passed for a risk of 0.1 %" in out
+    assert "Infeasible: no threshold passed the test for a risk of 0.1 %" in out
     assert {p.name for p in tmp_path.iterdir()} == files
 
 

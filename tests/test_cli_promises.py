@@ -49,7 +49,7 @@ def write_csv(path, *, order=None, changed=None, drop=()):
     [
         (("--coverage", 0.8), "coverage", "at least 80 % of predictions are accepted"),
         (("--cost", "10:1"), "cost", "a prediction costs at most"),
-        (("--target-risk", 0.1, "--method", "band"), "risk", "thresholds of a band at once"),
+        (("--target-risk", 0.1, "--method", "band"), "risk", "thresholds of the band hold at once"),
     ],
 )
 def test_each_promise_is_fitted_and_compared_with_what_came_about(
@@ -75,7 +75,7 @@ def test_thresholds_of_classes_are_printed_by_class(run, tmp_path):
     assert (rc, err) == (0, "")
     assert "in each predicted class that has a threshold (3 of 4" in " ".join(out.split())
     assert "Thresholds of 3 of 4 predicted classes, written to rejector.json" in out
-    assert "\nClass 3: Infeasible: no threshold that was tested passed for a risk of 10 %" in out
+    assert "\nClass 3: Infeasible: no threshold passed the test for a risk of 10 %" in out
     rc, out, err = run("predict", "rejector.json", "test.npz", "--explain", 4000, "--json")
     found = json.loads(out)
     assert [row["subgroup"] for row in found["subgroups"]] == [None, 0, 1, 2, 3]
@@ -207,5 +207,5 @@ def test_a_coverage_is_monitored_with_a_target_of_its_own(run, tmp_path):
     monitor = ("monitor", "rejector.json", "--state", "s.json", "--log", "p.csv")
     rc, out, err = run(*monitor)
     assert (rc, out) == (2, "")
-    assert "expected a target risk to test: the rejector promises a coverage" in err
+    assert "the guarantee of this rejector is for a coverage" in err
     assert run(*monitor, "--target-risk", 0.3)[0] == 0
