@@ -159,3 +159,12 @@ def test_the_table_of_sources_counts_what_a_tenth_lets_through():
         k, errors = accepted[half].sum(), wrong[half][accepted[half]].sum()
         expected += [f"{k}", f"{errors}", f"{100 * errors / k:.1f}"]
     assert rows == [("a", "msp", *expected)]
+
+
+def test_where_nothing_was_compared_the_story_does_not_speak_of_a_test():
+    parts = splits(3, NAMES[0])
+    few = LogitsFile(parts["tune"].logits[:30], parts["tune"].labels[:30])
+    models = {name: {**splits(3, name), "tune": few} for name in NAMES}
+    told = " ".join(words.story(over_seeds({3: models}, target_risk=0.1)))
+    assert words.KEPT not in told
+    assert "a comparison needs at least" in told

@@ -10,6 +10,7 @@ from typing import Any
 
 from recuse.present.numbers import UNDEFINED, area, percent, points
 from recuse.present.tables import Table
+from recuse.present.tuning import why_kept
 
 KEPT = "no other score passed the cross-fitted test on the tuning split"
 HEADER = ("model", "accuracy", "AURC x 1000, MSP", "AURC x 1000, chosen")
@@ -162,7 +163,7 @@ def _damage(model: Any, first: Any) -> str:
 def _repair(model: Any, first: str) -> str:
     n = len(model.models)
     if not model.adopted:
-        return f"{model.name}: MSP was kept{_of(n)}; {KEPT}."
+        return f"{model.name}: MSP was kept{_of(n)}; {_why_kept(model)}."
     sentence = (
         f"{model.name}: a repair was adopted{_of(model.adopted, n)}; "
         f"{_change(model.repair, 'AURC on the test split', n)}"
@@ -171,6 +172,15 @@ def _repair(model: Any, first: str) -> str:
         return f"{sentence}."
     side = "above" if relative > 0 else "below"
     return f"{sentence}, which leaves it {percent(abs(relative), 1)} {side} {first} with MSP."
+
+
+def _why_kept(model: Any) -> str:
+    """Return that no comparison was significant, or why there was none to make."""
+    facts = [one.tuned.facts for one in model.models]
+    skipped = [f for f in facts if f.alternative is None]
+    if len(skipped) == len(facts):
+        return why_kept(facts[0])
+    return f"{KEPT} (in {len(skipped)} seeds nothing was compared)" if skipped else KEPT
 
 
 def _change(change: Any, what: str, seeds: int) -> str:
