@@ -24,7 +24,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MOD
 RETIRED = {
     # names
     r"select_by_group|GroupSelection|GroupGuarantee|GroupRow\b|who_is_accepted": "..._subgroup",
-    r"\bclusters\b|\bclusters?[=:,]": "groups",
+    r"\bclusters\b": "groups",
     r"--per\b|\bper_?=|\bper_: ": "subgroups, --by",
     r"\bpopulations=|read_groups_of": "subgroups",
     r"\bKnots\b|\bknots\b|fit_knots": "IsotonicMap, isotonic map",
