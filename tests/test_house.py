@@ -31,7 +31,7 @@ RETIRED = {
     r"--why\b|\bWhy\b(?=[(\]|`])|import .*\bWhy\b|\bwhy(\.\w|\[|: Why| = )|[\"']why[\"']": (
         "Explanation, explain"
     ),
-    r"\bTrack\b|\btracks?\b(?=[.=:(,])": "EProcess, e-process",
+    r"\bTrack\b|\btracks\b|\btrack\.": "EProcess, e-process",
     r"pick .*--by\b": "pick --criterion",
     r"recuse\.(report|tune|diagnose|overlap|ensemble|shards)\.[a-z_]+|"
     r"from recuse\.(report|tune|diagnose|overlap|ensemble|shards) import": "moved",
