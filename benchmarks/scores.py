@@ -20,7 +20,7 @@ import torch
 import recuse as rc
 from benchmarks.restated import fix_aurc
 from recuse.scores import as_probability
-from recuse.tuning._sweep import ORDERS, sweep
+from recuse.tuning._candidates import ORDERS, sweep
 
 ROUNDS = 3
 

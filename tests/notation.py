@@ -1,7 +1,7 @@
 """Numbers as the HTML page shows them."""
 
 from recuse.present import numbers, page
-from recuse.present.typeset import typeset
+from recuse.present.text import typeset
 
 UNDEFINED = "–"
 prose = typeset

@@ -9,7 +9,7 @@ from scipy.stats import binom, norm, poisson
 import reference
 import reference_sources
 from recuse import InputError, intervals
-from recuse._kernels import bootstrap as kernel
+from recuse._kernels import curves as kernel
 from recuse.curves import aurc, aurc_of_weights
 from recuse.intervals import AUGRC, AURC, E_AURC, _interval, coverage_at, risk_at
 from recuse.intervals._bootstrap import BLOCK, units

@@ -2,7 +2,7 @@ import pytest
 import rich.console
 
 import recuse as rc
-from recuse._internal.progress import bar
+from recuse.present.terminal import bar
 from samples import sample
 
 

@@ -14,7 +14,7 @@ import recuse
 from notation import words
 from recuse import curves, intervals, plots, selectors
 from recuse.io import LogitsFile
-from recuse.reports import details, explore, pictures, prepare, tables
+from recuse.reports import details, explore, prepare, tables
 from recuse.scores import Score, predict
 from reference_report import outcome, splits, strictest_fallback, who
 
@@ -263,12 +263,12 @@ def test_a_thumbnail_never_leaves_its_folder(tmp_path):
     (tmp_path / "in").mkdir()
     for place in ("in/a.png", "secret.png"):
         image.new("RGB", (200, 100)).save(tmp_path / place)
-    assert pictures.thumbnail(tmp_path / "in", "a").startswith("data:image/jpeg;base64,")
+    assert details.thumbnail(tmp_path / "in", "a").startswith("data:image/jpeg;base64,")
     for name in ("../secret", "../secret.png", str(tmp_path / "secret.png"), "none", ""):
-        assert pictures.thumbnail(tmp_path / "in", name) is None
+        assert details.thumbnail(tmp_path / "in", name) is None
     (tmp_path / "in" / "b.png").write_text("no image")
     with pytest.raises(recuse.InputError, match="cannot be read as an image"):
-        pictures.thumbnail(tmp_path / "in", "b")
+        details.thumbnail(tmp_path / "in", "b")
 
 
 def test_one_error_without_an_image_hides_no_other(tmp_path):
@@ -307,7 +307,7 @@ def test_scenes_are_drawn_with_the_error_they_hold(tmp_path, evaluation):
         assert picture.startswith("data:image/png;base64,")
     np.savez(path, image=image, logits=z, labels=labels[:1], item=np.arange(2))
     with pytest.raises(recuse.InputError, match=r"labels \(S, H, W\)"):
-        pictures.read_scenes(path)
+        details.read_scenes(path)
 
 
 # The command

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recuse import InputError, scores
-from recuse.tuning import _sweep
+from recuse.tuning import _candidates as _sweep
 from strategies import logits
 
 # float32 with its own exp and log (1e-7 each): relative, or beside the largest terms of a sum.

@@ -10,7 +10,7 @@ import pytest
 
 from answers import one_line, plain
 from recuse import read_logits
-from recuse.collect import _folder
+from recuse.collect import _collect as _folder
 from reference_vision import prepared
 
 torch = pytest.importorskip("torch", reason="needs the extra torch")

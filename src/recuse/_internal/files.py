@@ -1,13 +1,14 @@
-"""Files of recuse: atomic writing, JSON of known fields, digests and checksums."""
+"""Files of recuse: atomic writing, JSON of known fields, digests and checksums, CSV tables."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,24 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) < len(pairs):
         raise ValueError("a field stands twice")
     return fields
+
+
+@contextmanager
+def csv_lines(path: Path) -> Generator[Any]:
+    """Open the lines of a .csv, which know their number as `line_num`."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield csv.reader(file, strict=True)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as csv in UTF-8 ({error})") from error
+
+
+def csv_rows(path: Path, lines: Any, width: int) -> Iterator[list[str]]:
+    """Yield rows of the right number of cells; blank lines are skipped."""
+    for cells in lines:
+        if len(cells) == width:
+            yield cells
+        elif cells:
+            raise InputError(
+                f"{path}: line {lines.line_num}: expected {width} cells, got {len(cells)}"
+            )

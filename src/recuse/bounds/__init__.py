@@ -15,16 +15,14 @@ from recuse.bounds._binomial import (
     clopper_pearson_upper,
     smallest_error_free_sample,
 )
-from recuse.bounds._hoeffding_bentkus import (
-    hoeffding_bentkus_p_value,
-    hoeffding_bentkus_upper,
-    kl_hoeffding_p_value,
-)
 from recuse.bounds._losses import (
     betting_p_value,
     betting_upper,
     empirical_bernstein_p_value,
     empirical_bernstein_upper,
+    hoeffding_bentkus_p_value,
+    hoeffding_bentkus_upper,
+    kl_hoeffding_p_value,
 )
 
 __all__ = [

@@ -16,7 +16,7 @@ import numpy as np
 
 from recuse._internal.check import check_logits, first, to_numpy
 from recuse._internal.files import digest
-from recuse.calibration._rows import at, chunks, flat, log_total, mean
+from recuse.calibration._measures import at, chunks, flat, log_total, mean
 from recuse.errors import InputError
 from recuse.intervals._influence import variance_of_mean
 from recuse.present import measures as words

@@ -19,8 +19,6 @@ import typer
 
 from recuse import __version__
 from recuse.cli import (
-    average,
-    compare,
     demo,
     diagnose,
     export,
@@ -55,9 +53,9 @@ app = typer.Typer(
 for command in (
     demo.demo,
     split.split,
-    average.average,
+    split.average,
     measure.evaluate,
-    compare.compare,
+    measure.compare,
     mixture.mixture,
     pick.pick,
     fit.fit,

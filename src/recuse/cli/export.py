@@ -17,7 +17,7 @@ from recuse.collect._models import load_function
 from recuse.errors import InputError
 from recuse.io._checked import naming
 from recuse.present import terminal
-from recuse.present.export import exported
+from recuse.present.decisions import exported
 from recuse.rejector import Rejector
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from recuse.cli.options import (
 )
 from recuse.errors import InputError
 from recuse.io import LogitsFile
-from recuse.io._decisions import joined, read_subgroups
+from recuse.io._write import joined, read_subgroups
 from recuse.present import decisions, terminal
 from recuse.rejector import ALL, CLASS, SUBGROUP, Choice, Rejector, choose, fit_several
 from recuse.selectors import SubgroupSelection

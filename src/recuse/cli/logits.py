@@ -12,7 +12,7 @@ import typer
 from recuse._internal.files import to_json
 from recuse.cli.files import refuse_overwrite
 from recuse.cli.options import Force, Json, Quiet
-from recuse.collect._folder import Collected, collect_folder
+from recuse.collect._collect import Collected, collect_folder
 from recuse.present import terminal
 from recuse.present.numbers import percent
 

@@ -27,7 +27,7 @@ from recuse.evaluation import MixtureMeasures, Source, measure_mixture, score_so
 from recuse.evaluation._measures import check_costs
 from recuse.evaluation._sources import check_risk, check_shares, check_threshold
 from recuse.io._overlap import check_given_once, shards_of
-from recuse.present import files as words
+from recuse.present import measures as words
 from recuse.present import terminal
 
 COVERAGES = (0.1,)

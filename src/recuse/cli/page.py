@@ -27,13 +27,13 @@ from recuse.cli.options import (
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, evaluate
 from recuse.io import LogitsFile
-from recuse.io._decisions import joined, read_subgroups
 from recuse.io._reader import read_class_names
 from recuse.io._stores import FORMATS
+from recuse.io._write import joined, read_subgroups
 from recuse.present import terminal
 from recuse.reports import Detail, details
 from recuse.reports import report as write_report
-from recuse.reports.pictures import image_of
+from recuse.reports.details import image_of
 
 SPLITS = ("tune", "calibrate", "test")
 

@@ -19,8 +19,8 @@ from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
 from recuse.errors import InputError
 from recuse.io import LogitsFile, open_logits
 from recuse.io._checked import naming
-from recuse.io._decisions import TABLES, joined, read_subgroups, write_table
 from recuse.io._reader import read_class_names
+from recuse.io._write import TABLES, joined, read_subgroups, write_table
 from recuse.present import decisions, terminal
 from recuse.rejector import (
     ALL,

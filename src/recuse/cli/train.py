@@ -21,7 +21,7 @@ from recuse.evaluation._mixture import shared_coverage
 from recuse.io import LogitsFile
 from recuse.present import over_seeds as words
 from recuse.present import terminal
-from recuse.present.tables import Table
+from recuse.present.text import Table
 from recuse.recipes import RECIPES, Model, Recipe, Settings, models_of, recipe_named, run, variants
 from recuse.recipes._logits import shifted, sketches
 from recuse.recipes._models import SHIFT, comparable, logits_of

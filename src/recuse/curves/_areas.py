@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from recuse._internal import public
 from recuse._internal.check import check_confidence, check_loss, first, to_numpy
-from recuse._internal.public import public
 from recuse.curves._curve import (
     Halves,
     TieGroups,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from recuse._internal import public
 from recuse._internal.check import check_confidence, check_fraction, check_loss, to_numpy
-from recuse._internal.public import public
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from recuse._internal import public
 from recuse._internal.check import check_groups, per_row, to_numpy
-from recuse._internal.public import public
-from recuse.calibration._rows import flat
+from recuse.calibration._measures import flat
 from recuse.diagnosis._geometry import Geometry, check_layer, geometry
 from recuse.diagnosis._max_logit import Gradient, MaxLogit, gradient, max_logit_given_msp
 from recuse.diagnosis._rows import rows

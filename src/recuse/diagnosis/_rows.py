@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse._internal.check import first
-from recuse.calibration._rows import chunks
+from recuse.calibration._measures import chunks
 from recuse.errors import InputError
 from recuse.scores import max_logit, msp, predict
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse import calibration, curves
+from recuse._internal import public
 from recuse._internal.check import (
     check_delta,
     check_fraction,
@@ -19,8 +20,6 @@ from recuse._internal.check import (
     check_seed,
     check_sequence,
 )
-from recuse._internal.progress import bar
-from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
@@ -181,6 +180,8 @@ def evaluate(
         "kind": kind,
         "seed": seed,
     }
+    from recuse.present.terminal import bar
+
     done = []
     for name in bar(models, "evaluating", show=progress):
         splits = check_named(models[name], f"splits of model {name!r}", '{"tune": ..., ...}')

@@ -21,7 +21,7 @@ from recuse._internal.files import atomic, once, to_json
 from recuse._version import __version__
 from recuse.errors import InputError
 from recuse.export._module import Decisions, SelectiveModule
-from recuse.present import export as words
+from recuse.present import decisions as words
 from recuse.rejector import Predictions, Rejector
 from recuse.scores import from_binary, from_probs
 

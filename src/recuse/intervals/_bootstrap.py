@@ -141,7 +141,7 @@ def resampled(
     seed: int,
 ) -> Float[Array, " B"]:
     """Return B values of the signed sum of a measure over terms, all with the same weights."""
-    from recuse._kernels import bootstrap as kernel
+    from recuse._kernels import curves as kernel
 
     if weights not in ("multinomial", "poisson"):
         raise InputError(f"expected `weights` 'multinomial' or 'poisson', got {weights!r}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._internal.check import check_confidence, check_loss
-from recuse._internal.csv import csv_lines, csv_rows
+from recuse._internal.files import csv_lines, csv_rows
 from recuse.errors import InputError
 from recuse.io._checked import check_names, naming
 from recuse.io._stores import column, names_of, parquet_file, reading

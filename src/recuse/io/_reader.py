@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recuse._internal import public
 from recuse._internal.check import extra, rows_from
 from recuse._internal.files import digest_of_parts
-from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.io._checked import (
     Form,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from recuse.errors import InputError
-from recuse.losses._functions import CrossEntropy, FusedCrossEntropy, can_be_fused
+from recuse.losses._functions import CrossEntropy, FusedCrossEntropy, Rule, can_be_fused
 from recuse.losses._options import (
     LossModule,
     Normalize,
@@ -19,7 +19,6 @@ from recuse.losses._options import (
     as_weight,
     check_shapes,
 )
-from recuse.losses._terms import Rule
 from recuse.losses.targets import (
     Convention,
     as_uniform,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._internal.csv import csv_lines, csv_rows
+from recuse._internal.files import csv_lines, csv_rows
 from recuse.errors import InputError
 from recuse.io._confidences import EXPECTED, WORDS
 from recuse.monitor._e_process import UNKNOWN

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from recuse._internal import public
 from recuse._internal.check import check_zero_one, first, to_numpy
 from recuse._internal.files import checksum, once, to_json, write_text
-from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.io._checked import check_names
 from recuse.monitor._e_process import UNKNOWN, EProcess, Wealth, risk_interval

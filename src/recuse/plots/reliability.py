@@ -11,8 +11,7 @@ import numpy as np
 
 from recuse import calibration
 from recuse._internal.check import check_bins
-from recuse.calibration._measures import equal_width
-from recuse.calibration._rows import stated
+from recuse.calibration._measures import equal_width, stated
 from recuse.plots._shared import FIRST, SHADE, Evaluated, ink, legend, one, percent
 from recuse.selectors import subgroup_table
 

@@ -1,11 +1,13 @@
-"""Decisions of a rejector in words: counts beside the guarantee, subgroups, single rows."""
+"""Decisions of a rejector in words: counts beside the guarantee, subgroups, single rows; and the
+check of an exported file, where `p` is a `recuse.export.Parity`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from recuse.present.numbers import percent, points
+from recuse.present.numbers import count, percent, points
 
 LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
 ERRORS = ("errors", "risk", "risk, 95 %", "of all")
@@ -146,3 +148,24 @@ def name_of(subgroup: Any, names: Names = None) -> str:
 def _interval(limits: tuple[float, float]) -> str:
     low, high = map(points, limits)
     return f"{low}-{high}"
+
+
+def parity(p: Any) -> str:
+    """Return how often the file decides differently."""
+    return (
+        f"{count(p.decisions)} of {count(p.predictions)} decisions differ from those of recuse on "
+        f"the same logits; the logits differ from PyTorch's by at most {p.logits:.1g}, which "
+        f"changes {count(p.changed)} decisions."
+    )
+
+
+def exported(out: object, rejector: object, p: Any, inputs: str) -> list[str]:
+    """Return what was written and how it was checked, as lines."""
+    lines = [
+        f"Written to {out}: logits, label, confidence, accept, p_correct.",
+        str(rejector),
+        f"Checked in onnxruntime on {inputs} inputs: {parity(p)}",
+    ]
+    if p.changed:
+        lines.append("If that matters, collect logits from the file itself and fit on them.")
+    return lines

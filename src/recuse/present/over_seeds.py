@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recuse.present.numbers import UNDEFINED, area, percent, points
-from recuse.present.tables import Table
+from recuse.present.text import Table
 from recuse.present.tuning import why_kept
 
 KEPT = "no other score passed the cross-fitted test on the tuning split"

@@ -20,7 +20,7 @@ from recuse.present.numbers import (
     points,
     tight_percent,
 )
-from recuse.present.tables import block_lines
+from recuse.present.text import block_lines
 
 
 def text(found: Any, few_errors: int) -> str:

@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from recuse.present.tables import block_lines
+from recuse.present.text import block_lines
 
 PIPE_WIDTH = 160  # columns of a table that goes into a file or a pipe
 LONG = 1 << 26  # bytes to read that deserve a bar
 
 Part = TypeVar("Part", bound=Sized)
+Item = TypeVar("Item")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -88,3 +89,18 @@ def working(what: str, *, quiet: bool = False) -> Generator[None]:
     with Progress(*columns, console=screen, transient=True) as bar:
         bar.add_task(escape(what), total=None)
         yield
+
+
+def bar(items: Iterable[Item], label: str, *, show: bool = True) -> Iterable[Item]:
+    """Return the items, and show on stderr how many of them are done."""
+    from rich.progress import track
+
+    screen = Console(stderr=True)
+    try:
+        total = len(items)  # ty: ignore[invalid-argument-type]
+    except TypeError:  # a generator
+        total = None
+    seen = show and (screen.is_terminal or screen.is_jupyter)
+    return track(
+        items, description=label, total=total, console=screen, transient=True, disable=not seen
+    )

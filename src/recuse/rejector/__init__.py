@@ -7,13 +7,11 @@ several target risks, and `choose` also returns the outcome of tuning and of an 
 `explain` explains single decisions, `summarize` counts them beside the guarantee.
 """
 
-from recuse.rejector._explain import RUNNERS_UP, Explanation, explain, ranked
 from recuse.rejector._fit import Choice, choose, fit, fit_several
-from recuse.rejector._isotonic import IsotonicMap
 from recuse.rejector._prepare import Data, as_file
-from recuse.rejector._rejector import Predictions, Rejector, check_classes
+from recuse.rejector._rejector import IsotonicMap, Predictions, Rejector, check_classes
 from recuse.rejector._rules import ALL, BY, CLASS, SUBGROUP, Rule, spread
-from recuse.rejector._summary import Summary, summarize
+from recuse.rejector._summary import RUNNERS_UP, Explanation, Summary, explain, ranked, summarize
 
 __all__ = [
     "ALL",

@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from recuse._internal import public
 from recuse._internal.check import check_fraction
-from recuse._internal.public import public
 from recuse.errors import InfeasibleError, InputError
-from recuse.rejector._isotonic import fit_isotonic_map
 from recuse.rejector._prepare import Data, Prepared, Subgroups, prepare
-from recuse.rejector._rejector import Rejector
+from recuse.rejector._rejector import Rejector, fit_isotonic_map
 from recuse.rejector._rules import rules_of
 from recuse.selectors import (
     Selection,

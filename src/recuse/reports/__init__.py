@@ -14,10 +14,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from recuse._internal import public
 from recuse._internal.files import write_text
-from recuse._internal.public import public
 from recuse.evaluation import Evaluation
-from recuse.present.tables import Table
+from recuse.present.text import Table
 from recuse.reports.details import Detail, details
 
 __all__ = ["Detail", "Table", "details", "report"]

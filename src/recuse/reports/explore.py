@@ -14,7 +14,7 @@ import numpy as np
 from recuse.plots._shared import shown
 from recuse.present.numbers import confidence_level, exact_percent, upper_percent
 from recuse.present.page import at_least, whose
-from recuse.present.typeset import typeset
+from recuse.present.text import typeset
 from recuse.reports.details import Detail
 from recuse.reports.prepare import Curve, ModelData, colour, dash
 from recuse.selectors import Band

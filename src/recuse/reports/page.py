@@ -30,8 +30,7 @@ from recuse.evaluation import Evaluation
 from recuse.present import numbers
 from recuse.present import page as words
 from recuse.present.guarantee import assumptions
-from recuse.present.tables import Table
-from recuse.present.typeset import isolated, typeset
+from recuse.present.text import Table, isolated, typeset
 from recuse.reports import tables as grids
 from recuse.reports.charts import charts
 from recuse.reports.details import Detail

@@ -25,7 +25,7 @@ from recuse.present.numbers import (
     p_value,
     percent,
 )
-from recuse.present.tables import Table
+from recuse.present.text import Table
 from recuse.reports.details import Detail
 from recuse.reports.prepare import COVERAGES, ModelData
 from recuse.scores import FEATURES, as_probability
@@ -210,7 +210,7 @@ def _accepted(m: ModelEvaluation, kept: bool) -> str:
 def _image(detail: Detail, i: int) -> str | None:
     if detail.images is None or detail.ids is None:
         return None
-    from recuse.reports.pictures import thumbnail
+    from recuse.reports.details import thumbnail
 
     return thumbnail(detail.images, str(detail.ids[i]))
 

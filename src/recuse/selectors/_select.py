@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recuse._internal import public
 from recuse._internal.bisect import bisect
 from recuse._internal.check import (
     check_confidence,
@@ -20,7 +21,6 @@ from recuse._internal.check import (
     check_groups,
     check_loss,
 )
-from recuse._internal.public import public
 from recuse.bounds._binomial import tail, upper
 from recuse.errors import InputError
 from recuse.selectors._grid import is_binary

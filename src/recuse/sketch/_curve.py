@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recuse._internal import public
 from recuse._internal.check import check_fraction, to_numpy
-from recuse._internal.public import public
 from recuse.curves import RiskCoverage
 from recuse.errors import InputError
 from recuse.sketch import _bins, _certify, _file

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recuse._internal import public
 from recuse._internal.check import (
     check_groups,
     check_labels,
@@ -20,7 +21,6 @@ from recuse._internal.check import (
     per_row,
 )
 from recuse._internal.files import digest
-from recuse._internal.public import public
 from recuse.errors import InputError
 from recuse.intervals import AUGRC, AURC, Measure, coverage_at
 from recuse.present.tuning import Outcome, TuningFacts, sentence
