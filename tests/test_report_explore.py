@@ -263,12 +263,12 @@ def test_a_thumbnail_never_leaves_its_folder(tmp_path):
     (tmp_path / "in").mkdir()
     for place in ("in/a.png", "secret.png"):
         image.new("RGB", (200, 100)).save(tmp_path / place)
-    assert details.thumbnail(tmp_path / "in", "a").startswith("data:image/jpeg;base64,")
+    assert details_module.thumbnail(tmp_path / "in", "a").startswith("data:image/jpeg;base64,")
     for name in ("../secret", "../secret.png", str(tmp_path / "secret.png"), "none", ""):
-        assert details.thumbnail(tmp_path / "in", name) is None
+        assert details_module.thumbnail(tmp_path / "in", name) is None
     (tmp_path / "in" / "b.png").write_text("no image")
     with pytest.raises(recuse.InputError, match="cannot be read as an image"):
-        details.thumbnail(tmp_path / "in", "b")
+        details_module.thumbnail(tmp_path / "in", "b")
 
 
 def test_one_error_without_an_image_hides_no_other(tmp_path):
@@ -307,7 +307,7 @@ def test_scenes_are_drawn_with_the_error_they_hold(tmp_path, evaluation):
         assert picture.startswith("data:image/png;base64,")
     np.savez(path, image=image, logits=z, labels=labels[:1], item=np.arange(2))
     with pytest.raises(recuse.InputError, match=r"labels \(S, H, W\)"):
-        details.read_scenes(path)
+        details_module.read_scenes(path)
 
 
 # The command
