@@ -6,9 +6,9 @@ from recuse.rejector import Rule
 
 
 def altered(rejector, threshold=None, guarantee=None, **fields):
-    """The same with another threshold, promise, or other fields."""
+    """The same with another threshold, guarantee, or other fields."""
     rule = rejector.rules[0]
     threshold = rule.threshold if threshold is None else float(threshold)
-    promise = rule.guarantee if guarantee is None else guarantee
-    rules = (Rule(None, threshold, promise),)
-    return replace(rejector, rules=rules, delta=promise.delta, **fields)
+    guarantee = rule.guarantee if guarantee is None else guarantee
+    rules = (Rule(None, threshold, guarantee),)
+    return replace(rejector, rules=rules, delta=guarantee.delta, **fields)

@@ -487,16 +487,16 @@ def test_a_process_says_why_in_words_and_in_json(files, tmp_path):
     assert "of the file are less certain" in out
     rc, out, err = process(*command, "--json", cwd=tmp_path)
     assert (rc, err) == (0, "")
-    for row, why in zip((yes, no), plain(out)["explanations"]):
-        assert (why["id"], why["accept"]) == (row, bool(expected.accept[row]))
-        assert np.float32(why["confidence"]) == expected.confidence[row]
-        assert why["margin"] == why["confidence"] - why["threshold"]
+    for row, told in zip((yes, no), plain(out)["explanations"]):
+        assert (told["id"], told["accept"]) == (row, bool(expected.accept[row]))
+        assert np.float32(told["confidence"]) == expected.confidence[row]
+        assert told["margin"] == told["confidence"] - told["threshold"]
         smaller = sum(c < expected.confidence[row] for c in expected.confidence)
-        assert why["less_certain"] == smaller / 400
+        assert told["less_certain"] == smaller / 400
     assert "explanations" not in plain(process(*command[:3], "--json", cwd=tmp_path)[1])
 
 
-def test_why_names_rows_by_id_and_classes_by_name(recuse, tmp_path, files):
+def test_explanations_name_rows_by_id_and_classes_by_name(recuse, tmp_path, files):
     assert recuse(*FIT)[0] == 0
     z, y = sample(40, seed=5)
     write_logits(tmp_path / "a.npz", z, y, ids=np.array([f"[b]{i}" for i in range(40)]))
@@ -509,8 +509,8 @@ def test_why_names_rows_by_id_and_classes_by_name(recuse, tmp_path, files):
     assert f"[b]7: {'accepted' if decided(tmp_path, 'a.npz').accept[7] else 'abstained'}" in out
     assert f"Class {order[0]}, softmax" in out
     assert f"Next: {order[1]} (" in out
-    why = plain(recuse(*command, "--json", "--top", 5)[1])["explanations"][0]
-    assert [why["prediction"], *(other["prediction"] for other in why["runners_up"])] == order
+    told = plain(recuse(*command, "--json", "--top", 5)[1])["explanations"][0]
+    assert [told["prediction"], *(other["prediction"] for other in told["runners_up"])] == order
 
 
 def test_why_tells_what_lowers_a_learned_confidence(recuse, tmp_path):

@@ -156,7 +156,7 @@ def test_a_test_split_that_overlaps_another_is_refused(other):
 
 
 def test_tune_and_calibrate_that_overlap_are_refused():
-    with pytest.raises(InputError, match="disjoint tune and calibrate"):
+    with pytest.raises(InputError, match="a tuning and a calibration split without shared rows"):
         recuse.evaluate({"a": {**SPLITS, "tune": SPLITS["calibrate"]}}, target_risk=0.2)
 
 

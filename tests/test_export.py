@@ -427,7 +427,7 @@ def test_several_inputs_have_numbered_names(onnx, tmp_path):
     assert check_onnx(tmp_path / "m.onnx", module, inputs)[:3] == (4, 0, 0)
 
 
-def test_the_file_says_what_it_promises(onnx, tmp_path):
+def test_the_file_says_what_it_guarantees(onnx, tmp_path):
     to_onnx(deciding(), tmp_path / "m.onnx", torch.zeros(1, 5))
     said = session(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
     assert said["recuse.guarantee"] == str(FITTED.guarantee)

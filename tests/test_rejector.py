@@ -635,7 +635,7 @@ def overlapping():
 @pytest.mark.parametrize("shared", overlapping())
 def test_fit_refuses_splits_that_overlap_and_says_how(shared):
     tune, calibrate = overlapping()[shared]
-    with pytest.raises(InputError, match=f"disjoint tune and calibrate splits, got {shared}"):
+    with pytest.raises(InputError, match=f"split without shared rows, got {shared}"):
         recuse.fit(tune, calibrate, target_risk=0.3)
 
 
@@ -784,35 +784,40 @@ def test_malformed_arguments_of_fit_are_named(change, message):
 def test_a_reason_repeats_the_decision_and_counts_by_hand(rejector):
     z = learnable(300, 2)[0] if rejector is LEARNED else TEST[0]
     expected = rejector.predict(z)
-    for why in explain(rejector, LogitsFile(z), [0, 7, "19"], top=4):
-        i = why.row
-        assert (why.id, why.accept, why.prediction) == (
+    for found in explain(rejector, LogitsFile(z), [0, 7, "19"], top=4):
+        i = found.row
+        assert (found.id, found.accept, found.prediction) == (
             i,
             expected.accept[i],
             expected.prediction[i],
         )
-        assert (why.confidence, why.p_correct) == (expected.confidence[i], expected.p_correct[i])
-        assert why.margin == expected.confidence[i] - rejector.threshold
-        assert (why.margin >= 0) == why.accept
-        assert why.less_certain == reference.less_certain(expected.confidence.tolist(), i)
+        assert (found.confidence, found.p_correct) == (
+            expected.confidence[i],
+            expected.p_correct[i],
+        )
+        assert found.margin == expected.confidence[i] - rejector.threshold
+        assert (found.margin >= 0) == found.accept
+        assert found.less_certain == reference.less_certain(expected.confidence.tolist(), i)
         row = [float(v) for v in z[i]]
-        assert why.probability == pytest.approx(max(reference.softmax(row)), rel=1e-12)
-        for (label, p), (other, q) in zip(why.runners_up, reference.next_classes(row, 4)):
+        assert found.probability == pytest.approx(max(reference.softmax(row)), rel=1e-12)
+        for (label, p), (other, q) in zip(found.runners_up, reference.next_classes(row, 4)):
             assert (label, p) == (other, pytest.approx(q, rel=1e-12))
-        assert len(why.runners_up) == 4
+        assert len(found.runners_up) == 4
 
 
 @pytest.mark.parametrize("rejector", [LEARNED, replace(FITTED, score=learned_score())])
 def test_what_the_features_add_sums_to_a_learned_confidence(rejector):
     z = learnable(300, 2)[0]
     parameters = rejector.score.params
-    for why in explain(rejector, LogitsFile(z), range(20)):
-        shares = [share for _, share in why.contributions]
-        expected = reference.contributions(parameters, features(z)[why.row].tolist())
+    for found in explain(rejector, LogitsFile(z), range(20)):
+        shares = [share for _, share in found.contributions]
+        expected = reference.contributions(parameters, features(z)[found.row].tolist())
         np.testing.assert_allclose(shares, expected, atol=1e-12)
-        assert why.average + math.fsum(shares) == pytest.approx(why.confidence, rel=1e-6)  # float32
-        assert list(why.lowering) == sorted(
-            (c for c in why.contributions if c[1] < 0), key=lambda c: c[1]
+        assert found.average + math.fsum(shares) == pytest.approx(
+            found.confidence, rel=1e-6
+        )  # float32
+        assert list(found.lowering) == sorted(
+            (c for c in found.contributions if c[1] < 0), key=lambda c: c[1]
         )
     assert explain(FITTED, LogitsFile(TEST[0]), [0])[0].average is None
 

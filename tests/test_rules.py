@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recuse
-import reference_promises as reference
+import reference_guarantees as reference
 from recuse import InfeasibleError, InputError, Rejector
 from recuse._internal.files import checksum
 from recuse.io import LogitsFile
@@ -22,7 +22,7 @@ from recuse.selectors._goals import cost_interval, cost_upper
 from recuse.selectors._methods import METHODS
 from samples import pixels
 
-HARD = 3  # a class of which nothing can be promised
+HARD = 3  # a class of which nothing can be guaranteed
 
 
 def draw(n, seed, classes=4):
@@ -55,7 +55,7 @@ def subgroups_of(rejector, k=2):
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_every_promise_reads_back_equal_and_decides_the_same(tmp_path, name):
+def test_every_guarantee_reads_back_equal_and_decides_the_same(tmp_path, name):
     rejector = FITTED[name]
     rejector.save(tmp_path / "r.json")
     json.loads((tmp_path / "r.json").read_text(), parse_constant=pytest.fail)
@@ -71,7 +71,7 @@ def test_every_promise_reads_back_equal_and_decides_the_same(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_each_promise_counts_what_its_rule_accepts_of_calibrate(name):
+def test_each_guarantee_counts_what_its_rule_accepts_of_calibrate(name):
     rejector = FITTED[name]
     data = draw(20, 1) if name == "everything" else CALIBRATE
     subgroups = subgroups_of(rejector, 1)
@@ -178,7 +178,7 @@ def test_dependent_rows_count_once_in_each_population():
 
 
 @pytest.mark.parametrize("options", [{"coverage": 0.8}, {"cost": (10, 1)}, {"subgroups": "class"}])
-def test_splits_that_overlap_void_every_promise(options):
+def test_splits_that_overlap_void_every_guarantee(options):
     target = {} if "subgroups" not in options else {"target_risk": 0.1}
     rejector = recuse.fit(TUNE, TUNE, allow_overlap=True, **options, **target, **QUICK)
     assert rejector.guarantee.void
@@ -218,12 +218,12 @@ def test_splits_that_overlap_void_every_promise(options):
         ({"cost": (True, 1)}, "`cost_error` as a positive number, got True"),
     ],
 )
-def test_what_cannot_be_promised_is_refused(options, message):
+def test_what_cannot_be_guaranteed_is_refused(options, message):
     with pytest.raises(InputError, match=message):
         recuse.fit(TUNE, CALIBRATE, **options)
 
 
-def test_no_group_that_can_be_promised_anything_is_infeasible():
+def test_no_subgroup_that_can_be_guaranteed_anything_is_infeasible():
     with pytest.raises(InfeasibleError, match="Infeasible for every one of 4 predicted classes"):
         recuse.fit(TUNE, CALIBRATE, target_risk=0.0001, subgroups="class", **QUICK)
     choice = choose(TUNE, CALIBRATE, target_risk=0.0001, subgroups="class", **QUICK)
@@ -453,10 +453,10 @@ def test_the_limit_of_a_cost_is_what_a_bettor_rules_out(n, share, wrong, costs, 
 
 
 def test_the_interval_of_a_cost_holds_its_mean_and_closes_in():
-    promise = FITTED["cost"].guarantee
+    guarantee = FITTED["cost"].guarantee
     widths = []
     for n in (100, 1000, 100_000):
-        low, high = cost_interval(promise, n, n // 2, n // 50)
+        low, high = cost_interval(guarantee, n, n // 2, n // 50)
         assert low < 0.7 < high
         widths.append(high - low)
     assert widths[0] > widths[1] > 5 * widths[2]
@@ -465,8 +465,8 @@ def test_the_interval_of_a_cost_holds_its_mean_and_closes_in():
 # Validity
 
 
-def test_each_class_keeps_its_promise_where_the_risk_is_flat():
-    """The error does not depend on the logits, so whatever is accepted breaks the promise."""
+def test_each_class_keeps_its_guarantee_where_the_risk_is_flat():
+    """The error does not depend on the logits, so whatever is accepted breaks the guarantee."""
     delta, draws, broken = 0.2, 150, 0
     rng = np.random.default_rng(5)
 
@@ -509,15 +509,15 @@ def test_an_explanation_tells_the_threshold_of_its_own_class_or_subgroup():
     rejector = FITTED["class"]
     p = rejector.predict(TEST[0])
     rows = [int(np.flatnonzero(p.prediction == k)[0]) for k in range(4)]
-    for k, why in enumerate(explain(rejector, LogitsFile(*TEST), rows)):
-        assert (why.subgroup, why.threshold) == (k, rejector.rules[k].threshold)
-        assert why.accept == p.accept[why.row]
-        assert (why.p_at_threshold is None) == (k == HARD)
-    (why,) = explain(FITTED["subgroup"], LogitsFile(*TEST), [5], subgroups=SITE[2])
+    for k, found in enumerate(explain(rejector, LogitsFile(*TEST), rows)):
+        assert (found.subgroup, found.threshold) == (k, rejector.rules[k].threshold)
+        assert found.accept == p.accept[found.row]
+        assert (found.p_at_threshold is None) == (k == HARD)
+    (found,) = explain(FITTED["subgroup"], LogitsFile(*TEST), [5], subgroups=SITE[2])
     rule = {rule.subgroup: rule for rule in FITTED["subgroup"].rules}[SITE[2][5]]
-    assert (why.subgroup, why.threshold) == (SITE[2][5], rule.threshold)
-    (why,) = explain(FITTED["risk"], LogitsFile(*TEST), [5])
-    assert why.subgroup is None
+    assert (found.subgroup, found.threshold) == (SITE[2][5], rule.threshold)
+    (found,) = explain(FITTED["risk"], LogitsFile(*TEST), [5])
+    assert found.subgroup is None
 
 
 def test_a_rejector_made_by_hand_says_what_it_holds():

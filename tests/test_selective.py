@@ -109,7 +109,7 @@ def test_of_probabilities_the_confidence_is_their_maximum():
     np.testing.assert_allclose(found, careful.predict_proba(NEW).max(axis=1), rtol=1e-5)
 
 
-def test_the_promise_counts_the_calibrate_rows_that_the_estimator_never_saw():
+def test_the_guarantee_counts_the_calibrate_rows_that_the_estimator_never_saw():
     careful = fitted()
     parts = careful._parts(Y, None, int(np.random.RandomState(0).randint(2**31 - 1)))
     again = LogisticRegression().fit(X[parts.fit], Y[parts.fit])
@@ -328,7 +328,7 @@ def test_metadata_is_routed_where_it_was_asked_for():
     assert routed.rejector_ == plain.rejector_
 
 
-# The promise
+# The guarantee
 
 
 class Told(ClassifierMixin, BaseEstimator):
@@ -356,7 +356,7 @@ def true_risk(threshold, kind):
 
 @pytest.mark.validity
 @pytest.mark.parametrize(("kind", "most_feasible"), [("flat", 0.2), ("steep", 1.0)])
-def test_the_promise_is_kept_as_often_as_it_says(kind, most_feasible):
+def test_the_guarantee_is_kept_as_often_as_it_says(kind, most_feasible):
     rng, delta, runs = np.random.default_rng(1), 0.1, 400
     failures = feasible = 0
     for seed in range(runs):

@@ -142,7 +142,7 @@ def test_the_smallest_target_is_found_below_a_thousandth(method):
 
 @pytest.mark.parametrize("n_tune", [1_000, 100_000, 2_000_000])
 def test_a_good_model_passes_however_large_the_tune_split_is(n_tune):
-    """The p-values of a large tune split underflow; the sequence must not start in their flood."""
+    """P-values of a large tuning split underflow; the sequence must not start in their flood."""
     rng = np.random.default_rng(0)
 
     def good(n):

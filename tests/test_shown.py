@@ -83,7 +83,7 @@ def test_lines_of_many_models_differ_and_their_names_stand_under_them(evaluation
     assert names == [m.name for m in many]
 
 
-def test_nothing_to_promise_is_said(evaluation):
+def test_no_guarantee_is_said(evaluation):
     models = tuple(replace(m, rejector=None, accepted=0, errors=0) for m in evaluation.models)
     shown = repr(replace(evaluation, models=models))
     assert "infeasible" in shown

@@ -89,7 +89,7 @@ def test_the_risk_of_accepting_all_is_the_error_rate():
 def test_certain_trees_tie_and_the_order_of_rows_does_not_matter():
     X, y = data(4)
     forest = RandomForestClassifier(3, random_state=0).fit(X[:160], y[:160])
-    c, _ = neg_aurc.judge(forest, X[160:], y[160:])
+    c, _ = neg_aurc.ranking(forest, X[160:], y[160:])
     assert len(set(c.tolist())) < 20
     assert np.isposinf(c).any()
     scores = [neg_aurc(forest, X[160:][order], y[160:][order]) for order in (np.s_[:], np.s_[::-1])]
@@ -119,7 +119,7 @@ def test_a_label_that_the_fold_has_not_seen_is_an_error_of_the_prediction():
     X, y = data(2)
     classifier = LogisticRegression().fit(X, y)
     y = np.where(np.arange(len(y)) == 0, "emu", y)
-    assert neg_aurc.judge(classifier, X, y)[1][0] == 1
+    assert neg_aurc.ranking(classifier, X, y)[1][0] == 1
 
 
 def test_other_scores_and_methods():

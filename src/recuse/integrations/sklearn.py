@@ -88,10 +88,10 @@ class SelectiveScorer:
 
     def __call__(self, estimator: Any, X: Any, y: ArrayLike) -> float:
         """The signed measure of these examples; 0-1 losses."""
-        confidence, loss = self.judge(estimator, X, y)
+        confidence, loss = self.ranking(estimator, X, y)
         return self.sign * self.measure(confidence, loss)
 
-    def judge(self, estimator: Any, X: Any, y: ArrayLike) -> tuple[Array, Array]:
+    def ranking(self, estimator: Any, X: Any, y: ArrayLike) -> tuple[Array, Array]:
         """Confidence and 0-1 loss of each example."""
         logits = self._logits(estimator, X)
         classes, y = np.asarray(estimator.classes_), np.asarray(y)

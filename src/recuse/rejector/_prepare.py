@@ -112,7 +112,9 @@ def _shared(tune: LogitsFile, calibrate: LogitsFile, allowed: bool) -> str | Non
         )
     shared = overlap(tune, calibrate)
     if shared and not allowed:
-        raise InputError(f"expected disjoint tune and calibrate splits, got {shared}")
+        raise InputError(
+            f"expected a tuning and a calibration split without shared rows, got {shared}"
+        )
     return shared
 
 

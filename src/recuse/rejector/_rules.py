@@ -163,8 +163,8 @@ def _read(data: Any, by: str) -> Rule:
     if by == ALL and abstains and guarantee.kind != "cost":
         raise InputError(f"expected a threshold beside a guaranteed {guarantee.kind}, got none")
     if abstains:
-        why = read_infeasible(data["infeasible"]) if says_why else None
-        return Rule(data["subgroup"], float("inf"), guarantee, why)
+        reason = read_infeasible(data["infeasible"]) if says_why else None
+        return Rule(data["subgroup"], float("inf"), guarantee, reason)
     return Rule(data["subgroup"], _threshold(data["threshold"], data["threshold_hex"]), guarantee)
 
 

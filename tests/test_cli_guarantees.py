@@ -1,4 +1,4 @@
-"""`fit` and `predict` with every promise, in real processes."""
+"""`fit` and `predict` with every guarantee, in real processes."""
 
 import csv
 import json
@@ -52,7 +52,7 @@ def write_csv(path, *, order=None, changed=None, drop=()):
         (("--target-risk", 0.1, "--method", "band"), "risk", "thresholds of the band hold at once"),
     ],
 )
-def test_each_promise_is_fitted_and_compared_with_what_came_about(
+def test_each_guarantee_is_fitted_and_compared_with_what_came_about(
     run, tmp_path, options, kind, said
 ):
     rc, out, err = run(*FIT, *options)
@@ -175,7 +175,7 @@ def test_the_name_of_a_table_is_checked_before_anything_is_read(run, tmp_path):
     assert sorted(p.name for p in tmp_path.glob("P*")) == ["P.NPZ"]
 
 
-def test_a_class_above_its_promise_is_named(run, tmp_path):
+def test_a_class_above_its_target_is_named(run, tmp_path):
     assert run(*FIT, "--target-risk", 0.1, "--by", "class")[0] == 0
     said = "Risk intervals above the guaranteed 10.0 %: none."
     assert said in run("predict", "rejector.json", "test.npz")[1]
