@@ -14,16 +14,20 @@ import recuse
 settings.register_profile("recuse", deadline=None, derandomize=True)
 settings.load_profile("recuse")
 
-# Docstrings are examples under src/recuse alone: the other modules are no part of the package.
-collect_ignore_glob = ["docs/*.py", "benchmarks/*.py", "tests/[!t]*.py", "tests/*/[!t]*.py"]
-
 # pytest looks for the examples of a function or class in the module that its `__module__` names;
 # `recuse` gets its own on first use. (`targets` is a module, and needs torch.)
 for name in recuse._HOME.keys() - {"targets"}:
     getattr(recuse, name)
 
 
-SLOW = (Path(__file__).parent / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines()
+ROOT = Path(__file__).parent
+SLOW = (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines()
+
+
+def pytest_ignore_collect(collection_path):
+    """Look for examples in docstrings under src/recuse alone, and for tests in `test_*.py`."""
+    module = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if module and ROOT / "src" not in collection_path.parents else None
 
 
 def pytest_collection_modifyitems(items):

@@ -114,3 +114,12 @@ def test_every_example_in_a_docstring_is_collected():
         [*command, "src/recuse"], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
     assert sum(int(n) for n in re.findall(r"^src/.*: (\d+)$", found, re.MULTILINE)) == written
+
+
+def test_every_test_file_is_collected_and_no_helper(request):
+    ignored = request.config.pluginmanager.hook.pytest_ignore_collect
+    tests = sorted((ROOT / "tests").rglob("test_*.py"))
+    assert {p.parent.name for p in tests} >= {"browser", "integrations", "validity", "vision"}
+    assert [p for p in tests if ignored(collection_path=p, config=request.config)] == []
+    assert ignored(collection_path=ROOT / "tests" / "reference.py", config=request.config)
+    assert not ignored(collection_path=ROOT / "src" / "recuse" / "errors.py", config=request.config)
