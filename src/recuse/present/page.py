@@ -16,6 +16,7 @@ from recuse.present.numbers import (
     count,
     exact_percent,
     interval,
+    listed,
     logit,
     number,
     p_value,
@@ -50,7 +51,7 @@ def lead(models: Sequence[Any], first: Any) -> list[str]:
             "calibration split: the choice of the model has seen the present one."
         )
     if repaired:
-        sentences.append(f"MSP was also replaced for {', '.join(repaired)}.")
+        sentences.append(f"For {listed(repaired)}, MSP was replaced.")
     return sentences
 
 
