@@ -162,7 +162,7 @@ def test_a_file_that_is_none_is_one_line(name, recuse, files, tmp_path):
         ((*FIT, "--method", "guess"), ["`method`", "'guess'"]),
         ((*FIT, "--objective", "guess"), ["`objective` among aurc, augrc, coverage", "'guess'"]),
         ((*FIT[:-1], 5, "--objective", "coverage"), ["`target_risk` in (0, 1), got 5.0"]),
-        ((*FIT[:4], "tune.npz", *FIT[5:]), ["disjoint", "the same data twice"]),
+        ((*FIT[:4], "tune.npz", *FIT[5:]), ["without shared rows", "the same data twice"]),
         ((*FIT, "--out", "tune.npz/x/r.json"), ["tune.npz"]),
         (("predict", "tune.npz", "test.npz"), ["tune.npz: expected a rejector"]),
         (("predict", "r.json", "four.npz"), ["four.npz: ", "5 classes, as fitted, got 4"]),

@@ -506,7 +506,7 @@ class Pairs(torch.nn.Module):
         (lambda: deciding(), "m.onnx", torch.zeros(0, 5), r"example inputs as tensors \(n, ...\)"),
         (lambda: deciding(), "m.onnx", [1.0], "example inputs as tensors"),
         (lambda: deciding().train(), "m.onnx", torch.zeros(1, 5), "evaluation mode"),
-        (lambda: torch.nn.Identity(), "m.onnx", torch.zeros(1, 5), "what `to_module` returns"),
+        (lambda: torch.nn.Identity(), "m.onnx", torch.zeros(1, 5), "a module of `to_module`"),
         (lambda: deciding(model=Pairs()), "m.onnx", torch.zeros(1, 5), "cannot export"),
         (
             lambda: deciding(model=torch.nn.Linear(5, 2**27, device="meta")),
@@ -595,7 +595,7 @@ def test_onnx_and_torch_export_decide_each_class_at_its_own_threshold(onnx, tmp_
     assert len(limits) == 5
 
 
-def test_thresholds_of_groups_are_not_exported():
+def test_thresholds_of_subgroups_are_not_exported():
     site = np.arange(400) % 2
     rejector = rc.fit(
         sample(400, seed=0),
@@ -604,5 +604,5 @@ def test_thresholds_of_groups_are_not_exported():
         subgroups=(site, site),
         learned=False,
     )
-    with pytest.raises(InputError, match="a group is no input of the model"):
+    with pytest.raises(InputError, match="the subgroup is not an input of the model"):
         to_module(torch.nn.Identity(), rejector)

@@ -410,7 +410,7 @@ def test_a_state_of_another_rejector_is_refused(tmp_path):
     ("change", "same"),
     [
         ({}, True),
-        ({"reason": "in other words"}, True),
+        ({"tuning": "in other words"}, True),
         ({"splits": {}}, True),
         ({"classes": 4}, False),
         ({"kind": "probs"}, False),

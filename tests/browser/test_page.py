@@ -274,7 +274,7 @@ def test_a_void_guarantee_is_called_void_and_has_no_limit(opened, tmp_path):
     with opened(tmp_path / "r.html") as page:
         assert "Do not rely on a threshold" in page.text_content(".lead")
         assert page.text_content(".status") == "Guarantee void"
-        assert "its guarantee is void" in page.text_content("#said-fitted")
+        assert "no guarantee: it is void" in page.text_content("#said-fitted")
         assert page.text_content("#said-limit") == ""
         assert {row[7] for row in page.evaluate(CELLS, "outcome")} == {"none"}
         assert page.complaints == []

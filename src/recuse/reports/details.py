@@ -115,7 +115,6 @@ def _folder(path: Path) -> Path:
 def _scenes(m: ModelEvaluation, path: str | os.PathLike | None) -> tuple[Picture, ...]:
     if path is None:
         return ()
-    from recuse.reports.details import read_scenes, scene_pictures
 
     found = read_scenes(path)
     if found.logits.shape[1] != m.classes:
