@@ -17,7 +17,7 @@ terminal = False
 @pytest.mark.parametrize("shown", [True, False])
 def test_a_bar_is_on_terminals_alone_and_keeps_the_items(monkeypatch, capsys, shown):
     monkeypatch.setattr(f"{__name__}.terminal", shown)
-    monkeypatch.setattr(rich.console, "Console", Screen)
+    monkeypatch.setattr("recuse.present.terminal.Console", Screen)
     assert list(bar(iter([3, 1, 2]), "counting")) == [3, 1, 2]
     assert ("counting" in capsys.readouterr().err) == shown
     assert list(bar([3, 1, 2], "counting", show=False)) == [3, 1, 2]
@@ -29,7 +29,7 @@ def test_an_evaluation_shows_its_models_where_somebody_looks(monkeypatch, capsys
     rc.evaluate({"net": parts}, target_risk=0.3, learned=False)
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr(f"{__name__}.terminal", True)
-    monkeypatch.setattr(rich.console, "Console", Screen)
+    monkeypatch.setattr("recuse.present.terminal.Console", Screen)
     rc.evaluate({"net": parts}, target_risk=0.3, learned=False)
     assert "evaluating" in capsys.readouterr().err
     rc.evaluate({"net": parts}, target_risk=0.3, learned=False, progress=False)
