@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 import recuse as rc
+from recuse.present import terminal as shown
 
 SMALL = ("train", "digits-pairs", "--only", "0,1,2,10,11,12,20,21,22", "--epochs", 1)
 
@@ -114,7 +115,7 @@ def test_recipes_are_listed(recuse):
     assert code == 0
     for name in ("digits-pairs", "cifar10-resnet20", "imagenet-vit-s16-sam", "imdb-lstm"):
         assert f"{name}: " in out
-    assert "weight decay 0.01, of which the paper says nothing" in out
+    assert "weight decay 0.01, which the paper does not give" in out
     listed = json.loads(recuse("recipes", "--json")[1])
     ours = {recipe["name"] for recipe in listed if not recipe["differs"]}
     assert ours == {"digits", "digits-pairs", "camvid-deeplab"}
@@ -126,9 +127,9 @@ def test_long_work_says_so_on_a_terminal_alone(monkeypatch, capsys):
     def screen(*, stderr=False):
         return Console(stderr=stderr, force_terminal=terminal, width=80)
 
-    monkeypatch.setattr(show, "console", screen)
+    monkeypatch.setattr(shown, "console", screen)
     for terminal, quiet in ((True, False), (True, True), (False, False)):
-        with terminal.working("[bold]choosing", quiet=quiet):
+        with shown.working("[bold]choosing", quiet=quiet):
             pass
         err = capsys.readouterr().err
         assert ("[bold]choosing" in err) == (terminal and not quiet)

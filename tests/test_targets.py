@@ -305,8 +305,8 @@ def test_malformed_input_is_an_error_that_says_how(call, message):
 def test_without_torch_the_message_names_the_extra(module):
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from recuse._internal.check import MissingExtraError\n"
-        f"try:\n    import recuse.{module}\n"
+        "from recuse.errors import MissingExtraError\n"
+        f"import recuse\ntry:\n    recuse.{module}\n"
         "except MissingExtraError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -131,7 +131,7 @@ POPULATIONS = {
 }
 # Most draws find nothing: why is not asked, and finding what would be feasible takes longest.
 thresholds_alone = mock.patch(
-    "recuse.selectors._select._infeasible", return_value=selectors.Infeasible()
+    "recuse.selectors._select._infeasible", new=mock.Mock(return_value=selectors.Infeasible())
 )
 SIZES = (50, 200, 1000, 5000)
 LARGE = ("flat", "smooth", "bad top", "two levels")  # also at n = 50,000
