@@ -1,5 +1,6 @@
-"""Loops over sorted confidences: areas and points without an array of the curve, and a measure of
-rows that the bootstrap has weighted.
+"""Loops over sorted confidences: areas and points without an array of the curve.
+
+Also a measure of the rows that the bootstrap has weighted.
 
 n = predictions, split into the confidences of the right and of the wrong, each ascending.
 A tie of m predictions with e errors, after A accepted with E errors. H = harmonic numbers.

@@ -1,5 +1,7 @@
-"""Losses in [0, 1]: the better of two tail bounds of their sum; read one by one, betting against
-"the mean is large" and the empirical Bernstein bound.
+"""Bounds for losses in [0, 1].
+
+For their sum, the better of two tail bounds. For losses read one by one, betting against "the mean
+is large", and the empirical Bernstein bound.
 
 n = independent examples, total = their summed loss, in [0, n]; to bet on, in an order that does not
 depend on their losses.

@@ -72,10 +72,10 @@ def predict(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Prediction, confidence and decision for every row; with labels, also the error made.
+    """Decide on every row of a file; with labels, also count the errors.
 
     The observed error, coverage or cost is compared with the guarantee. With thresholds for
-    classes or subgroups, a table tells who is abstained on.
+    classes or subgroups, a table shows the coverage and the risk of each.
     """
     if out is not None:
         check_ending(out, *TABLES)

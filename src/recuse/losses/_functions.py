@@ -1,10 +1,10 @@
-"""Two autograd functions that write the gradient of a cross entropy while they compute it, and the
-coefficients of the smoothed cross entropy, $-\\sum_k c_k \\log \\pi_k$.
+r"""Two autograd functions that write the gradient of a cross entropy while they compute it.
+
+`CrossEntropy` is torch only, for every device and dtype. `FusedCrossEntropy` calls the loops of
+`recuse._kernels.losses`: float32 on the CPU, labels, in one pass over the logits. `Rule` has the
+coefficients of the smoothed cross entropy, $-\sum_k c_k \log \pi_k$.
 
 n = examples, K = classes (axis 1), ... = any trailing axes (pixels).
-
-`CrossEntropy` is torch only, for every device and dtype. `FusedCrossEntropy` calls the
-loops of `recuse._kernels.losses`: float32 on the CPU, labels, in one pass over the logits.
 """
 
 from __future__ import annotations

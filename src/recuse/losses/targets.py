@@ -186,7 +186,7 @@ class OnlineSmoothing(torch.nn.Module):
 
     $q = (1 - a)\, t + a\, S_y$, where $S_y$ is the mean softmax of the examples of class y
     that were predicted correctly in the epoch before. In the first epoch $S$ is label
-    smoothing. A class of which no example was right keeps its row.
+    smoothing. A class without a right prediction keeps its row.
 
     The authors' program differs in both: its first epoch has half the cross entropy and no
     soft labels (`first=0` has the whole), and a class without a correct prediction gets a

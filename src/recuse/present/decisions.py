@@ -1,5 +1,7 @@
-"""Decisions of a rejector in words: counts beside the guarantee, subgroups, single rows; and the
-check of an exported file, where `p` is a `recuse.export.Parity`.
+"""Decisions of a rejector in words.
+
+Counts beside the guarantee, subgroups, single rows; and the check of an exported file, where `p` is
+a `recuse.export.Parity`.
 """
 
 from __future__ import annotations

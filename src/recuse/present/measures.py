@@ -1,7 +1,7 @@
-"""Measures in words and tables: intervals with their cautions, and comparisons; what files of
-predictions hold (evaluate, compare, mixture, average).
+"""Measures in words and tables.
 
-Arguments named after a result of `recuse.evaluation` have its attributes.
+Intervals with their cautions, comparisons, and what files of predictions hold: evaluate, compare,
+mixture, average. Arguments named after a result of `recuse.evaluation` have its attributes.
 """
 
 from __future__ import annotations

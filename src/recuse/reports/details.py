@@ -1,5 +1,6 @@
-"""Details of the splits that an `Evaluation` does not keep: labels, limits, names, and pictures:
-thumbnails of errors, segmented scenes.
+"""Details of the splits that an `Evaluation` does not keep.
+
+Labels, limits, names, and pictures: thumbnails of errors, and segmented scenes.
 
 n = test predictions, c = independent calibration predictions, t = tuning predictions, S = scenes,
 K = classes, h, w = of the image, H, W = of the logits.
@@ -115,7 +116,6 @@ def _folder(path: Path) -> Path:
 def _scenes(m: ModelEvaluation, path: str | os.PathLike | None) -> tuple[Picture, ...]:
     if path is None:
         return ()
-
     found = read_scenes(path)
     if found.logits.shape[1] != m.classes:
         raise InputError(
