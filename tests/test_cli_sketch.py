@@ -8,7 +8,7 @@ from recuse import CurveSketch, InputError, fit, read_logits, write_logits
 from recuse.evaluation import measure_file
 from recuse.evaluation._shards import Plan
 from recuse.scores import Score
-from recuse.sketch import SubgroupSketches
+from recuse.sketch import SubgroupSketches, load
 from samples import one_column, pixels, sample
 
 
@@ -36,6 +36,46 @@ def test_shards_in_any_order_and_merged_sketches_are_the_sketch_of_all(recuse, s
     whole = CurveSketch.load("all.sketch.npz")
     assert whole == CurveSketch.load("three.npz") == CurveSketch.load("merged.npz")
     assert whole.about == {"score": "msp", "kind": "logits", "classes": "5"}
+
+
+def with_ids(name, start, n=200, **options):
+    z, y = sample(n, seed=start)
+    return write_logits(name, z, y, ids=np.arange(start, start + n), **options)
+
+
+@pytest.mark.parametrize("by", [(), ("--by", "class")])
+def test_sketches_that_share_ids_do_not_merge(by, recuse, tmp_path):
+    for name, start in (("a.npz", 0), ("b.npz", 199), ("c.npz", 200)):
+        with_ids(name, start)
+        assert recuse("sketch", name, "--out", f"s-{name}", *by)[0] == 0
+    message = "expected sketches of different examples, got 1 ids in both, of 200 compared"
+    one_line(recuse("sketch", "a.npz", "b.npz", "--out", "s.npz", *by), f"b.npz: {message}")
+    one_line(recuse("merge", "s-a.npz", "s-b.npz", "--out", "s.npz"), f"s-b.npz: {message}")
+    assert recuse("merge", "s-a.npz", "s-c.npz", "--out", "s.npz")[0] == 0
+    assert recuse("sketch", "c.npz", "a.npz", "--out", "t.npz", *by)[0] == 0
+    assert load("s.npz") == load("t.npz")
+    one_line(recuse("merge", "s.npz", "s-b.npz", "--out", "u.npz"), "got 200 ids in both")
+
+
+def test_tables_of_confidences_that_share_ids_do_not_merge(recuse, tmp_path):
+    for name in "ab":
+        rows = "".join(f"x{i},0.{i + 1},1\n" for i in range(9))
+        (tmp_path / f"{name}.csv").write_text(f"id,confidence,correct\n{rows}")
+    one_line(recuse("sketch", "a.csv", "b.csv", "--out", "s.npz"), "got 9 ids in both")
+
+
+def test_a_large_sketch_keeps_a_sample_of_its_ids(tmp_path):
+    sketches = []
+    for start in (0, 49_500, 50_000):
+        sketches.append(CurveSketch().update(np.zeros(50_000), np.zeros(50_000)))
+        for part in np.split(np.arange(start, start + 50_000), 5):
+            sketches[-1].keep_ids(part)
+        sketches[-1].save(tmp_path / "s.npz")
+        assert load(tmp_path / "s.npz") == sketches[-1]
+    assert (tmp_path / "s.npz").stat().st_size < 40_000
+    with pytest.raises(InputError, match="ids in both, of 4,096 compared"):
+        sketches[0].merge(sketches[1])
+    sketches[0].merge(sketches[2])
 
 
 @pytest.mark.parametrize("score", ["msp", "margin", "logit_norm(p=3, center=true)", "entropy"])

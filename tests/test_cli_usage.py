@@ -81,7 +81,13 @@ def test_shards_that_share_an_id_are_refused(recuse, tmp_path):
     for i, name in enumerate("ab"):
         ids = np.arange(60) + 59 * i
         write_logits(tmp_path / "net" / f"{name}.npz", z + i, y, ids=ids)
-    for command in (["diagnose", "net"], ["average", "net", "net/a.npz", "--out", "m.npz"]):
+    for command in (
+        ["diagnose", "net"],
+        ["evaluate", "net"],
+        ["average", "net", "net/a.npz", "--out", "m.npz"],
+        ["split", "net", "--parts", "a=0.5,b=0.5", "--out", "parts"],
+        ["sketch", "net", "--out", "s.npz"],
+    ):
         one_line(
             recuse(*command), "net: expected shards of different", "id 59 in", "a.npz", "b.npz"
         )

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recuse import InputError, read_logits, write_logits
-from recuse._internal.files import write_text
-from recuse.io import LogitsFile, split_rows
+from recuse._internal.files import hashes, write_text
+from recuse.io import LogitsFile, open_logits, split_rows
+from recuse.io._checked import ShardIds
 from recuse.io._stores import FORMATS
 from samples import one_column, pixels, sample
 
@@ -241,6 +242,55 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path, monkeypat
         write_logits(path, *sample(5))
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+@pytest.mark.parametrize("first", ["0", 0])
+def test_an_id_in_two_shards_is_refused_by_whoever_reads_them(first, tmp_path):
+    z, y = sample(60)
+    text = isinstance(first, str)
+    for i, name in enumerate("abc"):
+        ids = np.arange(60) + 60 * i - (i == 2)
+        write_logits(tmp_path / f"{name}.npz", z + i, y, ids=ids.astype(str) if text else ids)
+    message = "expected shards of different examples, got the id 119 in .*b.npz and in .*c.npz"
+    with pytest.raises(InputError, match=message):
+        read_logits(tmp_path)
+    with pytest.raises(InputError, match=message):
+        list(open_logits(tmp_path).chunks(7))
+    with pytest.raises(InputError, match=message):
+        open_logits(tmp_path / "[bc].npz").digest  # noqa: B018
+    (tmp_path / "c.npz").unlink()
+    assert len(read_logits(tmp_path)) == 120
+
+
+def test_an_id_may_be_repeated_in_one_shard(tmp_path):
+    z, y = sample(60)
+    for i, name in enumerate("ab"):
+        write_logits(tmp_path / f"{name}.npz", z + i, y, ids=np.arange(60) // 2 + 30 * i)
+    assert sum(len(chunk) for chunk in open_logits(tmp_path).chunks(7)) == 120
+
+
+@pytest.mark.parametrize("shared", [100, 2_000])
+def test_of_more_ids_than_are_kept_the_same_sample_of_each_shard_is_compared(shared):
+    ids = ShardIds("net", limit=1_000)
+    rows = np.zeros((50_000, 2))
+    ids.add(LogitsFile(rows, ids=np.arange(50_000), name="a"))
+    assert ids.known.size == 1_000
+    again = LogitsFile(rows, ids=np.arange(50_000) + 50_000 - shared, name="b")
+    if shared == 2_000:  # 40 of them are expected in the sample
+        with pytest.raises(InputError, match="in a and in b"):
+            ids.add(again)
+    else:
+        ids.add(LogitsFile(rows, ids=np.arange(50_000) + 50_000, name="b"))
+    assert ids.known.size == 1_000
+
+
+@given(st.lists(st.text(max_size=4), min_size=1), st.integers(0, 5))
+def test_hashes_of_ids_are_equal_where_the_ids_are(names, more):
+    names = np.array(names)
+    found = hashes(names)
+    wider = names.astype(f"U{names.dtype.itemsize // 4 + more}")
+    assert (hashes(wider) == found).all()
+    assert np.unique(found).size == np.unique(names).size
 
 
 @pytest.mark.parametrize("shape", [(-1,), (-1, 1)])

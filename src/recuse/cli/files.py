@@ -12,7 +12,7 @@ from recuse.errors import InputError
 from recuse.evaluation._mixture import without_labels
 from recuse.io import LogitsFile, LogitsReader, open_logits
 from recuse.io._checked import look_like_probs
-from recuse.io._overlap import ShardLabels, check_shard_ids
+from recuse.io._overlap import ShardLabels
 from recuse.io._reader import read_groups, shards
 from recuse.io._stores import FORMATS
 from recuse.present import terminal
@@ -113,9 +113,7 @@ def read_whole(
     reader = open_logits(path, kind=kind, ignore_index=ignore_index)
     file, labels = reader.read(), ShardLabels(reader)
     warn_of_probabilities(file, kind, DECLARE)
-    parts = reader.by_shard(file)
-    check_shard_ids(parts, reader.name)
-    for part in parts:
+    for part in reader.by_shard(file):
         labels.add(part)
     _warn_of_models(reader, labels)
     if groups is not None and file.groups is None:

@@ -91,6 +91,8 @@ class Plan:
             if not self._ignored(chunk):
                 part: Any = self._count(chunk)
                 total = part if total is None else total.merge(part)
+                if chunk.ids is not None:
+                    total.keep_ids(chunk.ids)
         if total is None:
             raise InputError(f"{shard}: every label is the ignored {self.ignore_index}")
         return total
@@ -108,7 +110,10 @@ class Plan:
                 raise InputError(needs_logits(table.name, option))
         scale, about = self.scale or "float", TABLE | ({"by": self.by} if self.by else {})
         keys = self._groups(table)
-        return self._counted(table.name, scale, about, keys, table.confidence, table.loss)
+        found = self._counted(table.name, scale, about, keys, table.confidence, table.loss)
+        if table.ids is not None:
+            found.keep_ids(table.ids)
+        return found
 
     def _ignored(self, chunk: LogitsFile) -> bool:
         """Whether no prediction of this part counts."""

@@ -21,6 +21,7 @@ from recuse._internal.check import (
     first,
     to_numpy,
 )
+from recuse._internal.files import hashes
 from recuse.errors import InputError
 from recuse.io._rows import LogitsFile
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 KINDS = ("logits", "binary", "probs")
 MULTILABEL = "multilabel"
+KEPT_IDS = 1 << 22  # hashes of ids that are compared between shards, 50 MB
 
 
 class Form(NamedTuple):
@@ -182,3 +184,42 @@ def _check_names_form(form: Form, n: int, where: str) -> None:
         raise InputError(f"expected {where} of shape ({n},), got {form.shape}")
     if form.dtype.kind not in "iuUS":
         raise InputError(f"expected {where} of an integer or string dtype, got {form.dtype}")
+
+
+class ShardIds:
+    """Refuses an id that stands in two shards of one file: its rows would count twice.
+
+    Ids are compared by hashes of 64 bits. Up to `limit` ids all are compared; beyond that those
+    with the smallest hashes, a sample that is the same in each shard.
+    """
+
+    def __init__(self, name: str, limit: int = KEPT_IDS):
+        self.name, self.limit, self.cutoff = name, limit, np.uint64(2**64 - 1)
+        self.known, self.place = np.empty(0, np.uint64), np.empty(0, np.int32)  # by hash
+        self.shards: list[str] = []
+
+    def add(self, chunk: LogitsFile) -> None:
+        """Compare the ids of a part of a shard with those of the shards before it."""
+        if chunk.ids is None:
+            return
+        if chunk.name not in self.shards[-1:]:
+            self.shards.append(chunk.name)
+        here, all_of = len(self.shards) - 1, hashes(chunk.ids)
+        found = np.unique(all_of[all_of <= self.cutoff])
+        at = np.minimum(np.searchsorted(self.known, found), max(self.known.size - 1, 0))
+        seen = self.known[at] == found if self.known.size else np.zeros(found.size, bool)
+        twice = seen & (self.place[at] != here) if self.known.size else seen
+        if twice.any():
+            i = int(np.flatnonzero(twice)[0])
+            name = chunk.ids[np.flatnonzero(all_of == found[i])[0]]
+            raise InputError(
+                f"{self.name}: expected shards of different examples, got the id {name} in "
+                f"{self.shards[self.place[at[i]]]} and in {chunk.name}"
+            )
+        new = found[~seen]
+        known = np.r_[self.known, new]
+        order = np.argsort(known, kind="stable")[: self.limit]
+        self.place = np.r_[self.place, np.full(new.size, here, np.int32)][order]
+        self.known = known[order]
+        if known.size > self.limit:
+            self.cutoff = self.known[-1]

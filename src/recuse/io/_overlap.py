@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recuse._internal.files import HASH_FACTOR
 from recuse.errors import InputError
 from recuse.io._reader import LogitsReader, shards
 from recuse.io._rows import LogitsFile
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 NAMES = ("ids", "groups")
 SHARED_ROWS, FEW = 0.01, 10  # of the smaller split, and at most: so many may repeat by accident
-HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplication loses nothing
 AGREE = 1e-6  # probability with which all labels of two splits may agree by chance
 FEW_LABELS = 20  # fewer may be equal in two shards by chance
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
@@ -155,21 +155,6 @@ class ShardLabels:
             if other != name:
                 return other, name
         return None
-
-
-def check_shard_ids(parts: Sequence[LogitsFile], name: str) -> None:
-    """Refuse an id that stands in two shards of the file called `name`."""
-    ids = [np.unique(part.ids) for part in parts if part.ids is not None]
-    if len(ids) < 2:
-        return
-    found, count = np.unique(np.concatenate(ids), return_counts=True)
-    if (count > 1).any():
-        twice = found[count > 1][0]
-        one, other, *_ = (part.name for part, own in zip(parts, ids) if twice in own)
-        raise InputError(
-            f"{name}: expected shards of different examples, got the id {twice} in {one} and in "
-            f"{other}"
-        )
 
 
 Given = str | os.PathLike  # a URL, or a path

@@ -24,6 +24,7 @@ from recuse._internal.files import digest_of_parts
 from recuse.errors import InputError
 from recuse.io._checked import (
     Form,
+    ShardIds,
     check_forms,
     check_kind,
     check_names,
@@ -92,14 +93,17 @@ class LogitsReader:
             rows: Rows of a part; by default 8 MB of logits.
 
         Raises:
-            InputError: One line that names the file, the row, what was expected and what came.
+            InputError: One line that names the file, the row, what was expected and what came;
+                or shards that share an id.
         """
-        done = 0
+        done, ids = 0, ShardIds(self.name)
         for store in self.stores:
             start, step = 0, rows or _rows_of(store.forms["logits"])
             for block in store.blocks(step):
                 with naming(str(store.path)), rows_from(start):
                     chunk = check_values(block, self.kind, str(store.path), self.ignore_index)
+                if len(self.stores) > 1:
+                    ids.add(chunk)
                 if self.groups is not None:
                     chunk = replace(chunk, groups=self.groups[done : done + len(chunk)])
                 yield chunk

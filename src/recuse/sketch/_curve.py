@@ -13,6 +13,7 @@ import numpy as np
 
 from recuse._internal import public
 from recuse._internal.check import check_fraction, to_numpy
+from recuse._internal.files import hashes
 from recuse.curves import RiskCoverage
 from recuse.errors import InputError
 from recuse.sketch import _bins, _certify, _file
@@ -22,6 +23,7 @@ from recuse.sketch._certify import UNIT, Certified, Tally
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+KEPT_IDS = 1 << 12  # hashes of ids that a sketch keeps
 STANDARD_ERRORS = ("aurc_se", "e_aurc_se", "augrc_se")  # that `recuse evaluate` has
 
 
@@ -62,6 +64,7 @@ class CurveSketch:
         self._pairs = np.zeros((self._scale.size, 2), np.int64)  # predictions - losses, losses
         self._part: np.ndarray | None = None  # the rest of general losses, in units
         self._rounded = (0, 0)  # confidences that are no float32, losses that are no units
+        self._ids = np.empty(0, np.uint64)  # the smallest hashes of ids, in order
 
     @property
     def scale(self) -> str:
@@ -91,11 +94,19 @@ class CurveSketch:
             self._add(counts.pairs, counts.part, counts.rounded)
         return self
 
+    def keep_ids(self, ids: np.ndarray) -> None:
+        """Remember the ids of predictions counted here, up to 4,096 of them by their hashes.
+
+        `merge` refuses a sketch with one of them. Of larger sketches a sample is compared: those
+        that share all their ids are always found, those that share a thousandth in 98 of 100 cases.
+        """
+        self._ids = np.union1d(self._ids, hashes(ids))[:KEPT_IDS]
+
     def merge(self, other: CurveSketch) -> CurveSketch:
         """Add what `other` has seen, and return self; `other` stays as it is.
 
         Raises:
-            InputError: No `CurveSketch`, another scale, or other confidences.
+            InputError: No `CurveSketch`, another scale, other confidences, or shared ids.
         """
         check_kind(other, CurveSketch)
         if self.about != other.about:
@@ -106,7 +117,13 @@ class CurveSketch:
             raise InputError(
                 f"expected sketches of one scale, got {self.scale!r} and {other.scale!r}"
             )
+        if shared := np.intersect1d(self._ids, other._ids).size:
+            raise InputError(
+                f"expected sketches of different examples, got {shared:,} ids in both, of "
+                f"{other._ids.size:,} compared: they would count twice"
+            )
         self._add(other._pairs, other._part, other._rounded)
+        self._ids = np.union1d(self._ids, other._ids)[:KEPT_IDS]
         return self
 
     @classmethod
@@ -204,7 +221,7 @@ class CurveSketch:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a compressed .npz, whole or not at all."""
-        _file.write(path, {None: self._state()})
+        _file.write(path, {None: self._state()}, self._ids)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> CurveSketch:
@@ -224,6 +241,7 @@ class CurveSketch:
         same = (self.scale, self.about, self._rounded) == (other.scale, other.about, other._rounded)
         return (
             same
+            and np.array_equal(self._ids, other._ids)
             and np.array_equal(self._pairs, other._pairs)
             and (self._part is None) == (other._part is None)
             and np.array_equal(self._fractions(), other._fractions())
@@ -345,10 +363,14 @@ class SubgroupSketches(Mapping[str | int, CurveSketch]):
             self._sketch(name).update(c[rows], l[rows])
         return self
 
+    def keep_ids(self, ids: np.ndarray) -> None:
+        """Remember ids, as `CurveSketch.keep_ids`."""
+        self._empty.keep_ids(ids)
+
     def merge(self, other: SubgroupSketches) -> SubgroupSketches:
         """Add what `other` has seen, and return self. Errors as in `CurveSketch.merge`."""
         check_kind(other, SubgroupSketches)
-        CurveSketch.merged([self._empty, other._empty])
+        self._empty.merge(other._empty)
         for name, sketch in other._sketches.items():
             self._sketch(name).merge(sketch)
         return self
@@ -373,7 +395,8 @@ class SubgroupSketches(Mapping[str | int, CurveSketch]):
         """Write one compressed .npz, whole or not at all."""
         if not self:
             raise InputError("expected a sketch of at least one subgroup, got none")
-        _file.write(path, {name: sketch._state() for name, sketch in self.items()})
+        states = {name: sketch._state() for name, sketch in self.items()}
+        _file.write(path, states, self._empty._ids)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> SubgroupSketches:
@@ -401,11 +424,14 @@ def load(path: str | os.PathLike) -> CurveSketch | SubgroupSketches:
     Raises:
         InputError: One line that names the file and what is wrong with it.
     """
-    found = {name: CurveSketch._of_state(s) for name, s in _file.read(path).items()}
+    states, ids = _file.read(path)
+    found = {name: CurveSketch._of_state(s) for name, s in states.items()}
     if list(found) == [None]:
+        found[None]._ids = ids
         return found[None]
     some = next(iter(found.values()))
     out = SubgroupSketches(some.scale, about=some.about)
+    out._empty._ids = ids
     out._sketches.update(found)
     return out
 

@@ -1,7 +1,8 @@
 """Sketches in a file: a compressed .npz without pickle, of the bins that are not empty.
 
 s = sketches, r = their filled bins, one sketch after the other. Arrays: `end` (s,), where each
-sketch ends; `bin`, `right`, `wrong`, `part` (r,); `meta`, JSON in UTF-8.
+sketch ends; `bin`, `right`, `wrong`, `part` (r,); `meta`, JSON in UTF-8; and, where the rows had
+ids, `ids`, the smallest of their hashes in order.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def is_sketch(path: str | os.PathLike) -> bool:
         return False
 
 
-def write(path: str | os.PathLike, states: States) -> None:
+def write(path: str | os.PathLike, states: States, ids: Array) -> None:
     """Write sketches of one scale, whole or not at all."""
     check_path(path)
     every = list(states.values())
@@ -96,12 +97,13 @@ def write(path: str | os.PathLike, states: States) -> None:
     }
     text = np.frombuffer(to_json(meta, indent=None).encode(), np.uint8)
     packed = {name: x.astype(np.min_scalar_type(x.max(initial=0))) for name, x in arrays.items()}
+    packed |= {"ids": ids} if ids.size else {}
     with atomic(path) as temporary:
         np.savez_compressed(temporary, meta=text, **packed)  # ty: ignore[invalid-argument-type]
 
 
-def read(path: str | os.PathLike) -> dict[Any, State]:
-    """Read what `write` wrote; anything else is refused.
+def read(path: str | os.PathLike) -> tuple[dict[Any, State], Array]:
+    """Read the states and the ids that `write` wrote; anything else is refused.
 
     Raises:
         InputError: One line that names the file and what is wrong with it.
@@ -116,11 +118,18 @@ def read(path: str | os.PathLike) -> dict[Any, State]:
                 raise InputError("it unpacks to more than a sketch can hold")
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        return _states(arrays)
+        ids = _ids(arrays.pop("ids", np.empty(0, np.uint64)))
+        return _states(arrays), ids
     except InputError as error:
         raise InputError(f"{path}: expected a sketch: {error}") from error
     except Exception as error:  # whatever the parser of a damaged file raises
         raise InputError(f"{path}: expected a sketch, got another or a damaged file") from error
+
+
+def _ids(ids: Array) -> Array:
+    if ids.ndim != 1 or ids.dtype != np.uint64 or (ids[1:] <= ids[:-1]).any():
+        raise InputError("expected `ids` of increasing hashes")
+    return ids
 
 
 def _states(arrays: dict[str, np.ndarray]) -> dict[Any, State]:
