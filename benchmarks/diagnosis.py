@@ -52,13 +52,13 @@ def models(folders: list[Path], part: str) -> list[Model]:
 
 def diagnosis(model: Model) -> Diagnosis:
     """Of the whole file."""
-    file = rc.read_logits(model.path)
+    file = rc.read(model.path)
     return rc.diagnose(file.logits, file.labels, groups=file.groups)
 
 
 def verdict_alone(model: Model, *, size: int | None = None, scale: float = 1.0) -> str:
     """The verdict without the rest, for rows drawn at random, groups as they fall."""
-    file = rc.read_logits(model.path)
+    file = rc.read(model.path)
     take = np.random.default_rng(0).permutation(len(file))[:size]
     groups = None if file.groups is None else file.groups[take]
     r, k = rows(file.logits[take] * np.float32(scale), file.labels[take]), file.logits.shape[1]
@@ -107,7 +107,7 @@ def summary(name: str, found: dict[Model, str]) -> str:
 
 def by_median(model: Model) -> float:
     """The smoothing whose ceiling is the median confidence of right predictions, to compare."""
-    file = rc.read_logits(model.path)
+    file = rc.read(model.path)
     right = rc.scores.predict(file.logits) == file.labels
     median = float(np.median(rc.scores.as_probability(rc.scores.msp(file.logits)[right])))
     return (1 - median) / (1 - 1 / file.logits.shape[1])

@@ -160,7 +160,7 @@ def differing(files: list[Path]) -> dict[str, np.ndarray]:
     found = {str(score): np.zeros(4, int) for score in scores}
     every, sessions = Every(scores).eval(), {}
     for path in files:
-        z = recuse.read_logits(path).predictions().logits.astype(np.float32)
+        z = recuse.read(path).predictions().logits.astype(np.float32)
         if z.shape[1] not in sessions:
             with tempfile.TemporaryDirectory() as folder:
                 write(every, torch.from_numpy(z[:2]), Path(folder) / "every.onnx")

@@ -23,7 +23,7 @@ from recuse.recipes._models import SHIFT, comparable, describe, logits_of
 from recuse.recipes._recipe import LABEL_SMOOTHING, SHUFFLED
 from recuse.sketch import CurveSketch
 
-Files = dict[str, rc.io.LogitsFile]  # by split
+Files = dict[str, rc.io.HeldOut]  # by split
 HEAD = """# The published experiments, on real data
 
 Generated from the logits that `recuse train` saved, by
@@ -208,7 +208,7 @@ def without_fallback(
     return (*header, *families.values()), rows
 
 
-def alone(model: ModelEvaluation, test: rc.io.LogitsFile, family: str) -> float:
+def alone(model: ModelEvaluation, test: rc.io.HeldOut, family: str) -> float:
     """Return the test AURC of the family's best score on the tuning split; NaN if there is none."""
     tried = [(area, score) for score, area in model.tuned.table if score.name == family]
     if not tried:

@@ -65,8 +65,8 @@ class Case:
 def repaired(path: Path, rows: int) -> Case | None:
     """Choose on the tuning rows, measure on the test file."""
     task, smoothing, seed = re.fullmatch(r"(.+)-([\d.]+)-(\d+)-test", path.stem).groups()
-    tune_file = rc.read_logits(path.with_name(path.name.replace("-test.", "-tune.")))
-    test = rc.read_logits(path)
+    tune_file = rc.read(path.with_name(path.name.replace("-test.", "-tune.")))
+    test = rc.read(path)
     if len(tune_file) < rows:
         return None
     pick = np.random.default_rng(int(seed)).permutation(len(tune_file))[:rows]
@@ -81,7 +81,7 @@ def repaired(path: Path, rows: int) -> Case | None:
     return measured(test, dict(zip(WAYS, scores)), (task, float(smoothing), int(seed), rows))
 
 
-def measured(test: rc.io.LogitsFile, scores: dict[str, Score], about: tuple) -> Case:
+def measured(test: rc.io.HeldOut, scores: dict[str, Score], about: tuple) -> Case:
     """Measure all scores on the test file, each paired with MSP."""
     loss = (predict(test.logits) != test.labels).astype(np.float64)
     base = msp(test.logits)

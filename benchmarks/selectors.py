@@ -152,7 +152,7 @@ def zoo(folder: Path) -> dict[str, Pool]:
     pools = {}
     for tune in sorted(folder.glob("*-0-tune.safetensors")):
         name = tune.name.removesuffix("-0-tune.safetensors")
-        parts = [rc.read_logits(p) for p in (tune, tune.with_name(f"{name}-0-test.safetensors"))]
+        parts = [rc.read(p) for p in (tune, tune.with_name(f"{name}-0-test.safetensors"))]
         if any(part.groups is not None for part in parts) or not name.endswith(SMOOTHINGS):
             continue  # dependent rows
         c = np.concatenate([as_probability(msp(p.logits)).ravel() for p in parts])

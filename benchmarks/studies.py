@@ -120,7 +120,7 @@ def results(run: Path, name: str) -> list[tuple[str, ...]]:
 
 def study(recipe: Recipe, model: Model, about: dict) -> Study:
     """Measure one model."""
-    tune, test = (rc.read_logits(model.split(name)) for name in ("tune", "test"))
+    tune, test = (rc.read(model.split(name)) for name in ("tune", "test"))
     score = rc.tune(tune.logits, tune.labels, groups=tune.groups, seed=model.seed).score
     wrong = rc.scores.predict(test.logits) != test.labels
     parts = recipe.load(None, seed=model.seed, **{k: about[k] for k in recipe.options})

@@ -16,8 +16,8 @@ BLUE, ORANGE = "#0072B2", "#D55E00"  # Okabe & Ito
 
 def main(demo: Path) -> None:
     """Draw the smoothed model before and after the repair, and the cross entropy model."""
-    plain = rc.read_logits(demo / "logits" / "cross-entropy-test.safetensors")
-    smoothed = rc.read_logits(demo / "logits" / "label-smoothing-test.safetensors")
+    plain = rc.read(demo / "logits" / "cross-entropy-test.safetensors")
+    smoothed = rc.read(demo / "logits" / "label-smoothing-test.safetensors")
     repaired = rc.Rejector.load(demo / "rejector.json").score
     lines = {
         "cross entropy, MSP": (plain, Score("msp"), BLUE, [1, 0]),

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import recuse as rc
 from recuse import plots, scores
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 
 IMAGES = Path(__file__).parent / "images"
 PAIR = {"0.0": "cross entropy", "0.2": "smoothing 0.2"}
@@ -39,12 +39,12 @@ def main() -> None:
         alphas(zoo, task)
 
 
-def read(zoo: Path, task: str, smoothing: str, seed: str, part: str) -> LogitsFile:
+def read(zoo: Path, task: str, smoothing: str, seed: str, part: str) -> HeldOut:
     """Read one file of the zoo."""
-    return rc.read_logits(zoo / f"{task}-{smoothing}-{seed}-{part}.safetensors")
+    return rc.read(zoo / f"{task}-{smoothing}-{seed}-{part}.safetensors")
 
 
-def repaired(zoo: Path, task: str, pair: dict[str, LogitsFile]) -> dict[str, tuple]:
+def repaired(zoo: Path, task: str, pair: dict[str, HeldOut]) -> dict[str, tuple]:
     """Confidence and loss of both models, and of the repaired smoothed one."""
     held = read(zoo, task, "0.2", "0", "tune")
     score = rc.tune(held.logits, held.labels, groups=held.groups).score
@@ -53,7 +53,7 @@ def repaired(zoo: Path, task: str, pair: dict[str, LogitsFile]) -> dict[str, tup
     return out | {"0.2, repaired": (score(pair["0.2"].logits), loss["0.2"])}
 
 
-def pictures(pair: dict[str, LogitsFile], models: dict[str, tuple]) -> None:
+def pictures(pair: dict[str, HeldOut], models: dict[str, tuple]) -> None:
     """Write one file for each figure of the paper."""
     figure, axes = canvas(2, 3)
     for row, (a, file) in zip(axes, pair.items()):
@@ -83,7 +83,7 @@ def pictures(pair: dict[str, LogitsFile], models: dict[str, tuple]) -> None:
     write(figure, "appendix-risk-coverage")
 
 
-def numbers(task: str, pair: dict[str, LogitsFile]) -> None:
+def numbers(task: str, pair: dict[str, HeldOut]) -> None:
     """Print one row of the table of the page for each model."""
     for a, file in pair.items():
         cells = []
@@ -110,7 +110,7 @@ def top_logits(logits: np.ndarray, center: bool) -> tuple[float, float]:
     return (power[:, 0] / power.sum(axis=1)).mean(), ((pull > tail) & positive).any(axis=1).mean()
 
 
-def excess_of_errors(file: LogitsFile) -> tuple[float, float]:
+def excess_of_errors(file: HeldOut) -> tuple[float, float]:
     """Maximum logit of wrong minus right predictions at equal MSP, in standard deviations."""
     right, wrong, _ = plots.max_logit.prepare(file.logits, file.labels)
     above = wrong.mean - np.interp(wrong.at, right.at, right.mean)

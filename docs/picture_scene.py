@@ -48,7 +48,7 @@ def main() -> None:
 
 def best_norm(model: Model) -> Score:
     """Norm with the smallest AURC on the tuning split, whether or not its gain is significant."""
-    file = rc.read_logits(model.split("tune"))
+    file = rc.read(model.split("tune"))
     tuned = rc.tune(*file.labelled(), groups=file.groups, learned=False)
     norms = [(area, score) for score, area in tuned.table if score.name == "logit_norm"]
     return min(norms, key=lambda pair: pair[0])[1]

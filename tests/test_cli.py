@@ -9,7 +9,7 @@ import pytest
 
 from answers import one_line, plain
 from learnable import learnable
-from recuse import Rejector, __version__, cli, fit, read_logits, write_logits
+from recuse import Rejector, __version__, cli, fit, read, write_logits
 from recuse._internal.files import checksum
 from recuse.evaluation import measure_file
 from recuse.scores import Score
@@ -267,12 +267,12 @@ def test_split_writes_disjoint_exhaustive_parts_by_group(recuse, tmp_path):
     parts = plain(out)["parts"]
     assert [p["part"] for p in parts] == ["tune", "calibrate", "test"]
     assert [p["n"] for p in parts] == [120, 120, 60]
-    read = [read_logits(tmp_path / p["file"]) for p in parts]
-    assert [f.digest for f in read] == [p["digest"] for p in parts]
-    assert sorted(np.concatenate([f.ids for f in read])) == list(range(300))
-    groups = [set(f.groups.tolist()) for f in read]
+    parts_read = [read(tmp_path / p["file"]) for p in parts]
+    assert [f.digest for f in parts_read] == [p["digest"] for p in parts]
+    assert sorted(np.concatenate([f.ids for f in parts_read])) == list(range(300))
+    groups = [set(f.groups.tolist()) for f in parts_read]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 100
-    for f in read:
+    for f in parts_read:
         np.testing.assert_array_equal(f.logits, z[f.ids])
 
 
@@ -281,7 +281,7 @@ def test_split_cuts_pixel_files_by_image_and_keeps_a_binary_column(recuse, tmp_p
     write_logits(tmp_path / "pixels.npz", z, y)
     np.savez(tmp_path / "binary.npz", **dict(zip(("logits", "labels"), one_column(10))))
     assert recuse("split", "pixels.npz", "--parts", "a=0.5,b=0.5", "--out", "p")[0] == 0
-    assert read_logits(tmp_path / "p" / "a.npz").logits.shape == (5, 3, 6, 6)
+    assert read(tmp_path / "p" / "a.npz").logits.shape == (5, 3, 6, 6)
     assert recuse("split", "binary.npz", "--parts", "a=0.5,b=0.5", "--binary")[0] == 0
     assert arrays(tmp_path / "splits" / "a.npz")["logits"].shape == (5, 1)
 
@@ -305,7 +305,7 @@ def test_evaluate_prints_the_json_of_the_contract(recuse, files):
         assert (f["n"], f["classes"]) == (400, 5)
         assert list(f["scores"]) == scores
         expected = measure_file(
-            read_logits(f["file"]),
+            read(f["file"]),
             [Score.parse(s) for s in scores],
             risks=(0.05, 0.1, 0.2),
             coverages=(0.8,),
@@ -368,9 +368,7 @@ def read_csv(path):
 
 
 def decided(tmp_path, name="test.npz", rejector="rejector.json", **options):
-    return Rejector.load(tmp_path / rejector).predict(
-        read_logits(tmp_path / name, **options).logits
-    )
+    return Rejector.load(tmp_path / rejector).predict(read(tmp_path / name, **options).logits)
 
 
 def test_a_csv_reads_back_to_the_exact_decisions(recuse, files, tmp_path):
@@ -393,7 +391,7 @@ def test_the_summary_equals_a_count_by_hand(recuse, files, tmp_path):
     assert recuse(*FIT)[0] == 0
     rc, out, err = recuse("predict", "rejector.json", "test.npz", "--json")
     assert (rc, err) == (0, "")
-    expected, labels = decided(tmp_path), read_logits(tmp_path / "test.npz").labels
+    expected, labels = decided(tmp_path), read(tmp_path / "test.npz").labels
     accepted = errors = wrong = 0
     for label, accept, true in zip(expected.prediction, expected.accept, labels):
         accepted += int(accept)
@@ -776,7 +774,7 @@ def test_every_format_goes_the_whole_way(how, recuse, files, tmp_path):
     expected.append(plain(recuse("evaluate", "test.npz", "--json")[1])["files"][0]["scores"])
     names = {}
     for part in ("tune", "calibrate", "test"):
-        file = read_logits(tmp_path / f"{part}.npz")
+        file = read(tmp_path / f"{part}.npz")
         cuts = [slice(0, 130), slice(130, 400)] if how in ("glob", "shards") else [slice(0, 400)]
         folder = tmp_path / "data" / part
         names[part] = {"parquet": f"{folder}.parquet", "glob": f"data/{part}/*"}.get(how, folder)
@@ -809,7 +807,7 @@ def test_split_writes_the_format_that_it_read(recuse, files, tmp_path):
         assert recuse("split", name, "--out", out, "--parts", "x=0.5,y=0.5")[0] == 0
         parts = sorted(p.name for p in (tmp_path / out).iterdir())
         assert parts == (["x", "y"] if name == "a" else ["x.parquet", "y.parquet"])
-        assert len(read_logits(tmp_path / out / parts[0])) == 20
+        assert len(read(tmp_path / out / parts[0])) == 20
 
 
 def test_a_missing_extra_is_one_line(recuse, monkeypatch, tmp_path):

@@ -3,9 +3,9 @@ import pytest
 
 import answers
 from answers import one_line
-from recuse import intervals, read_logits, write_logits
+from recuse import intervals, read, write_logits
 from recuse.evaluation import matched, score_file
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.scores import logit_norm, msp
 from samples import pixels, sample
 
@@ -117,8 +117,8 @@ def test_images_are_matched_whole_and_are_the_groups(recuse, tmp_path):
     write_logits(tmp_path / "a.npz", z, y, ids=np.arange(20), **void)
     write_logits(tmp_path / "b.npz", w[order], y[order], ids=order, **void)
     found = plain(recuse("compare", "a.npz", "b.npz", "--json", "--ignore-index", 255))
-    flat = LogitsFile(z, y, ids=np.arange(20), **void).predictions()
-    other = LogitsFile(w, y, ids=np.arange(20), **void).predictions()
+    flat = HeldOut(z, y, ids=np.arange(20), **void).predictions()
+    other = HeldOut(w, y, ids=np.arange(20), **void).predictions()
     expected = intervals.compare(
         *(msp(flat.logits), wrong(flat.logits, flat.labels)),
         *(msp(other.logits), wrong(other.logits, flat.labels)),
@@ -180,7 +180,7 @@ def test_the_interval_holds_a_known_difference():
     held = 0
     for _ in range(100):
         z, w, y = draw(300)
-        a, b = score_file(LogitsFile(z, y), keep=True), score_file(LogitsFile(w, y), keep=True)
+        a, b = score_file(HeldOut(z, y), keep=True), score_file(HeldOut(w, y), keep=True)
         c = intervals.compare(*a.predictions("msp")[:2], *matched(a, b)[0].predictions("msp")[:2])
         held += c.low <= truth <= c.high
     assert held >= 88  # 95 expected, minus three binomial standard deviations
@@ -224,7 +224,7 @@ def test_what_cannot_be_compared_is_one_line(command, words, recuse, tmp_path):
 def test_quiet_prints_nothing_and_reading_changes_nothing(recuse, tmp_path):
     pair(tmp_path)
     assert recuse("compare", "a.npz", "b.npz", "--quiet") == (0, "", "")
-    np.testing.assert_array_equal(read_logits(tmp_path / "a.npz").logits, Z)
+    np.testing.assert_array_equal(read(tmp_path / "a.npz").logits, Z)
 
 
 def test_a_match_by_position_is_said_and_more_so_where_labels_are_sorted(recuse, tmp_path):

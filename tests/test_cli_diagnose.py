@@ -40,7 +40,7 @@ def test_the_verdict_comes_first_and_the_recommendation_last(recuse, tmp_path):
 def test_json_is_the_diagnosis(recuse, tmp_path):
     write(tmp_path)
     found = plain(recuse("diagnose", "smooth.npz", "--json", "--seed", 2))
-    file = rc.read_logits(tmp_path / "smooth.npz")
+    file = rc.read(tmp_path / "smooth.npz")
     expected = rc.diagnose(file.logits, file.labels, seed=2)
     assert found["verdict"] == expected.verdict
     assert found["smoothing"]["value"] == expected.smoothing.value

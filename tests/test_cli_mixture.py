@@ -6,7 +6,7 @@ from answers import one_line
 from recuse import write_logits
 from recuse._internal.files import to_json
 from recuse.evaluation import Source, measure_mixture, score_sources
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.scores import Score, from_probs
 from samples import one_column, pixels, sample
 
@@ -29,9 +29,9 @@ def files(tmp_path):
     write_logits(tmp_path / "b.npz", W / 2, V)
     np.savez(tmp_path / "o.npz", logits=ODD, labels=np.arange(200) - 1)
     return {
-        "clean": Source(LogitsFile(Z, Y)),
-        "dim": Source(LogitsFile(W / 2, V)),
-        "odd": Source(LogitsFile(ODD), outliers=True),
+        "clean": Source(HeldOut(Z, Y)),
+        "dim": Source(HeldOut(W / 2, V)),
+        "odd": Source(HeldOut(ODD), outliers=True),
     }
 
 
@@ -136,7 +136,7 @@ def test_pixels_probabilities_and_binary_heads_are_read_as_declared(recuse, tmp_
     probs = np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True)
     write_logits(tmp_path / "r.npz", probs, Y, kind="probs")
     found = plain(recuse("mixture", "in=r.npz", "--probs", "--json"))["scores"]["msp"]
-    assert found == measured({"in": Source(LogitsFile(from_probs(probs), Y))})
+    assert found == measured({"in": Source(HeldOut(from_probs(probs), Y))})
 
     z, y = one_column(100)
     write_logits(tmp_path / "h.npz", z, y, kind="binary")

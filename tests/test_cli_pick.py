@@ -5,7 +5,7 @@ import pytest
 
 import answers
 from answers import one_line
-from recuse import read_logits, write_logits
+from recuse import read, write_logits
 from recuse.evaluation import pick
 from samples import one_column, sample
 
@@ -136,4 +136,4 @@ def test_probabilities_have_a_way_in_and_the_warning_names_it(recuse, files):
 
 def test_reading_changes_nothing(recuse, files):
     recuse(*TWO)
-    np.testing.assert_array_equal(read_logits(files / "a.npz").logits, Z)
+    np.testing.assert_array_equal(read(files / "a.npz").logits, Z)

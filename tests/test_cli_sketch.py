@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from answers import one_line, plain
-from recuse import CurveSketch, InputError, fit, read_logits, write_logits
+from recuse import CurveSketch, InputError, fit, read, write_logits
 from recuse.evaluation import measure_file
 from recuse.evaluation._shards import Plan
 from recuse.scores import Score
@@ -85,7 +85,7 @@ def test_the_json_is_that_of_evaluate_with_intervals(score, recuse, shards):
     assert (rc, err) == (0, "")
     (found,) = plain(out)["files"]
     expected = measure_file(
-        read_logits("all.npz"), [Score.parse(score)], risks=(0.1, 0.3), coverages=(0.5,)
+        read("all.npz"), [Score.parse(score)], risks=(0.1, 0.3), coverages=(0.5,)
     ).to_dict()
     assert (found["file"], found["n"], found["classes"]) == ("s.npz", 600, 5)
     assert found["accuracy"] == pytest.approx(expected["accuracy"])
@@ -129,7 +129,7 @@ def test_a_part_of_a_shard_that_is_all_void_is_left_out(tmp_path):
     write_logits(tmp_path / "v.npz", z, y, ignore_index=9)
 
     def by_20(shard, **options):
-        whole = read_logits(shard, **options)
+        whole = read(shard, **options)
         return [whole.rows(np.arange(i, i + 20)) for i in (0, 20, 40)]
 
     plan = Plan(ignore_index=9)

@@ -24,7 +24,7 @@ def test_training_ends_in_a_report(recuse, tmp_path):
     assert "MLP on pairs of digits, 100 classes: seed 0" in page
     assert "Risk and coverage" in page
     for name in ("cross-entropy", "smoothing-0.2"):
-        file = rc.read_logits(tmp_path / "run" / name / "seed-0" / "test.safetensors")
+        file = rc.read(tmp_path / "run" / name / "seed-0" / "test.safetensors")
         assert file.logits.shape[1] == 9
 
     code, out, err = recuse(*SMALL, "--smoothing", "0,0.2", "--out", "run", "--json")

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from recuse import InputError, collect_logits, read_logits
+from recuse import InputError, collect_logits, read
 
 torch = pytest.importorskip("torch")
 DATA = torch.utils.data
@@ -27,7 +27,7 @@ def linear(dtype=torch.float32):
 def test_the_file_holds_what_the_model_says_in_evaluation_mode(tmp_path, suffix, ids):
     model, loader, out = linear(), batches(ids=ids), tmp_path / f"a{suffix}"
     returned = collect_logits(model, loader, out)
-    file = read_logits(out)
+    file = read(out)
     with torch.no_grad():
         expected = model.eval()(loader.dataset.tensors[0])
     np.testing.assert_allclose(file.logits, expected, rtol=1e-6, atol=1e-6)
@@ -56,7 +56,7 @@ def test_every_part_of_the_model_returns_to_the_mode_it_had(tmp_path):
 def test_half_precision_is_kept(tmp_path, dtype):
     loader = [(x.to(dtype), y) for x, y in batches()]
     collect_logits(linear(dtype), loader, tmp_path / "a.safetensors")
-    file = read_logits(tmp_path / "a.safetensors")
+    file = read(tmp_path / "a.safetensors")
     assert f"torch.{file.logits.dtype.name}" == str(dtype)
     assert len(file) == 10
 

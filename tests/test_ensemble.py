@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 import reference_rejector as reference
 from answers import one_line, plain
-from recuse import InputError, read_logits, write_logits
+from recuse import InputError, read, write_logits
 from recuse.evaluation import average_logits, average_probs
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.scores import from_probs, msp
 from samples import one_column, pixels, sample
 from strategies import logits
@@ -20,9 +20,7 @@ EXACT = 1e-12  # float64 sums of a few terms
 def members(z, labels=None, ids=None):
     """Three different files of the same examples."""
     labels = np.zeros(len(z), int) if labels is None else labels
-    return [
-        LogitsFile(a * z + b, labels, ids=ids, name=f"m{a}") for a, b in ((1, 0), (2, 1), (3, 9))
-    ]
+    return [HeldOut(a * z + b, labels, ids=ids, name=f"m{a}") for a, b in ((1, 0), (2, 1), (3, 9))]
 
 
 @given(z=logits())
@@ -52,7 +50,7 @@ def test_rows_of_any_order_are_matched_by_their_ids(z, seed):
 def test_groups_of_any_member_are_kept_in_the_order_of_the_first():
     z, y = sample(20)
     ids, order = np.arange(20), np.random.default_rng(0).permutation(20)
-    one, two = LogitsFile(z, y, ids=ids), LogitsFile(2 * z, y, np.arange(20) // 4, ids)
+    one, two = HeldOut(z, y, ids=ids), HeldOut(2 * z, y, np.arange(20) // 4, ids)
     assert average_logits([one, two.rows(order)]).file.groups.tolist() == (ids // 4).tolist()
 
 
@@ -62,8 +60,8 @@ def test_the_mean_of_logits_is_at_least_float32(dtype):
 
     kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
     files = [
-        LogitsFile(*sample(20, seed=0, dtype=kind)),
-        LogitsFile(sample(20, seed=1)[0], sample(20)[1]),
+        HeldOut(*sample(20, seed=0, dtype=kind)),
+        HeldOut(sample(20, seed=1)[0], sample(20)[1]),
     ]
     expected = "float64" if dtype == "float64" else "float32"
     assert average_logits(files).file.logits.dtype == expected
@@ -71,13 +69,13 @@ def test_the_mean_of_logits_is_at_least_float32(dtype):
 
 def different(change):
     z, y = sample(20)
-    one = LogitsFile(z, y, name="A")
+    one = HeldOut(z, y, name="A")
     other = {
         "nothing": one,
-        "labels": LogitsFile(2 * z, (y + 1) % 5, name="B"),
-        "classes": LogitsFile(2 * z[:, :4], np.minimum(y, 3), name="B"),
-        "rows": LogitsFile(2 * z[:19], y[:19], name="B"),
-        "labels gone": LogitsFile(2 * z, name="B"),
+        "labels": HeldOut(2 * z, (y + 1) % 5, name="B"),
+        "classes": HeldOut(2 * z[:, :4], np.minimum(y, 3), name="B"),
+        "rows": HeldOut(2 * z[:19], y[:19], name="B"),
+        "labels gone": HeldOut(2 * z, name="B"),
     }[change]
     return one, other
 
@@ -100,14 +98,14 @@ def test_files_that_cannot_be_averaged_are_refused(average, change, message):
 
 def test_one_file_is_no_ensemble():
     with pytest.raises(InputError, match="at least two files to average, got 1"):
-        average_logits([LogitsFile(*sample(20))])
+        average_logits([HeldOut(*sample(20))])
     with pytest.raises(InputError, match="at least two files to average, got 0"):
         average_probs([])
 
 
 def test_tiny_probabilities_still_rank():
     z = np.array([[200.0, 0, 0], [300.0, 0, 0], [5.0, 0, 0]])
-    files = [LogitsFile(scale * z, np.zeros(3, int)) for scale in (1, 1.5)]
+    files = [HeldOut(scale * z, np.zeros(3, int)) for scale in (1, 1.5)]
     found = average_probs(files).file.logits
     confidence = msp(from_probs(np.exp(found)))
     assert np.isfinite(confidence).all()
@@ -138,15 +136,15 @@ def test_an_ensemble_goes_the_whole_way(of, recuse, files, tmp_path):
         rc, out, err = recuse(*command, "--out", f"{split}.safetensors")
         assert (rc, err) == (0, "")
         answer = plain(out)
-        read = read_logits(tmp_path / f"{split}.safetensors", kind=of)
+        whole = read(tmp_path / f"{split}.safetensors", kind=of)
         assert (answer["n"], answer["members"], answer["matched_by"]) == (400, 2, "ids")
-        assert (answer["kind"], answer["digest"]) == (of, read.digest)
-    a, b = (read_logits(tmp_path / f"{m}-test.npz") for m in "ab")
+        assert (answer["kind"], answer["digest"]) == (of, whole.digest)
+    a, b = (read(tmp_path / f"{m}-test.npz") for m in "ab")
     b = b.rows(np.argsort(b.ids))
     for i in range(0, 400, 50):
         rows = [f.logits[i].tolist() for f in (a, b)]
         value = reference.softmax if of == "probs" else list
-        found = np.exp(read.logits[i]) if of == "probs" else read.logits[i]
+        found = np.exp(whole.logits[i]) if of == "probs" else whole.logits[i]
         np.testing.assert_allclose(found, reference.mean(rows, value), rtol=1e-6)  # float32
     splits = ("--tune", "tune.safetensors", "--calibrate", "calibrate.safetensors")
     assert recuse("fit", *splits, "--target-risk", 0.2, *declared)[0] == 0
@@ -180,9 +178,9 @@ def test_a_binary_head_and_pixels_keep_their_form(recuse, tmp_path):
     assert (
         recuse("average", "a.npz", "b.npz", "--binary", "--of", "probs", "--out", "q.npz")[0] == 0
     )
-    assert read_logits(tmp_path / "q.npz", kind="probs").logits.shape == (30, 2)
+    assert read(tmp_path / "q.npz", kind="probs").logits.shape == (30, 2)
     assert recuse("average", "pa.npz", "pb.npz", "--out", "pe.npz")[0] == 0
-    np.testing.assert_allclose(read_logits(tmp_path / "pe.npz").logits, 2 * z, rtol=1e-6)
+    np.testing.assert_allclose(read(tmp_path / "pe.npz").logits, 2 * z, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

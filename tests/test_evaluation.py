@@ -12,7 +12,7 @@ from recuse._internal.files import to_json
 from recuse.evaluation import measure, measure_file
 from recuse.evaluation._scored import score_chunks
 from recuse.intervals import AUGRC, AURC, E_AURC, standard_error
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.scores import Score
 from samples import pixels, sample
 from strategies import predictions
@@ -63,7 +63,7 @@ def test_rows_that_are_permutations_of_each_other_are_tied(dtype):
     rng = np.random.default_rng(0)
     z = rng.permuted(np.tile(rng.normal(size=(1, 7)), (60, 1)), axis=1).astype(dtype)
     labels = rng.integers(0, 7, 60)
-    for m in measure_file(LogitsFile(z, labels), SCORES).scores.values():
+    for m in measure_file(HeldOut(z, labels), SCORES).scores.values():
         assert m.aurc == pytest.approx((z.argmax(axis=1) != labels).mean(), abs=EXACT)
 
 
@@ -71,7 +71,7 @@ def test_rows_that_are_permutations_of_each_other_are_tied(dtype):
 def test_shuffled_rows_change_no_number_of_a_file(grouped):
     z, labels = SPLITS["test"]
     z, labels = np.r_[z, z[:100]], np.r_[labels, labels[:100]]  # ties
-    file = LogitsFile(z, labels, np.arange(500) // 5 if grouped else None)
+    file = HeldOut(z, labels, np.arange(500) // 5 if grouped else None)
     order = np.random.default_rng(1).permutation(500)
     assert measure_file(file, SCORES) == measure_file(file.rows(order), SCORES)
 
@@ -80,7 +80,7 @@ def test_shuffled_images_change_no_number_of_a_pixel_file():
     z, labels = pixels(12)
     order = np.random.default_rng(1).permutation(12)
     one, other = (
-        measure_file(LogitsFile(*data), SCORES) for data in ((z, labels), (z[order], labels[order]))
+        measure_file(HeldOut(*data), SCORES) for data in ((z, labels), (z[order], labels[order]))
     )
     assert one == other
     assert one.n == 12 * 36
@@ -89,8 +89,8 @@ def test_shuffled_images_change_no_number_of_a_pixel_file():
 def test_pixels_of_an_image_are_not_counted_as_independent():
     z, labels = pixels(12)
     z, labels = z.repeat(3, axis=2), labels.repeat(3, axis=1)  # each row of pixels three times
-    rows = LogitsFile(np.moveaxis(z, 1, -1).reshape(-1, 3), labels.reshape(-1))
-    by_image = measure_file(LogitsFile(z, labels)).scores["msp"].aurc_se
+    rows = HeldOut(np.moveaxis(z, 1, -1).reshape(-1, 3), labels.reshape(-1))
+    by_image = measure_file(HeldOut(z, labels)).scores["msp"].aurc_se
     assert by_image > 1.3 * measure_file(rows).scores["msp"].aurc_se
 
 
@@ -98,14 +98,14 @@ def test_ignored_labels_do_not_count():
     z, labels = pixels(12)
     void = labels.copy()
     void[:, :3] = 255
-    one = measure_file(LogitsFile(z, void, np.arange(12), ignore_index=255))
-    other = measure_file(LogitsFile(z[:, :, 3:], labels[:, 3:], np.arange(12)))
+    one = measure_file(HeldOut(z, void, np.arange(12), ignore_index=255))
+    other = measure_file(HeldOut(z[:, :, 3:], labels[:, 3:], np.arange(12)))
     assert one == other
 
 
 def test_a_file_without_labels_is_refused():
     with pytest.raises(InputError, match=r"a\.npz: expected `labels`, got logits alone"):
-        measure_file(LogitsFile(SPLITS["test"][0], name="a.npz"))
+        measure_file(HeldOut(SPLITS["test"][0], name="a.npz"))
 
 
 # Models
@@ -176,7 +176,7 @@ def test_models_and_splits_that_are_missing_or_do_not_fit_are_named():
 
 def test_beyond_a_million_rows_only_aurc_has_a_standard_error(monkeypatch):
     monkeypatch.setattr("recuse.evaluation._measures.MANY", 399)
-    m = measure_file(LogitsFile(*SPLITS["test"])).scores["msp"]
+    m = measure_file(HeldOut(*SPLITS["test"])).scores["msp"]
     assert m.aurc_se > 0
     plain = m.to_dict()
     assert plain["e_aurc_se"] is plain["augrc_se"] is None
@@ -186,7 +186,7 @@ def test_beyond_a_million_rows_only_aurc_has_a_standard_error(monkeypatch):
 def test_standard_errors_are_those_of_the_intervals():
     z, labels = SPLITS["test"]
     groups = np.arange(400) // 4
-    m = measure_file(LogitsFile(z, labels, groups)).scores["msp"]
+    m = measure_file(HeldOut(z, labels, groups)).scores["msp"]
     confidence, wrong = recuse.scores.msp(z), z.argmax(axis=1) != labels
     for name, area in (("aurc", AURC), ("e_aurc", E_AURC), ("augrc", AUGRC)):
         expected = standard_error(confidence, wrong, area, groups=groups)
@@ -198,7 +198,7 @@ def test_standard_errors_are_those_of_the_intervals():
 def test_what_is_kept_of_chunks_does_not_depend_on_their_length(names, rows):
     z, labels = pixels(12)
     labels[2:4] = 255
-    whole = LogitsFile(z, labels, names, np.arange(12), ignore_index=255)
+    whole = HeldOut(z, labels, names, np.arange(12), ignore_index=255)
     parts = [whole.rows(slice(i, i + rows)) for i in range(0, 12, rows)]
     scored = score_chunks(whole, parts, SCORES, keep=True)
     flat = whole.predictions()

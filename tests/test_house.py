@@ -34,6 +34,7 @@ RETIRED = {
     r"recuse\.(report|tune|diagnose|overlap|ensemble|shards)\.[a-z_]+|"
     r"from recuse\.(report|tune|diagnose|overlap|ensemble|shards) import": "moved",
     r"recipes\.vision": "collect",
+    r"\bLogitsFile\b|\bread_logits\b": "HeldOut, read",
     r"MissingExtra\(|class MissingExtra\b": "MissingExtraError",
     # words
     r"\bpromis(e|es|ed|ing)\b": "guarantee",

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recuse import InputError, read_logits, write_logits
+from recuse import InputError, read, write_logits
 from recuse._internal.files import hashes, write_text
-from recuse.io import LogitsFile, open_logits, split_rows
+from recuse.io import HeldOut, open_logits, split_rows
 from recuse.io._checked import ShardIds
 from recuse.io._stores import FORMATS
 from samples import one_column, pixels, sample
@@ -47,7 +47,7 @@ def test_a_file_reads_back_as_it_was_written(tmp_path, suffix, dtype, make):
     groups, ids = np.arange(len(z)) // 2, np.arange(len(z)) + 1000
     path = tmp_path / f"out{suffix}"
     written = write_logits(path, z, y, groups=groups, ids=ids)
-    file = read_logits(path)
+    file = read(path)
     assert file.logits.dtype == z.dtype
     for name, array in {"logits": z, "labels": y, "groups": groups, "ids": ids}.items():
         np.testing.assert_array_equal(getattr(file, name), array)
@@ -61,7 +61,7 @@ def test_memory_layout_and_byte_order_do_not_matter(tmp_path, suffix, view):
     z, y = sample(20)
     odd = {"big endian": z.astype(">f4"), "transposed": z.T.copy().T, "reversed": z[::-1]}[view]
     write_logits(tmp_path / f"a{suffix}", odd, y)
-    np.testing.assert_array_equal(read_logits(tmp_path / f"a{suffix}").logits, np.asarray(odd))
+    np.testing.assert_array_equal(read(tmp_path / f"a{suffix}").logits, np.asarray(odd))
 
 
 def test_torch_tensors_are_written_bfloat16_included(tmp_path):
@@ -77,7 +77,7 @@ def test_string_ids_live_in_npz_and_come_back_as_text(tmp_path, kind):
     z, y = sample(3)
     ids = np.array(["a", "bé", "c"])
     stored = np.char.encode(ids, "utf-8") if kind == "S" else ids
-    file = read_logits(raw(tmp_path / "a.npz", logits=z, labels=y, ids=stored))
+    file = read(raw(tmp_path / "a.npz", logits=z, labels=y, ids=stored))
     assert file.ids.tolist() == ids.tolist()
     with pytest.raises(InputError, match=r"holds no strings \(ids\); write .npz"):
         write_logits(tmp_path / "a.safetensors", z, y, ids=ids)
@@ -126,7 +126,7 @@ def test_bad_content_is_one_line_that_names_file_row_and_expectation(tmp_path, c
     fields, message = BAD[case]
     path = raw(tmp_path / f"bad{suffix}", **fields)
     with pytest.raises(InputError, match=message) as error:
-        read_logits(path)
+        read(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
 
@@ -170,7 +170,7 @@ DAMAGED = {
 def test_a_damaged_file_is_one_line(tmp_path, name):
     (tmp_path / name).write_bytes(DAMAGED[name])
     with pytest.raises(InputError) as error:
-        read_logits(tmp_path / name)
+        read(tmp_path / name)
     assert str(error.value).startswith(f"{tmp_path / name}: ")
     assert "\n" not in str(error.value)
 
@@ -183,7 +183,7 @@ def test_a_file_cut_anywhere_is_one_line(tmp_path, suffix):
     for size in range(1, len(content), 37):
         cut.write_bytes(content[:size])
         with pytest.raises(InputError, match="cannot be read as") as error:
-            read_logits(cut)
+            read(cut)
         assert "\n" not in str(error.value)
 
 
@@ -194,7 +194,7 @@ def test_no_pickle_is_unpacked(tmp_path):
 
     raw(tmp_path / "trap.npz", logits=np.array([Trap()], dtype=object))
     with pytest.raises(InputError, match="never unpickled"):
-        read_logits(tmp_path / "trap.npz")
+        read(tmp_path / "trap.npz")
     assert not (tmp_path / "sprung").exists()
 
 
@@ -219,7 +219,7 @@ def test_missing_files_folders_and_other_suffixes_are_named(tmp_path):
         "a.pt": "expected logits in a file ending in .safetensors or .npz or .parquet",
     }.items():
         with pytest.raises(InputError, match=f"{message}"):
-            read_logits(tmp_path / name)
+            read(tmp_path / name)
     for name in ("a.pt", "a.npy"):
         with pytest.raises(InputError, match="expected a file ending in"):
             write_logits(tmp_path / name, *sample(4))
@@ -253,13 +253,13 @@ def test_an_id_in_two_shards_is_refused_by_whoever_reads_them(first, tmp_path):
         write_logits(tmp_path / f"{name}.npz", z + i, y, ids=ids.astype(str) if text else ids)
     message = "expected shards of different examples, got the id 119 in .*b.npz and in .*c.npz"
     with pytest.raises(InputError, match=message):
-        read_logits(tmp_path)
+        read(tmp_path)
     with pytest.raises(InputError, match=message):
         list(open_logits(tmp_path).chunks(7))
     with pytest.raises(InputError, match=message):
         open_logits(tmp_path / "[bc].npz").digest  # noqa: B018
     (tmp_path / "c.npz").unlink()
-    assert len(read_logits(tmp_path)) == 120
+    assert len(read(tmp_path)) == 120
 
 
 def test_an_id_may_be_repeated_in_one_shard(tmp_path):
@@ -273,14 +273,14 @@ def test_an_id_may_be_repeated_in_one_shard(tmp_path):
 def test_of_more_ids_than_are_kept_the_same_sample_of_each_shard_is_compared(shared):
     ids = ShardIds("net", limit=1_000)
     rows = np.zeros((50_000, 2))
-    ids.add(LogitsFile(rows, ids=np.arange(50_000), name="a"))
+    ids.add(HeldOut(rows, ids=np.arange(50_000), name="a"))
     assert ids.known.size == 1_000
-    again = LogitsFile(rows, ids=np.arange(50_000) + 50_000 - shared, name="b")
+    again = HeldOut(rows, ids=np.arange(50_000) + 50_000 - shared, name="b")
     if shared == 2_000:  # 40 of them are expected in the sample
         with pytest.raises(InputError, match="in a and in b"):
             ids.add(again)
     else:
-        ids.add(LogitsFile(rows, ids=np.arange(50_000) + 50_000, name="b"))
+        ids.add(HeldOut(rows, ids=np.arange(50_000) + 50_000, name="b"))
     assert ids.known.size == 1_000
 
 
@@ -296,7 +296,7 @@ def test_hashes_of_ids_are_equal_where_the_ids_are(names, more):
 @pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
 def test_a_declared_binary_head_becomes_two_columns(tmp_path, shape):
     z, y = one_column(20)
-    file = read_logits(raw(tmp_path / "b.npz", logits=z.reshape(shape), labels=y), kind="binary")
+    file = read(raw(tmp_path / "b.npz", logits=z.reshape(shape), labels=y), kind="binary")
     np.testing.assert_array_equal(file.logits, np.c_[np.zeros(20), z])
 
 
@@ -320,13 +320,13 @@ def test_a_declared_binary_head_becomes_two_columns(tmp_path, shape):
 def test_values_of_another_kind_are_refused_by_name(tmp_path, kind, logits, message):
     path = raw(tmp_path / "k.npz", logits=logits)
     with pytest.raises(InputError, match=message) as error:
-        read_logits(path, kind=kind)
+        read(path, kind=kind)
     assert kind == "guess" or str(error.value).startswith(f"{path}: ")
 
 
 def test_probabilities_become_their_logarithm(tmp_path):
     probs = np.array([[1.0, 0.0], [0.25, 0.75]])
-    file = read_logits(raw(tmp_path / "p.npz", logits=probs), kind="probs")
+    file = read(raw(tmp_path / "p.npz", logits=probs), kind="probs")
     np.testing.assert_allclose(np.exp(file.logits), probs)
 
 
@@ -336,10 +336,10 @@ def test_ignored_labels_are_allowed_only_where_declared_and_leave_with_their_row
     with pytest.raises(InputError, match=r"labels` in 0..2, got 255"):
         write_logits(tmp_path / "a.npz", z, y)
     write_logits(tmp_path / "a.npz", z, y, ignore_index=255)
-    flat = read_logits(tmp_path / "a.npz", ignore_index=255).predictions()
+    flat = read(tmp_path / "a.npz", ignore_index=255).predictions()
     assert flat.labels.tolist() == y[:, 2:].reshape(-1).tolist()
     np.testing.assert_array_equal(flat.logits, np.moveaxis(z, 1, -1)[:, 2:].reshape(-1, 3))
-    nothing = LogitsFile(z, np.full_like(y, 255), name="n", ignore_index=255)
+    nothing = HeldOut(z, np.full_like(y, 255), name="n", ignore_index=255)
     with pytest.raises(InputError, match="n: every label is the ignored 255"):
         nothing.predictions()
 
@@ -347,15 +347,15 @@ def test_ignored_labels_are_allowed_only_where_declared_and_leave_with_their_row
 def test_pixels_of_one_image_form_a_group_named_by_id_or_content():
     z, y = pixels(4, side=2)
     shuffled = np.array([2, 0, 3, 1])
-    by_content = LogitsFile(z, y).predictions().groups.reshape(4, 4)
+    by_content = HeldOut(z, y).predictions().groups.reshape(4, 4)
     assert len(np.unique(by_content)) == 4
     assert (by_content == by_content[:, :1]).all()
-    again = LogitsFile(z[shuffled], y[shuffled]).predictions().groups.reshape(4, 4)
+    again = HeldOut(z[shuffled], y[shuffled]).predictions().groups.reshape(4, 4)
     np.testing.assert_array_equal(again, by_content[shuffled])
     for key in ("groups", "ids"):
-        named = LogitsFile(z, y, **{key: np.arange(4) + 7}).predictions()
+        named = HeldOut(z, y, **{key: np.arange(4) + 7}).predictions()
         assert named.groups.tolist() == np.repeat(np.arange(4) + 7, 4).tolist()
-    both = LogitsFile(z, y, groups=np.array([1, 1, 2, 2]), ids=np.arange(4)).predictions()
+    both = HeldOut(z, y, groups=np.array([1, 1, 2, 2]), ids=np.arange(4)).predictions()
     assert np.unique(both.groups).tolist() == [1, 2]
 
 
@@ -368,7 +368,7 @@ def test_pixels_of_one_image_form_a_group_named_by_id_or_content():
 def test_parts_are_disjoint_exhaustive_and_keep_groups_whole(n, group_size, shares, seed):
     z, y = sample(n)
     groups = np.random.default_rng(n).permutation(n) // group_size if group_size else None
-    file = LogitsFile(z, y, groups, np.arange(n))
+    file = HeldOut(z, y, groups, np.arange(n))
     names = [f"p{i}" for i in range(len(shares))]
     try:
         parts = split_rows(file, dict(zip(names, shares)), seed=seed)
@@ -385,7 +385,7 @@ def test_parts_are_disjoint_exhaustive_and_keep_groups_whole(n, group_size, shar
 
 
 def test_the_same_seed_cuts_the_same_parts_and_another_seed_others():
-    file = LogitsFile(*sample(50), ids=np.arange(50))
+    file = HeldOut(*sample(50), ids=np.arange(50))
     first, again, other = (
         split_rows(file, {"a": 0.5, "b": 0.5}, seed=s)["a"].ids.tolist() for s in (0, 0, 1)
     )
@@ -399,4 +399,4 @@ def test_the_same_seed_cuts_the_same_parts_and_another_seed_others():
 )
 def test_fractions_that_are_no_partition_are_refused(parts):
     with pytest.raises(InputError, match="expected parts > 0 that sum to 1"):
-        split_rows(LogitsFile(*sample(10)), parts)
+        split_rows(HeldOut(*sample(10)), parts)

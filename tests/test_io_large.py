@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import large
-from recuse import InputError, read_logits, write_logits
+from recuse import InputError, read, write_logits
 from recuse.evaluation import measure_file
-from recuse.io import LogitsFile, open_logits, split_rows
+from recuse.io import HeldOut, open_logits, split_rows
 from recuse.io._reader import shards
 from recuse.io._rows import FIELDS
 from samples import one_column, pixels, sample
@@ -35,7 +35,7 @@ def same(a, b):
 
 def joined(chunks):
     parts = list(chunks)
-    return LogitsFile(
+    return HeldOut(
         *(
             None if getattr(parts[0], f) is None else np.concatenate([getattr(p, f) for p in parts])
             for f in FIELDS
@@ -48,7 +48,7 @@ def written(tmp_path_factory):
     """A file of each format, and what it holds."""
     folder = tmp_path_factory.mktemp("written")
     z, y = sample(41)
-    whole = LogitsFile(z, y, np.arange(41) // 4, np.arange(41) + 100)
+    whole = HeldOut(z, y, np.arange(41) // 4, np.arange(41) + 100)
     for suffix in FORMATS:
         write_logits(folder / f"a{suffix}", z, y, groups=whole.groups, ids=whole.ids)
     return folder, whole
@@ -117,15 +117,15 @@ def test_folders_of_npy_are_shards_too(tmp_path, written):
     for i in range(2):
         part = whole.rows(slice(20 * i, 20 * i + 20))
         write_logits(tmp_path / f"rank{i}", part.logits, part.labels)
-    assert len(read_logits(tmp_path / "rank*")) == 40
+    assert len(read(tmp_path / "rank*")) == 40
     assert [p.name for p in shards(tmp_path / "rank0")] == ["rank0"]
 
 
 def test_a_name_with_brackets_is_a_name_where_it_exists(tmp_path):
     write_logits(tmp_path / "a[1].npz", *sample(5))
     write_logits(tmp_path / "a1.npz", *sample(6))
-    assert len(read_logits(tmp_path / "a[1].npz")) == 5
-    assert len(read_logits(tmp_path / "a[0-9].npz")) == 6
+    assert len(read(tmp_path / "a[1].npz")) == 5
+    assert len(read(tmp_path / "a[0-9].npz")) == 6
 
 
 Z, Y = sample(20)
@@ -160,7 +160,7 @@ def test_the_row_is_that_of_the_shard_however_far_down(suffix, bad, tmp_path, mo
     path = tmp_path / f"shard-1{suffix}"
     write_logits(path, z, y)
     with pytest.raises(InputError, match="row 17") as error:
-        read_logits(tmp_path / "shard-*")
+        read(tmp_path / "shard-*")
     assert str(error.value).startswith(f"{path}: expected `{bad}`")
 
 
@@ -169,7 +169,7 @@ def test_the_row_is_that_of_the_shard_however_far_down(suffix, bad, tmp_path, mo
 def test_archives_of_any_compression_and_order_read_alike(tmp_path, save, order):
     z, y = pixels(9)
     save(tmp_path / "a.npz", logits=np.asarray(z, order=order), labels=np.asarray(y, order=order))
-    same(joined(open_logits(tmp_path / "a.npz").chunks(rows=4)), LogitsFile(z, y))
+    same(joined(open_logits(tmp_path / "a.npz").chunks(rows=4)), HeldOut(z, y))
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -182,7 +182,7 @@ def test_a_byte_that_flipped_in_an_archive_is_noticed(tmp_path, save):
     content[start] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match="cannot be read as npz"):
-        read_logits(path)
+        read(path)
 
 
 def test_an_array_that_is_longer_than_its_header_says_is_noticed(tmp_path):
@@ -192,7 +192,7 @@ def test_an_array_that_is_longer_than_its_header_says_is_noticed(tmp_path):
     with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
         archive.writestr("logits.npy", content)
     with pytest.raises(InputError, match="expected 19 rows, got more"):
-        read_logits(tmp_path / "b.npz")
+        read(tmp_path / "b.npz")
 
 
 def test_an_npy_that_was_cut_or_is_no_array_is_one_line(tmp_path):
@@ -202,12 +202,12 @@ def test_an_npy_that_was_cut_or_is_no_array_is_one_line(tmp_path):
     for size in (0, 1, 5, 60, len(content) - 1):
         path.write_bytes(content[:size])
         with pytest.raises(InputError) as error:
-            read_logits(tmp_path / "a")
+            read(tmp_path / "a")
         assert str(error.value).startswith(f"{path}: ")
         assert "\n" not in str(error.value)
     np.save(path, np.array([{}] * 20, object))
     with pytest.raises(InputError, match="never unpickled"):
-        read_logits(tmp_path / "a")
+        read(tmp_path / "a")
 
 
 # A folder is written whole or not at all
@@ -217,7 +217,7 @@ def test_a_folder_replaces_only_a_folder_of_its_kind(tmp_path):
     write_logits(tmp_path / "a", Z, Y, ids=np.arange(20))
     write_logits(tmp_path / "a", Z[:9], Y[:9])
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["labels.npy", "logits.npy"]
-    assert len(read_logits(tmp_path / "a")) == 9
+    assert len(read(tmp_path / "a")) == 9
     (tmp_path / "a" / "thesis.tex").touch()
     with pytest.raises(InputError, match=r"a: expected a folder of .*, got thesis\.tex"):
         write_logits(tmp_path / "a", Z, Y)
@@ -236,7 +236,7 @@ def test_a_failed_folder_leaves_the_old_one_and_no_temporary(tmp_path, monkeypat
     monkeypatch.setattr(np, "save", full)
     with pytest.raises(OSError, match="No space left"):
         write_logits(tmp_path / "a", Z[:9], Y[:9])
-    assert len(read_logits(tmp_path / "a")) == 20
+    assert len(read(tmp_path / "a")) == 20
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
@@ -252,7 +252,7 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkey
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(OSError, match="Permission denied"):
         write_logits(tmp_path / "a", Z[:9], Y[:9])
-    assert len(read_logits(tmp_path / "a")) == 20
+    assert len(read(tmp_path / "a")) == 20
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
@@ -283,14 +283,14 @@ def test_every_layout_of_a_table_reads_alike(make, tmp_path):
         column = lists(Z, pa.large_list if make == "large lists" else pa.list_)
         size = 3 if make == "row groups" else None
         parquet.write_table(pa.table({"logits": column, **more}), path, row_group_size=size)
-    for file in (read_logits(path), joined(open_logits(path).chunks(rows=6))):
-        same(file, LogitsFile(Z, Y, Y // 2, Y.astype(str)))
+    for file in (read(path), joined(open_logits(path).chunks(rows=6))):
+        same(file, HeldOut(Z, Y, Y // 2, Y.astype(str)))
 
 
 def test_plural_names_categories_and_other_columns_are_read(tmp_path):
     names = pa.array([f"g{i % 3}" for i in range(20)]).dictionary_encode()
     table(tmp_path / "a.parquet", logits=lists(Z), labels=Y, groups=names, image=names)
-    assert read_logits(tmp_path / "a.parquet").groups.tolist() == names.to_pylist()
+    assert read(tmp_path / "a.parquet").groups.tolist() == names.to_pylist()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -298,17 +298,17 @@ def test_a_table_keeps_the_dtype_and_text(dtype, tmp_path):
     z, y = sample(20, dtype=dtype)
     ids = np.array([f"é{i}" for i in range(20)])
     written = write_logits(tmp_path / "a.parquet", z, y, ids=ids)
-    same(read_logits(tmp_path / "a.parquet"), written)
-    assert read_logits(tmp_path / "a.parquet").digest == written.digest
+    same(read(tmp_path / "a.parquet"), written)
+    assert read(tmp_path / "a.parquet").digest == written.digest
 
 
 def test_binary_columns_and_labels_in_lists_are_tables_too(tmp_path):
     z, y = one_column(20)
     table(tmp_path / "b.parquet", logits=z[:, 0], label=y)
-    same(read_logits(tmp_path / "b.parquet", kind="binary"), LogitsFile(np.c_[0 * z, z], y))
+    same(read(tmp_path / "b.parquet", kind="binary"), HeldOut(np.c_[0 * z, z], y))
     several = pa.array(np.c_[y, 1 - y].tolist())
     table(tmp_path / "m.parquet", logits=lists(np.c_[z, -z]), labels=several)
-    file = read_logits(tmp_path / "m.parquet", kind="multilabel")
+    file = read(tmp_path / "m.parquet", kind="multilabel")
     assert (file.logits.shape, file.labels.shape) == ((20, 2, 2), (20, 2))
 
 
@@ -338,7 +338,7 @@ def test_a_malformed_table_is_one_line(case, tmp_path):
     columns, message = BAD_TABLES[case]
     path = table(tmp_path / "a.parquet", **columns)
     with pytest.raises(InputError, match=message) as error:
-        read_logits(path)
+        read(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
 
@@ -373,8 +373,8 @@ def test_several_labels_a_row_are_refused_unless_declared(tmp_path):
     labels = (Z > 0).astype(int)
     np.savez(tmp_path / "m.npz", logits=Z, labels=labels)
     with pytest.raises(InputError, match=r"a row, got \(20, 5\); several .* --multilabel"):
-        read_logits(tmp_path / "m.npz")
-    file = read_logits(tmp_path / "m.npz", kind="multilabel")
+        read(tmp_path / "m.npz")
+    file = read(tmp_path / "m.npz", kind="multilabel")
     np.testing.assert_array_equal(file.logits, np.stack([0 * Z, Z], axis=1))
     np.testing.assert_array_equal(file.labels, labels)
 
@@ -391,7 +391,7 @@ def test_several_labels_a_row_are_refused_unless_declared(tmp_path):
 def test_malformed_multilabel_files_are_one_line(tmp_path, logits, labels, message):
     np.savez(tmp_path / "m.npz", logits=logits, labels=labels)
     with pytest.raises(InputError, match=message):
-        read_logits(tmp_path / "m.npz", kind="multilabel")
+        read(tmp_path / "m.npz", kind="multilabel")
 
 
 # What measuring takes

@@ -16,7 +16,7 @@ from recuse.evaluation import (
     scod_loss,
     score_sources,
 )
-from recuse.io import LogitsFile, open_logits, write_logits
+from recuse.io import HeldOut, open_logits, write_logits
 from recuse.scores import Score, msp
 from samples import pixels, sample
 
@@ -29,9 +29,9 @@ def files(**more):
     w, v = sample(300, seed=1)
     odd = np.random.default_rng(2).normal(size=(200, 5)).astype(np.float32)
     return {
-        "clean": Source(LogitsFile(z, y, **more)),
-        "shifted": Source(LogitsFile(w / 2, v)),
-        "odd": Source(LogitsFile(odd), outliers=True),
+        "clean": Source(HeldOut(z, y, **more)),
+        "shifted": Source(HeldOut(w / 2, v)),
+        "odd": Source(HeldOut(odd), outliers=True),
     }
 
 
@@ -95,8 +95,8 @@ def test_a_cost_of_a_tenth_falls_into_no_trap():
     """Three outliers of five at .1 cost .06 each: .30000000000000004 / 5 is more."""
     z = np.float32([[9, 0], [8, 0], [7, 0], [6, 0], [5, 0]])
     sources = {
-        "in": Source(LogitsFile(z[:2], np.array([0, 0]))),
-        "out": Source(LogitsFile(z[2:]), outliers=True),
+        "in": Source(HeldOut(z[:2], np.array([0, 0]))),
+        "out": Source(HeldOut(z[2:]), outliers=True),
     }
     assert (0.1 + 0.1 + 0.1) / 5 > 0.06
     m = measure_mixture(score_sources(sources), "msp", coverages=(), risks=[0.06], cost_ood=0.1)
@@ -112,12 +112,12 @@ def test_labels_of_outliers_are_ignored_whatever_they_are(tmp_path):
     found = []
     for i in range(3):
         odd = Source(open_logits(tmp_path / f"{i}.npz"), outliers=True)
-        sources = {"in": Source(LogitsFile(z, y)), "odd": odd}
+        sources = {"in": Source(HeldOut(z, y)), "odd": odd}
         found.append(measure_mixture(score_sources(sources), "msp").to_dict())
     assert found[0] == found[1] == found[2]
     z, y = pixels(6)
     y[:, 0] = 255
-    void = LogitsFile(z, y, ignore_index=255)
+    void = HeldOut(z, y, ignore_index=255)
     m = score_sources({"in": Source(void), "odd": Source(void, outliers=True)})
     assert [len(s.predictions("msp")[0]) for s in m.scored.values()] == [180, 216]
 
@@ -148,8 +148,8 @@ def test_groups_of_one_name_are_one_in_every_file(tmp_path):
     assert joined(None, None) is None
     images, labels = pixels(4)
     by_id = {
-        "a": Source(LogitsFile(images, labels, ids=np.array(list("wxyz")))),
-        "b": Source(LogitsFile(-images, labels, ids=np.array(list("zyxw")))),
+        "a": Source(HeldOut(images, labels, ids=np.array(list("wxyz")))),
+        "b": Source(HeldOut(-images, labels, ids=np.array(list("zyxw")))),
     }
     found = score_sources(by_id).predictions("msp")[3]
     unit = np.repeat(list("wxyzzyxw"), 36)
@@ -160,7 +160,7 @@ def test_chunks_of_any_length_give_the_same(tmp_path):
     z, y = sample(100)
     text = np.array([f"g{i % 7}" for i in range(100)])
     write_logits(tmp_path / "a.npz", z, y, groups=text)
-    odd = LogitsFile(sample(60, seed=3)[0])
+    odd = HeldOut(sample(60, seed=3)[0])
     found = []
     for rows in (1, 33, 100):
         reader = open_logits(tmp_path / "a.npz")
@@ -174,8 +174,8 @@ def test_chunks_of_any_length_give_the_same(tmp_path):
 def test_the_plain_form_is_json_and_null_comes_with_a_reason():
     z = np.float32([[1, 0], [2, 0]])
     sources = {
-        "in": Source(LogitsFile(z, np.array([1, 1]))),
-        "out": Source(LogitsFile(z), outliers=True),
+        "in": Source(HeldOut(z, np.array([1, 1]))),
+        "out": Source(HeldOut(z), outliers=True),
     }
     m = measure_mixture(score_sources(sources), "msp", coverages=[0.5], risks=[0.5])
     plain = json.loads(to_json(m.to_dict()), parse_constant=pytest.fail)
@@ -193,15 +193,15 @@ def test_the_plain_form_is_json_and_null_comes_with_a_reason():
 def test_sources_that_do_not_fit_are_named():
     z, y = sample(20)
     w, v = sample(20, classes=4)
-    good = Source(LogitsFile(z, y))
+    good = Source(HeldOut(z, y))
     with pytest.raises(InputError, match="got 5 in a and 4 in b"):
-        score_sources({"a": good, "b": Source(LogitsFile(w, v))})
+        score_sources({"a": good, "b": Source(HeldOut(w, v))})
     with pytest.raises(InputError, match="at least one source that is in distribution, got none"):
-        score_sources({"a": Source(LogitsFile(z, y), outliers=True)})
+        score_sources({"a": Source(HeldOut(z, y), outliers=True)})
     with pytest.raises(InputError, match="another name than 'all'"):
         score_sources({"all": good})
     with pytest.raises(InputError, match="expected `labels`, got logits alone"):
-        score_sources({"a": Source(LogitsFile(z))})
+        score_sources({"a": Source(HeldOut(z))})
 
 
 def test_beyond_a_million_predictions_there_is_no_standard_error(monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 import recuse as rc
 from recuse import InputError
 from recuse.evaluation import Source, by_source, measure_file, pick, score_sources
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from samples import sample
 
 Z, Y = sample(300)
@@ -39,9 +39,9 @@ FUNCTIONS = {
     "tune": lambda z, y: rc.tune(z, y).gain,
     "diagnose": lambda z, y: rc.diagnose(z, y).smoothing.value,
     "pick": lambda z, y: pick({"a": (z, y), "b": (2 * Z, Y)})["a"].repaired.aurc.value,
-    "measure": lambda z, y: measure_file(LogitsFile(z, y)).scores["msp"].aurc,
+    "measure": lambda z, y: measure_file(HeldOut(z, y)).scores["msp"].aurc,
     "mixture": lambda z, y: (
-        score_sources({"a": Source(LogitsFile(z, y))}).predictions("msp")[1].mean()
+        score_sources({"a": Source(HeldOut(z, y))}).predictions("msp")[1].mean()
     ),
 }
 BAD = {
@@ -126,7 +126,7 @@ THREE = {"tune": (Z, Y), "calibrate": sample(200, seed=1), "test": sample(200, s
         (lambda: pick(TWO, criterion=3), "got 3"),
         (lambda: pick(TWO, risks=5), "`risks` as a sequence, got 5"),
         (lambda: pick(TWO, kind="odds"), "`kind` among"),
-        (lambda: pick({"a": Z, "b": (Z, Y)}), r"a: expected \(logits, labels\) or a LogitsFile"),
+        (lambda: pick({"a": Z, "b": (Z, Y)}), r"a: expected \(logits, labels\) or a HeldOut"),
         (lambda: pick({"a": (Z, Y, Y), "b": (Z, Y)}), "a: expected"),
         (lambda: rc.evaluate(3), "models by name, as .*, got an int"),
         (lambda: rc.evaluate({"m": 3}), "splits of model 'm' by name, .* got an int"),
@@ -136,12 +136,12 @@ THREE = {"tune": (Z, Y), "calibrate": sample(200, seed=1), "test": sample(200, s
         (lambda: rc.evaluate({"m": THREE}, target_risk="a"), "`target_risk`"),
         (lambda: by_source(Z[:, 0], 0 * Y, Y, threshold="a"), "`threshold` as a number, got a"),
         (lambda: by_source(Z[:, 0], 0 * Y, Y, coverage=0.5, shares=3), "shares by name"),
-        (lambda: score_sources([Source(LogitsFile(Z, Y))]), "sources by name"),
+        (lambda: score_sources([Source(HeldOut(Z, Y))]), "sources by name"),
         (lambda: score_sources({"a": (Z, Y)}), "a: expected a Source"),
         (lambda: score_sources({"a": Source("a.npz")}), "a: expected .* got 'a.npz'"),
-        (lambda: measure_file("a.npz"), "a LogitsFile, got 'a.npz'"),
-        (lambda: measure_file(LogitsFile(Z, Y), "msp"), "`scores` as a sequence, got 'msp'"),
-        (lambda: measure_file(LogitsFile(Z, Y), ["msp"]), "recuse.scores.Score, got 'msp'"),
+        (lambda: measure_file("a.npz"), "a HeldOut, got 'a.npz'"),
+        (lambda: measure_file(HeldOut(Z, Y), "msp"), "`scores` as a sequence, got 'msp'"),
+        (lambda: measure_file(HeldOut(Z, Y), ["msp"]), "recuse.scores.Score, got 'msp'"),
     ],
 )
 def test_what_makes_no_sense_is_an_input_error(call, words):
@@ -153,5 +153,5 @@ def test_labels_of_a_hand_made_file_are_never_silently_wrong():
     """Labels of -1 would count as errors."""
     void = np.where(np.arange(300) < 10, -1, Y)
     with pytest.raises(InputError, match=r"in 0\.\.4, got -1"):
-        measure_file(LogitsFile(Z, void))
-    assert measure_file(LogitsFile(Z, void, ignore_index=-1)).n == 290
+        measure_file(HeldOut(Z, void))
+    assert measure_file(HeldOut(Z, void, ignore_index=-1)).n == 290

@@ -8,7 +8,7 @@ from recuse.errors import InputError
 from recuse.evaluation import Change, Spread, over_seeds
 from recuse.evaluation._mixture import shared_coverage
 from recuse.intervals import Comparison, compare
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.present import over_seeds as words
 from recuse.tuning import MSP
 
@@ -24,7 +24,7 @@ def splits(seed, model, n=400):
         z *= rng.uniform(0.2, 3, size=(3 * n, 1))
     parts = np.split(np.arange(3 * n), 3)
     return {
-        name: LogitsFile(z[rows].astype(np.float32), y[rows])
+        name: HeldOut(z[rows].astype(np.float32), y[rows])
         for name, rows in zip(("tune", "calibrate", "test"), parts)
     }
 
@@ -163,7 +163,7 @@ def test_the_table_of_sources_counts_what_a_tenth_lets_through():
 
 def test_where_nothing_was_compared_the_story_does_not_speak_of_a_test():
     parts = splits(3, NAMES[0])
-    few = LogitsFile(parts["tune"].logits[:30], parts["tune"].labels[:30])
+    few = HeldOut(parts["tune"].logits[:30], parts["tune"].labels[:30])
     models = {name: {**splits(3, name), "tune": few} for name in NAMES}
     told = " ".join(words.story(over_seeds({3: models}, target_risk=0.1)))
     assert words.KEPT not in told

@@ -16,7 +16,7 @@ from recuse import InputError, calibration, intervals, scores
 from recuse._internal.files import to_json
 from recuse.evaluation import pick
 from recuse.evaluation._pick import _Options, _repaired, mid_ranks
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from samples import pixels, sample
 from strategies import TIED
 
@@ -80,7 +80,7 @@ def test_without_a_repair_both_rankings_are_those_of_msp():
 
 def test_each_half_is_ranked_by_the_score_chosen_on_the_other():
     z, y = smoothed(3000, 0)
-    file = LogitsFile(z, y)
+    file = HeldOut(z, y)
     confidence, chosen = _repaired(file, scores.msp(z), _Options("logits", 0))
     assert {s.name for s in chosen} != {"msp"}
     halves = recuse.io.split_rows(
@@ -101,7 +101,7 @@ def test_scores_of_two_scales_are_joined_by_rank(monkeypatch):
     z, y = smoothed(400, 0)
     answers = iter([scores.Score("msp"), scores.Score("logit_norm", {"p": 3})])
     monkeypatch.setattr(_pick, "tune", lambda *_, **__: type("Tuned", (), {"score": next(answers)}))
-    confidence, chosen = _repaired(LogitsFile(z, y), scores.msp(z), _Options("logits", 0))
+    confidence, chosen = _repaired(HeldOut(z, y), scores.msp(z), _Options("logits", 0))
     assert [s.name for s in chosen] == ["msp", "logit_norm"]
     assert 0 < confidence.min() < 0.01
     assert 0.99 < confidence.max() < 1
@@ -112,7 +112,7 @@ def test_scores_fitted_to_each_half_are_joined_by_rank_and_said_to_be_fitted():
     z, y = with_information(3000, 0)
     found = pick({"a": (z, y), "b": (noisy(z, 0.01), y)})
     assert [s.name for s in found["a"].scores] == ["learned", "learned"]
-    confidence, chosen = _repaired(LogitsFile(z, y), scores.msp(z), _Options("logits", 0))
+    confidence, chosen = _repaired(HeldOut(z, y), scores.msp(z), _Options("logits", 0))
     assert chosen[0] != chosen[1]
     assert 0 < confidence.min() < confidence.max() < 1
     assert "a: learned (fitted anew for each half);" in " ".join(str(found).split())
@@ -139,7 +139,7 @@ def test_the_repaired_aurc_is_not_optimistic(monkeypatch):
         z = rng.normal(size=(200, 5))
         loss = (rng.uniform(size=200) < 0.3) * 1.0
         y = (z.argmax(axis=1) + loss.astype(int)) % 5
-        confidence, _ = _repaired(LogitsFile(z, y), scores.msp(z), _Options("logits", seed))
+        confidence, _ = _repaired(HeldOut(z, y), scores.msp(z), _Options("logits", seed))
         crossed.append(recuse.aurc(confidence, loss) - loss.mean())
         in_sample.append(recuse.aurc(greedy(z, y).score(z), loss) - loss.mean())
     error = np.std(crossed) / 10
@@ -300,7 +300,7 @@ def test_the_gap_is_training_accuracy_minus_this_one():
 
 def test_groups_widen_the_errors_and_stay_whole():
     groups = np.arange(600) // 6
-    of = {k: LogitsFile(z, Y, groups=groups, name=k) for k, z in (("a", Z), ("b", W))}
+    of = {k: HeldOut(z, Y, groups=groups, name=k) for k, z in (("a", Z), ("b", W))}
     found, alone = pick(of), pick({"a": (Z, Y), "b": (W, Y)})
     assert found.groups == 100
     assert found["a"].msp.aurc.value == alone["a"].msp.aurc.value
@@ -314,13 +314,11 @@ def test_groups_widen_the_errors_and_stay_whole():
 def test_ids_match_rows_in_any_order_and_no_number_depends_on_it():
     z, y = smoothed(800, 0)
     w, ids = noisy(z, 0.3), np.arange(800)
-    expected = pick({"a": LogitsFile(z, y, ids=ids), "b": LogitsFile(w, y, ids=ids)})
+    expected = pick({"a": HeldOut(z, y, ids=ids), "b": HeldOut(w, y, ids=ids)})
     for seed in range(2):
         rng = np.random.default_rng(seed)
         i, j = rng.permutation(800), rng.permutation(800)
-        found = pick(
-            {"a": LogitsFile(z[i], y[i], ids=ids[i]), "b": LogitsFile(w[j], y[j], ids=ids[j])}
-        )
+        found = pick({"a": HeldOut(z[i], y[i], ids=ids[i]), "b": HeldOut(w[j], y[j], ids=ids[j])})
         assert found.matched_by == "ids"
         assert found.to_dict() == expected.to_dict()
     same = np.random.default_rng(5).permutation(800)
@@ -336,8 +334,8 @@ def test_images_are_matched_whole_and_are_the_groups():
     void = {"ignore_index": 255}
     found = pick(
         {
-            "a": LogitsFile(z, y, ids=np.arange(20), **void),
-            "b": LogitsFile(w[order], y[order], ids=order, **void),
+            "a": HeldOut(z, y, ids=np.arange(20), **void),
+            "b": HeldOut(w[order], y[order], ids=order, **void),
         }
     )
     assert (found.n, found.groups) == (600, 20)
@@ -347,7 +345,7 @@ def test_images_are_matched_whole_and_are_the_groups():
 
 def test_files_are_read_one_by_one(tmp_path):
     recuse.write_logits(tmp_path / "a.npz", Z, Y)
-    found = pick({"a": tmp_path / "a.npz", "b": lambda: LogitsFile(W, Y)})
+    found = pick({"a": tmp_path / "a.npz", "b": lambda: HeldOut(W, Y)})
     assert found.to_dict() == pick({"a": (Z, Y), "b": (W, Y)}).to_dict()
 
 
@@ -400,8 +398,8 @@ def test_the_collapse_of_msp_is_said_where_the_repair_undoes_it():
             "5 classes, as held-out, got 7",
         ),
         ({"a": (Z, Y), "b": (W, Y)}, {"seed": -1}, "`seed` as an integer >= 0, got -1"),
-        ({"a": Z, "b": W}, {}, r"a: expected \(logits, labels\) or a LogitsFile, got"),
-        ({"a": (Z,), "b": (W, Y)}, {}, r"a: expected \(logits, labels\) or a LogitsFile, got"),
+        ({"a": Z, "b": W}, {}, r"a: expected \(logits, labels\) or a HeldOut, got"),
+        ({"a": (Z,), "b": (W, Y)}, {}, r"a: expected \(logits, labels\) or a HeldOut, got"),
         ({"a": (Z, Y), "b": (W, Y)}, {"train": {"c": (Z, Y)}}, "of a, b, got 'c'"),
         (
             {"a": (Z, Y), "b": (W, Y)},
@@ -421,7 +419,7 @@ def test_the_collapse_of_msp_is_said_where_the_repair_undoes_it():
         ({"a": (Z, Y), "b": (W, Y)}, {"risks": (2,)}, r"`risk` in \[0, 1\], got 2"),
         ({"a": (Z, Y), "b": (W[:-1], Y[:-1])}, {}, "the same examples in a and b"),
         ({"a": (Z, Y), "b": (W, np.roll(Y, 1))}, {}, "labels that differ"),
-        ({"a": (Z, Y), "b": LogitsFile(W, name="b")}, {}, "b: expected `labels`"),
+        ({"a": (Z, Y), "b": HeldOut(W, name="b")}, {}, "b: expected `labels`"),
     ],
 )
 def test_what_cannot_be_picked_from_is_refused(models, options, word):

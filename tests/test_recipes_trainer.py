@@ -60,7 +60,7 @@ def trained_run(recipe, out, strengths=(0.0, 0.2), seeds=(0,), losses=SMOOTHING,
 
 
 def logits(model, split="test"):
-    return rc.read_logits(model.split(split)).logits
+    return rc.read(model.split(split)).logits
 
 
 @settings(max_examples=50, deadline=None)
@@ -132,7 +132,7 @@ def test_a_run_leaves_what_the_other_commands_read(tmp_path):
     assert set(models_of(tmp_path / "run")) == set(models)
     assert describe(tmp_path / "run")["recipe"] == "blobs"
     for model in models:
-        file = rc.read_logits(model.split("test"))
+        file = rc.read(model.split("test"))
         expected = blobs(None, seed=model.seed).test
         assert file.logits.shape == (120, CLASSES)
         np.testing.assert_array_equal(file.labels, expected.data.y)
@@ -192,7 +192,7 @@ def test_a_loss_has_its_strength_and_ignores_void_labels(loss, expected):
 def test_one_logit_is_saved_as_a_binary_head(tmp_path):
     recipe = tiny(load=two_blobs, network=one_logit, output="binary")
     (model,) = trained_run(recipe, tmp_path / "run", (0.2,))
-    file = rc.read_logits(model.split("test"), kind="binary")
+    file = rc.read(model.split("test"), kind="binary")
     assert file.logits.shape == (120, 2)
     assert np.mean(file.logits.argmax(1) == file.labels) > 0.8
     with pytest.raises(InputError, match="label_smoothing with one logit"):
@@ -208,7 +208,7 @@ def two_blobs(folder, *, seed):
 
 def test_pixels_are_the_same_for_every_loss_and_lie_where_their_ids_say(tmp_path):
     plain, smoothed = trained_run(SCENES, tmp_path / "run")
-    a, b = (rc.read_logits(m.split("test")) for m in (plain, smoothed))
+    a, b = (rc.read(m.split("test")) for m in (plain, smoothed))
     np.testing.assert_array_equal(a.ids, b.ids)
     y = scenes(None, seed=0).test.data.y.numpy()
     assert len(a.ids) == 60
@@ -216,7 +216,7 @@ def test_pixels_are_the_same_for_every_loss_and_lie_where_their_ids_say(tmp_path
     assert np.array_equal(np.bincount(a.groups - 12), [10] * 6)
     np.testing.assert_array_equal(a.labels, y.reshape(-1)[spots])
     assert (a.labels != 11).all()
-    tune, calibrate = (rc.read_logits(plain.split(s)) for s in ("tune", "calibrate"))
+    tune, calibrate = (rc.read(plain.split(s)) for s in ("tune", "calibrate"))
     assert recuse.io._overlap.overlap(tune, calibrate) is None
     net = trained(SCENES, SCENES.load(None, seed=0), plain.folder)
     with torch.no_grad():
@@ -254,7 +254,7 @@ def test_all_pixels_are_in_the_sketch(tmp_path):
 def test_a_coarser_map_of_logits_is_judged_at_the_nearest_labels(tmp_path):
     recipe = replace(SCENES, network=coarse, pixels_per_image=None)
     (model,) = trained_run(recipe, tmp_path / "run", (0.1,))
-    file = rc.read_logits(model.split("test"))
+    file = rc.read(model.split("test"))
     y = scenes(None, seed=0).test.data.y.numpy()[:, 1::2, 1::2].reshape(6, -1)
     np.testing.assert_array_equal(file.labels, y[y != 11])
 
@@ -409,7 +409,7 @@ def test_two_processes_train_what_one_does_on_the_same_batches(tmp_path):
     (two,) = trained_run(EVEN, tmp_path / "two", (0.2,), devices=2)
     np.testing.assert_allclose(logits(one), logits(two), rtol=1e-4, atol=1e-5)
     a, b = (rc.scores.msp(logits(m)) for m in (one, two))
-    wrong = logits(one).argmax(1) != rc.read_logits(one.split("test")).labels
+    wrong = logits(one).argmax(1) != rc.read(one.split("test")).labels
     assert aurc(a, wrong) == pytest.approx(aurc(b, wrong), rel=1e-4)
     assert losses(one) == pytest.approx(losses(two), rel=1e-4)
 

@@ -16,7 +16,7 @@ from recuse import InfeasibleError, InputError, Rejector
 from recuse._internal.files import checksum
 from recuse.bounds import binomial_p_value
 from recuse.intervals import AUGRC, AURC, coverage_at
-from recuse.io import LogitsFile, overlap
+from recuse.io import HeldOut, overlap
 from recuse.rejector import choose, explain, fit_several
 from recuse.rejector._prepare import one_of_each
 from recuse.scores import FEATURES, Score, features, from_binary
@@ -48,9 +48,9 @@ def test_the_file_is_json_without_nan_and_names_the_data_it_saw(tmp_path):
     assert data["by"] == "all"
     (rule,) = data["rules"]
     assert float(rule["threshold"]) == float.fromhex(rule["threshold_hex"]) == FITTED.threshold
-    seen = {"n": 400, "digest": LogitsFile(*TUNE).digest, "log_probs": False}
+    seen = {"n": 400, "digest": HeldOut(*TUNE).digest, "log_probs": False}
     assert data["splits"]["tune"] == seen
-    assert data["splits"]["calibrate"]["digest"] == LogitsFile(*CALIBRATE).digest
+    assert data["splits"]["calibrate"]["digest"] == HeldOut(*CALIBRATE).digest
 
 
 def changed(path, value, rejector=FITTED):
@@ -583,7 +583,7 @@ def test_one_row_of_each_group_is_used_whatever_the_order_of_the_rows(names):
     ids = {"groups": None, "groups and ids": np.arange(600)[::-1].copy()}.get(
         names, np.array([f"id{i}" for i in range(600)])
     )
-    file = LogitsFile(z, labels, groups, ids)
+    file = HeldOut(z, labels, groups, ids)
     order = np.random.default_rng(0).permutation(600)
     one, other = one_of_each(file, 0), one_of_each(file.rows(order), 0)
     assert one.groups.tolist() == list(range(120)) == other.groups.tolist()
@@ -607,12 +607,12 @@ def overlapping():
     return {
         "the same data twice": (TUNE, TUNE),
         "300 ids in both, such as 100": (
-            LogitsFile(*TUNE, ids=ids),
-            LogitsFile(z, labels, ids=ids + 100),
+            HeldOut(*TUNE, ids=ids),
+            HeldOut(z, labels, ids=ids + 100),
         ),
         "1 groups in both, such as 199": (
-            LogitsFile(*TUNE, groups=ids // 2),
-            LogitsFile(z, labels, groups=ids // 2 + 199),
+            HeldOut(*TUNE, groups=ids // 2),
+            HeldOut(z, labels, groups=ids // 2 + 199),
         ),
         "40 identical rows in both": (
             TUNE,
@@ -621,8 +621,8 @@ def overlapping():
         "equal labels in all 400 rows": (TUNE, (TUNE[0] + np.float32(0.1) * z, TUNE[1])),
         "400 identical rows in both": (TUNE, (TUNE[0][::-1].astype(np.float64), TUNE[1][::-1])),
         "400 identical rows in": (
-            LogitsFile(*TUNE, ids=ids, groups=ids),
-            LogitsFile(TUNE[0][::-1], TUNE[1][::-1], ids=ids + 1000, groups=ids + 1000),
+            HeldOut(*TUNE, ids=ids, groups=ids),
+            HeldOut(TUNE[0][::-1], TUNE[1][::-1], ids=ids + 1000, groups=ids + 1000),
         ),
         "400 identical rows": (TUNE, (TUNE[0].astype(np.float16), TUNE[1])),
         "400 identical": (
@@ -666,14 +666,14 @@ def test_an_overlap_asked_for_voids_the_guarantee_in_every_sentence(shared, tmp_
 )
 def test_equal_labels_that_say_nothing_are_no_overlap(labels):
     labels = labels.astype(int)
-    a, b = (LogitsFile(sample(len(labels), seed=s)[0], labels) for s in (1, 2))
+    a, b = (HeldOut(sample(len(labels), seed=s)[0], labels) for s in (1, 2))
     assert overlap(a, b) is None
     ids = np.arange(400)
     mixed = np.random.default_rng(0).integers(0, 5, 400)
     a, b = (sample(400, seed=s)[0] for s in (1, 2))
-    others = LogitsFile(a, mixed, ids=ids), LogitsFile(b, mixed, ids=ids + 400)
+    others = HeldOut(a, mixed, ids=ids), HeldOut(b, mixed, ids=ids + 400)
     assert overlap(*others) is None
-    assert "equal labels" in overlap(LogitsFile(a, mixed), LogitsFile(b, mixed))
+    assert "equal labels" in overlap(HeldOut(a, mixed), HeldOut(b, mixed))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
@@ -701,7 +701,7 @@ def test_no_rows_have_no_decisions(rest):
 def few_values(n, rng):
     """Logits of two classes, as of a small tree: five rows that differ."""
     z = rng.choice([-2.0, -0.5, 0.0, 1.0, 3.0], n, p=[0.3, 0.1, 0.1, 0.2, 0.3])
-    return LogitsFile(np.c_[np.zeros(n), z], rng.integers(0, 2, n))
+    return HeldOut(np.c_[np.zeros(n), z], rng.integers(0, 2, n))
 
 
 def test_rows_that_many_have_are_no_overlap_of_splits_of_unequal_size():
@@ -711,17 +711,17 @@ def test_rows_that_many_have_are_no_overlap_of_splits_of_unequal_size():
 
 def test_a_file_in_half_precision_is_no_overlap_with_other_rows_in_full():
     rng = np.random.default_rng(0)
-    full, half = (LogitsFile(rng.normal(size=(4000, 2)), np.zeros(4000, int)) for _ in "ab")
+    full, half = (HeldOut(rng.normal(size=(4000, 2)), np.zeros(4000, int)) for _ in "ab")
     assert overlap(full, replace(half, logits=half.logits.astype(np.float16))) is None
 
 
 def test_ten_rows_of_many_may_be_in_both_splits_and_no_more():
     rng = np.random.default_rng(0)
-    full = LogitsFile(rng.normal(size=(4000, 3)), np.zeros(4000, int))
+    full = HeldOut(rng.normal(size=(4000, 3)), np.zeros(4000, int))
     other = rng.normal(size=(4000, 3))
     for shared, found in ((10, None), (11, "11 identical rows in both")):
         z = np.concatenate([full.logits[:shared], other[shared:]])
-        assert overlap(full, LogitsFile(z, np.zeros(4000, int))) == found
+        assert overlap(full, HeldOut(z, np.zeros(4000, int))) == found
 
 
 def test_pixel_files_of_different_images_fit_and_of_the_same_image_do_not():
@@ -739,8 +739,8 @@ def test_pixel_files_of_different_images_fit_and_of_the_same_image_do_not():
 def test_ignored_pixels_are_ignored_by_fit():
     tune, (z, labels), groups = pixels(60, seed=1), pixels(60, seed=2), np.arange(60)
     void = np.where(np.arange(6)[:, None] < 3, 255, labels)
-    ignored = LogitsFile(z, void, groups, ignore_index=255)
-    cut = LogitsFile(z[:, :, 3:], labels[:, 3:], groups)
+    ignored = HeldOut(z, void, groups, ignore_index=255)
+    cut = HeldOut(z[:, :, 3:], labels[:, 3:], groups)
     one, other = (recuse.fit(tune, file, target_risk=0.4) for file in (ignored, cut))
     assert (one.threshold, one.guarantee) == (other.threshold, other.guarantee)
 
@@ -769,7 +769,7 @@ def test_an_impossible_target_is_an_answer_that_says_what_would_do():
         ({"tune": (TUNE[0], TUNE[1] * 1.0)}, "tune labels"),
         ({"calibrate": (CALIBRATE[0] * np.nan, CALIBRATE[1])}, "calibrate logits"),
         ({"calibrate": sample(50, 4)}, "same number of classes, got 5 in tune and 4 in calibrate"),
-        ({"tune": LogitsFile(TUNE[0], name="t.npz")}, "t.npz: expected `labels`"),
+        ({"tune": HeldOut(TUNE[0], name="t.npz")}, "t.npz: expected `labels`"),
     ],
 )
 def test_malformed_arguments_of_fit_are_named(change, message):
@@ -784,7 +784,7 @@ def test_malformed_arguments_of_fit_are_named(change, message):
 def test_a_reason_repeats_the_decision_and_counts_by_hand(rejector):
     z = learnable(300, 2)[0] if rejector is LEARNED else TEST[0]
     expected = rejector.predict(z)
-    for found in explain(rejector, LogitsFile(z), [0, 7, "19"], top=4):
+    for found in explain(rejector, HeldOut(z), [0, 7, "19"], top=4):
         i = found.row
         assert (found.id, found.accept, found.prediction) == (
             i,
@@ -809,7 +809,7 @@ def test_a_reason_repeats_the_decision_and_counts_by_hand(rejector):
 def test_what_the_features_add_sums_to_a_learned_confidence(rejector):
     z = learnable(300, 2)[0]
     parameters = rejector.score.params
-    for found in explain(rejector, LogitsFile(z), range(20)):
+    for found in explain(rejector, HeldOut(z), range(20)):
         shares = [share for _, share in found.contributions]
         expected = reference.contributions(parameters, features(z)[found.row].tolist())
         np.testing.assert_allclose(shares, expected, atol=1e-12)
@@ -819,12 +819,12 @@ def test_what_the_features_add_sums_to_a_learned_confidence(rejector):
         assert list(found.lowering) == sorted(
             (c for c in found.contributions if c[1] < 0), key=lambda c: c[1]
         )
-    assert explain(FITTED, LogitsFile(TEST[0]), [0])[0].average is None
+    assert explain(FITTED, HeldOut(TEST[0]), [0])[0].average is None
 
 
 def test_ids_are_found_as_text_and_one_of_several_rows_stands_for_all():
     ids = np.array([7, 8, 8, *range(100, 497)])
-    file = LogitsFile(TEST[0], ids=ids)
+    file = HeldOut(TEST[0], ids=ids)
     assert [(w.id, w.row) for w in explain(FITTED, file, ["8", 7])] == [(8, 1), (8, 2), (7, 0)]
     assert json.loads(json.dumps(explain(FITTED, file, [7])[0].to_dict()))["id"] == 7
 
@@ -832,14 +832,14 @@ def test_ids_are_found_as_text_and_one_of_several_rows_stands_for_all():
 @pytest.mark.parametrize("name", ["400", "-1", "1.0", "", "x", "²"])
 def test_an_id_that_no_row_has_is_refused(name):
     with pytest.raises(InputError, match=r"expected a row in 0\.\.399"):
-        explain(FITTED, LogitsFile(TEST[0]), [name])
+        explain(FITTED, HeldOut(TEST[0]), [name])
     with pytest.raises(InputError, match="expected one of its `ids`, such as 1000"):
-        explain(FITTED, LogitsFile(TEST[0], ids=np.arange(1000, 1400)), [name])
+        explain(FITTED, HeldOut(TEST[0], ids=np.arange(1000, 1400)), [name])
 
 
 def test_pixels_have_no_single_reason():
     with pytest.raises(InputError, match="rows of one prediction each"):
-        explain(FITTED, LogitsFile(pixels(4, 5)[0]), [0])
+        explain(FITTED, HeldOut(pixels(4, 5)[0]), [0])
 
 
 @pytest.mark.parametrize("kind", ["prob", "binary"])

@@ -14,7 +14,7 @@ import recuse
 from learnable import learnable
 from notation import words
 from recuse import curves, intervals
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.reports import Table, details, explore, prepare, report, tables
 from recuse.reports import page as page_module
 from recuse.scores import FEATURES, Score
@@ -450,7 +450,7 @@ def test_curves_of_many_models_differ_in_colour_or_dash(evaluation):
 
 def test_a_guarantee_of_groups_says_so_wherever_it_is_made(tmp_path):
     grouped = {
-        name: LogitsFile(z, y, groups=np.arange(len(y)) // 2 + 1000 * i)
+        name: HeldOut(z, y, groups=np.arange(len(y)) // 2 + 1000 * i)
         for i, (name, (z, y)) in enumerate(splits(0).items())
     }
     models = {"net": grouped, "other": splits(1)}

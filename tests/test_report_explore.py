@@ -13,7 +13,7 @@ import notation
 import recuse
 from notation import words
 from recuse import curves, intervals, plots, selectors
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.reports import details, explore, prepare, tables
 from recuse.scores import Score, predict
 from reference_report import outcome, splits, strictest_fallback, who
@@ -174,7 +174,7 @@ def test_a_void_guarantee_has_no_limits(evaluation):
 
 def test_one_row_of_each_group_makes_the_limits():
     grouped = {
-        name: LogitsFile(z, y, groups=np.arange(len(y)) // 2 + 1000 * i)
+        name: HeldOut(z, y, groups=np.arange(len(y)) // 2 + 1000 * i)
         for i, (name, (z, y)) in enumerate(splits(0).items())
     }
     found = recuse.evaluate({"net": grouped}, target_risk=0.3)
@@ -274,7 +274,7 @@ def test_a_thumbnail_never_leaves_its_folder(tmp_path):
 def test_one_error_without_an_image_hides_no_other(tmp_path):
     image = pytest.importorskip("PIL.Image")
     named = {
-        split: LogitsFile(z, y, ids=np.array([f"{split}{i}" for i in range(len(y))]))
+        split: HeldOut(z, y, ids=np.array([f"{split}{i}" for i in range(len(y))]))
         for split, (z, y) in MODELS["plain"].items()
     }
     found = recuse.evaluate({"net": named}, target_risk=0.2)
@@ -379,7 +379,7 @@ def test_no_limit_of_any_curve_is_exceeded_more_often_than_delta():
     def draw():
         z = rng.normal(size=(n, 4))
         wrong = rng.uniform(size=n) < risk
-        return LogitsFile(z, (predict(z) + wrong) % 4)
+        return HeldOut(z, (predict(z) + wrong) % 4)
 
     def lucky():
         bands = details_module._bands(m, tune, draw(), delta / 2, 0)

@@ -14,7 +14,7 @@ import recuse
 import reference_guarantees as reference
 from recuse import InfeasibleError, InputError, Rejector
 from recuse._internal.files import checksum
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.rejector import CLASS, SUBGROUP, Rule, choose, explain, fit_several
 from recuse.scores import Score
 from recuse.selectors import CostGuarantee, SubgroupSelection
@@ -159,7 +159,7 @@ def test_pixels_have_the_group_of_their_image():
 def test_ignored_rows_keep_no_place_in_the_subgroups():
     z, y = CALIBRATE
     void = np.arange(2000) % 5 == 0
-    holed = LogitsFile(z, np.where(void, 99, y), ignore_index=99)
+    holed = HeldOut(z, np.where(void, 99, y), ignore_index=99)
     kept = recuse.fit(TUNE, holed, target_risk=0.1, subgroups=(SITE[0], SITE[1]), **QUICK)
     rows = (z[~void], y[~void])
     cut = recuse.fit(TUNE, rows, target_risk=0.1, subgroups=(SITE[0], SITE[1][~void]), **QUICK)
@@ -168,7 +168,7 @@ def test_ignored_rows_keep_no_place_in_the_subgroups():
 
 def test_dependent_rows_count_once_in_each_population():
     code = np.arange(2000) // 2
-    file = LogitsFile(*CALIBRATE, groups=code)
+    file = HeldOut(*CALIBRATE, groups=code)
     rejector = recuse.fit(TUNE, file, target_risk=0.1, subgroups="class", **QUICK)
     assert rejector.guarantee.n == rejector.splits["calibrate"]["used"] == 1000
     assert "one random row of each was used" in str(rejector)
@@ -383,19 +383,19 @@ def test_a_group_of_python_objects_is_named_as_any_other(tmp_path):
 
 def test_a_file_made_by_hand_is_checked_as_one_that_was_read():
     z, y = TUNE
-    lists = LogitsFile(z.tolist(), y.tolist(), name="by hand")
+    lists = HeldOut(z.tolist(), y.tolist(), name="by hand")
     assert recuse.fit(lists, CALIBRATE, target_risk=0.1, **QUICK) == FITTED["risk"]
     for file, message in [
-        (LogitsFile(z, y[:9], name="by hand"), "by hand: expected `labels` of shape"),
-        (LogitsFile(z, y + 1, name="by hand"), r"by hand: expected `labels` in 0..3, got 4"),
-        (LogitsFile(z, y, groups=y[:3], name="by hand"), "by hand: expected `groups` of shape"),
-        (LogitsFile(z, name="by hand"), "by hand: expected `labels`, got logits alone"),
-        (7, "tune: expected (logits, labels) or a LogitsFile, got 7"),
+        (HeldOut(z, y[:9], name="by hand"), "by hand: expected `labels` of shape"),
+        (HeldOut(z, y + 1, name="by hand"), r"by hand: expected `labels` in 0..3, got 4"),
+        (HeldOut(z, y, groups=y[:3], name="by hand"), "by hand: expected `groups` of shape"),
+        (HeldOut(z, name="by hand"), "by hand: expected `labels`, got logits alone"),
+        (7, "tune: expected (logits, labels) or a HeldOut, got 7"),
     ]:
         with pytest.raises(InputError) as error:
             recuse.fit(file, CALIBRATE, target_risk=0.1)
         assert message.replace("\\", "") in str(error.value)
-    other = LogitsFile(np.ones((5, 3)), np.zeros(5, int), name="other.npz")
+    other = HeldOut(np.ones((5, 3)), np.zeros(5, int), name="other.npz")
     with pytest.raises(InputError, match=r"classes, got 4 in tune and 3 in other.npz"):
         recuse.fit(TUNE, other, target_risk=0.1)
 
@@ -509,14 +509,14 @@ def test_an_explanation_tells_the_threshold_of_its_own_class_or_subgroup():
     rejector = FITTED["class"]
     p = rejector.predict(TEST[0])
     rows = [int(np.flatnonzero(p.prediction == k)[0]) for k in range(4)]
-    for k, found in enumerate(explain(rejector, LogitsFile(*TEST), rows)):
+    for k, found in enumerate(explain(rejector, HeldOut(*TEST), rows)):
         assert (found.subgroup, found.threshold) == (k, rejector.rules[k].threshold)
         assert found.accept == p.accept[found.row]
         assert (found.p_at_threshold is None) == (k == HARD)
-    (found,) = explain(FITTED["subgroup"], LogitsFile(*TEST), [5], subgroups=SITE[2])
+    (found,) = explain(FITTED["subgroup"], HeldOut(*TEST), [5], subgroups=SITE[2])
     rule = {rule.subgroup: rule for rule in FITTED["subgroup"].rules}[SITE[2][5]]
     assert (found.subgroup, found.threshold) == (SITE[2][5], rule.threshold)
-    (found,) = explain(FITTED["risk"], LogitsFile(*TEST), [5])
+    (found,) = explain(FITTED["risk"], HeldOut(*TEST), [5])
     assert found.subgroup is None
 
 

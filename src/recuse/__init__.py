@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from recuse.diagnosis import diagnose
     from recuse.errors import InfeasibleError, InputError, MissingExtraError
     from recuse.evaluation import evaluate
-    from recuse.io import read_logits, write_logits
+    from recuse.io import read, write_logits
     from recuse.losses import targets
     from recuse.monitor import Monitor
     from recuse.rejector import Rejector, fit
@@ -76,7 +76,7 @@ __all__ = [
     "losses",
     "n_aurc",
     "plots",
-    "read_logits",
+    "read",
     "recipes",
     "report",
     "risk_at_coverage",
@@ -105,7 +105,7 @@ _HOME = {  # packages of the names that are no packages themselves
     "evaluate": "evaluation",
     "fit": "rejector",
     "n_aurc": "curves",
-    "read_logits": "io",
+    "read": "io",
     "report": "reports",
     "risk_at_coverage": "curves",
     "risk_coverage": "curves",

@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 
 def pool(path: Path) -> Population | None:
     """All logits and labels of a model; None where rows depend on each other."""
-    parts = [rc.read_logits(p) for p in (path, path.with_name(path.name.replace("-tune", "-test")))]
+    parts = [rc.read(p) for p in (path, path.with_name(path.name.replace("-tune", "-test")))]
     if any(part.groups is not None for part in parts):
         return None
     z, y = (np.concatenate([getattr(p, k) for p in parts]) for k in ("logits", "labels"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from answers import one_line, plain
-from recuse import read_logits
+from recuse import read
 from recuse.collect import _collect as _folder
 from reference_vision import prepared
 
@@ -103,7 +103,7 @@ def test_the_file_holds_logits_labels_and_names(recuse, files, tmp_path, out, wo
         *COMMAND[:4], "--out", out, "--workers", workers, "--batch-size", 3
     )  # fmt: skip
     assert (code, err) == (0, "loading\n")
-    file = read_logits(tmp_path / out)
+    file = read(tmp_path / out)
     ids = [f"{name}/{i}.png" for name, n in CLASSES.items() for i in range(n)]
     assert file.ids.tolist() == ids
     assert file.labels.tolist() == [0] * 5 + [1] * 4 + [3] * 6
@@ -119,7 +119,7 @@ def test_the_file_holds_logits_labels_and_names(recuse, files, tmp_path, out, wo
 @pytest.mark.parametrize("out", ["a.npz", "folder"])
 def test_images_without_folders_have_no_labels(recuse, files, tmp_path, out):
     code, said, _ = recuse(*COMMAND[:2], "--data", "plain", "--out", out, "--workers", 0)
-    file = read_logits(tmp_path / out)
+    file = read(tmp_path / out)
     assert (code, file.labels, len(file)) == (0, None, 7)
     assert file.ids.tolist() == [f"{i}.png" for i in range(7)]
     assert f"7 images, 4 classes, no labels.\n" in said  # noqa: F541
@@ -135,16 +135,16 @@ def test_programs_get_json_and_a_limit_leaves_no_class_out(recuse, files, tmp_pa
     assert code == 0
     assert (found["n"], found["classes"], found["model"]) == (3, 4, "net.py:model")
     assert found["about"] == "weights of net.py:model; images by its own transform"
-    assert read_logits(tmp_path / "a.npz").labels.tolist() == [0, 1, 3]
+    assert read(tmp_path / "a.npz").labels.tolist() == [0, 1, 3]
     assert recuse(*COMMAND, "--quiet", "--force")[:2] == (0, "")
-    assert len(read_logits(tmp_path / "a.npz")) == 15
+    assert len(read(tmp_path / "a.npz")) == 15
 
 
 def test_a_class_map_names_the_output_of_each_folder(recuse, files, tmp_path):
     (tmp_path / "map.csv").write_text("folder,index\nant,4\nbee,0\ncat,1\ndog,2\n")
     five = ("logits", "net.py:five", *COMMAND[2:])
     assert recuse(*five, "--class-map", "map.csv")[0] == 0
-    file = read_logits(tmp_path / "a.npz")
+    file = read(tmp_path / "a.npz")
     assert (file.labels.tolist(), file.logits.shape) == ([4] * 5 + [0] * 4 + [2] * 6, (15, 5))
 
 
@@ -157,7 +157,7 @@ def test_a_checkpoint_replaces_the_weights(recuse, files, tmp_path):
     x = torch.tensor(np.asarray(first)).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         np.testing.assert_allclose(
-            read_logits(tmp_path / "a.npz").logits[:1], other(x).numpy(), rtol=1e-5, atol=1e-6
+            read(tmp_path / "a.npz").logits[:1], other(x).numpy(), rtol=1e-5, atol=1e-6
         )
 
 
@@ -218,7 +218,7 @@ def test_an_image_that_cannot_be_read_ends_the_run_and_nothing_is_written(
 
 def test_half_precision_that_no_format_with_text_holds_becomes_float32(recuse, files, tmp_path):
     assert recuse("logits", "net.py:half", *COMMAND[2:])[0] == 0
-    z = read_logits(tmp_path / "a.npz").logits
+    z = read(tmp_path / "a.npz").logits
     assert z.dtype == np.float32
     assert torch.equal(torch.tensor(z).bfloat16().float(), torch.tensor(z))
 
@@ -237,7 +237,7 @@ def test_an_existing_folder_of_shards_is_overwritten_with_force_only(recuse, fil
     assert recuse(*folder)[0] == 0
     one_line(recuse(*folder), "folder exists: give --force")
     assert recuse(*folder, "--force", "--limit", 2)[0] == 0
-    assert len(read_logits(tmp_path / "folder")) == 2
+    assert len(read(tmp_path / "folder")) == 2
 
 
 def in_process(arguments, tmp_path, **environment):
@@ -319,7 +319,7 @@ def test_a_model_of_timm_sees_the_images_as_its_configuration_says(recuse, timm,
     assert (code, err) == (0, "")
     assert "Weights of w.pt; images at 176 x 176, center crop 0.875, bicubic" in out
     config = model.pretrained_cfg
-    file = read_logits(tmp_path / "a.npz")
+    file = read(tmp_path / "a.npz")
     for row in (0, 3):
         image = Image.open(root / file.ids[row])
         x = prepared(image, 176, 0.875, config["mean"], config["std"], Image.Resampling.BICUBIC)
@@ -345,7 +345,7 @@ def test_random_weights_are_the_same_each_time_and_said_to_be_random(recuse, tim
     for out in ("a.npz", "b.npz"):
         code, said, _ = recuse(*command, "--data", "data", "--out", out, "--workers", 0)
         assert (code, "Random weights; images at 176 x 176" in said) == (0, True)
-        files.append(read_logits(tmp_path / out))
+        files.append(read(tmp_path / out))
     assert files[0].labels.tolist() == [0, 217, 217]
     np.testing.assert_array_equal(files[0].logits, files[1].logits)
 

@@ -14,7 +14,7 @@ from recuse.cli.files import check_folder
 from recuse.cli.options import Delta, Json, Quiet, Seed, Seeds, TargetRisk
 from recuse.evaluation import over_seeds
 from recuse.evaluation._measures import RISKS
-from recuse.io import LogitsFile, write_logits
+from recuse.io import HeldOut, write_logits
 from recuse.present import over_seeds as words
 from recuse.present import terminal
 from recuse.present.numbers import percent
@@ -27,7 +27,7 @@ NAMES = {0.0: "cross-entropy", SMOOTHING: "label-smoothing"}
 SMOOTHED = NAMES[SMOOTHING]
 STRICT = 0.01  # a target that 200 calibration images cannot meet
 
-Files = Mapping[str, Mapping[str, LogitsFile]]  # model -> split -> file
+Files = Mapping[str, Mapping[str, HeldOut]]  # model -> split -> file
 
 
 def demo(
@@ -104,7 +104,7 @@ def _trained(seeds: Sequence[int], show_progress: bool) -> dict[int, Files]:
 def _files(trained: Mapping[float, Mapping[str, digits.Split]]) -> Files:
     return {
         NAMES[smoothing]: {
-            split: LogitsFile(*arrays, name=f"{NAMES[smoothing]}-{split}")
+            split: HeldOut(*arrays, name=f"{NAMES[smoothing]}-{split}")
             for split, arrays in splits.items()
         }
         for smoothing, splits in trained.items()

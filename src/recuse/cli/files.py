@@ -10,7 +10,7 @@ from pathlib import Path
 
 from recuse.errors import InputError
 from recuse.evaluation._mixture import without_labels
-from recuse.io import LogitsFile, LogitsReader, open_logits
+from recuse.io import HeldOut, LogitsReader, open_logits
 from recuse.io._checked import look_like_probs
 from recuse.io._overlap import ShardLabels
 from recuse.io._reader import read_groups, shards
@@ -71,7 +71,7 @@ def scan(
     groups: Path | None = None,
     labels: bool = True,
     quiet: bool = False,
-) -> tuple[LogitsReader, Iterator[LogitsFile]]:
+) -> tuple[LogitsReader, Iterator[HeldOut]]:
     """Open a held-out file of any size and return its reader and its chunks.
 
     The chunks show progress on a terminal and warn of what is odd. Groups of a separate file
@@ -88,7 +88,7 @@ def scan(
     return reader, _watched(chunks, reader)
 
 
-def _watched(chunks: Iterator[LogitsFile], reader: LogitsReader) -> Iterator[LogitsFile]:
+def _watched(chunks: Iterator[HeldOut], reader: LogitsReader) -> Iterator[HeldOut]:
     probabilities, labels = reader.kind == "logits", ShardLabels(reader)
     for chunk in chunks:
         probabilities = probabilities and look_like_probs(chunk.logits)
@@ -101,14 +101,14 @@ def _watched(chunks: Iterator[LogitsFile], reader: LogitsReader) -> Iterator[Log
 
 def read(
     path: Path, *, kind: str = "logits", ignore_index: int | None = None, groups: Path | None = None
-) -> LogitsFile:
+) -> HeldOut:
     """Read a held-out file as rows of predictions, with the warnings of `read_whole`."""
     return read_whole(path, kind=kind, ignore_index=ignore_index, groups=groups).predictions()
 
 
 def read_whole(
     path: Path, *, kind: str = "logits", ignore_index: int | None = None, groups: Path | None = None
-) -> LogitsFile:
+) -> HeldOut:
     """Read a held-out file, with the groups of a separate file if it has none."""
     reader = open_logits(path, kind=kind, ignore_index=ignore_index)
     file, labels = reader.read(), ShardLabels(reader)
@@ -130,7 +130,7 @@ def _warn_of_models(reader: LogitsReader, labels: ShardLabels) -> None:
         )
 
 
-def warn_of_probabilities(file: LogitsFile, kind: str, advice: str = FIT_AGAIN) -> None:
+def warn_of_probabilities(file: HeldOut, kind: str, advice: str = FIT_AGAIN) -> None:
     """Warn that declared logits look like probabilities; they are read as declared.
 
     The default advice is for the file of a rejector, which knows what it was fitted to.
@@ -139,7 +139,7 @@ def warn_of_probabilities(file: LogitsFile, kind: str, advice: str = FIT_AGAIN) 
         _warn_of_probabilities(file.name, advice)
 
 
-def warn_of_another_shift(file: LogitsFile, fitted: bool | None) -> None:
+def warn_of_another_shift(file: HeldOut, fitted: bool | None) -> None:
     """Warn that a rejector was fitted to logits and these are log-probabilities, or the reverse.
 
     `fitted` is the rejector's `log_probs`.

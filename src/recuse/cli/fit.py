@@ -25,7 +25,7 @@ from recuse.cli.options import (
     numbers,
 )
 from recuse.errors import InputError
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.io._write import joined, read_subgroups
 from recuse.present import decisions, terminal
 from recuse.rejector import ALL, CLASS, SUBGROUP, Choice, Rejector, choose, fit_several
@@ -147,7 +147,7 @@ def _goal(
     return {"coverage": coverage} if cost is None else {"cost": _cost(cost)}
 
 
-def _subgroups(by: str | None, *files: LogitsFile) -> Any:
+def _subgroups(by: str | None, *files: HeldOut) -> Any:
     """Return `subgroups` of `recuse.fit`: "class", or the subgroups of each file's rows."""
     if by is None or by == CLASS:
         return by

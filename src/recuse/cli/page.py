@@ -26,7 +26,7 @@ from recuse.cli.options import (
 )
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, evaluate
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.io._reader import read_class_names
 from recuse.io._stores import FORMATS
 from recuse.io._write import joined, read_subgroups
@@ -123,7 +123,7 @@ def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:
 
 
 def _subgroups(
-    path: Path | None, models: Mapping[str, Mapping[str, LogitsFile]]
+    path: Path | None, models: Mapping[str, Mapping[str, HeldOut]]
 ) -> dict[str, Any] | None:
     """The subgroup of every row of the test splits."""
     if path is None:

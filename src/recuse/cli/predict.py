@@ -17,7 +17,7 @@ from recuse.cli.files import (
 )
 from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
 from recuse.errors import InputError
-from recuse.io import LogitsFile, open_logits
+from recuse.io import HeldOut, open_logits
 from recuse.io._checked import naming
 from recuse.io._reader import read_class_names
 from recuse.io._write import TABLES, joined, read_subgroups, write_table
@@ -128,7 +128,7 @@ def _tell(summary: Summary, rejector: Rejector, out: Path | None, names: np.ndar
         terminal.say(line)
 
 
-def _subgroups(path: Path | None, rejector: Rejector, data: LogitsFile) -> np.ndarray | None:
+def _subgroups(path: Path | None, rejector: Rejector, data: HeldOut) -> np.ndarray | None:
     """The subgroup of every row, where the rejector has thresholds for subgroups."""
     if (path is None) != (rejector.by != SUBGROUP):
         wanted = "--by with the subgroups" if path is None else "no --by"
@@ -149,7 +149,7 @@ def _plain(reason: Explanation, names: np.ndarray | None) -> dict[str, Any]:
 
 
 def _columns(
-    data: LogitsFile, p: Predictions, top: int, names: np.ndarray | None
+    data: HeldOut, p: Predictions, top: int, names: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     """Columns of the table: id, prediction, confidence, p_correct, accept, prediction_2, ..."""
     ids = np.arange(len(data)) if data.ids is None else data.ids

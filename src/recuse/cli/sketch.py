@@ -32,7 +32,7 @@ from recuse.cli.options import (
 )
 from recuse.errors import InputError
 from recuse.evaluation._shards import Plan, Shard, Sketch, chunks, merge, needs_logits
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.io._confidences import holds_confidences
 from recuse.io._overlap import check_given_once, resolved, shards_of
 from recuse.io._reader import is_url
@@ -155,7 +155,7 @@ def _sketched(plan: Plan, file: Shard) -> Sketch:
     return (replace(plan, read=read) if warned else plan).sketch(file)
 
 
-def _warned(plan: Plan, shard: Shard, **options: Any) -> Iterator[LogitsFile]:
+def _warned(plan: Plan, shard: Shard, **options: Any) -> Iterator[HeldOut]:
     """Read chunks, with a warning of logits that look like something else."""
     for i, chunk in enumerate(chunks(shard, **options)):
         if i == 0:

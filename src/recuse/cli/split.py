@@ -14,7 +14,7 @@ from recuse.cli.options import Binary, Force, IgnoreIndex, Json, Probs, Quiet, S
 from recuse.errors import InputError
 from recuse.evaluation import Ensemble, average_logits, average_probs
 from recuse.evaluation._matched import write_mean
-from recuse.io import LogitsFile, open_logits, split_rows, write_logits
+from recuse.io import HeldOut, open_logits, split_rows, write_logits
 from recuse.io._write import check_suffix
 from recuse.present import measures as words
 from recuse.present import terminal
@@ -120,7 +120,7 @@ def average(
         _say(found, of, written, out)
 
 
-def _read(files: list[Path], kind: str, ignore_index: int | None) -> Iterator[LogitsFile]:
+def _read(files: list[Path], kind: str, ignore_index: int | None) -> Iterator[HeldOut]:
     """Read one file after another, so that few are in memory."""
     for file in files:
         yield read_whole(file, kind=kind, ignore_index=ignore_index)

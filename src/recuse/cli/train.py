@@ -18,7 +18,7 @@ from recuse.diagnosis import diagnose
 from recuse.errors import InputError
 from recuse.evaluation import OverSeeds, over_seeds
 from recuse.evaluation._mixture import shared_coverage
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.present import over_seeds as words
 from recuse.present import terminal
 from recuse.present.text import Table
@@ -225,7 +225,7 @@ def _report(
     recipe: Recipe,
     folder: Path,
     found: OverSeeds,
-    files: Mapping[str, Mapping[str, LogitsFile]],
+    files: Mapping[str, Mapping[str, HeldOut]],
     sentences: Sequence[str],
     tables: Sequence[Table],
     *,
@@ -283,7 +283,7 @@ def _silent(model: Model, place: int, count: int) -> None:
     """Print nothing."""
 
 
-def _diagnosed(file: LogitsFile, kind: str) -> str:
+def _diagnosed(file: HeldOut, kind: str) -> str:
     """Return the verdict on one model, from its tuning split."""
     logits, labels = file.predictions().labelled()
     return diagnose(logits, labels, groups=file.predictions().groups, kind=kind).sentence

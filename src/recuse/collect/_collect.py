@@ -21,7 +21,7 @@ from recuse._internal.files import atomic_folder
 from recuse.collect._images import UNKNOWN, Images, ImageTree, image_tree, labels_of, read_class_map
 from recuse.collect._models import Model, load_model
 from recuse.errors import InputError
-from recuse.io import LogitsFile, open_logits, write_logits
+from recuse.io import HeldOut, open_logits, write_logits
 from recuse.io._write import check_suffix
 from recuse.scores import predict
 
@@ -38,7 +38,7 @@ def collect_logits(
     device: Any = None,
     ignore_index: int | None = None,
     progress: bool = True,
-) -> LogitsFile:
+) -> HeldOut:
     """Run a model over a loader and write its logits and labels to a file.
 
     The model runs in evaluation mode, without gradients, and its mode is restored. Half precision
@@ -236,7 +236,7 @@ def _write(
 
 def _collect(
     model: Model, images: Images, batches: Iterator[Any], out: Path, device: Any
-) -> LogitsFile:
+) -> HeldOut:
     """Write the batches as a file; labels are `UNKNOWN` where images have none."""
     ignored = UNKNOWN if images.labels is None else None
     file = collect_logits(

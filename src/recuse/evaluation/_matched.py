@@ -21,7 +21,7 @@ from recuse._internal.check import first
 from recuse.errors import InputError
 from recuse.evaluation._scored import Scored
 from recuse.intervals import AUGRC, AURC, Comparison, compare
-from recuse.io import LogitsFile, write_logits
+from recuse.io import HeldOut, write_logits
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -172,12 +172,12 @@ def _ranked(scored: Scored, score: str, confidence: Array, loss: Array) -> Ranke
 class Ensemble(NamedTuple):
     """The mean of several files, and how their rows were matched."""
 
-    file: LogitsFile  # in the order of the first; log-probabilities where these were averaged
+    file: HeldOut  # in the order of the first; log-probabilities where these were averaged
     members: int
     matched_by: str  # "ids", or "rows": by position, with equal labels
 
 
-def average_logits(files: Iterable[LogitsFile]) -> Ensemble:
+def average_logits(files: Iterable[HeldOut]) -> Ensemble:
     """Return the mean logits of the same examples: their softmax is the geometric mean.
 
     Args:
@@ -187,7 +187,7 @@ def average_logits(files: Iterable[LogitsFile]) -> Ensemble:
     Raises:
         InputError: Fewer than two files, one twice, other examples, or other classes.
 
-    >>> one, other = (LogitsFile(np.array([[z, 0.0]]), np.array([0]), name=f"{z}") for z in (1, 3))
+    >>> one, other = (HeldOut(np.array([[z, 0.0]]), np.array([0]), name=f"{z}") for z in (1, 3))
     >>> average_logits([one, other]).file.logits
     array([[2., 0.]])
     """
@@ -196,7 +196,7 @@ def average_logits(files: Iterable[LogitsFile]) -> Ensemble:
     return _of(found, _mean(found).astype(np.float64 if stored == np.float64 else np.float32))
 
 
-def average_probs(files: Iterable[LogitsFile]) -> Ensemble:
+def average_probs(files: Iterable[HeldOut]) -> Ensemble:
     """Return the mean probabilities of the same examples as log-probabilities (kind "probs").
 
     Args:
@@ -208,7 +208,7 @@ def average_probs(files: Iterable[LogitsFile]) -> Ensemble:
     References:
         Lakshminarayanan, Pritzel & Blundell, NeurIPS 2017.
 
-    >>> one, other = (LogitsFile(np.log([[p, 1 - p]]), np.array([0]), name=f"{p}")
+    >>> one, other = (HeldOut(np.log([[p, 1 - p]]), np.array([0]), name=f"{p}")
     ...               for p in (0.5, 0.9))
     >>> np.exp(average_probs([one, other]).file.logits).round(2)
     array([[0.7, 0.3]])
@@ -220,7 +220,7 @@ def average_probs(files: Iterable[LogitsFile]) -> Ensemble:
         return _of(found, np.log(_mean(found)))
 
 
-def write_mean(path: str | os.PathLike, file: LogitsFile, kind: str) -> LogitsFile:
+def write_mean(path: str | os.PathLike, file: HeldOut, kind: str) -> HeldOut:
     """Write a mean in its declared kind: "logits", "probs", or "binary" for one column.
 
     Probabilities stay float64, which keeps the smallest apart.
@@ -243,7 +243,7 @@ def write_mean(path: str | os.PathLike, file: LogitsFile, kind: str) -> LogitsFi
 
 
 class _Sum(NamedTuple):
-    file: LogitsFile  # the first, and the groups of any
+    file: HeldOut  # the first, and the groups of any
     total: Float[Array, "n K ..."]
     members: int
     matched_by: str
@@ -257,7 +257,7 @@ def _of(found: _Sum, logits: Array) -> Ensemble:
     return Ensemble(replace(found.file, logits=logits), found.members, found.matched_by)
 
 
-def _sum(files: Iterable[LogitsFile], value: Callable[[Array], Array]) -> _Sum:
+def _sum(files: Iterable[HeldOut], value: Callable[[Array], Array]) -> _Sum:
     """Sum the values of all files in the order of the first, two files in memory at a time."""
     found, names = None, {}
     for file in files:
@@ -271,7 +271,7 @@ def _sum(files: Iterable[LogitsFile], value: Callable[[Array], Array]) -> _Sum:
     return found
 
 
-def _plus(found: _Sum, file: LogitsFile, values: Array) -> _Sum:
+def _plus(found: _Sum, file: HeldOut, values: Array) -> _Sum:
     """Add one member."""
     first = found.file
     if first.logits.shape[1:] != file.logits.shape[1:]:
@@ -287,13 +287,13 @@ def _plus(found: _Sum, file: LogitsFile, values: Array) -> _Sum:
     return _Sum(known, found.total + values[rows], found.members + 1, by)
 
 
-def _rows(a: LogitsFile, b: LogitsFile) -> tuple[Int[Array, " n"], str]:
+def _rows(a: HeldOut, b: HeldOut) -> tuple[Int[Array, " n"], str]:
     """Return for each row of `a` the same example in `b`, and what matched them."""
     found, by = matched(_examples(a), _examples(b))
     return found.confidence["row"], by
 
 
-def _examples(file: LogitsFile) -> Scored:
+def _examples(file: HeldOut) -> Scored:
     """Return the examples of a file, with their row in place of a confidence."""
     shape = (len(file), *file.logits.shape[2:])
     rows = {"row": np.arange(len(file))}

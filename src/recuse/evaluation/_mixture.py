@@ -31,7 +31,7 @@ from recuse.evaluation._sources import (
     decimal,
     fractions_of,
 )
-from recuse.io import LogitsFile, LogitsReader
+from recuse.io import HeldOut, LogitsReader
 from recuse.io._checked import check_file
 from recuse.io._stores import Store
 from recuse.scores import Score
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 class Source(NamedTuple):
     """One file of a mixture."""
 
-    file: LogitsFile | LogitsReader
+    file: HeldOut | LogitsReader
     outliers: bool = False  # its labels, if any, are ignored
-    chunks: Iterable[LogitsFile] | None = None  # where the caller has them in hand
+    chunks: Iterable[HeldOut] | None = None  # where the caller has them in hand
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def score_sources(sources: Mapping[str, Source], scores: Sequence[Score] = (MSP,
 
     >>> z, labels = np.float32([[2, 0], [0, 1], [3, 0]]), np.array([0, 0, 0])
     >>> found = score_sources({
-    ...     "seen": Source(LogitsFile(z, labels)), "odd": Source(LogitsFile(z / 2), outliers=True)
+    ...     "seen": Source(HeldOut(z, labels)), "odd": Source(HeldOut(z / 2), outliers=True)
     ... })
     >>> measure_mixture(found, "msp", coverages=[0.5]).points[0].overall.errors
     1.0
@@ -106,7 +106,7 @@ def _checked(source: Source, name: str) -> Source:
     file = source.file
     if isinstance(file, LogitsReader):
         return source
-    if source.outliers and isinstance(file, LogitsFile):
+    if source.outliers and isinstance(file, HeldOut):
         file = replace(file, labels=None)
     return source._replace(file=check_file(file, name))
 
@@ -133,8 +133,8 @@ def _called(sources: Mapping[str, Source], name: str) -> str:
     return name if file == name else f"{name} ({file})"
 
 
-def _classes(file: LogitsFile | LogitsReader) -> int:
-    return file.logits.shape[1] if isinstance(file, LogitsFile) else file.classes
+def _classes(file: HeldOut | LogitsReader) -> int:
+    return file.logits.shape[1] if isinstance(file, HeldOut) else file.classes
 
 
 def _score(source: Source, scores: Sequence[Score], codes: dict[str, int]) -> Scored:
@@ -142,7 +142,7 @@ def _score(source: Source, scores: Sequence[Score], codes: dict[str, int]) -> Sc
     if source.outliers and isinstance(file, LogitsReader):
         file = without_labels(file)
     if chunks is None:
-        chunks = [file] if isinstance(file, LogitsFile) else file.chunks()
+        chunks = [file] if isinstance(file, HeldOut) else file.chunks()
     chunks = (_numbered(chunk, codes) for chunk in chunks)
     if not source.outliers:
         return score_chunks(file, chunks, scores)
@@ -150,12 +150,12 @@ def _score(source: Source, scores: Sequence[Score], codes: dict[str, int]) -> Sc
     return replace(scored, loss=np.ones_like(scored.loss))
 
 
-def _any_label(chunk: LogitsFile) -> LogitsFile:
+def _any_label(chunk: HeldOut) -> HeldOut:
     shape = chunk.logits.shape
     return replace(chunk, labels=np.zeros(shape[:1] + shape[2:], np.int64), ignore_index=None)
 
 
-def _numbered(chunk: LogitsFile, codes: dict[str, int]) -> LogitsFile:
+def _numbered(chunk: HeldOut, codes: dict[str, int]) -> HeldOut:
     """Groups of one name have one number in every file."""
     units = chunk.units()
     if units is not None and units.dtype.kind == "U":
@@ -276,7 +276,7 @@ class SharedCoverage(NamedTuple):
 
 
 def shared_coverage(
-    models: Mapping[str, Mapping[str, LogitsFile]],
+    models: Mapping[str, Mapping[str, HeldOut]],
     scores: Mapping[str, Score],
     *,
     coverage: float = 0.1,

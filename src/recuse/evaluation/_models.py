@@ -23,7 +23,7 @@ from recuse._internal.check import (
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
-from recuse.io import LogitsFile, overlap
+from recuse.io import HeldOut, overlap
 from recuse.io._checked import check_file, naming
 from recuse.present import evaluation as shown
 from recuse.rejector import Data, Rejector, choose
@@ -149,7 +149,7 @@ def evaluate(
 
     Args:
         models: Name -> {"tune": ..., "calibrate": ..., "test": ...}, each (logits, labels)
-            or a `LogitsFile`.
+            or a `HeldOut`.
         target_risk: Largest risk that a threshold may have.
         delta: Probability that the guarantee fails.
         objective: Measure that a repair must improve on `tune`, as in `fit`.
@@ -238,7 +238,7 @@ def _evaluate_model(
     )
 
 
-def checked_split(splits: Mapping[str, Data], split: str, model: str) -> LogitsFile:
+def checked_split(splits: Mapping[str, Data], split: str, model: str) -> HeldOut:
     """Return a checked split with one row a prediction."""
     file = check_file(splits[split], f"{model}, {split}")
     file.labelled()

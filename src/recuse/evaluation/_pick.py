@@ -37,7 +37,7 @@ from recuse.intervals import (
     standard_error,
 )
 from recuse.intervals._influence import variance_of_mean
-from recuse.io import LogitsFile, overlap, read_logits, split_rows
+from recuse.io import HeldOut, overlap, read, split_rows
 from recuse.io._checked import check_file, naming
 from recuse.io._overlap import fingerprints
 from recuse.rejector import Data
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 FORM = '{"0": ..., "0.1": ...}'
-Given = Data | str | os.PathLike | Callable[[], LogitsFile]
+Given = Data | str | os.PathLike | Callable[[], HeldOut]
 
 
 def pick(
@@ -75,7 +75,7 @@ def pick(
     Standard errors are over examples, not over trainings: the seed of a training matters too.
 
     Args:
-        models: Name -> path, (logits, labels), `LogitsFile`, or a function that reads one, for
+        models: Name -> path, (logits, labels), `HeldOut`, or a function that reads one, for
             models that do not fit into memory together.
         train: Name -> the same of the training examples, for some or all of the models.
         criterion: "aurc", "accuracy" or "coverage@0.05", by which `best` is picked.
@@ -187,30 +187,30 @@ def _measure_all(
 class _First:
     """The first model's rows, which the others are matched with."""
 
-    def __init__(self, file: LogitsFile):
+    def __init__(self, file: HeldOut):
         self.rows = _numbered(file)
         flat = file.predictions()
         names = () if flat.ids is None else (flat.ids,)
         # their order matters only for rows that are equal here and have no ids
         self.order = np.lexsort((*names, fingerprints(flat)))
 
-    def aligned(self, file: LogitsFile) -> tuple[LogitsFile, str]:
+    def aligned(self, file: HeldOut) -> tuple[HeldOut, str]:
         """Return one row a prediction, in one order for all models, and what matched them."""
         rows, by = matched(self.rows, _numbered(file))
         return file.rows(rows.confidence["row"]).predictions().rows(self.order), by
 
 
-def _numbered(file: LogitsFile) -> Scored:
+def _numbered(file: HeldOut) -> Scored:
     """The rows of a file as `matched` takes them, each with its number."""
     z, labels = file.labelled()
     number: Mapping[str, Int[Array, " n"]] = {"row": np.arange(len(file))}
     return Scored(file.name, z.shape[1], number, labels, None, False, labels, file.ids)
 
 
-def _opened(source: Any, name: str, kind: str) -> LogitsFile:
+def _opened(source: Any, name: str, kind: str) -> HeldOut:
     """Read and check a file."""
     if isinstance(source, (str, os.PathLike)):
-        source = read_logits(source, kind=kind)
+        source = read(source, kind=kind)
     elif callable(source):
         source = source()
     file = check_file(source, name)
@@ -235,7 +235,7 @@ def _checked(criterion: str, risks: Sequence[float]) -> tuple[str, tuple[float, 
 
 def _measured(
     name: str,
-    file: LogitsFile,
+    file: HeldOut,
     train: Given | None,
     risks: tuple[float, ...],
     options: _Options,
@@ -263,7 +263,7 @@ def _measured(
 
 
 def _repaired(
-    file: LogitsFile, msp: Float32[Array, " N"], options: _Options
+    file: HeldOut, msp: Float32[Array, " N"], options: _Options
 ) -> tuple[Float[Array, " N"], tuple[Score, ...]]:
     """Rank each half by the score chosen on the other, on one scale."""
     numbered = replace(file, ids=np.arange(len(file)))
@@ -296,7 +296,7 @@ def _accuracy(loss: Float[Array, " N"], groups: Array | None) -> Estimate:
     return Estimate(float(1 - loss.mean()), float(error))
 
 
-def _gap(train: Given, name: str, file: LogitsFile, accuracy: Estimate, kind: str) -> Estimate:
+def _gap(train: Given, name: str, file: HeldOut, accuracy: Estimate, kind: str) -> Estimate:
     """Training accuracy minus this one; the two are of different examples."""
     seen = _opened(train, f"{name} (training)", kind).predictions()
     (_, own), (_, others) = seen.logits.shape, file.logits.shape

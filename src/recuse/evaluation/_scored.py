@@ -14,7 +14,7 @@ import numpy as np
 
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
-from recuse.io import Confidences, LogitsFile, LogitsReader
+from recuse.io import Confidences, HeldOut, LogitsReader
 from recuse.io._checked import check_file
 from recuse.scores import Score, predict
 from recuse.sketch import CurveSketch, SubgroupSketches
@@ -74,12 +74,12 @@ class Scored:
 
 
 def score_file(
-    file: LogitsFile | LogitsReader, scores: Sequence[Score] = (MSP,), *, keep: bool = False
+    file: HeldOut | LogitsReader, scores: Sequence[Score] = (MSP,), *, keep: bool = False
 ) -> Scored:
     """Score a labelled file, in memory or in chunks.
 
     Args:
-        file: From `read_logits` or `open_logits`.
+        file: From `read` or `open_logits`.
         scores: The scores to compute.
         keep: Also keep labels and ids.
 
@@ -88,20 +88,20 @@ def score_file(
     """
     if not isinstance(file, LogitsReader):
         file = check_file(file)
-    chunks = [file] if isinstance(file, LogitsFile) else file.chunks()
+    chunks = [file] if isinstance(file, HeldOut) else file.chunks()
     return score_chunks(file, chunks, scores, keep=keep)
 
 
 def score_chunks(
-    file: LogitsFile | LogitsReader,
-    chunks: Iterable[LogitsFile],
+    file: HeldOut | LogitsReader,
+    chunks: Iterable[HeldOut],
     scores: Sequence[Score],
     *,
     keep: bool = False,
 ) -> Scored:
     """`score_file` of parts that the caller reads."""
     check_scores(scores, "`scores`")
-    shape = file.logits.shape if isinstance(file, LogitsFile) else file.shape
+    shape = file.logits.shape if isinstance(file, HeldOut) else file.shape
     of_rows = shape[:1] + shape[2:]
     confidence = {str(s): np.empty(of_rows, np.float32) for s in scores}
     loss = np.empty(of_rows, np.uint8)
@@ -176,7 +176,7 @@ class FileMeasures:
 
 
 def measure_file(
-    file: LogitsFile | LogitsReader,
+    file: HeldOut | LogitsReader,
     scores: Sequence[Score] = (MSP,),
     *,
     risks: Sequence[float] = RISKS,
@@ -185,7 +185,7 @@ def measure_file(
     """Measure scores on a labelled file, in memory or in chunks.
 
     Args:
-        file: From `read_logits` or `open_logits`.
+        file: From `read` or `open_logits`.
         scores: The scores to measure.
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.

@@ -16,9 +16,9 @@ from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS
 from recuse.evaluation._models import Evaluation, ModelEvaluation, evaluate
 from recuse.intervals import Comparison, compare
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 
-Splits = Mapping[str, LogitsFile]  # tune, calibrate and test of one model
+Splits = Mapping[str, HeldOut]  # tune, calibrate and test of one model
 
 
 class Spread(NamedTuple):
@@ -163,7 +163,7 @@ def over_seeds(
     return OverSeeds(tuple(found), evaluations, models)
 
 
-def _check_same_rows(seed: int, tests: Mapping[str, LogitsFile]) -> None:
+def _check_same_rows(seed: int, tests: Mapping[str, HeldOut]) -> None:
     """Models that are compared row by row have the same rows."""
     first, *others = tests
     for name in others:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from recuse.errors import InputError
-from recuse.io import Confidences, LogitsFile, open_logits, read_confidences
+from recuse.io import Confidences, HeldOut, open_logits, read_confidences
 from recuse.io._checked import naming
 from recuse.io._confidences import holds_confidences
 from recuse.io._reader import fetched
@@ -30,7 +30,7 @@ TABLE = {"score": "confidences of a table", "kind": "confidences"}
 STEPS = ("msp", "margin")  # scores in the unit of logits, for which the scale is log-odds
 
 
-def chunks(shard: Shard, *, kind: str, ignore_index: int | None) -> Iterable[LogitsFile]:
+def chunks(shard: Shard, *, kind: str, ignore_index: int | None) -> Iterable[HeldOut]:
     """The rows of a shard, in parts that fit into memory."""
     return open_logits(shard, kind=kind, ignore_index=ignore_index).chunks()
 
@@ -47,7 +47,7 @@ class Plan:
     classes: int | None = None  # that it was fitted to
     log_probs: bool | None = None  # as `Rejector.log_probs`
     scale: str | None = None  # by default that of the score, "float" for a table
-    read: Callable[..., Iterable[LogitsFile]] = chunks
+    read: Callable[..., Iterable[HeldOut]] = chunks
 
     def __post_init__(self):
         if self.by not in (None, *BY):
@@ -115,7 +115,7 @@ class Plan:
             found.keep_ids(table.ids)
         return found
 
-    def _ignored(self, chunk: LogitsFile) -> bool:
+    def _ignored(self, chunk: HeldOut) -> bool:
         """Whether no prediction of this part counts."""
         return (
             self.ignore_index is not None
@@ -123,7 +123,7 @@ class Plan:
             and bool((chunk.labels == self.ignore_index).all())
         )
 
-    def _count(self, chunk: LogitsFile) -> Sketch:
+    def _count(self, chunk: HeldOut) -> Sketch:
         flat = replace(chunk, groups=self._groups(chunk)).predictions()
         z, labels = flat.labelled()
         if self.classes is not None:
@@ -144,7 +144,7 @@ class Plan:
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
 
-    def _groups(self, chunk: LogitsFile | Confidences):
+    def _groups(self, chunk: HeldOut | Confidences):
         """Return the groups of the file if they are asked for; otherwise one group for all."""
         if self.by != "groups":
             return np.zeros(len(chunk), np.int64)

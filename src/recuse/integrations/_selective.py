@@ -14,7 +14,7 @@ import numpy as np
 
 from recuse._internal.check import base_class, check_fraction, check_groups
 from recuse.errors import InputError
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.rejector import choose
 from recuse.scores import from_binary, from_probs, predict
 
@@ -271,15 +271,15 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 f"got {self.abstain_label!r} for {self.classes_.tolist()}"
             )
 
-    def _file(self, X: Any, y: Array, groups: Array | None, rows: Array) -> LogitsFile:
+    def _file(self, X: Any, y: Array, groups: Array | None, rows: Array) -> HeldOut:
         """Logits and labels of some rows; the ids say that no row is in two parts."""
         from sklearn.utils import _safe_indexing
 
         logits = logits_of(self.estimator_, self.response_method_, _safe_indexing(X, rows))
         labels = _labels(y[rows], self.classes_, predict(logits))
-        return LogitsFile(logits, labels, None if groups is None else groups[rows], rows)
+        return HeldOut(logits, labels, None if groups is None else groups[rows], rows)
 
-    def _choose(self, tune: LogitsFile, calibrate: LogitsFile, seed: int) -> None:
+    def _choose(self, tune: HeldOut, calibrate: HeldOut, seed: int) -> None:
         """The score, the threshold, and a warning if there is none."""
         choice = choose(
             tune,

@@ -5,7 +5,7 @@ A file holds `logits` (n, K) or (n, K, H, W), `labels` (n,) or (n, H, W), and op
 (n,). Formats: .safetensors, .npz, .parquet, a folder of .npy; a folder or a glob of shards is one
 file. No pickle is ever read or written.
 
-    read_logits, open_logits   a file in memory, or a part at a time
+    read, open_logits   a file in memory, or a part at a time
     read_confidences           a table of confidences in place of logits
     write_logits               every format, whole or not at all
     split_rows                 disjoint parts, by group where there are groups
@@ -16,18 +16,18 @@ n = rows of the file, K = classes, N = predictions: n, or n * H * W.
 
 from recuse.io._confidences import Confidences, read_confidences
 from recuse.io._overlap import overlap
-from recuse.io._reader import LogitsReader, open_logits, read_logits
-from recuse.io._rows import LogitsFile, split_rows
+from recuse.io._reader import LogitsReader, open_logits, read
+from recuse.io._rows import HeldOut, split_rows
 from recuse.io._write import write_logits
 
 __all__ = [
     "Confidences",
-    "LogitsFile",
+    "HeldOut",
     "LogitsReader",
     "open_logits",
     "overlap",
+    "read",
     "read_confidences",
-    "read_logits",
     "split_rows",
     "write_logits",
 ]

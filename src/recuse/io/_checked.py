@@ -23,7 +23,7 @@ from recuse._internal.check import (
 )
 from recuse._internal.files import hashes
 from recuse.errors import InputError
-from recuse.io._rows import LogitsFile
+from recuse.io._rows import HeldOut
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
@@ -56,22 +56,22 @@ def check_kind(kind: str) -> str:
     return kind
 
 
-def check_file(file: Any, name: str | None = None) -> LogitsFile:
+def check_file(file: Any, name: str | None = None) -> HeldOut:
     """Check logits and labels from memory as if they had been read from a file.
 
     Args:
-        file: A `LogitsFile`, possibly of lists or tensors; or (logits, labels).
+        file: A `HeldOut`, possibly of lists or tensors; or (logits, labels).
         name: Name in messages, if the file has none of its own.
 
     Raises:
         InputError: As `open_logits`, except that -inf, the logarithm of 0, is allowed.
     """
     if isinstance(file, tuple) and len(file) == 2:
-        file = LogitsFile(*file)
-    if not isinstance(file, LogitsFile):
+        file = HeldOut(*file)
+    if not isinstance(file, HeldOut):
         where = f"{name}: " if name else ""
-        raise InputError(f"{where}expected (logits, labels) or a LogitsFile, got {file!r:.40}")
-    if name is not None and file.name == LogitsFile.name:
+        raise InputError(f"{where}expected (logits, labels) or a HeldOut, got {file!r:.40}")
+    if name is not None and file.name == HeldOut.name:
         file = replace(file, name=name)
     with naming(file.name):
         z, y = check_logits(file.logits), file.labels
@@ -121,7 +121,7 @@ def check_forms(forms: Mapping[str, Form], kind: str) -> tuple[int, ...]:
 
 def check_values(
     fields: Mapping[str, Array], kind: str, name: str, ignore_index: int | None
-) -> LogitsFile:
+) -> HeldOut:
     """Check and return the rows of a file, or of a part of it."""
     z = _check_logits(fields["logits"], kind)
     labels = fields.get("labels")
@@ -131,7 +131,7 @@ def check_values(
         None if key not in fields else check_names(fields[key], len(z), f"`{key}`")
         for key in ("groups", "ids")
     )
-    return LogitsFile(z, labels, groups, ids, name, ignore_index)
+    return HeldOut(z, labels, groups, ids, name, ignore_index)
 
 
 def look_like_probs(logits: Array) -> bool:
@@ -198,7 +198,7 @@ class ShardIds:
         self.known, self.place = np.empty(0, np.uint64), np.empty(0, np.int32)  # by hash
         self.shards: list[str] = []
 
-    def add(self, chunk: LogitsFile) -> None:
+    def add(self, chunk: HeldOut) -> None:
         """Compare the ids of a part of a shard with those of the shards before it."""
         if chunk.ids is None:
             return

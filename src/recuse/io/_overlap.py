@@ -19,7 +19,7 @@ import numpy as np
 from recuse._internal.files import HASH_FACTOR
 from recuse.errors import InputError
 from recuse.io._reader import LogitsReader, shards
-from recuse.io._rows import LogitsFile
+from recuse.io._rows import HeldOut
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
@@ -32,14 +32,14 @@ FEW_LABELS = 20  # fewer may be equal in two shards by chance
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
 
 
-def overlap(a: LogitsFile, b: LogitsFile) -> str | None:
+def overlap(a: HeldOut, b: HeldOut) -> str | None:
     """Return what two splits have in common, in words; None if they look disjoint."""
     if a.digest == b.digest:
         return "the same data twice"
     return _shared_names(a, b) or _shared_rows(a, b) or _equal_labels(a, b)
 
 
-def _shared_names(a: LogitsFile, b: LogitsFile) -> str | None:
+def _shared_names(a: HeldOut, b: HeldOut) -> str | None:
     """Return ids or groups in both files."""
     for name in NAMES:
         x, y = getattr(a, name), getattr(b, name)
@@ -49,7 +49,7 @@ def _shared_names(a: LogitsFile, b: LogitsFile) -> str | None:
     return None
 
 
-def _shared_rows(a: LogitsFile, b: LogitsFile) -> str | None:
+def _shared_rows(a: HeldOut, b: HeldOut) -> str | None:
     """Return rows in both files, even if one was saved in a coarser format."""
     formats = {_format(a.logits), _format(b.logits)}
     excess = max(_excess(fingerprints(a, f), fingerprints(b, f)) for f in formats)
@@ -89,7 +89,7 @@ def _excess(a: Array, b: Array) -> float:
     return float(excess) if excess > few + CHANCE * deviation else 0.0
 
 
-def _equal_labels(a: LogitsFile, b: LogitsFile) -> str | None:
+def _equal_labels(a: HeldOut, b: HeldOut) -> str | None:
     """Return labels that are equal row by row, without names that tell the rows apart.
 
     Labels of i.i.d. rows with class frequencies p all agree with probability (sum p^2)^n. Sorted
@@ -118,7 +118,7 @@ def _in_order(labels: Array, agree: float) -> bool:
     return bool(max(abs(alike) / np.sqrt(agree * (1 - agree)), abs(correlation)) * scale >= CHANCE)
 
 
-def fingerprints(file: LogitsFile, dtype: DTypeLike = np.float64) -> Array:
+def fingerprints(file: HeldOut, dtype: DTypeLike = np.float64) -> Array:
     """Return a hash of each row: logits rounded to `dtype`, and label."""
     out = np.zeros(len(file), np.uint64)
     labels = [] if file.labels is None else [file.labels.astype(np.float64)]
@@ -140,7 +140,7 @@ class ShardLabels:
         self.digests = {str(store.path): hashlib.sha256() for store in reader.stores}
         self.varied: set[str] = set()  # shards whose labels could not be equal by chance
 
-    def add(self, chunk: LogitsFile) -> None:
+    def add(self, chunk: HeldOut) -> None:
         """Add the labels of a part of a shard."""
         if len(self.digests) > 1 and chunk.labels is not None:
             self.digests[chunk.name].update(np.ascontiguousarray(chunk.labels).tobytes())

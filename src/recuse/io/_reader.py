@@ -32,7 +32,7 @@ from recuse.io._checked import (
     integer,
     naming,
 )
-from recuse.io._rows import FIELDS, LogitsFile
+from recuse.io._rows import FIELDS, HeldOut
 from recuse.io._stores import (
     FORMATS,
     Store,
@@ -86,7 +86,7 @@ class LogitsReader:
         forms = [store.forms["logits"] for store in self.stores]
         return sum(math.prod(f.shape) * f.dtype.itemsize for f in forms)
 
-    def chunks(self, rows: int | None = None) -> Iterator[LogitsFile]:
+    def chunks(self, rows: int | None = None) -> Iterator[HeldOut]:
         """Yield checked parts in order; each belongs to one shard and has its name.
 
         Args:
@@ -113,13 +113,13 @@ class LogitsReader:
         """Return the same rows with groups (n,) from elsewhere."""
         return replace(self, groups=groups)
 
-    def by_shard(self, file: LogitsFile) -> list[LogitsFile]:
+    def by_shard(self, file: HeldOut) -> list[HeldOut]:
         """Cut what `read` returned into the rows of each shard, named by it."""
         ends = np.cumsum([store.forms["logits"].shape[0] for store in self.stores])
         spans = zip(self.stores, [0, *ends], ends)
         return [replace(file.rows(slice(a, b)), name=str(store.path)) for store, a, b in spans]
 
-    def read(self) -> LogitsFile:
+    def read(self) -> HeldOut:
         """Read all rows into memory."""
         logits = np.empty(0)
         rest: dict[str, list[Array]] = {f: [] for f in self.fields if f != "logits"}
@@ -134,7 +134,7 @@ class LogitsReader:
                 found.append(getattr(chunk, field))
             start += len(chunk)
         arrays: dict[str, Any] = {f: np.concatenate(found) for f, found in rest.items()}
-        return LogitsFile(logits, **arrays, name=self.name, ignore_index=self.ignore_index)
+        return HeldOut(logits, **arrays, name=self.name, ignore_index=self.ignore_index)
 
     @cached_property
     def digest(self) -> str:
@@ -189,9 +189,9 @@ def open_logits(
 
 
 @public
-def read_logits(
+def read(
     path: str | os.PathLike, *, kind: str = "logits", ignore_index: int | None = None
-) -> LogitsFile:
+) -> HeldOut:
     """Read a held-out file and check all of it.
 
     Args:

@@ -23,7 +23,7 @@ FIELDS = ("logits", "labels", "groups", "ids")
 
 
 @dataclass(frozen=True, eq=False)
-class LogitsFile:
+class HeldOut:
     """Checked content of one held-out file."""
 
     logits: Array  # (n, K) or (n, K, H, W)
@@ -41,7 +41,7 @@ class LogitsFile:
         """Digest of logits and labels."""
         return digest(*(a for a in (self.logits, self.labels) if a is not None))
 
-    def rows(self, index: Array | slice) -> LogitsFile:
+    def rows(self, index: Array | slice) -> HeldOut:
         """Return the rows of an index or mask."""
         picked = {f: None if (a := getattr(self, f)) is None else a[index] for f in FIELDS}
         return replace(self, **picked)
@@ -56,7 +56,7 @@ class LogitsFile:
             return self.groups
         return self._contents() if self.ids is None else self.ids
 
-    def predictions(self) -> LogitsFile:
+    def predictions(self) -> HeldOut:
         """Return a row for each prediction that counts: (N, K), labels (N,), `units` as groups."""
         flat = self
         if self.logits.ndim > 2:
@@ -83,13 +83,11 @@ class LogitsFile:
         return self.logits, self.labels
 
 
-def split_rows(
-    file: LogitsFile, parts: Mapping[str, float], *, seed: int = 0
-) -> dict[str, LogitsFile]:
+def split_rows(file: HeldOut, parts: Mapping[str, float], *, seed: int = 0) -> dict[str, HeldOut]:
     """Cut a file into disjoint parts at random, by group where it has groups.
 
     Args:
-        file: Rows as `read_logits` returns them.
+        file: Rows as `read` returns them.
         parts: Name -> fraction; the fractions sum to 1.
         seed: Random seed of the permutation.
 

@@ -18,7 +18,7 @@ from recuse._internal.check import extra, to_numpy
 from recuse._internal.files import atomic, atomic_folder, csv_lines, csv_rows
 from recuse.errors import InputError
 from recuse.io._checked import Form, check_forms, check_kind, check_values, naming
-from recuse.io._rows import FIELDS, LogitsFile
+from recuse.io._rows import FIELDS, HeldOut
 from recuse.io._stores import FORMATS
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def write_logits(
     ids: ArrayLike | None = None,
     kind: str = "logits",
     ignore_index: int | None = None,
-) -> LogitsFile:
+) -> HeldOut:
     """Write a held-out file, whole or not at all.
 
     Args:
@@ -194,7 +194,7 @@ def _parsed(path: Path, lines: Any) -> dict[str, str]:
     return found
 
 
-def joined(subgroup_of: Mapping[str, str], file: LogitsFile, path: str) -> Shaped[Array, " n"]:
+def joined(subgroup_of: Mapping[str, str], file: HeldOut, path: str) -> Shaped[Array, " n"]:
     """Return the subgroup of every row, by its id."""
     if file.ids is None:
         raise InputError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recuse.errors import InputError
-from recuse.io import LogitsFile, read_logits
+from recuse.io import HeldOut, read
 from recuse.recipes._recipe import Variant
 
 RUN, MODEL = "run.json", "model.json"
@@ -118,14 +118,14 @@ def check_data(out: Path, seed: int, data: str) -> None:
 
 def logits_of(
     models: Sequence[Model], kind: str, splits: Sequence[str] = SPLITS
-) -> dict[int, dict[str, dict[str, LogitsFile]]]:
+) -> dict[int, dict[str, dict[str, HeldOut]]]:
     """Read the logits files: seed -> name of the model -> split -> file.
 
     Raises:
         InputError: A file is missing or malformed.
     """
-    found: dict[int, dict[str, dict[str, LogitsFile]]] = {}
+    found: dict[int, dict[str, dict[str, HeldOut]]] = {}
     for model in models:
-        files = {split: read_logits(model.split(split), kind=kind) for split in splits}
+        files = {split: read(model.split(split), kind=kind) for split in splits}
         found.setdefault(model.seed, {})[model.name] = files
     return found

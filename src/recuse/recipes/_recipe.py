@@ -78,7 +78,7 @@ class Recipe:
 
     @property
     def kind(self) -> str:
-        """Input kind of the logits files, as `recuse.read_logits` takes it."""
+        """Input kind of the logits files, as `recuse.read` takes it."""
         return BINARY if self.output == BINARY else "logits"
 
 

@@ -129,7 +129,7 @@ def fit(
     and the guarantee is about independent predictions.
 
     Args:
-        tune: Logits (n, K, ...) and labels (n, ...), or a `LogitsFile`; not training data.
+        tune: Logits (n, K, ...) and labels (n, ...), or a `HeldOut`; not training data.
         calibrate: Likewise, of other examples from the deployment distribution.
         target_risk: The largest error rate of accepted predictions, in (0, 1).
         coverage: Instead: the smallest fraction of predictions to accept, in (0, 1).

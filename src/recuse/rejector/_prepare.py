@@ -11,7 +11,7 @@ import numpy as np
 
 from recuse._internal.check import check_labels, check_logits
 from recuse.errors import InputError
-from recuse.io import LogitsFile, overlap
+from recuse.io import HeldOut, overlap
 from recuse.io._checked import check_file, naming
 from recuse.io._overlap import fingerprints
 from recuse.rejector._rejector import check_kind
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-Data = tuple[Any, Any] | LogitsFile  # logits and labels
+Data = tuple[Any, Any] | HeldOut  # logits and labels
 Subgroups = str | tuple[Any, Any] | None  # "class", or subgroups of tuning and of calibration rows
 
 
@@ -41,8 +41,8 @@ class Prepared(NamedTuple):
     """Both splits, under the score that `tune` chose."""
 
     tuned: Tuned
-    tune: LogitsFile
-    calibrate: LogitsFile  # all of it
+    tune: HeldOut
+    calibrate: HeldOut  # all of it
     seen: Scored  # of the tuning split
     held: Scored  # of the calibration split, one row of each group
     by: str
@@ -102,7 +102,7 @@ def _spread(groups: ArrayLike, data: Data, name: str) -> Array:
         return names_of(groups, len(file), "`subgroups`")[rows_of_predictions(file)]
 
 
-def _shared(tune: LogitsFile, calibrate: LogitsFile, allowed: bool) -> str | None:
+def _shared(tune: HeldOut, calibrate: HeldOut, allowed: bool) -> str | None:
     """Return what the splits have in common; an error unless that is allowed."""
     if tune.logits.shape[1] != calibrate.logits.shape[1]:
         raise InputError(
@@ -118,7 +118,7 @@ def _shared(tune: LogitsFile, calibrate: LogitsFile, allowed: bool) -> str | Non
     return shared
 
 
-def _log_probs(tune: LogitsFile, calibrate: LogitsFile, tuned: Tuned) -> bool:
+def _log_probs(tune: HeldOut, calibrate: HeldOut, tuned: Tuned) -> bool:
     """Return whether tune holds log-probabilities; so must calibrate, where the score can tell."""
     of_tune = are_log_probs(tune.logits)
     if not tuned.score.shift_invariant and are_log_probs(calibrate.logits) != of_tune:
@@ -130,29 +130,29 @@ def _log_probs(tune: LogitsFile, calibrate: LogitsFile, tuned: Tuned) -> bool:
     return of_tune
 
 
-def _scored(tuned: Tuned, file: LogitsFile, by: str, of: Array | None) -> Scored:
+def _scored(tuned: Tuned, file: HeldOut, by: str, of: Array | None) -> Scored:
     """Confidence and error of every row; the predicted class where the rules are for classes."""
     logits, labels = file.labelled()
     label = predict(logits)
     return Scored(tuned.score(logits), label != labels, label if by == CLASS else of)
 
 
-def as_file(data: Data, name: str) -> LogitsFile:
+def as_file(data: Data, name: str) -> HeldOut:
     """One row a prediction, whichever way the data came."""
     return whole(data, name).predictions()
 
 
-def whole(data: Data, name: str) -> LogitsFile:
+def whole(data: Data, name: str) -> HeldOut:
     """The rows as they came, checked, with labels."""
     if isinstance(data, (tuple, list)) and len(data) == 2:
         z = check_logits(data[0], where=f"{name} logits")
-        return LogitsFile(z, check_labels(data[1], z, where=f"{name} labels"), name=name)
+        return HeldOut(z, check_labels(data[1], z, where=f"{name} labels"), name=name)
     file = check_file(data, name)
     file.labelled()
     return file
 
 
-def rows_of_predictions(file: LogitsFile) -> Int[Array, " N"]:
+def rows_of_predictions(file: HeldOut) -> Int[Array, " N"]:
     """The row of the file that each of its `predictions` comes from."""
     row = np.arange(len(file))
     if file.labels is None:
@@ -161,12 +161,12 @@ def rows_of_predictions(file: LogitsFile) -> Int[Array, " N"]:
     return row.reshape(-1) if file.ignore_index is None else row[file.labels != file.ignore_index]
 
 
-def one_of_each(file: LogitsFile, seed: int) -> LogitsFile:
+def one_of_each(file: HeldOut, seed: int) -> HeldOut:
     """One random row of each group; which one does not depend on the order of the rows."""
     return file.rows(index_of_one(file, seed))
 
 
-def index_of_one(file: LogitsFile, seed: int) -> Int[Array, " u"]:
+def index_of_one(file: HeldOut, seed: int) -> Int[Array, " u"]:
     """The rows that `one_of_each` keeps."""
     if file.groups is None:
         return np.arange(len(file))

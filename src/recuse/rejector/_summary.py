@@ -14,7 +14,7 @@ import numpy as np
 
 from recuse.bounds import clopper_pearson_interval
 from recuse.errors import InputError
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.rejector._rejector import Predictions, Rejector
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, spread
 from recuse.scores import FEATURES, Score, features
@@ -103,11 +103,11 @@ class Summary:
 
 
 def summarize(
-    file: LogitsFile,
+    file: HeldOut,
     predictions: Predictions,
     rejector: Rejector,
     subgroups: Array | None = None,
-    shards: Sequence[LogitsFile] = (),
+    shards: Sequence[HeldOut] = (),
 ) -> Summary:
     """Count the decisions on a file, with its errors where it has labels.
 
@@ -164,7 +164,7 @@ def summarize(
     return Summary(**found)
 
 
-def _counted(file: LogitsFile, p: Predictions) -> Array:
+def _counted(file: HeldOut, p: Predictions) -> Array:
     """Return which predictions are not to be ignored."""
     if file.labels is None or file.ignore_index is None:
         return np.ones(p.accept.shape, bool)
@@ -181,7 +181,7 @@ def _cost(g: Any, n: int, accepted: int, errors: int, independent: bool) -> dict
     return {"cost": spent / n, "cost_interval": interval}
 
 
-def _seen_in_fit(files: Sequence[LogitsFile], rejector: Rejector) -> dict[str, str | None]:
+def _seen_in_fit(files: Sequence[HeldOut], rejector: Rejector) -> dict[str, str | None]:
     """Return which split of the fit a file is, if any: its error is then no unbiased test."""
     splits = {split["digest"]: name for name, split in rejector.splits.items()}
     for file in files:
@@ -233,7 +233,7 @@ class Explanation:
 
 def explain(
     rejector: Rejector,
-    file: LogitsFile,
+    file: HeldOut,
     ids: Sequence[int | str],
     *,
     top: int = RUNNERS_UP,
@@ -260,7 +260,7 @@ def explain(
     >>> z = np.random.default_rng(0).normal(size=(800, 3)) * 4
     >>> rejector = recuse.fit((z[:400], z[:400].argmax(1)), (z[400:], z[400:].argmax(1)),
     ...                       target_risk=0.05)
-    >>> found, = explain(rejector, LogitsFile(z), [5])
+    >>> found, = explain(rejector, HeldOut(z), [5])
     >>> found.row, found.accept, found.prediction == int(z[5].argmax()), len(found.runners_up)
     (5, True, True, 2)
     """
@@ -332,7 +332,7 @@ def contributions(score: Score, logits: Array) -> tuple[float | None, Float[Arra
     return p["slope"] * center[0] + p["intercept"], shares
 
 
-def _rows_of(file: LogitsFile, name: int | str) -> list[int]:
+def _rows_of(file: HeldOut, name: int | str) -> list[int]:
     """The rows of an id."""
     if file.ids is None:
         rows = [int(name)] if str(name).isdecimal() and int(name) < len(file) else []

@@ -25,7 +25,7 @@ from recuse.diagnosis._smoothing import fit_smoothing
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, ModelEvaluation
 from recuse.evaluation._models import SPLITS, checked_split
-from recuse.io import LogitsFile
+from recuse.io import HeldOut
 from recuse.plots import scene
 from recuse.present.numbers import percent
 from recuse.present.text import isolated
@@ -153,7 +153,7 @@ def _detail(
 
 
 def _bands(
-    m: ModelEvaluation, tune: LogitsFile, calibrate: LogitsFile, share: float, seed: int
+    m: ModelEvaluation, tune: HeldOut, calibrate: HeldOut, share: float, seed: int
 ) -> tuple[Band | None, Band | None]:
     """Return limits of MSP and of the chosen score, from one row of each group as in the fit."""
     if m.selection.guarantee.void:
@@ -168,7 +168,7 @@ def _bands(
     return before, limits(m.tuned.score) if m.repaired else before
 
 
-def _smoothing(tune: LogitsFile, classes: int) -> Smoothing | None:
+def _smoothing(tune: HeldOut, classes: int) -> Smoothing | None:
     """Fit the smoothing, to evenly spaced rows if there are many."""
     some = tune.rows(slice(None, None, -(-len(tune) // ENOUGH)))
     z, labels = some.labelled()
