@@ -14,6 +14,15 @@ def sample(n=400, classes=5, seed=0, dtype=np.float32):
     return logits.astype(dtype), labels
 
 
+def masked(logits, seed=0):
+    """The same (n, K) with -inf at random: any number of possible classes, from one on."""
+    rng = np.random.default_rng(seed)
+    n, classes = logits.shape
+    impossible = rng.uniform(size=(n, classes)) < rng.uniform(size=(n, 1))
+    impossible[np.arange(n), rng.integers(0, classes, n)] = False
+    return np.where(impossible, -np.inf, logits).astype(logits.dtype)
+
+
 def pixels(n=12, classes=3, side=6, seed=0, dtype=np.float32):
     """Logits (n, K, H, W) and labels (n, H, W)."""
     logits, labels = sample(n * side * side, classes, seed, dtype)

@@ -81,9 +81,9 @@ def test_a_process_refuses_a_damaged_file_in_one_line(tmp_path):
 # Bad input
 
 
-def bad_values(value):
+def bad_values(value, columns=2):
     z, y = sample(20)
-    z[7, 2] = value
+    z[7, columns] = value
     return {"logits": z, "labels": y}
 
 
@@ -91,7 +91,7 @@ Z, Y = sample(20)
 BAD = {
     "NaN": (bad_values(np.nan), ["without NaN", "row 7"]),
     "inf": (bad_values(np.inf), ["without NaN or +inf", "row 7"]),
-    "-inf": (bad_values(-np.inf), ["finite `logits`", "row 7"]),
+    "-inf": (bad_values(-np.inf, slice(None)), ["a finite logit in every row", "row 7"]),
     "label": ({"logits": Z, "labels": np.where(np.arange(20) == 3, 5, Y)}, ["0..4", "5 at row 3"]),
     "float labels": ({"logits": Z, "labels": Y * 1.0}, ["as integers 0..4", "float64"]),
     "lengths": ({"logits": Z, "labels": Y[:9]}, ["(20,)", "(9,)"]),

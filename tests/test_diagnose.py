@@ -433,7 +433,7 @@ def test_for_two_classes_the_maximum_is_not_centred_and_none_is_left_if_logits_a
 @pytest.mark.parametrize(
     ("z", "y", "words"),
     [
-        (np.full((4, 3), -np.inf), np.zeros(4, int), "finite `logits`"),
+        (np.full((4, 3), -np.inf), np.zeros(4, int), "two possible classes in some row, got none"),
         (np.full((4, 3), np.nan), np.zeros(4, int), "without NaN"),
         (np.zeros((4, 3)), np.full(4, 3), "in 0..2, got 3"),
         (np.zeros((4, 1)), np.zeros(4, int), "K >= 2"),
@@ -453,3 +453,55 @@ def test_a_model_whose_msp_tells_right_from_wrong_is_diagnosed_without_a_compari
     found = rc.diagnose(z, labels)
     assert found.max_logit is None
     assert found.verdict
+
+
+# Impossible classes
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("data", [optimum, sharp], ids=["smoothed", "sharp"])
+def test_classes_that_are_never_possible_change_no_evidence(data, classes):
+    z, y = data(0.2, classes) if data is optimum else data(classes)
+    wider = np.insert(z, [1, 1, classes], -np.inf, axis=1)
+    plain, found = rc.diagnose(z, y), rc.diagnose(wider, y + 2 * (y >= 1))
+    assert (found.verdict, found.classes) == (plain.verdict, classes)
+    assert found.reason == plain.reason
+    assert found.smoothing.value == pytest.approx(plain.smoothing.value)
+    assert found.shape.value == pytest.approx(plain.shape.value)
+    assert found.repair.score == plain.repair.score
+
+
+def test_smoothing_is_found_where_each_row_has_its_own_possible_classes():
+    """Multiple choice: six options, or five, or four; smoothed over those that there are."""
+    parts, labels = [], []
+    for options in (6, 5, 4):
+        z, y = optimum(0.2, options, n=2000, seed=options, noise=0.05)
+        parts.append(np.pad(z, ((0, 0), (0, 6 - options)), constant_values=-np.inf))
+        labels.append(y)
+    found = rc.diagnose(np.concatenate(parts), np.concatenate(labels))
+    assert (found.verdict, found.classes) == (SMOOTHING, 5)
+    assert found.smoothing.value == pytest.approx(0.2, abs=0.02)
+    alone = [rc.diagnose(z[:, z[0] > -np.inf], y).shape.value for z, y in zip(parts, labels)]
+    assert min(alone) < found.shape.value < max(alone)
+
+
+def test_rows_without_a_choice_and_labels_that_are_ruled_out_do_not_count():
+    z, y = optimum(0.2, 6, noise=0.05)
+    forced = np.full((500, 6), -np.inf)
+    forced[:, 2] = 3.0
+    groups = np.arange(3500) // 2
+    found = rc.diagnose(np.r_[z, forced], np.r_[y, np.full(500, 2)], groups=groups)
+    plain = rc.diagnose(z, y, groups=groups[:3000])
+    assert (found.n, found.units, found.smoothing) == (3000, plain.units, plain.smoothing)
+    z[:30, :] = np.where(np.arange(6) == y[:30, None], -np.inf, z[:30])
+    assert rc.diagnose(z, y).smoothing.value == pytest.approx(0.2, abs=0.02)
+
+
+def test_a_probability_of_0_is_a_mask_only_where_its_class_is_never_possible():
+    z, y = optimum(0.2, 6)
+    q = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    logs = rc.scores.from_probs(np.insert(q, 6, 0.0, axis=1))
+    assert rc.diagnose(logs, y, kind="probs").smoothing.value == pytest.approx(0.2, abs=0.02)
+    logs[7, 0] = -np.inf
+    with pytest.raises(InputError, match=r"expected probabilities > 0, got 0, row 7"):
+        rc.diagnose(logs, y, kind="probs")

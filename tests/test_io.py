@@ -90,6 +90,12 @@ def with_value(value, row=7, **other):
     return {"logits": z, "labels": y, **other}
 
 
+def with_empty_row(row):
+    z, y = sample(20)
+    z[row] = -np.inf
+    return {"logits": z, "labels": y}
+
+
 def with_labels(change):
     z, y = sample(20)
     return {"logits": z, "labels": change(y)}
@@ -98,7 +104,7 @@ def with_labels(change):
 BAD = {
     "NaN": (with_value(np.nan), r"expected `logits` without NaN or \+inf, got 1 .*, row 7"),
     "inf": (with_value(np.inf), r"expected `logits` without NaN or \+inf, got 1 .*, row 7"),
-    "-inf": (with_value(-np.inf), "expected finite `logits`, got -inf at row 7"),
+    "-inf": (with_empty_row(7), "expected a finite logit in every row, got none, row 7"),
     "label out of range": (
         with_labels(lambda y: y + 5 * (y == y[9])),
         r"labels` in 0..4, got \d at rows? \d",
@@ -304,7 +310,7 @@ def test_a_declared_binary_head_becomes_two_columns(tmp_path, shape):
     ("kind", "logits", "message"),
     [
         ("binary", sample(5)[0], r"a binary head of shape \(n,\) or \(n, 1, ...\), got \(5, 5\)"),
-        ("binary", np.float32([[1], [-np.inf]]), "finite `logits`, got -inf at row 1"),
+        ("binary", np.float32([[1], [-np.inf]]), "a finite logit in every row, got none, row 1"),
         ("binary", np.float32([[1], [np.nan]]), "without NaN .* row 1"),
         ("binary", np.array([[1], [0]]), "floating dtype"),
         ("probs", sample(5)[0], "rows that sum to 1, got .* at row"),

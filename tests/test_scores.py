@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import reference
 from recuse import InputError, scores
 from recuse.scores import SCORES, Score, are_log_probs
+from samples import learned_score, masked
 from strategies import logits
 
 FLOAT32 = 2e-7  # one rounding to float32 (6e-8 relative) and the reference's own in float64
@@ -239,12 +240,37 @@ def test_malformed_logits_are_named(z, message):
         scores.msp(z)
 
 
-def test_a_mean_of_impossible_classes_and_orders_below_one_are_refused():
-    impossible = np.array([[0.0, -np.inf, 1.0]])
-    for score in (scores.logit_norm, lambda z: scores.max_logit(z, center=True)):
-        with pytest.raises(InputError, match="finite logits"):
-            score(impossible)
-    assert scores.max_logit(impossible) == 1
+SPELLED = [*SCORES, "max_logit(center=true)", "logit_norm(p=1, center=false)", "logit_norm(p=inf)"]
+SPELLED += ["logit_norm(p=2.5)", "msp(temperature=3)", "energy(temperature=3)", "gen(top=2)"]
+
+
+@pytest.mark.parametrize("score", [*map(Score.parse, SPELLED), learned_score()], ids=str)
+@pytest.mark.parametrize("classes", [2, 3, 7, 40])
+def test_a_row_scores_as_if_it_had_its_possible_classes_alone(score, classes):
+    rng = np.random.default_rng(0)
+    z = np.round(4 * rng.normal(size=(400, classes)), rng.integers(0, 3))
+    z[:40] = z[:40, :1]  # ties
+    z = masked(z)
+    found, possible = score(z), z > -np.inf
+    for i in np.flatnonzero(possible.sum(axis=1) > 1):
+        assert found[i] == score(z[i : i + 1, possible[i]])[0]
+    certain = possible.sum(axis=1) == 1
+    top = found[certain]
+    if str(score) in ("max_logit", "energy") or score.name == "energy":
+        assert np.array_equal(top, z[certain].max(axis=1).astype(np.float32))
+    else:
+        assert (top == (0 if score.name in ("entropy", "gini", "gen", "renyi") else np.inf)).all()
+    assert np.array_equal(found, score(z[:, rng.permutation(classes)]))
+
+
+def test_pixels_with_impossible_classes_are_scored_one_by_one():
+    z = masked(np.random.default_rng(0).normal(size=(60, 5)))
+    planes = np.moveaxis(z.reshape(3, 4, 5, 5), -1, 1)
+    for name in SCORES:
+        assert np.array_equal(SCORES[name](planes).ravel(), SCORES[name](z)), name
+
+
+def test_orders_below_one_are_refused():
     with pytest.raises(InputError, match=r"`p` of a norm >= 1, got 0\.5"):
         scores.logit_norm(np.zeros((1, 3)), p=0.5)
 

@@ -283,3 +283,31 @@ def test_with_few_errors_nothing_is_compared():
     tuned = tune(z, y)
     assert (tuned.outcome, tuned.facts.errors) == ("few_errors", 9)
     assert "9 of 500 predictions" in tuned.reason
+
+
+@pytest.mark.parametrize("classes", [5, 2])
+@pytest.mark.parametrize("swept", [False, True])
+def test_a_class_that_is_never_possible_changes_nothing(classes, swept, monkeypatch):
+    z, y = flattened(1500, 0, classes=classes)
+    monkeypatch.setattr(_candidates, "SMALLEST_SWEPT", 0 if swept else 1 << 30)
+    plain, wider = tune(z, y), tune(np.insert(z, 1, -np.inf, axis=1), y + (y >= 1))
+    assert plain.score == wider.score
+    assert plain.table == wider.table
+    assert plain.facts == wider.facts
+
+
+def test_rows_with_fewer_possible_classes_are_tuned_and_scored():
+    z, y = flattened(2000, 0)
+    rng = np.random.default_rng(1)
+    impossible = rng.integers(0, 5, 2000)
+    some = (impossible != y) & (rng.uniform(size=2000) < 0.5)
+    z[some, impossible[some]] = -np.inf
+    alone = rng.uniform(size=2000) < 0.05  # one possible class, right or wrong
+    z[alone] = [1, *[-np.inf] * 4]
+    tuned = tune(z, y)
+    assert tuned.repaired
+    learned = tuned.table[-1][0]
+    assert learned.name == "learned"
+    assert np.array_equal(np.isposinf(learned(z)), alone)
+    assert (tuned.score(z)[alone] == np.inf).all()
+    assert rc.aurc(tuned.score(z), z.argmax(1) != y) < rc.aurc(MSP(z), z.argmax(1) != y)

@@ -8,19 +8,23 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recuse._internal import public
 from recuse._internal.check import check_groups, per_row, to_numpy
 from recuse.calibration._measures import flat
-from recuse.diagnosis._geometry import Geometry, check_layer, geometry
+from recuse.diagnosis._geometry import Geometry, Layer, check_layer, geometry
 from recuse.diagnosis._max_logit import Gradient, MaxLogit, gradient, max_logit_given_msp
-from recuse.diagnosis._rows import rows
+from recuse.diagnosis._rows import check_possible, rows, typical_classes
 from recuse.diagnosis._smoothing import EXCLUDED, Shape, Smoothing, fit_smoothing, shape, verdict
+from recuse.errors import InputError
 from recuse.present import diagnosis as words
 from recuse.scores import predict
 from recuse.tuning import Tuned, tune
 from recuse.tuning._tune import FEWEST_UNITS
 
 if TYPE_CHECKING:
+    from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
 
@@ -123,7 +127,8 @@ def diagnose(
     so. For the measured error rates of the verdict see docs/how-to/diagnose.md.
 
     Args:
-        logits: Shape (n, K, ...), finite, of data that was not used for training.
+        logits: Shape (n, K, ...), of data that was not used for training. A class with the
+            logit -inf is impossible in its row, and rows with one possible class are left out.
         labels: Shape (n, ...).
         groups: Shape (n,) or that of `labels`: rows of one group depend on each other.
         features: Shape (n, D), the input of the last layer; needs `weights`, and logits (n, K).
@@ -153,7 +158,9 @@ def diagnose(
     if groups is not None:
         code = check_groups(per_row(groups, to_numpy(labels)), y.size)
     layer = check_layer(features, weights, bias, shaped.shape)
-    r, k = rows(z, y, kind), z.shape[1]
+    check_possible(z, kind)
+    z, y, code, layer = _of_choice(z, y, code, layer)
+    r, k = rows(z, y), typical_classes(z)
     fitted, form = fit_smoothing(r, k, code), shape(r, k)
     units = y.size if code is None else int(code.max()) + 1
     tuned = tune(shaped, labels, groups=groups, kind=kind, seed=seed)
@@ -173,6 +180,22 @@ def diagnose(
         repair=tuned,
         geometry=None if layer is None else geometry(z, r.wrong, predict(z), layer),
     )
+
+
+def _of_choice(
+    z: Array, y: Array, code: Array | None, layer: Layer | None
+) -> tuple[Array, Array, Array | None, Layer | None]:
+    """Leave out rows with one possible class: there is nothing to predict."""
+    if z.min() > -np.inf:
+        return z, y, code, layer
+    several = (z.astype(np.float32) > -np.inf).sum(axis=1) > 1
+    if not several.any():
+        raise InputError("expected `logits` of two possible classes in some row, got none")
+    if code is not None:
+        code = np.unique(code[several], return_inverse=True)[1].reshape(-1)
+    if layer is not None:
+        layer = layer._replace(features=layer.features[several])
+    return z[several], y[several], code, layer
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,7 @@ LOW = 0.7  # share of the wrong classes whose logits count as low
 
 
 class Rows(NamedTuple):
-    """One entry for each prediction."""
+    """One entry for each prediction; means and sums run over its possible classes."""
 
     log_odds: Float[Array, " n"]  # of MSP
     wrong: Bool[Array, " n"]
@@ -40,18 +40,10 @@ class Rows(NamedTuple):
         return int(self.wrong.sum())
 
 
-def rows(z: Float[Array, "n K"], y: Int[Array, " n"], kind: str = "logits") -> Rows:
-    """Compute every per-prediction number in float64.
-
-    Raises:
-        InputError: A logit is -inf.
-    """
-    low = np.isneginf(z.astype(np.float32)).any(axis=1)
-    if low.any():
-        what = "probabilities > 0, got 0" if kind == "probs" else "finite `logits`, got -inf"
-        raise InputError(f"expected {what}, {first(low)}")
-    n, k = z.shape
-    f = np.bincount(y, minlength=k) / n - 1 / k
+def rows(z: Float[Array, "n K"], y: Int[Array, " n"]) -> Rows:
+    """Compute every per-prediction number in float64, of rows with two possible classes or more."""
+    n, k = len(z), typical_classes(z)
+    f = np.bincount(y, minlength=z.shape[1]) / n - 1 / k
     out = Rows(
         log_odds=msp(z).astype(np.float64),
         wrong=predict(z) != y,
@@ -59,14 +51,41 @@ def rows(z: Float[Array, "n K"], y: Int[Array, " n"], kind: str = "logits") -> R
         **{name: np.empty(n) for name in Rows._fields[3:]},
     )
     for part, v, label in chunks(z, y):
-        own, mean = v[np.arange(len(v)), label], v.mean(axis=1)
+        there = v > -np.inf
+        count = there.sum(axis=1)
+        finite = v if there.all() else np.where(there, v, 0)
+        own, mean = finite[np.arange(len(v)), label], finite.sum(axis=1) / count
         odds = np.exp(v)
         pi = odds / odds.sum(axis=1, keepdims=True)
-        out.gap[part] = -mean * k / (k - 1)
-        out.residual[part], out.distance[part] = own - (pi * v).sum(axis=1), own - mean
+        out.gap[part] = -mean * count / (count - 1)
+        out.residual[part], out.distance[part] = own - (pi * finite).sum(axis=1), own - mean
         out.class_residual[part], out.class_distance[part] = f[label] - pi @ f, f[label]
-        out.spread[part] = low_spread(v)
+        ruled_out = ~there[np.arange(len(v)), label]  # a label that no gradient could reach
+        for column in (out.residual, out.distance, out.class_residual, out.class_distance):
+            column[part][ruled_out] = 0
+        out.spread[part] = low_spread(v, k)
     return out
+
+
+def typical_classes(z: Float[Array, "n K"]) -> int:
+    """Return the median number of possible classes of a row: K where no logit is -inf."""
+    if z.min() > -np.inf:
+        return z.shape[1]
+    return int(np.median((z.astype(np.float32) > -np.inf).sum(axis=1)))
+
+
+def check_possible(z: Float[Array, "n K"], kind: str) -> None:
+    """Refuse probabilities of 0 in a class that is possible elsewhere: rounding, not a mask.
+
+    Raises:
+        InputError: There are some.
+    """
+    if kind != "probs":
+        return
+    zero = np.isneginf(z)
+    zero &= ~zero.all(axis=0)
+    if zero.any():
+        raise InputError(f"expected probabilities > 0, got 0, {first(zero.any(axis=1))}")
 
 
 def low_classes(num_classes: int) -> int:
@@ -74,17 +93,44 @@ def low_classes(num_classes: int) -> int:
     return max(2, int(LOW * (num_classes - 1)))
 
 
-def low_spread(v: Float[Array, "n K"]) -> Float[Array, " n"]:
+def low_spread(v: Float[Array, "n K"], typical: int = 0) -> Float[Array, " n"]:
     """Standard deviation of the low logits, divided by their mean distance from the maximum.
 
     It does not depend on the scale or shift of the logits. It is NaN for equal logits and for two
-    classes.
+    classes. A row with impossible classes is measured by its possible ones, and in the unit of
+    rows of `typical` classes.
 
     >>> low_spread(np.array([[9.0, 1.0, 1.0], [9.0, 0.0, 2.0]]))
     array([0.   , 0.125])
     """
+    impossible = np.isneginf(v).sum(axis=1)
+    if impossible.any():
+        out, v = np.empty(len(v)), np.sort(v, axis=1)
+        for m in np.unique(impossible):
+            part, classes = impossible == m, v.shape[1] - m
+            unit = 1.0
+            if min(classes, typical) > 2:  # else there is no spread
+                unit = normal_spread(typical) / normal_spread(classes)
+            out[part] = low_spread(v[part][:, m:]) * unit
+        return out
     if v.shape[1] == 2:
         return np.full(len(v), np.nan)
     low = np.sort(v, axis=1)[:, : low_classes(v.shape[1])]
     distance = v.max(axis=1) - low.mean(axis=1)
     return np.divide(low.std(axis=1), distance, where=distance > 0, out=np.full(len(v), np.nan))
+
+
+def normal_spread(num_classes: int) -> float:
+    """Standard deviation of the low part of the expected order statistics of K - 1 normals.
+
+    References:
+        Blom, Statistical Estimates and Transformed Beta-Variables, 1958.
+
+    >>> round(normal_spread(10), 3)
+    0.589
+    """
+    from scipy.special import ndtri
+
+    wrong = num_classes - 1
+    scores: Array = ndtri((np.arange(1, wrong + 1) - 0.375) / (wrong + 0.25))
+    return float(scores[: low_classes(num_classes)].std())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse.diagnosis._rows import Rows, low_classes
+from recuse.diagnosis._rows import Rows, normal_spread
 from recuse.intervals._influence import variance_of_mean
 from recuse.intervals._interval import normal
 from recuse.tuning._tune import FEWEST_UNITS
@@ -172,22 +172,6 @@ def shape(r: Rows, num_classes: int) -> Shape:
     value = float(spread) / normal_spread(num_classes)
     limit = SPREAD_LIMIT * (1 - SPREAD_SLOPE / num_classes)
     return Shape("spread of the low logits", value, limit, SPREAD_DOUBT * limit)
-
-
-def normal_spread(num_classes: int) -> float:
-    """Standard deviation of the low part of the expected order statistics of K - 1 normals.
-
-    References:
-        Blom, Statistical Estimates and Transformed Beta-Variables, 1958.
-
-    >>> round(normal_spread(10), 3)
-    0.589
-    """
-    from scipy.special import ndtri
-
-    wrong = num_classes - 1
-    scores: Array = ndtri((np.arange(1, wrong + 1) - 0.375) / (wrong + 0.25))
-    return float(scores[: low_classes(num_classes)].std())
 
 
 def verdict(s: Smoothing, form: Shape, num_classes: int, units: int) -> tuple[str, str]:

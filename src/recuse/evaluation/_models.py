@@ -231,7 +231,7 @@ def _evaluate_model(
         loss=loss,
         msp=msp,
         confidence=confidence,
-        max_logit=_max_logit(z),
+        max_logit=max_logit(z, center=True),
         ece=calibration.ece(probability, loss),
         digests={"tune": tune.digest, "calibrate": calibrate.digest, "test": test.digest},
         sizes={"tune": len(tune), "calibrate": len(calibrate), "test": len(test)},
@@ -243,12 +243,3 @@ def checked_split(splits: Mapping[str, Data], split: str, model: str) -> HeldOut
     file = check_file(splits[split], f"{model}, {split}")
     file.labelled()
     return file.predictions()
-
-
-def _max_logit(z: Float[Array, "n K"]) -> Float32[Array, " n"]:
-    """Return the centred maximum logit; infinite where a probability is 0."""
-    infinite = np.isneginf(z.min(axis=1))
-    if not infinite.any():
-        return max_logit(z, center=True)
-    top = max_logit(np.where(infinite[:, None], 0, z), center=True)
-    return np.where(infinite, np.float32(np.inf), top)

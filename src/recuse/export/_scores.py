@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 22  # logits: bounds the memory of the float64 copy
 LARGEST = torch.finfo(torch.float32).max
-FINITE = ("logit_norm", "learned")  # scores that refuse a logit of -inf
 
 
 def confidence(score: Score, rows: Tensor) -> Tensor:
@@ -37,18 +36,22 @@ def confidence(score: Score, rows: Tensor) -> Tensor:
 
 def of_rows(score: Score, z: Tensor) -> Tensor:
     """Compute the confidence of every row (r, K) of float64 logits at once."""
-    bad = malformed(score, z)
+    bad = malformed(z)
     rows = z.masked_fill(bad[:, None], 0.0).sort(dim=1).values  # sorting is undefined on NaN
     return SCORES[score.name](rows, **score.params).float().masked_fill(bad, math.nan)
 
 
-def malformed(score: Score, z: Tensor) -> Tensor:
+def malformed(z: Tensor) -> Tensor:
     """Find rows that `recuse.scores` refuses: NaN, +inf, beyond float32, no finite logit."""
     impossible = z == -math.inf
-    bad = ~(z.abs() <= LARGEST)
-    if not (score.name in FINITE or score.params.get("center")):
-        bad = bad & ~impossible
+    bad = ~(z.abs() <= LARGEST) & ~impossible
     return bad.any(dim=1) | impossible.all(dim=1)
+
+
+def _possible(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which classes are possible, and how many in each row, in float64."""
+    there = z != -math.inf
+    return there, there.double().sum(1)
 
 
 def _msp(z: Tensor, temperature: float = 1.0) -> Tensor:
@@ -108,13 +111,16 @@ def _energy(z: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def _logit_norm(z: Tensor, p: float = 4, center: bool = True) -> Tensor:
+    there, count = _possible(z)
     v = _centered(z) if center else z
-    others = v[:, :-1].abs()
+    others = torch.where(there, v, 0.0)[:, :-1].abs()
     scale = others.amax(1)
     others = others / torch.where(scale == 0, 1.0, scale)[:, None]
     norm = 1.0 if p == math.inf else others.pow(p).sum(1).pow(1 / p)
-    infimum = -1.0 if p == math.inf else -((z.shape[1] - 1.0) ** (-1 / p))
-    return torch.where(z[:, 0] == z[:, -1], infimum, v[:, -1] / scale / norm)
+    infimum = -_exact(1.0, z) if p == math.inf else -((count - 1).pow(-1 / p))
+    lowest = torch.where(there, z, z[:, -1:]).amin(1)
+    ratio = torch.where(lowest == z[:, -1], infimum, v[:, -1] / scale / norm)
+    return torch.where(count == 1, math.inf, ratio)
 
 
 def _learned(z: Tensor, slope: float, intercept: float, **columns: Sequence[float]) -> Tensor:
@@ -123,7 +129,7 @@ def _learned(z: Tensor, slope: float, intercept: float, **columns: Sequence[floa
     clipped = features.clamp(named["low"], named["high"])
     corrections = named["weights"] * (clipped - named["center"]) / named["scale"]
     calibrated = _exact(slope, z) * features[:, 0] + _exact(intercept, z)
-    return calibrated + corrections.sum(1)
+    return torch.where(_possible(z)[1] == 1, math.inf, calibrated + corrections.sum(1))
 
 
 def _features(z: Tensor) -> Tensor:
@@ -153,7 +159,9 @@ def _exact(x: float, z: Tensor) -> Tensor:
 
 def _centered(z: Tensor) -> Tensor:
     v = z - z[:, -1:]
-    return v - v.mean(dim=1, keepdim=True)
+    there, count = _possible(z)
+    mean = torch.where(there, v, 0.0).sum(1) / count
+    return torch.where(count == 1, math.inf, -mean)[:, None] + v
 
 
 def _others(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:

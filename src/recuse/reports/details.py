@@ -20,7 +20,7 @@ import numpy as np
 
 from recuse._internal.check import check_named, extra
 from recuse.diagnosis import Smoothing
-from recuse.diagnosis._rows import rows
+from recuse.diagnosis._rows import rows, typical_classes
 from recuse.diagnosis._smoothing import fit_smoothing
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, ModelEvaluation
@@ -172,10 +172,10 @@ def _smoothing(tune: HeldOut, classes: int) -> Smoothing | None:
     """Fit the smoothing, to evenly spaced rows if there are many."""
     some = tune.rows(slice(None, None, -(-len(tune) // ENOUGH)))
     z, labels = some.labelled()
-    if np.isneginf(z).any():
+    if np.isneginf(z[:, ~np.isneginf(z).all(axis=0)]).any():
         return None
     groups = None if some.groups is None else np.unique(some.groups, return_inverse=True)[1]
-    return fit_smoothing(rows(z, labels), classes, groups)
+    return fit_smoothing(rows(z, labels), min(classes, typical_classes(z)), groups)
 
 
 def _names(m: ModelEvaluation, classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ from recuse.scores._rows import (
     check_order,
     check_temperature,
     entropy_rows,
-    finite,
     gen_rows,
     gini_rows,
     logsumexp_rows,
@@ -75,11 +74,8 @@ def max_logit(logits: ArrayLike, *, center: bool = False) -> Float32[Array, "n .
     centred.
 
     Args:
-        logits: Shape (n, K, ...); finite if `center`, since -inf has no mean.
+        logits: Shape (n, K, ...).
         center: Subtract the row's mean first.
-
-    Raises:
-        InputError: A logit is not finite where the mean is subtracted.
 
     References:
         Hendrycks et al., ICML 2022.
@@ -88,10 +84,7 @@ def max_logit(logits: ArrayLike, *, center: bool = False) -> Float32[Array, "n .
     array([1.], dtype=float32)
     """
 
-    def rows(z: Float[Array, "r K"]) -> Float[Array, " r"]:
-        return (centered(finite(z, "a centred `max_logit`")) if center else z)[:, -1]
-
-    return score_rows(logits, rows)
+    return score_rows(logits, lambda z: (centered(z) if center else z)[:, -1])
 
 
 def margin(logits: ArrayLike) -> Float32[Array, "n ..."]:
@@ -204,13 +197,13 @@ def logit_norm(logits: ArrayLike, *, p: float = 4, center: bool = True) -> Float
     and gets the infimum, $-(K-1)^{-1/p}$. For two classes and `center` it is constant.
 
     Args:
-        logits: Shape (n, K, ...), finite.
+        logits: Shape (n, K, ...).
         p: Order of the norm, >= 1; `math.inf` for the second largest magnitude.
         center: Subtract the row's mean first; then, like the softmax, the score
             ignores a constant added to the row.
 
     Raises:
-        InputError: `p` < 1, or a logit is not finite.
+        InputError: `p` < 1.
 
     References:
         Cattelan & Silva, UAI 2024 (centred); Xia et al., ICLR 2025, equation 17, which
@@ -263,8 +256,7 @@ def from_probs(probs: ArrayLike) -> Float[Array, "n K ..."]:
     """Logits of given probabilities: their logarithm, in float64.
 
     The logarithm has lost the shift that `max_logit`, `energy` and the uncentred
-    `logit_norm` use, and a zero leaves the norm undefined: only the scores of
-    `SOFTMAX_FAMILY` are meaningful on the result.
+    `logit_norm` use: only the scores of `SOFTMAX_FAMILY` are meaningful on the result.
 
     Raises:
         InputError: A value lies outside [0, 1], or a row does not sum to 1 within 1 %.

@@ -17,7 +17,6 @@ from recuse.errors import InputError
 from recuse.scores._rows import (
     centered,
     entropy_rows,
-    finite,
     msp_rows,
     norm_rows,
     score_rows,
@@ -61,10 +60,10 @@ def learned(
     $g = a\,m + b + \sum_j w_j\,(\mathrm{clip}(\varphi_j, l_j, h_j) - c_j) / s_j$ with $m$ the
     log-odds of the MSP. Beyond the range seen in the fit the corrections are constant, so that
     $g$ rises with $m$. `tune` fits the parameters; the features need logits as the model gives
-    them, with their mean, which the softmax ignores.
+    them, with their mean, which the softmax ignores. A certain prediction is +inf.
 
     Args:
-        logits: Shape (n, K, ...), finite.
+        logits: Shape (n, K, ...).
         slope: a, not negative.
         intercept: b.
         weights: w, one a feature, as the following.
@@ -74,7 +73,7 @@ def learned(
         high: h.
 
     Raises:
-        InputError: A logit is not finite, or the parameters are not those of a fit.
+        InputError: The parameters are not those of a fit.
 
     >>> plain = dict.fromkeys(("weights", "center", "low", "high"), (0.0,) * len(FEATURES))
     >>> parameters = {"slope": 0.5, "intercept": 1.0, "scale": (1.0,) * len(FEATURES), **plain}
@@ -98,7 +97,9 @@ def combined(
     """Return the score of each row; `table` holds weights, center, scale, low and high."""
     weights, center, scale, low, high = table
     corrections = weights * (np.clip(features, low, high) - center) / scale
-    return line[0] * features[:, 0] + line[1] + corrections.sum(axis=1)
+    certain = np.isposinf(features[:, 0])
+    msp = np.where(certain, 0, features[:, 0])
+    return np.where(certain, np.inf, line[0] * msp + line[1] + corrections.sum(axis=1))
 
 
 def features(logits: ArrayLike) -> Float[Array, "N f"]:
@@ -109,7 +110,7 @@ def features(logits: ArrayLike) -> Float[Array, "N f"]:
 
 def feature_rows(z: Float[Array, "r K"]) -> Float[Array, "r f"]:
     """Return the `FEATURES` of rows sorted in ascending order."""
-    v = centered(finite(z, "`learned`"))
+    v = centered(z)
     return assembled(
         msp_rows(z),
         msp_rows(z / SOFTER),

@@ -3,7 +3,8 @@
 r = rows of one chunk, K = classes; column -1 is the maximum.
 
 The logits are upcast to float64, each row is sorted, the score is computed, and rounded once to
-float32.
+float32. A logit of -inf is a class that is impossible there: a row scores as if it had its possible
+classes alone. One possible class is certain, and the row keeps one -inf beside it.
 """
 
 from __future__ import annotations
@@ -53,22 +54,38 @@ def score_rows_many(
         if empty.any():
             raise InputError(f"expected a finite logit in every row, got none, {first(empty)}")
         with np.errstate(over="ignore", under="ignore"):
-            for result, value in zip(out, scores(chunk)):
+            for result, value in zip(out, _of_possible(chunk, scores)):
                 result[start : start + step] = value
     return [result.reshape(shape) for result in out]
 
 
-def finite(z: Array, name: str) -> Array:
-    """Return rows in ascending order; refuse -inf, which makes the score meaningless."""
-    if np.isneginf(z[:, 0]).any():
-        raise InputError(f"expected finite logits for {name}, got -inf")
-    return z
+def _of_possible(z: Array, scores: Callable) -> list[Array]:
+    """Apply row scores to the possible classes of each row; rows of as many go together."""
+    if not np.isneginf(z[:, 0]).any():
+        return scores(z)
+    left_out = np.minimum(np.isneginf(z).sum(axis=1), z.shape[1] - 2)
+    parts = [np.flatnonzero(left_out == m) for m in np.unique(left_out)]
+    found = [scores(np.ascontiguousarray(z[rows, left_out[rows[0]] :])) for rows in parts]
+    out = [np.empty(len(z)) for _ in found[0]]
+    for rows, values in zip(parts, found):
+        for result, value in zip(out, values):
+            result[rows] = value
+    return out
+
+
+def certain(z: Array) -> Array:
+    """Return which rows have one possible class."""
+    return np.isneginf(z[:, 0])
 
 
 def centered(z: Array) -> Array:
-    """Subtract the row's maximum, then the mean: exact for rows that differ by a constant."""
+    """Subtract the row's maximum, then the mean: exact for rows that differ by a constant.
+
+    The maximum of a certain row is +inf: the limit as its other classes become impossible.
+    """
     v = z - z[:, -1:]
-    return v - v.mean(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return v - v.mean(axis=1, keepdims=True)
 
 
 def logsumexp_rows(z: Array) -> Array:
@@ -146,12 +163,12 @@ def check_temperature(temperature: float) -> None:
 
 def norm_rows(z: Array, ps: list[float], center: bool) -> list[Array]:
     """t = v_1 / ||v without its maximum||_p for every p; powers by repeated multiplication."""
-    finite(z, "`logit_norm`")
     v = centered(z) if center else z
     flat = z[:, 0] == z[:, -1]
     others = np.abs(v[:, :-1])
     scale = others.max(axis=1)
-    others /= np.where(scale == 0, 1, scale)[:, None]  # sums of powers lie in 1..K-1
+    with np.errstate(invalid="ignore"):  # of a certain row
+        others /= np.where(scale == 0, 1, scale)[:, None]  # sums of powers lie in 1..K-1
     norms: dict[float, Array] = {math.inf: np.ones(len(z))}
     power, order = others, 1
     for p in sorted(set(ps) - {math.inf}):
@@ -162,4 +179,5 @@ def norm_rows(z: Array, ps: list[float], center: bool) -> list[Array]:
     infimum = {p: -((z.shape[1] - 1.0) ** (-1 / p)) for p in norms}
     with np.errstate(divide="ignore", invalid="ignore"):
         top = v[:, -1] / scale
-        return [np.where(flat, infimum[p], top / norms[p]) for p in ps]
+        ratios = [np.where(flat, infimum[p], top / norms[p]) for p in ps]
+    return [np.where(certain(z), np.inf, ratio) for ratio in ratios]

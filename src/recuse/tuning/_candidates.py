@@ -21,7 +21,7 @@ from recuse.scores._rows import check_temperature
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jaxtyping import Float, Float32, Int
+    from jaxtyping import Bool, Float, Float32, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
@@ -146,6 +146,7 @@ def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]
     Few logits take the float64 path of the decisions. Many are swept in float32, which differs by
     a few roundings: precise enough to choose among the scores.
     """
+    logits = _of_possible(logits)
     out = np.empty((len(scores), logits.size // logits.shape[1]), np.float32)
     found = _swept(logits, scores)
     for i, score in enumerate(scores):
@@ -168,6 +169,7 @@ def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]
 
 def features_of(logits: Array) -> Float[Array, "N f"]:
     """Compute the features of a learned score, for many logits by float32 sweeps."""
+    logits = _of_possible(logits)
     if not _worth_a_sweep(logits):
         return features(logits)
     found = sweep(logits, uncentered=False)
@@ -208,6 +210,21 @@ def _swept(logits: Array, scores: Sequence[Score]) -> dict[Score, Array]:
             soft = sweep(cooled, softmax=("msp",), centered=False, uncentered=False)
             table[score] = soft.softmax["msp"]
     return {score: table[score] for score in scores if score in table}
+
+
+def possible(logits: Array) -> Bool[Array, " K"]:
+    """Return which classes are possible in some row: their logit is more than -inf."""
+    if float(logits.min()) > -np.inf:
+        return np.ones(logits.shape[1], bool)
+    others = tuple(axis for axis in range(logits.ndim) if axis != 1)
+    there = logits.astype(np.float32, copy=False) > -np.inf
+    return np.logical_or.reduce(there, axis=others)
+
+
+def _of_possible(logits: Array) -> Array:
+    """Leave out classes that are impossible in every row, which no score counts."""
+    there = possible(logits)
+    return logits if there.all() or there.sum() < 2 else logits[:, there]
 
 
 def _worth_a_sweep(logits: Array) -> bool:

@@ -59,7 +59,7 @@ class Path(NamedTuple):
 def learn(
     features: Float[Array, "n f"], right: Bool[Array, " n"], code: Int[Array, " n"], seed: int = 0
 ) -> Score:
-    """Fit the learned score to these rows.
+    """Fit the learned score to these rows; those with one possible class are certain anyhow.
 
     Args:
         features: Shape (n, f), from `scores.features`. Their order affects only the folds.
@@ -68,6 +68,9 @@ def learn(
         seed: Random seed of the folds, and of the subset if there are more than 8,000 rows.
     """
     rng = np.random.default_rng(seed)
+    uncertain = np.isfinite(features[:, 0])
+    if not uncertain.all():
+        features, right, code = features[uncertain], right[uncertain], code[uncertain]
     if len(features) > MOST_ROWS:
         chosen = np.sort(rng.permutation(len(features))[:MOST_ROWS])
         features, right, code = features[chosen], right[chosen], code[chosen]

@@ -25,7 +25,7 @@ from recuse.errors import InputError
 from recuse.intervals import AUGRC, AURC, Measure, coverage_at
 from recuse.present.tuning import Outcome, TuningFacts, sentence
 from recuse.scores import SOFTMAX_FAMILY, Score, logit_norm, predict
-from recuse.tuning._candidates import confidences, default_candidates, features_of
+from recuse.tuning._candidates import confidences, default_candidates, features_of, possible
 from recuse.tuning._cross_fit import Rows, Trial, best, cross_fit, significant
 from recuse.tuning._learn import learn
 
@@ -148,7 +148,8 @@ def tune(
     z = check_logits(logits)
     y = check_labels(labels, z)
     measure, seed = measure_of(objective, target_risk), check_seed(seed)
-    candidates, learned = _tried(candidates, learned, kind, z.shape[1])
+    classes = max(2, int(possible(z).sum()))
+    candidates, learned = _tried(candidates, learned, kind, classes)
     rows = _rows(z, y, candidates, learned, groups)
     table = tuple(
         (score, measure.value(c, rows.loss))
@@ -164,7 +165,7 @@ def tune(
         units=int(rows.code.max()) + 1,
     )
     data = digest(z, y)
-    if obstacle := _obstacle(rows, facts, z.shape[1], kind):
+    if obstacle := _obstacle(rows, facts, classes, kind):
         outcome, needed = obstacle
         return Tuned(MSP, table, facts._replace(outcome=outcome, needed=needed), data)
     trials = cross_fit(rows, measure, seed)
@@ -200,7 +201,9 @@ def _rows(
 ) -> Rows:
     """Collect the rows, in an order determined by their values alone."""
     confidence = confidences(z, (MSP, *candidates))
-    features = features_of(z) if learned and np.isfinite(np.float32(z.min())) else None
+    features = features_of(z) if learned else None
+    if features is not None and np.isfinite(features[:, 0]).sum() < FEWEST_UNITS:
+        features = None  # hardly a row has two possible classes
     loss = (predict(z) != y).ravel().astype(np.float64)
     keys = (loss, *(() if features is None else features.T), *confidence)
     if groups is None:  # folds must not depend on the order of the rows
