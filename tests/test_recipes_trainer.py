@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from recuse.recipes import (
     Settings,
     Variant,
     models_of,
+    networks,
     recipe_named,
     run,
     variants,
@@ -467,6 +469,16 @@ def test_missing_data_are_named_in_one_line(tmp_path, name):
             recipe.load(folder, seed=0)
         assert "\n" not in str(error.value)
         assert "expected" in str(error.value)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_a_recipe_names_exists(name):
+    recipe = recipe_named(name)
+    if isinstance(recipe.network, partial):
+        assert recipe.network.keywords["name"] in networks.__all__
+    model = torch.nn.ModuleDict({"encoder": torch.nn.Linear(2, 3), "head": torch.nn.Linear(3, 1)})
+    groups = recipe.optimizer(model).param_groups
+    assert sum(len(group["params"]) for group in groups) == 4
 
 
 def test_the_digits_recipe_has_the_data_of_the_demo():

@@ -149,7 +149,7 @@ def train(
             folder,
             settings,
             options=options,
-            on_model=_silent if quiet else _announce,
+            **({} if quiet else {"on_model": _announce}),
         )
         if not is_helper():
             models = comparable(models_of(folder), range(seeds))
@@ -250,10 +250,7 @@ def _report(
 
 def _options(recipe: Recipe, label_noise: float | None, only: list[str]) -> dict[str, Any]:
     """Return the options of the data; refuse those that the recipe does not have."""
-    given = {
-        "label_noise": label_noise,
-        "classes": _whole(numbers(only, (), "only")) or None,
-    }
+    given = {"label_noise": label_noise, "classes": _whole(numbers(only, (), "only")) or None}
     found = {name: value for name, value in given.items() if value is not None}
     for name in found:
         if name not in recipe.options:
@@ -277,10 +274,6 @@ def _announce(model: Model, place: int, count: int) -> None:
         terminal.console(stderr=True).print(
             f"training {model.name}, seed {model.seed} ({place} of {count})"
         )
-
-
-def _silent(model: Model, place: int, count: int) -> None:
-    """Print nothing."""
 
 
 def _diagnosed(file: HeldOut, kind: str) -> str:

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -195,7 +196,29 @@ def is_helper() -> bool:
     return os.environ.get("RANK", "0") != "0"
 
 
-# Schedules: plain functions, which can be sent to other processes; `partial` sets their options
+# Parts of a recipe: plain functions, which can be sent to other processes; `partial` sets their
+# options. They import torch when they are called.
+
+
+def load_data(folder: Path | None, *, source: str, seed: int, **options: Any) -> Parts:
+    """Load the data by a function of `recuse.recipes.data`, such as "cifar.load"."""
+    module, _, function = source.partition(".")
+    load = getattr(import_module(f"recuse.recipes.data.{module}"), function)
+    return load(folder, seed=seed, **options)
+
+
+def network_named(parts: Parts, *, name: str, **options: Any) -> nn.Module:
+    """Return the network of this name in `recuse.recipes.networks`, for the classes of the data."""
+    from recuse.recipes import networks
+
+    return getattr(networks, name)(parts.classes, **options)
+
+
+def torch_optimizer(model: nn.Module, *, name: str, **options: Any) -> Optimizer:
+    """Return the optimizer of this name in `torch.optim`, for all parameters of a network."""
+    import torch
+
+    return getattr(torch.optim, name)(model.parameters(), **options)
 
 
 def constant(t: float) -> float:

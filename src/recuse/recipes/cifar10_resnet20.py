@@ -9,34 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import WHOLE_BATCHES, Recipe, drops
+from recuse.recipes._recipe import (
+    WHOLE_BATCHES,
+    Recipe,
+    drops,
+    load_data,
+    network_named,
+    torch_optimizer,
+)
 
 if TYPE_CHECKING:
-    from torch import nn
-    from torch.optim import Optimizer
-
     from recuse.recipes.data import Part, Parts
-
-
-def load(folder: Path | None, *, seed: int) -> Parts:
-    """CIFAR-10 padded, cropped and mirrored in training; 5,000 training images held out."""
-    from recuse.recipes.data import cifar
-
-    return cifar.load(folder, "cifar10", seed=seed)
-
-
-def network(parts: Parts) -> nn.Module:
-    """ResNet-20 with shortcuts without parameters (option A of the authors)."""
-    from recuse.recipes.networks import resnet20
-
-    return resnet20(parts.classes)
-
-
-def optimizer(model: nn.Module) -> Optimizer:
-    """SGD with momentum."""
-    from torch.optim import SGD
-
-    return SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
 
 
 def drawings(folder: Path | None, parts: Parts) -> Part:
@@ -50,9 +33,11 @@ RECIPE = Recipe(
     name="cifar10-resnet20",
     title="ResNet-20 on CIFAR-10",
     data="CIFAR-10",
-    load=load,
-    network=network,
-    optimizer=optimizer,
+    # Padded, cropped and mirrored in training; 5,000 training images held out
+    load=partial(load_data, source="cifar.load", name="cifar10"),
+    # Shortcuts without parameters: option A of the authors
+    network=partial(network_named, name="resnet20"),
+    optimizer=partial(torch_optimizer, name="SGD", lr=0.1, momentum=0.9, weight_decay=5e-4),
     schedule=partial(drops, at=(1 / 3, 2 / 3)),
     epochs=75,
     batch=128,

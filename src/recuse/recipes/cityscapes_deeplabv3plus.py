@@ -7,30 +7,13 @@ The paper takes 40,000 steps of 12 images. Here it is 162 epochs of the 2,975 tr
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import PIXELS, WHOLE_BATCHES, Recipe, poly
+from recuse.recipes._recipe import PIXELS, WHOLE_BATCHES, Recipe, load_data, network_named, poly
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
-
-    from recuse.recipes.data import Parts
-
-
-def load(folder: Path | None, *, seed: int) -> Parts:
-    """Crops of 768 pixels, mirrored, with colour jitter; 100 of the 500 val scenes held out."""
-    from recuse.recipes.data import cityscapes
-
-    return cityscapes.load(folder, seed=seed)
-
-
-def network(parts: Parts) -> nn.Module:
-    """DeepLabV3+ without the last interpolation, its backbone pretrained on ImageNet."""
-    from recuse.recipes import networks
-
-    return networks.deeplabv3plus_resnet101(parts.classes, pretrained=True)
 
 
 def optimizer(model: nn.Module) -> Optimizer:
@@ -47,8 +30,9 @@ RECIPE = Recipe(
     name="cityscapes-deeplabv3plus",
     title="DeepLabV3+ (ResNet-101) on Cityscapes",
     data="Cityscapes, leftImg8bit/ and gtFine/",
-    load=load,
-    network=network,
+    # Crops of 768 pixels, mirrored, with colour jitter; 100 of the 500 val scenes held out
+    load=partial(load_data, source="cityscapes.load"),
+    network=partial(network_named, name="deeplabv3plus_resnet101", pretrained=True),  # on ImageNet
     optimizer=optimizer,
     schedule=partial(poly, power=0.9),
     epochs=162,

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import Recipe, cosine
+from recuse.recipes import digits
+from recuse.recipes._recipe import Recipe, cosine, torch_optimizer
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
-    from torch.optim import Optimizer
 
     from recuse.recipes.data import Parts
 
@@ -30,43 +30,34 @@ def load(folder: Path | None, *, seed: int) -> Parts:
     import torch
 
     from recuse.recipes.data import Part, Parts, Rows
-    from recuse.recipes.digits import CALIBRATE, REPLICATES, TRAIN, TUNE, load_images
 
-    images, labels = load_images()
+    images, labels = digits.load_images()
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(images), generator=generator)
-    train, *held = order.tensor_split(np.cumsum([TRAIN, TUNE, CALIBRATE]).tolist())
-    parts = [Part(Rows(images[train], labels[train], augment=noisy), train.numpy() * REPLICATES)]
-    for image in (part.repeat_interleave(REPLICATES) for part in held):
+    train, *held = order.tensor_split(
+        np.cumsum([digits.TRAIN, digits.TUNE, digits.CALIBRATE]).tolist()
+    )
+    parts = [
+        Part(Rows(images[train], labels[train], augment=noisy), train.numpy() * digits.REPLICATES)
+    ]
+    for image in (part.repeat_interleave(digits.REPLICATES) for part in held):
         x, y = noisy(images[image], labels[image], generator)
         group = image.numpy()
-        ids = group * REPLICATES + np.arange(len(group)) % REPLICATES
+        ids = group * digits.REPLICATES + np.arange(len(group)) % digits.REPLICATES
         parts.append(Part(Rows(x, y), ids, group))
     return Parts(*parts, classes=10, names=tuple("0123456789"))
 
 
 def noisy(x: Tensor, y: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Noise as in the demo, drawn anew for each batch."""
-    from recuse.recipes import digits
-
     return digits.noisy(x, generator), y
 
 
 def network(parts: Parts) -> nn.Module:
     """Two hidden layers of 256, as in the demo."""
-    from recuse.recipes.digits import WIDTHS
     from recuse.recipes.networks import mlp
 
-    return mlp(WIDTHS)
-
-
-def optimizer(model: nn.Module) -> Optimizer:
-    """AdamW."""
-    from torch.optim import AdamW
-
-    from recuse.recipes.digits import LR, WEIGHT_DECAY
-
-    return AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY, fused=True)
+    return mlp(digits.WIDTHS)
 
 
 RECIPE = Recipe(
@@ -75,7 +66,9 @@ RECIPE = Recipe(
     data="",
     load=load,
     network=network,
-    optimizer=optimizer,
+    optimizer=partial(
+        torch_optimizer, name="AdamW", lr=digits.LR, weight_decay=digits.WEIGHT_DECAY, fused=True
+    ),
     schedule=partial(cosine, warmup=0.05),
     epochs=80,
     batch=32,

@@ -7,14 +7,14 @@ it: `--order sorted`, `--label-noise`, `--only`.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recuse.recipes._recipe import Recipe, cosine
+from recuse.recipes._recipe import Recipe, cosine, torch_optimizer
 
 if TYPE_CHECKING:
     from torch import nn
-    from torch.optim import Optimizer
 
     from recuse.recipes.data import Parts
 
@@ -33,20 +33,13 @@ def network(parts: Parts) -> nn.Module:
     return mlp((128, 512, 512, parts.classes))
 
 
-def optimizer(model: nn.Module) -> Optimizer:
-    """AdamW."""
-    from torch.optim import AdamW
-
-    return AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
-
-
 RECIPE = Recipe(
     name="digits-pairs",
     title="MLP on pairs of digits, 100 classes",
     data="",
     load=load,
     network=network,
-    optimizer=optimizer,
+    optimizer=partial(torch_optimizer, name="AdamW", lr=1e-3, weight_decay=1e-4),
     schedule=cosine,
     epochs=20,
     batch=128,

@@ -6,22 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import RESIZED, WHOLE_BATCHES, Recipe, cosine
+from recuse.recipes._recipe import (
+    RESIZED,
+    WHOLE_BATCHES,
+    Recipe,
+    cosine,
+    load_data,
+    network_named,
+    torch_optimizer,
+)
 
 if TYPE_CHECKING:
-    from torch import nn
-    from torch.optim import Optimizer
-
     from recuse.recipes.data import Part, Parts
-
-HELD_OUT = 50_000  # training images
-
-
-def load(folder: Path | None, *, seed: int) -> Parts:
-    """Bicubic random resized crops of 224 pixels, mirrored; 50,000 training images held out."""
-    from recuse.recipes.data import image_folder
-
-    return image_folder.load(folder, seed=seed, held_out=HELD_OUT)
 
 
 def drawings(folder: Path | None, parts: Parts) -> Part | None:
@@ -31,27 +27,14 @@ def drawings(folder: Path | None, parts: Parts) -> Part | None:
     return None if folder is None else image_folder.drawings(folder, parts)
 
 
-def network(parts: Parts) -> nn.Module:
-    """ResNet-50 of timm with random weights."""
-    from recuse.recipes import networks
-
-    return networks.resnet50(parts.classes)
-
-
-def optimizer(model: nn.Module) -> Optimizer:
-    """SGD with momentum."""
-    from torch.optim import SGD
-
-    return SGD(model.parameters(), lr=0.4, momentum=0.9, weight_decay=1e-4)
-
-
 RECIPE = Recipe(
     name="imagenet-resnet50",
     title="ResNet-50 on ImageNet-1k",
     data="ImageNet-1k, train/ and val/",
-    load=load,
-    network=network,
-    optimizer=optimizer,
+    # Bicubic random resized crops of 224 pixels, mirrored
+    load=partial(load_data, source="image_folder.load", held_out=50_000),
+    network=partial(network_named, name="resnet50"),  # random weights
+    optimizer=partial(torch_optimizer, name="SGD", lr=0.4, momentum=0.9, weight_decay=1e-4),
     schedule=partial(cosine, warmup=5 / 120),
     epochs=120,
     batch=1024,

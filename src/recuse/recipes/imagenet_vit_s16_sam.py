@@ -5,23 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import RESIZED, WHOLE_BATCHES, Recipe, cosine
-from recuse.recipes.imagenet_resnet50 import drawings, load
+from recuse.recipes._recipe import RESIZED, WHOLE_BATCHES, Recipe, cosine, load_data, network_named
+from recuse.recipes.imagenet_resnet50 import drawings
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from recuse.recipes.data import Parts
-
 WEIGHT_DECAY = 0.01  # default of PyTorch's AdamW
-
-
-def network(parts: Parts) -> nn.Module:
-    """ViT-S/16 of timm with random weights; dropout 0.1, none in the attention."""
-    from recuse.recipes import networks
-
-    return networks.vit_s16(parts.classes, dropout=0.1)
 
 
 def optimizer(model: nn.Module) -> Optimizer:
@@ -38,8 +29,9 @@ RECIPE = Recipe(
     name="imagenet-vit-s16-sam",
     title="ViT-S/16 with SAM on ImageNet-1k",
     data="ImageNet-1k, train/ and val/",
-    load=load,
-    network=network,
+    # Bicubic random resized crops of 224 pixels, mirrored
+    load=partial(load_data, source="image_folder.load", held_out=50_000),
+    network=partial(network_named, name="vit_s16", dropout=0.1),  # none in the attention
     optimizer=optimizer,
     schedule=partial(cosine, warmup=15 / 300),
     epochs=300,

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
-from recuse.recipes._recipe import BINARY, WHOLE_BATCHES, Recipe, constant
-from recuse.recipes.tables_mlp import adam
+from recuse.recipes._recipe import (
+    BINARY,
+    WHOLE_BATCHES,
+    Recipe,
+    constant,
+    load_data,
+    torch_optimizer,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
     from recuse.recipes.data import Parts
-
-
-def load(folder: Path | None, *, seed: int) -> Parts:
-    """The first 256 words of each review; the 25,000 test reviews are the test split."""
-    from recuse.recipes.data import imdb
-
-    return imdb.load(folder, seed=seed)
 
 
 def network(parts: Parts) -> nn.Module:
@@ -35,9 +34,9 @@ RECIPE = Recipe(
     name="imdb-lstm",
     title="LSTM on IMDB reviews, one logit",
     data="IMDB, train/pos, train/neg, test/pos, test/neg",
-    load=load,
+    load=partial(load_data, source="imdb.load"),  # the first 256 words of each review
     network=network,
-    optimizer=adam,
+    optimizer=partial(torch_optimizer, name="Adam", lr=1e-3),
     schedule=constant,
     epochs=10,
     batch=64,

@@ -5,32 +5,24 @@ Settings of the public code of the ICLR version; the preprint has no tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from recuse.errors import InputError
-from recuse.recipes._recipe import BINARY, CLASSES, WHOLE_BATCHES, Recipe, constant
+from recuse.recipes._recipe import (
+    BINARY,
+    CLASSES,
+    WHOLE_BATCHES,
+    Recipe,
+    constant,
+    load_data,
+    torch_optimizer,
+)
 
 if TYPE_CHECKING:
     from torch import nn
-    from torch.optim import Optimizer
 
     from recuse.recipes.data import Parts
-
-
-def bank(folder: Path | None, *, seed: int) -> Parts:
-    """Bank Marketing, `bank-full.csv`."""
-    from recuse.recipes.data import tables
-
-    return tables.bank(folder, seed=seed)
-
-
-def shoppers(folder: Path | None, *, seed: int) -> Parts:
-    """Online Shoppers, `online_shoppers_intention.csv`."""
-    from recuse.recipes.data import tables
-
-    return tables.shoppers(folder, seed=seed)
 
 
 def one_logit(parts: Parts) -> nn.Module:
@@ -52,23 +44,14 @@ def _mlp(parts: Parts, logits: int) -> nn.Module:
     return mlp((len(x), 4 * len(x), 2 * len(x), logits))
 
 
-def adam(model: nn.Module) -> Optimizer:
-    """Adam at a rate of 0.001."""
-    from torch.optim import Adam
-
-    return Adam(model.parameters(), lr=1e-3)
-
-
-def _recipe(
-    name: str, title: str, data: str, load: Callable[..., Parts], differs: str, *, two: bool
-) -> Recipe:
+def _recipe(name: str, title: str, data: str, source: str, differs: str, *, two: bool) -> Recipe:
     return Recipe(
         name=f"{name}-two-logits" if two else name,
         title=f"{title}, {'two logits' if two else 'one logit'}",
         data=data,
-        load=load,
+        load=partial(load_data, source=source),
         network=two_logits if two else one_logit,
-        optimizer=adam,
+        optimizer=partial(torch_optimizer, name="Adam", lr=1e-3),
         schedule=constant,
         epochs=10,
         batch=128,
@@ -92,14 +75,14 @@ RECIPES = [
             "bank-marketing-mlp",
             "MLP on Bank Marketing",
             "bank-full.csv",
-            bank,
+            "tables.bank",
             "the column `duration`, known only after the call, is left out; ",
         ),
         (
             "online-shoppers-mlp",
             "MLP on Online Shoppers",
             "online_shoppers_intention.csv",
-            shoppers,
+            "tables.shoppers",
             "",
         ),
     )
