@@ -35,8 +35,9 @@ from recuse.evaluation import (
     measure_sketch,
 )
 from recuse.evaluation._scored import measure_labels, measure_scored, of_confidences, score_chunks
+from recuse.evaluation._shards import needs_logits
 from recuse.intervals._interval import FEW_ERRORS
-from recuse.io import LogitsReader, read_confidences
+from recuse.io import Confidences, LogitsReader, read_confidences
 from recuse.io._checked import MULTILABEL
 from recuse.io._confidences import holds_confidences
 from recuse.io._overlap import check_given_once
@@ -91,8 +92,9 @@ def evaluate(
         if is_sketch(path):
             entries += _of_sketch(path, score and [str(s) for s in scores], levels)
         elif holds_confidences(path):
-            _refuse_options(path, score, kind)
-            entries.append(_of_table(path, groups, levels))
+            table = _table(path, score, kind, groups)
+            note = words.confidences_note(path)
+            entries.append(_of_file(measure_confidences(table, **levels), note=note))
         else:
             reader, chunks = scan(
                 path, kind=kind, ignore_index=ignore_index, groups=groups, quiet=quiet
@@ -104,17 +106,14 @@ def evaluate(
         _show(entries, levels)
 
 
-def _refuse_options(path: Path, score: list[str], kind: str) -> None:
-    given = "--score" if score else f"--{kind}" if kind != "logits" else ""
-    if given:
-        raise InputError(f"{path}: expected logits for {given}, got a table of confidences")
-
-
-def _of_table(path: Path, groups: Path | None, levels: Levels) -> Entry:
+def _table(path: Path, score: list[str], kind: str, groups: Path | None) -> Confidences:
+    """Read a table of confidences; refuse options that need logits."""
+    if score or kind != "logits":
+        raise InputError(needs_logits(str(path), "--score" if score else f"--{kind}"))
     table = read_confidences(path)
     if groups is not None and table.groups is None:
         table = replace(table, groups=read_groups(groups, len(table)))
-    return _of_file(measure_confidences(table, **levels), note=words.confidences_note(path))
+    return table
 
 
 def _of_logits(reader: LogitsReader, scored: Scored, levels: Levels) -> list[Entry]:
@@ -212,10 +211,5 @@ def _scored(path: Path, specs: list[str | None], *, groups: Path | None, **optio
             raise InputError(f"expected one score for each side, got {', '.join(map(str, scores))}")
         reader, chunks = scan(path, groups=groups, **options)
         return score_chunks(reader, chunks, scores, keep=True)
-    given = "--score" if any(specs) else f"--{options['kind']}"
-    if given != "--logits":
-        raise InputError(f"{path}: expected logits for {given}, got a table of confidences")
-    table = read_confidences(path)
-    if groups is not None and table.groups is None:
-        table = replace(table, groups=read_groups(groups, len(table)))
-    return of_confidences(table)
+    given = [spec for spec in specs if spec]
+    return of_confidences(_table(path, given, options["kind"], groups))

@@ -31,15 +31,16 @@ from recuse.cli.options import (
     levels_of,
 )
 from recuse.errors import InputError
+from recuse.evaluation import measure_sketch
 from recuse.evaluation._shards import Plan, Shard, Sketch, chunks, merge, needs_logits
 from recuse.io import HeldOut
 from recuse.io._confidences import holds_confidences
 from recuse.io._overlap import check_given_once, resolved, shards_of
 from recuse.io._reader import is_url
+from recuse.present import measures as words
 from recuse.present import terminal
-from recuse.present.numbers import area, percent, points, tight_percent
 from recuse.scores import Score
-from recuse.sketch import Certified, CurveSketch, load
+from recuse.sketch import CurveSketch, load
 from recuse.sketch._file import check_path
 
 Out = Annotated[Path, typer.Option("--out", help="Sketch to write, .npz.")]
@@ -124,7 +125,7 @@ def merge_(
     check_given_once(sketches)
     refuse_overwrite(check_path(out), force, *sketches)
     total = _merged((path, load(path)) for path in sketches)
-    if not sum(sketch.n for _, _, sketch in _named(str(out), total)):
+    if not (total if isinstance(total, CurveSketch) else total.total()).n:
         names = ", ".join(map(str, sketches))
         raise InputError(f"{names}: expected a sketch of at least one prediction, got an empty one")
     total.save(out)
@@ -185,65 +186,15 @@ def _tracked(files: Sequence[Shard], bar: bool) -> Iterable[Shard]:
     return track(files, "shards", console=terminal.console(stderr=True), transient=True)
 
 
-def _named(name: str, total: Sketch) -> Iterator[tuple[str, dict[str, Any], CurveSketch]]:
-    """Yield title, entries and sketch: of everything, then of each subgroup."""
-    if isinstance(total, CurveSketch):
-        yield name, {"file": name}, total
-        return
-    yield name, {"file": name, "subgroup": None}, total.total()
-    for subgroup, sketch in total.items():
-        yield f"{name}, {subgroup}", {"file": name, "subgroup": subgroup}, sketch
-
-
 def _print(
     out: Path, total: Sketch, levels: dict[str, tuple[float, ...]], as_json: bool, quiet: bool
 ) -> None:
+    if quiet and not as_json:
+        return
+    found = measure_sketch(total, str(out), **levels)
     if as_json:
-        entries = [_entry(named, s, levels) for _, named, s in _named(str(out), total)]
-        print(to_json({"files": entries}))
-    elif not quiet:
-        _table(out, total, levels)
-
-
-def _entry(named: dict[str, Any], s: CurveSketch, levels: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry of the form of `recuse evaluate --json`."""
-    classes, accuracy = s.about.get("classes"), s.accuracy()
-    undefined = accuracy != accuracy
-    reason = {} if classes is not None else {"classes": "the sketch does not say"}
-    reason |= {"accuracy": "losses other than 0 and 1"} if undefined else {}
-    return {
-        **named,
-        "n": s.n,
-        "classes": None if classes is None else int(classes),
-        "accuracy": None if undefined else accuracy,
-        "scores": {s.about.get("score", "confidence"): s.to_dict(**levels)},
-        **({"reason": reason} if reason else {}),
-    }
-
-
-def _table(out: Path, total: Sketch, levels: dict[str, tuple[float, ...]]) -> None:
-    header = (
-        *("AURC", "at least", "at most", "AUGRC"),
-        *(f"cov@{tight_percent(r)}" for r in levels["risks"]),
-        *(f"risk@{tight_percent(c)}" for c in levels["coverages"]),
-    )
-    rows = {
-        f"{title}: {s.n:,} predictions, accuracy {percent(s.accuracy(), 2)}": {
-            s.about.get("score", "confidence"): list(_cells(s, levels))
-        }
-        for title, _, s in _named(str(out), total)
-    }
-    terminal.blocks(header, rows)
-    terminal.say("AURC and AUGRC x 1000; cov@ and risk@ in percent.")
-    terminal.say(
-        "At least, at most: bounds from binning, not a confidence interval. Sampling error is "
-        "not included; it needs the rows."
-    )
-
-
-def _cells(s: CurveSketch, levels: dict[str, tuple[float, ...]]) -> Iterator[str]:
-    aurc: Certified = s.aurc()
-    yield from (area(x, 4) for x in (aurc.value, aurc.low, aurc.high))
-    yield area(s.augrc().value, 4)
-    yield from (points(s.coverage_at_risk(r).value) for r in levels["risks"])
-    yield from (points(s.risk_at_coverage(c).value, 2) for c in levels["coverages"])
+        print(to_json({"files": [m.to_dict() for m in found]}))
+        return
+    terminal.blocks(words.certified_header(**levels), words.certified_blocks(found))
+    for note in words.CERTIFIED_NOTES:
+        terminal.say(note)

@@ -83,11 +83,12 @@ AREAS = "AURC and s.e. x 1000."
 
 def measures_header(risks: Iterable[float], coverages: Iterable[float]) -> tuple[str, ...]:
     """Return the head of a table of measures."""
-    return (
-        *("AURC", "s.e.", "E-AURC", "N-AURC", "AUGRC"),
-        *(f"cov@{tight_percent(r)}" for r in risks),
-        *(f"risk@{tight_percent(c)}" for c in coverages),
-    )
+    return ("AURC", "s.e.", "E-AURC", "N-AURC", "AUGRC", *_levels_header(risks, coverages))
+
+
+def _levels_header(risks: Iterable[float], coverages: Iterable[float]) -> list[str]:
+    names = [f"cov@{tight_percent(r)}" for r in risks]
+    return names + [f"risk@{tight_percent(c)}" for c in coverages]
 
 
 MEASURES_NOTE = "AURC, s.e., E-AURC and AUGRC x 1000; smaller is better. cov@ and risk@ in percent."
@@ -150,6 +151,32 @@ def sketch_note(m: Any) -> str:
     """Return the certified interval of the AURC of a sketch."""
     low, high = (area(m.measures[k], 4) for k in ("aurc_low", "aurc_high"))
     return f"{_of(m)} is a sketch: its exact AURC is between {low} and {high}."
+
+
+CERTIFIED_NOTES = (
+    "AURC and AUGRC x 1000; cov@ and risk@ in percent.",
+    "At least, at most: bounds from binning, not a confidence interval. Sampling error is not "
+    "included; it needs the rows.",
+)
+
+
+def certified_header(risks: Iterable[float], coverages: Iterable[float]) -> tuple[str, ...]:
+    """Return the head of `certified_blocks`."""
+    return ("AURC", "at least", "at most", "AUGRC", *_levels_header(risks, coverages))
+
+
+def certified_blocks(found: Iterable[Any]) -> dict[str, Rows]:
+    """Return the measures of each sketch, and the certified interval of its AURC."""
+    return {
+        f"{_of(m)}: {count(m.n)} predictions, accuracy {percent(m.accuracy, 2)}": {
+            m.score: [
+                *(area(m.measures[k], 4) for k in ("aurc", "aurc_low", "aurc_high", "augrc")),
+                *map(points, m.measures["coverage_at_risk"].values()),
+                *(points(x, 2) for x in m.measures["risk_at_coverage"].values()),
+            ]
+        }
+        for m in found
+    }
 
 
 def _of(m: Any) -> str:
