@@ -289,11 +289,11 @@ def _plus(found: _Sum, file: HeldOut, values: Array) -> _Sum:
 
 def _rows(a: HeldOut, b: HeldOut) -> tuple[Int[Array, " n"], str]:
     """Return for each row of `a` the same example in `b`, and what matched them."""
-    found, by = matched(_examples(a), _examples(b))
+    found, by = matched(examples(a), examples(b))
     return found.confidence["row"], by
 
 
-def _examples(file: HeldOut) -> Scored:
+def examples(file: HeldOut) -> Scored:
     """Return the examples of a file, with their row in place of a confidence."""
     shape = (len(file), *file.logits.shape[2:])
     rows = {"row": np.arange(len(file))}

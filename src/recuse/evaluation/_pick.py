@@ -23,10 +23,9 @@ from recuse._internal.check import (
 )
 from recuse._internal.files import digest
 from recuse.errors import InputError
-from recuse.evaluation._matched import matched
+from recuse.evaluation._matched import examples, matched
 from recuse.evaluation._measures import RISKS
 from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking, key_of
-from recuse.evaluation._scored import Scored
 from recuse.intervals import (
     AURC,
     Comparisons,
@@ -45,7 +44,7 @@ from recuse.scores import Score, as_probability, predict
 from recuse.tuning import MSP, tune
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float32, Int
+    from jaxtyping import Float, Float32
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
@@ -188,7 +187,7 @@ class _First:
     """The first model's rows, which the others are matched with."""
 
     def __init__(self, file: HeldOut):
-        self.rows = _numbered(file)
+        self.rows = examples(file)
         flat = file.predictions()
         names = () if flat.ids is None else (flat.ids,)
         # their order matters only for rows that are equal here and have no ids
@@ -196,15 +195,8 @@ class _First:
 
     def aligned(self, file: HeldOut) -> tuple[HeldOut, str]:
         """Return one row a prediction, in one order for all models, and what matched them."""
-        rows, by = matched(self.rows, _numbered(file))
+        rows, by = matched(self.rows, examples(file))
         return file.rows(rows.confidence["row"]).predictions().rows(self.order), by
-
-
-def _numbered(file: HeldOut) -> Scored:
-    """The rows of a file as `matched` takes them, each with its number."""
-    z, labels = file.labelled()
-    number: Mapping[str, Int[Array, " n"]] = {"row": np.arange(len(file))}
-    return Scored(file.name, z.shape[1], number, labels, None, False, labels, file.ids)
 
 
 def _opened(source: Any, name: str, kind: str) -> HeldOut:
@@ -234,11 +226,7 @@ def _checked(criterion: str, risks: Sequence[float]) -> tuple[str, tuple[float, 
 
 
 def _measured(
-    name: str,
-    file: HeldOut,
-    train: Given | None,
-    risks: tuple[float, ...],
-    options: _Options,
+    name: str, file: HeldOut, train: Given | None, risks: tuple[float, ...], options: _Options
 ) -> tuple[PickedModel, Float[Array, " N"], Float[Array, " N"]]:
     z, labels = file.labelled()
     loss = (predict(z) != labels).astype(np.float64)

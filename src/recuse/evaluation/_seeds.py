@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recuse.errors import InputError
-from recuse.evaluation._measures import COVERAGES, RISKS
 from recuse.evaluation._models import Evaluation, ModelEvaluation, evaluate
 from recuse.intervals import Comparison, compare
 from recuse.io import HeldOut
@@ -113,27 +112,13 @@ def _plain(m: ModelEvaluation) -> dict[str, Any]:
     }
 
 
-def over_seeds(
-    runs: Mapping[int, Mapping[str, Splits]],
-    *,
-    target_risk: float = 0.05,
-    delta: float = 0.05,
-    kind: str = "logits",
-    risks: Sequence[float] = RISKS,
-    coverages: Sequence[float] = COVERAGES,
-    **options: Any,
-) -> OverSeeds:
+def over_seeds(runs: Mapping[int, Mapping[str, Splits]], **options: Any) -> OverSeeds:
     """Evaluate every model of every seed, and compare each with the first one of its seed.
 
     Args:
         runs: Seed -> model -> the files of its three splits. Models of a seed have the same
             rows, and all seeds the same models.
-        target_risk: As in `evaluate`.
-        delta: As in `evaluate`.
-        kind: As in `evaluate`.
-        risks: As in `evaluate`.
-        coverages: As in `evaluate`.
-        options: Other options of `evaluate`.
+        options: Options of `evaluate`, all but its seed, which is that of the run.
 
     Raises:
         InputError: No seed, seeds with other models, models of a seed with other test rows, or
@@ -144,19 +129,7 @@ def over_seeds(
         raise InputError("expected seeds with the same models, at least one of each")
     for seed, models in runs.items():
         _check_same_rows(seed, {name: splits["test"] for name, splits in models.items()})
-    found = {
-        seed: evaluate(
-            models,
-            target_risk=target_risk,
-            delta=delta,
-            kind=kind,
-            risks=risks,
-            coverages=coverages,
-            seed=seed,
-            **options,
-        )
-        for seed, models in runs.items()
-    }
+    found = {seed: evaluate(models, seed=seed, **options) for seed, models in runs.items()}
     groups = [models[names[0]]["test"].predictions().groups for models in runs.values()]
     evaluations = tuple(found.values())
     models = tuple(_over_seeds(name, names[0], evaluations, groups) for name in names)

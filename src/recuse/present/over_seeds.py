@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from recuse.present.numbers import UNDEFINED, area, percent, points
@@ -28,32 +29,25 @@ def by_measure(found: Any, note: str) -> Table:
     """Return one row a measure of two models: means over seeds, and their difference."""
     target = found.evaluations[0].target_risk
     low = _lowest(found.models[0], "risk_at_coverage")
-    measures: dict[str, tuple[Callable[[Any], float], Callable[[float], str]]] = {
-        "accuracy": (lambda m: m.accuracy, lambda x: percent(x, 1)),
-        "AURC x 1000, MSP": (lambda m: m.before.aurc, area),
-        "AURC x 1000, chosen score": (lambda m: m.after.aurc, area),
-        "chosen score": (lambda m: 0.0, str),
-        f"risk at {percent(low, 0)} coverage, MSP": (
-            lambda m: m.before.risk_at_coverage[low],
-            lambda x: percent(x, 2),
-        ),
-        f"risk at {percent(low, 0)} coverage, chosen": (
-            lambda m: m.after.risk_at_coverage[low],
-            lambda x: percent(x, 2),
-        ),
-        f"coverage at {percent(target, 0)} risk, chosen": (
-            lambda m: m.after.coverage_at_risk[target],
-            lambda x: percent(x, 1),
-        ),
-    }
-    rows: list[Sequence[str]] = []
-    for name, (value, shown) in measures.items():
-        if name == "chosen score":
-            rows.append((name, *map(chosen, found.models), ""))
-            continue
+
+    def row(
+        name: str, value: Callable[[Any], float], shown: Callable[[float], str]
+    ) -> Sequence[str]:
         first, second = (model.spread(value).mean for model in found.models)
         sign = "+" if second > first else ""
-        rows.append((name, shown(first), shown(second), sign + shown(second - first)))
+        return name, shown(first), shown(second), sign + shown(second - first)
+
+    tenths, hundredths = partial(percent, digits=1), partial(percent, digits=2)
+    risk, coverage = f"risk at {percent(low, 0)} coverage", f"coverage at {percent(target, 0)} risk"
+    rows = [
+        row("accuracy", lambda m: m.accuracy, tenths),
+        row("AURC x 1000, MSP", lambda m: m.before.aurc, area),
+        row("AURC x 1000, chosen score", lambda m: m.after.aurc, area),
+        ("chosen score", *map(chosen, found.models), ""),
+        row(f"{risk}, MSP", lambda m: m.before.risk_at_coverage[low], hundredths),
+        row(f"{risk}, chosen", lambda m: m.after.risk_at_coverage[low], hundredths),
+        row(f"{coverage}, chosen", lambda m: m.after.coverage_at_risk[target], tenths),
+    ]
     n = f"{found.evaluations[0].models[0].n:,} predictions"
     seeds = f"mean of {len(found.seeds)} seeds" if len(found.seeds) > 1 else _seed(found)
     said = f"Test split, {n} ({note}), {seeds}; differences are of unrounded values"

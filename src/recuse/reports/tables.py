@@ -13,7 +13,7 @@ import numpy as np
 
 from recuse.evaluation import ModelEvaluation
 from recuse.intervals import AURC, Comparisons, compare_all
-from recuse.plots.confusion import prepare
+from recuse.plots.confusion import Confusion, prepare
 from recuse.present.numbers import (
     UNDEFINED,
     area,
@@ -32,7 +32,7 @@ from recuse.scores import FEATURES, as_probability
 from recuse.tuning import MSP
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
+    from jaxtyping import Bool
     from numpy import ndarray as Array
 
 LARGEST = 15  # classes of a matrix; with more, the most frequent confusions are listed
@@ -120,23 +120,6 @@ def split_table(models: tuple[ModelData, ...]) -> Table:
     return Table("Predictions and digest of each split", ("Model", "Split", "Size", "Digest"), rows)
 
 
-class Confusion(NamedTuple):
-    """Labels in rows, predictions in columns; the last column counts abstentions."""
-
-    classes: tuple[str, ...]
-    counts: Int[Array, "K K+1"]  # those of `plots.confusion`
-
-    @property
-    def rows(self) -> list[tuple[str, list[tuple[int, float, bool]], int]]:
-        """Name of each label, its cells (count, share of the label, right), and its size."""
-        out = []
-        for i, (name, row) in enumerate(zip(self.classes, self.counts)):
-            size = int(row.sum())
-            cells = [(int(k), float(k / max(size, 1)), i == j) for j, k in enumerate(row)]
-            out.append((name, cells, size))
-        return out
-
-
 class Mistake(NamedTuple):
     """A wrong prediction."""
 
@@ -161,8 +144,15 @@ def confusion(m: ModelEvaluation, detail: Detail) -> Confusion | None:
     if m.classes > LARGEST:
         return None
     d = detail
-    found = prepare(d.labels, d.predicted, accepted(m), classes=d.classes, most=m.classes)
-    return Confusion(*found)
+    return prepare(d.labels, d.predicted, accepted(m), classes=d.classes, most=m.classes)
+
+
+def matrix_rows(matrix: Confusion) -> list[tuple[str, list[tuple[int, float, bool]]]]:
+    """Return the name of each label and its cells: count, share of the label, right."""
+    return [
+        (name, [(int(k), float(s), i == j) for j, (k, s) in enumerate(zip(row, share))])
+        for i, (name, row, share) in enumerate(zip(matrix.classes, matrix.counts, matrix.share))
+    ]
 
 
 def confused(m: ModelEvaluation, detail: Detail) -> Table:

@@ -1,8 +1,8 @@
 """The methods of `select`: which thresholds each may deploy, and by which tests.
 
 n = calibration rows, m = thresholds, decreasing. A method turns the splits into a `Plan`,
-whose `choose` gives the index of the threshold to deploy, or None. Beside each method stands
-its re-check: the p-value of recorded counts, and the level that it must not exceed.
+whose `choose` gives the index of the threshold to deploy, or None. Beside each method in `METHODS`
+stands its re-check: the p-value of recorded counts, and the level that it must not exceed.
 """
 
 from __future__ import annotations
@@ -97,11 +97,6 @@ def fixed_sequence(s: Splits, target: float, delta: float) -> Plan:
     return _sequence(s, target, delta, lambda held, grid, risk: test(held, risk).__getitem__)
 
 
-def recheck_fixed_sequence(g: Guarantee) -> tuple[float, float]:
-    """Each test at full delta."""
-    return _p_value(g), g.delta
-
-
 def betting(s: Splits, target: float, delta: float) -> Plan:
     """The same sequence, tested by betting on rows, or on means of groups, shuffled."""
 
@@ -156,11 +151,6 @@ def bonferroni(s: Splits, target: float, delta: float) -> Plan:
     return Plan(grid, held, held, n, delta / RANKS, lambda: target, choose)
 
 
-def recheck_bonferroni(g: Guarantee) -> tuple[float, float]:
-    """Each test at its share of delta."""
-    return _p_value(g), g.delta / RANKS
-
-
 def band(s: Splits, target: float, delta: float) -> Plan:
     """The largest coverage whose limit, valid for a band of thresholds at once, is low enough."""
     grid = band_grid(s.confidence, None if s.tune is None else s.tune[0], POINTS)
@@ -173,11 +163,6 @@ def band(s: Splits, target: float, delta: float) -> Plan:
 
     least = lambda: float(upper.min())  # noqa: E731
     return Plan(grid, held, seen, n_seen, delta / POINTS, least, choose)
-
-
-def recheck_band(g: Guarantee) -> tuple[float, float]:
-    """Each limit at its share of delta."""
-    return _p_value(g), g.delta / (g.points or POINTS)
 
 
 def band_grid(
@@ -220,11 +205,6 @@ def sgr(s: Splits, target: float, delta: float) -> Plan:
     return Plan(grid, held, held, n, level, lambda: target, choose)
 
 
-def recheck_sgr(g: Guarantee) -> tuple[float, float]:
-    """Each test at its share of delta."""
-    return _p_value(g), g.delta / _steps(g.n)
-
-
 class Method(NamedTuple):
     """How a method chooses, what it assumes besides i.i.d. rows, and how counts are re-checked."""
 
@@ -234,13 +214,18 @@ class Method(NamedTuple):
     assumptions: tuple[str, ...] = ()
 
 
+def at(level: Callable[[Guarantee], float]) -> Callable[[Guarantee], tuple[float, float]]:
+    """Return the re-check of a method whose single tests are at this level."""
+    return lambda g: (_p_value(g), level(g))
+
+
 METHODS: dict[str, Method] = {
-    "fixed_sequence": Method(fixed_sequence, recheck_fixed_sequence),
+    "fixed_sequence": Method(fixed_sequence, at(lambda g: g.delta)),
     "random_walk": Method(random_walk, recheck_random_walk, (MONOTONE_RISK,)),
-    "bonferroni": Method(bonferroni, recheck_bonferroni),
-    "band": Method(band, recheck_band),
+    "bonferroni": Method(bonferroni, at(lambda g: g.delta / RANKS)),
+    "band": Method(band, at(lambda g: g.delta / (g.points or POINTS))),
     "betting": Method(betting, None),
-    "sgr": Method(sgr, recheck_sgr, (ADAPTIVE_SEARCH_UNPROVED,)),
+    "sgr": Method(sgr, at(lambda g: g.delta / _steps(g.n)), (ADAPTIVE_SEARCH_UNPROVED,)),
 }
 COUNTING = tuple(name for name, method in METHODS.items() if method.recheck is not None)
 

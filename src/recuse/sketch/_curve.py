@@ -133,14 +133,7 @@ class CurveSketch:
         Raises:
             InputError: No sketch, or sketches that do not merge.
         """
-        sketches = list(sketches)
-        if not sketches:
-            raise InputError("expected at least one sketch to merge, got none")
-        check_kind(sketches[0], CurveSketch)
-        total = cls(sketches[0].scale, about=sketches[0].about)
-        for sketch in sketches:
-            total.merge(sketch)
-        return total
+        return _merged(cls, sketches)
 
     def curve(self) -> RiskCoverage:
         """Return the exact curve at the edges of bins, the points that the sketch can separate.
@@ -378,14 +371,7 @@ class SubgroupSketches(Mapping[str | int, CurveSketch]):
     @classmethod
     def merged(cls, sketches: Iterable[SubgroupSketches]) -> SubgroupSketches:
         """Return a new sketch of all that these have counted. Errors as in `CurveSketch`."""
-        sketches = list(sketches)
-        if not sketches:
-            raise InputError("expected at least one sketch to merge, got none")
-        check_kind(sketches[0], SubgroupSketches)
-        total = cls(sketches[0].scale, about=sketches[0].about)
-        for sketch in sketches:
-            total.merge(sketch)
-        return total
+        return _merged(cls, sketches)
 
     def total(self) -> CurveSketch:
         """Return one sketch of all subgroups."""
@@ -434,6 +420,18 @@ def load(path: str | os.PathLike) -> CurveSketch | SubgroupSketches:
     out._empty._ids = ids
     out._sketches.update(found)
     return out
+
+
+def _merged(kind: type, sketches: Iterable[Any]) -> Any:
+    """Return a new sketch of this kind with all that these have counted."""
+    sketches = list(sketches)
+    if not sketches:
+        raise InputError("expected at least one sketch to merge, got none")
+    check_kind(sketches[0], kind)
+    total = kind(sketches[0].scale, about=sketches[0].about)
+    for sketch in sketches:
+        total.merge(sketch)
+    return total
 
 
 def check_kind(sketch: Any, kind: type) -> None:
