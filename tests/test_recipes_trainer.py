@@ -31,7 +31,7 @@ from recuse.recipes import (
     run,
     variants,
 )
-from recuse.recipes._logits import outputs, sketches
+from recuse.recipes._logits import Experiment, outputs, sketches
 from recuse.recipes._models import comparable, describe
 from recuse.recipes._module import Batches, stamp_of
 from recuse.recipes._recipe import constant, cosine, drops, loss_of, poly, started
@@ -229,7 +229,7 @@ def test_pixels_are_the_same_for_every_loss_and_lie_where_their_ids_say(tmp_path
 def test_all_pixels_are_in_the_sketch(tmp_path):
     models = trained_run(SCENES, tmp_path / "run")
     scores = [MSP, Score("logit_norm", {"p": 3})]
-    found = sketches(SCENES, None, models, lambda m: scores, plan(SCENES))
+    found = sketches(Experiment(SCENES, None, plan(SCENES)), models, lambda m: scores)
     parts = scenes(None, seed=0)
     y = parts.test.data.y.numpy()
     for model, curves in found.items():
@@ -245,10 +245,10 @@ def test_all_pixels_are_in_the_sketch(tmp_path):
             assert saved["image"].shape == (5, 6, 4, 3)
             np.testing.assert_allclose(saved["logits"], z[saved["item"]], atol=0.01)
             np.testing.assert_array_equal(saved["labels"], y[saved["item"]])
-    assert sketches(BLOBS, None, models, lambda m: scores, plan(BLOBS)) == {}
+    assert sketches(Experiment(BLOBS, None, plan(BLOBS)), models, lambda m: scores) == {}
     other = {models[0]: scores, models[1]: [MSP, Score("logit_norm", {"p": 4})]}
     (models[0].folder / "model.safetensors").unlink()  # not needed for what is saved
-    again = sketches(SCENES, None, models, other.__getitem__, plan(SCENES))
+    again = sketches(Experiment(SCENES, None, plan(SCENES)), models, other.__getitem__)
     assert [s.aurc() for s in again[models[0]]] == [s.aurc() for s in found[models[0]]]
     assert [s.about["score"] for s in again[models[1]]] == [str(s) for s in other[models[1]]]
 

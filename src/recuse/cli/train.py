@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ from recuse.present import over_seeds as words
 from recuse.present import terminal
 from recuse.present.text import Table
 from recuse.recipes import RECIPES, Model, Recipe, Settings, models_of, recipe_named, run, variants
-from recuse.recipes._logits import shifted, sketches
+from recuse.recipes._logits import Experiment, shifted, sketches
 from recuse.recipes._models import SHIFT, comparable, logits_of
 from recuse.recipes._recipe import LOSSES, PIXELS, TERMINATED, is_helper, started
 from recuse.reports import details, report
@@ -153,17 +153,8 @@ def train(
         )
         if not is_helper():
             models = comparable(models_of(folder), range(seeds))
-            source = _Source(known, data, options, settings)
-            _evaluate(source, folder, models, target_risk, delta, as_json=as_json, quiet=quiet)
-
-
-class _Source(NamedTuple):
-    """Recipe, data and settings of the models, to compute more with them."""
-
-    recipe: Recipe
-    data: Path | None
-    options: Mapping[str, Any]
-    settings: Settings
+            of = Experiment(known, data, settings, options)
+            _evaluate(of, folder, models, target_risk, delta, as_json=as_json, quiet=quiet)
 
 
 @contextmanager
@@ -186,7 +177,7 @@ def _terminated(*_: Any) -> None:
 
 
 def _evaluate(
-    source: _Source,
+    of: Experiment,
     folder: Path,
     models: Sequence[Model],
     target_risk: float,
@@ -196,7 +187,7 @@ def _evaluate(
     quiet: bool,
 ) -> None:
     """Evaluate the models; print tables and sentences, and write the page."""
-    recipe, data, options, settings = source
+    recipe = of.recipe
     files = logits_of(models, recipe.kind)
     with terminal.working("evaluating all models", quiet=quiet):
         found = over_seeds(
@@ -206,12 +197,10 @@ def _evaluate(
         f"{name}: {_diagnosed(splits['tune'], recipe.kind)}" for name, splits in files[0].items()
     ]
     with terminal.working("all pixels of the test split", quiet=quiet or recipe.output != PIXELS):
-        pixels = sketches(
-            recipe, data, models, lambda m: _scores(found, m), settings, options=options
-        )
+        pixels = sketches(of, models, lambda m: _scores(found, m))
     sentences = [*words.story(found), *map(_of_all_pixels, pixels, pixels.values()), *diagnoses]
     tables = [words.by_model(found, recipe.title)]
-    if shifted(recipe, data, models, settings, options=options):
+    if shifted(of, models):
         said = "The tenth accepted first, of the test split and another source together"
         seed, first = found.seeds[0], found.evaluations[0]
         beside = [m for m in models if m.seed == seed]

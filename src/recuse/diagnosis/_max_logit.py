@@ -215,7 +215,8 @@ def sliding(x: ArrayLike, y: ArrayLike, *, width: float, at: ArrayLike) -> Windo
     >>> sliding([0, 1, 2, 9], [1, 3, 5, 7], width=2, at=[1, 5, 9]).mean
     array([ 3., nan,  7.])
     """
-    x, y = (_numbers(v, name) for v, name in ((x, "x"), (y, "y")))
+    given = (check_confidence(v, where=name) for v, name in ((x, "`x`"), (y, "`y`")))
+    x, y = (v.astype(np.float64) for v in given)
     if x.shape != y.shape or not np.isfinite(y).all():
         raise InputError(f"expected `x` and finite `y` of one shape, got {x.shape} and {y.shape}")
     if not 0 < width < np.inf:
@@ -255,7 +256,3 @@ def windows(
         for r in (~wrong, wrong)
     )
     return Windows(*of)
-
-
-def _numbers(x: ArrayLike, name: str) -> Float[Array, " n"]:
-    return check_confidence(x, where=f"`{name}`").astype(np.float64)

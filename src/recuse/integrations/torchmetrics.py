@@ -152,7 +152,8 @@ class SelectiveMetric(Metric):
         """
         if self.sketch is None:
             raise InputError("expected a metric with `sketch`, got one that keeps predictions")
-        found = CurveSketch(self.sketch, about=self._about())
+        about = {"score": str(self.score)} if isinstance(self.score, Score) else {}
+        found = CurveSketch(self.sketch, about=about)
         found._add(self.counts.cpu().numpy().reshape(-1, 2), None, (int(self.rounded), 0))
         return found
 
@@ -204,10 +205,6 @@ class SelectiveMetric(Metric):
     def _note(self, *malformed: Tensor) -> None:
         """Count the values that `compute` will refuse."""
         self.malformed = self.malformed + torch.stack([bad.sum() for bad in malformed])
-
-    def _about(self) -> dict[str, str]:
-        """Describe the confidences of a sketch."""
-        return {"score": str(self.score)} if isinstance(self.score, Score) else {}
 
     def _check(self) -> None:
         """Raise an error about malformed values that `update` has counted."""

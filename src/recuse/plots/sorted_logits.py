@@ -62,7 +62,7 @@ def prepare(logits: ArrayLike, *, p: int = 5, center: bool = False) -> SortedLog
     shift = z.mean(axis=1, dtype=np.float64) if center else np.zeros(len(z))
     columns = (column.astype(np.float64) - shift for column in z.T)
     with np.errstate(over="ignore", invalid="ignore"):
-        found = [[_moments(f) for f in (v, v ** int(p), np.exp(v))] for v in columns]
+        found = [[(f.mean(), f.std()) for f in (v, v ** int(p), np.exp(v))] for v in columns]
     (a, b, c), names = np.moveaxis(np.array(found), 0, -1), ("v", f"v^{p}", "exp v")
     out = SortedLogits(*(ByRank(name, *moments) for name, moments in zip(names, (a, b, c))))
     for name, mean, sd in out:
@@ -79,7 +79,3 @@ def draw(data: ByRank, ax: Axes) -> None:
     ax.set(xlabel="rank of the logit", ylabel=f"{data.name}, mean and s.d.")
     if rank.size > MANY:
         ax.set_xscale("log")
-
-
-def _moments(x: Float[Array, " N"]) -> tuple[float, float]:
-    return x.mean(), x.std()

@@ -114,7 +114,7 @@ def _claim(best: Any, by: str) -> str:
         return "has the smallest AURC with the score that `tune` would deploy"
     if by == "accuracy":
         return f"is the most accurate ({percent(best.accuracy.value, 1)})"
-    risk = _risk_of(by)
+    risk = float(by.partition("@")[2])
     share = percent(best.repaired.coverage[risk].value, 1)
     return f"has the largest coverage at {exact_percent(risk)} risk ({share})"
 
@@ -127,10 +127,6 @@ def _lead(d: Any, by: str) -> str:
     if write(low) == UNDEFINED:
         between = "without a standard error"
     return f"{d.name} ({write(abs(d.value))}{unit}, {between})"
-
-
-def _risk_of(by: str) -> float:
-    return float(by.partition("@")[2])
 
 
 def _others(found: Any) -> str:

@@ -33,6 +33,15 @@ FEW = 5  # images of which all pixels are saved
 SCENES = "scenes.npz"
 
 
+class Experiment(NamedTuple):
+    """A recipe, its data and its settings, to compute more with the trained models."""
+
+    recipe: Recipe
+    data: Path | None
+    settings: Settings
+    options: Mapping[str, Any] | None = None  # of the data
+
+
 class Place(NamedTuple):
     """Where the logits of a part go, and how its items are numbered."""
 
@@ -97,24 +106,18 @@ def outputs(
 
 
 def sketches(
-    recipe: Recipe,
-    data: Path | None,
-    models: Sequence[Model],
-    scores: Callable[[Model], Sequence[Score]],
-    settings: Settings,
-    *,
-    options: Mapping[str, Any] | None = None,
+    of: Experiment, models: Sequence[Model], scores: Callable[[Model], Sequence[Score]]
 ) -> dict[Model, list[CurveSketch]]:
     """Return the curves of all labelled test pixels by each score; empty for other outputs.
 
     The sketches are saved beside the logits and reused, with a few whole scenes for pictures.
     """
+    recipe, device = of.recipe, of.settings.device
     if recipe.output != PIXELS:
         return {}
     found = {model: _saved_sketches(model, scores(model)) for model in models}
     todo = [model for model, there in found.items() if not there]
-    device = settings.device
-    for model, parts, network in _reloaded(recipe, data, todo, options):
+    for model, parts, network in _reloaded(of, todo):
         wanted, void = scores(model), parts.ignore_index
         found[model] = sketch_pixels(recipe, network, parts.test, void, wanted, device)
         save_scenes(recipe, network, parts.test, model.folder / SCENES, device)
@@ -137,47 +140,36 @@ def _sketch_path(model: Model, score: Score) -> Path:
     return model.folder / f"all-pixels-{score.name}.npz"
 
 
-def shifted(
-    recipe: Recipe,
-    data: Path | None,
-    models: Sequence[Model],
-    settings: Settings,
-    *,
-    options: Mapping[str, Any] | None = None,
-) -> bool:
+def shifted(of: Experiment, models: Sequence[Model]) -> bool:
     """Save logits of the test classes from another source, such as drawings, as split `shift`.
 
     Returns:
         True if the recipe has such a source and its data exist.
     """
-    if recipe.shift is None:
+    if of.recipe.shift is None:
         return False
     todo = [model for model in models if not model.has(SHIFT)]
-    for model, parts, network in _reloaded(recipe, data, todo, options):
-        part = recipe.shift(data, parts)
+    for model, parts, network in _reloaded(of, todo):
+        part = of.recipe.shift(of.data, parts)
         if part is None:
             return False
         first = sum(len(p.data) for p in (parts.tune, parts.calibrate, parts.test))
         place = Place(model.folder, SHIFT, model.seed, first)
-        save_part(recipe, network, part, parts.ignore_index, place, settings.device)
+        save_part(of.recipe, network, part, parts.ignore_index, place, of.settings.device)
     return True
 
 
-def _reloaded(
-    recipe: Recipe,
-    data: Path | None,
-    models: Sequence[Model],
-    options: Mapping[str, Any] | None,
-) -> Iterator[tuple[Model, Parts, nn.Module]]:
+def _reloaded(of: Experiment, models: Sequence[Model]) -> Iterator[tuple[Model, Parts, nn.Module]]:
     """Yield each model with the data of its seed and its trained network."""
     from recuse.recipes._train import trained
     from recuse.recipes.data._parts import digest_of
 
     for seed in sorted({model.seed for model in models}):
-        parts = recipe.load(data, seed=seed, **{**recipe.options, **(options or {})})
+        options = {**of.recipe.options, **(of.options or {})}
+        parts = of.recipe.load(of.data, seed=seed, **options)
         check_data(models[0].run, seed, digest_of(parts))
         for model in (m for m in models if m.seed == seed):
-            yield model, parts, trained(recipe, parts, model.folder)
+            yield model, parts, trained(of.recipe, parts, model.folder)
 
 
 def sketch_pixels(

@@ -176,17 +176,14 @@ def bundle() -> str:
     """
     import vl_convert
 
-    cached = _cache() / f"vega-{version('vl-convert-python')}.js"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cached = home / "recuse" / f"vega-{version('vl-convert-python')}.js"
     with suppress(OSError):
         return cached.read_text(encoding="utf-8")
     script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     with suppress(OSError, InputError):  # a read-only home costs time, not the report
         write_text(cached, script)
     return script
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recuse"
 
 
 def isolate(
