@@ -87,9 +87,8 @@ class Verdict:
     delta: float  # of all tests together
     order: str  # "prediction" or "arrival"
     interval: tuple[float, float]  # of the mean risk, anytime-valid, at level 1 - delta
-    calibrate: tuple[
-        float, float
-    ]  # limits of the acceptance rate for data like the calibration split
+    # limits of the acceptance rate for data like the calibration split
+    calibrate: tuple[float, float]
     log_e: dict[str, float]  # largest log e-value so far of each test
     limit: dict[str, float]  # e-value from which there is an alarm
     void: bool = False  # the guarantee is void: the splits share examples

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._internal.check import check_confidence, check_delta, check_fraction
+from recuse._internal.check import check_confidence, check_count, check_delta, check_fraction
 from recuse.errors import InputError
 from recuse.selectors._grid import counts, is_binary
 from recuse.selectors._guarantee import Guarantee, Infeasible, Selection
@@ -139,13 +139,12 @@ def band(
     """
     delta, (c, l) = check_delta(delta), check_split(confidence, loss)
     refuse_groups(dependent(groups, c.size))
-    if isinstance(points, bool) or not isinstance(points, (int, np.integer)) or points < 1:
-        raise InputError(f"expected `points` as an integer >= 1, got {points!r}")
+    points = check_count(points, "points")
     grid = band_grid(c, None if tune is None else _confidence(tune), points)
     held = counts(c, l, grid)
     upper = band_upper(held, delta / points, is_binary(l))
     source = "ranks" if tune is None else "tune"
-    return Band(grid, *held, upper, c.size, delta, int(points), source)
+    return Band(grid, *held, upper, c.size, delta, points, source)
 
 
 def _confidence(tune: tuple[ArrayLike, ArrayLike] | ArrayLike) -> Float32[Array, " t"]:

@@ -20,15 +20,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from numpy import ndarray as Array
 
-PENALTIES = (
-    1.0,
-    0.3,
-    0.1,
-    0.03,
-    0.01,
-    0.003,
-    0.001,
-)  # on half the squared weights, for the mean loss
+# On half the squared weights, for the mean loss
+PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 FOLDS = 5
 MOST_ROWS = 8000  # random subset; more rows hardly change eleven weights
 CLIPPED = 0.005  # share of the rows at either end of a feature
