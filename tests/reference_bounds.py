@@ -39,17 +39,6 @@ def capital(losses: Numbers, risk: float, delta: float) -> list[float]:
     return path
 
 
-def empirical_bernstein(losses: Numbers, delta: float) -> float:
-    """The variance as the mean of halved squared differences over pairs, as in its definition."""
-    n = len(losses)
-    if n < 2:
-        return 1.0
-    variance = sum((a - b) ** 2 for a in losses for b in losses) / (2 * n * (n - 1))
-    log = math.log(2 / delta)
-    fast = 7 * log / (3 * (n - 1))
-    return min(1.0, sum(losses) / n + math.sqrt(2 * variance * log / n) + fast)
-
-
 def first_failure(
     order: Numbers, confidence: Numbers, loss: Numbers, risk: float, delta: float
 ) -> float | None:

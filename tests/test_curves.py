@@ -10,7 +10,7 @@ from strategies import GENERAL, ZERO_ONE, predictions
 
 EXACT = 1e-12  # sums of at most 30 terms in float64 against exact fractions
 
-WEIGHTED = {"aurc_of_counts", "aurc_of_weights"}
+WEIGHTED = {"aurc_of_weights"}
 AREAS = ("aurc", "e_aurc", "n_aurc", "augrc")
 POINTS = {"coverage_at_risk": 0.25, "risk_at_coverage": 0.4}
 MEASURES = {
@@ -162,15 +162,6 @@ def test_a_summary_holds_what_the_functions_return(data):
 
 
 @given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL)), seed=st.integers(0, 99))
-def test_counts_are_repeated_examples(data, seed):
-    confidence, loss = data
-    counts = np.random.default_rng(seed).integers(0, 4, len(loss))
-    counts[0] += 1
-    repeated = curves.aurc(np.repeat(confidence, counts), np.repeat(loss, counts))
-    assert curves.aurc_of_counts(confidence, loss, counts) == pytest.approx(repeated, abs=EXACT)
-
-
-@given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL)), seed=st.integers(0, 99))
 def test_weights_are_the_integral_of_the_risk_and_have_no_unit(data, seed):
     confidence, loss = data
     weights = np.random.default_rng(seed).choice([0.0, 0.5, 1.0, 3.0], len(loss))
@@ -185,17 +176,16 @@ def test_weights_are_the_integral_of_the_risk_and_have_no_unit(data, seed):
 
 
 @pytest.mark.parametrize(
-    ("counts", "message"),
+    ("weights", "message"),
     [
         ([1, -1], "finite and >= 0, got -1.0 at row 1"),
         ([0, 0], "not all 0"),
         ([1], r"shape \(2,\), got \(1,\)"),
-        ([0.5, 1], "integer dtype, got float64"),
     ],
 )
-def test_malformed_counts_are_refused(counts, message):
+def test_malformed_weights_are_refused(weights, message):
     with pytest.raises(InputError, match=message):
-        curves.aurc_of_counts([0.1, 0.2], [0, 1], counts)
+        curves.aurc_of_weights([0.1, 0.2], [0, 1], weights)
 
 
 # Traps of other implementations, each by name

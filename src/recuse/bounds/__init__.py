@@ -5,7 +5,7 @@ n = independent examples, k = errors among them, total = their summed loss, in [
 A p-value is for the null "the mean is at least `risk`": at most `delta` with probability at
 most `delta` if that is so. An upper limit lies below the mean with probability at most
 `delta`. Errors are counted (`binomial_p_value`, `clopper_pearson_upper`), losses in [0, 1] are
-summed (`hoeffding_bentkus_*`) or read one by one (`betting_*`, `empirical_bernstein_*`).
+summed (`hoeffding_bentkus_*`) or read one by one (`betting_*`).
 """
 
 from recuse.bounds._binomial import (
@@ -18,11 +18,8 @@ from recuse.bounds._binomial import (
 from recuse.bounds._losses import (
     betting_p_value,
     betting_upper,
-    empirical_bernstein_p_value,
-    empirical_bernstein_upper,
     hoeffding_bentkus_p_value,
     hoeffding_bentkus_upper,
-    kl_hoeffding_p_value,
 )
 
 __all__ = [
@@ -32,10 +29,7 @@ __all__ = [
     "clopper_pearson_interval",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
-    "empirical_bernstein_p_value",
-    "empirical_bernstein_upper",
     "hoeffding_bentkus_p_value",
     "hoeffding_bentkus_upper",
-    "kl_hoeffding_p_value",
     "smallest_error_free_sample",
 ]

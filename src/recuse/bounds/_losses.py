@@ -1,7 +1,7 @@
 """Bounds for losses in [0, 1].
 
 For their sum, the better of two tail bounds. For losses read one by one, betting against "the mean
-is large", and the empirical Bernstein bound.
+is large".
 
 n = independent examples, total = their summed loss, in [0, n]; to bet on, in an order that does not
 depend on their losses.
@@ -84,60 +84,6 @@ def betting_upper(loss: ArrayLike, delta: float, *, seed: int | None = None) -> 
     return float(bisect(ruled_out, 0.0, 1.0, halvings=HALVINGS)[1])
 
 
-def empirical_bernstein_upper(loss: ArrayLike, delta: float) -> float:
-    r"""$\bar\ell + \sqrt{2 V \ln(2/\delta)/n} + 7 \ln(2/\delta)/(3(n-1))$, at most 1.
-
-    V is the sample variance. 1 for fewer than two examples. A closed form; `betting_upper`
-    is nearly always smaller.
-
-    Args:
-        loss: Shape (n,), in [0, 1].
-        delta: In (0, 1).
-
-    Raises:
-        InputError: A loss outside [0, 1], a risk or a delta outside (0, 1).
-
-    References:
-        Maurer & Pontil, COLT 2009, theorem 4.
-
-    >>> round(empirical_bernstein_upper([0.0, 0.1] * 50, 0.05), 4)
-    0.1506
-    """
-    l, delta = ordered(loss, None), check_fraction(delta, "delta")
-    if l.size < 2:
-        return 1.0
-    width = np.log(2 / delta)
-    slow = np.sqrt(2 * l.var(ddof=1) * width / l.size)
-    return float(min(1.0, l.mean() + slow + 7 * width / (3 * (l.size - 1))))
-
-
-def empirical_bernstein_p_value(loss: ArrayLike, risk: float) -> float:
-    """The smallest `delta` whose `empirical_bernstein_upper` is `risk`, at most 1.
-
-    The bound is a quadratic of sqrt(ln(2 / delta)).
-
-    Args:
-        loss: Shape (n,), in [0, 1].
-        risk: In (0, 1).
-
-    Raises:
-        InputError: A loss outside [0, 1], a risk or a delta outside (0, 1).
-
-    References:
-        Maurer & Pontil, COLT 2009, theorem 4.
-
-    >>> l = [0.0, 0.1] * 50
-    >>> round(empirical_bernstein_p_value(l, empirical_bernstein_upper(l, 0.05)), 9)
-    0.05
-    """
-    l, risk = ordered(loss, None), check_fraction(risk, "risk")
-    if l.size < 2 or (gap := risk - l.mean()) <= 0:
-        return 1.0
-    a, b = 7 / (3 * (l.size - 1)), np.sqrt(2 * l.var(ddof=1) / l.size)
-    root = (np.sqrt(b**2 + 4 * a * gap) - b) / (2 * a)
-    return float(min(1.0, 2 * np.exp(-(root**2))))
-
-
 def ordered(loss: ArrayLike, seed: int | None) -> Float[Array, " n"]:
     """Losses as float64 within [0, 1], in data order or shuffled."""
     l = np.asarray(loss, np.float64)
@@ -146,28 +92,6 @@ def ordered(loss: ArrayLike, seed: int | None) -> Float[Array, " n"]:
         got = f"{l[bad].flat[0]} at {first(bad.ravel())}" if bad.any() else f"shape {l.shape}"
         raise InputError(f"expected `loss` of shape (n,) in [0, 1], got {got}")
     return l if seed is None else np.random.default_rng(seed).permutation(l)
-
-
-def kl_hoeffding_p_value(total: ArrayLike, n: ArrayLike, risk: ArrayLike) -> Float[Array, ...]:
-    r"""Hoeffding's bound in its sharper form, $e^{-n\,kl(\min(\bar\ell, r), r)}$.
-
-    kl is the divergence of two Bernoulli variables. 1 where the mean reaches `risk`.
-
-    Args:
-        total: Summed loss, 0 <= total <= n.
-        n: Examples, integers.
-        risk: In (0, 1).
-
-    Raises:
-        InputError: Sums or counts that cannot be, or a risk outside (0, 1).
-
-    References:
-        Hoeffding, JASA 1963, theorem 1.
-
-    >>> round(float(kl_hoeffding_p_value(0, 59, 0.05)), 4)
-    0.0485
-    """
-    return _hoeffding(*_check_sums(total, n), check_rates(risk, "risk"))
 
 
 def hoeffding_bentkus_p_value(total: ArrayLike, n: ArrayLike, risk: ArrayLike) -> Float[Array, ...]:

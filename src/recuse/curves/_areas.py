@@ -99,30 +99,6 @@ def augrc(confidence: ArrayLike, loss: ArrayLike) -> float:
     return augrc_of(ranked(confidence, loss))
 
 
-def aurc_of_counts(confidence: ArrayLike, loss: ArrayLike, counts: ArrayLike) -> float:
-    """Return `aurc` of data in which example i occurs `counts[i]` times.
-
-    Counts are copies, not importance weights: doubling every count adds ties and changes the
-    AURC slightly. See `aurc_of_weights`.
-
-    Args:
-        confidence: Shape (n,).
-        loss: Shape (n,). Loss of one copy.
-        counts: Shape (n,), integers >= 0, not all 0.
-
-    Raises:
-        InputError: Malformed input.
-
-    >>> aurc_of_counts([0.9, 0.8], [0, 1], [2, 1]) == aurc([0.9, 0.9, 0.8], [0, 0, 1])
-    True
-    """
-    m = to_numpy(counts)
-    if m.dtype.kind not in "iub":
-        raise InputError(f"expected `counts` of an integer dtype, got {m.dtype}")
-    value, mass, cost = _weighted_groups(confidence, loss, m, "counts")
-    return aurc_of(TieGroups(value, mass.astype(np.int64), cost))
-
-
 def aurc_of_weights(confidence: ArrayLike, loss: ArrayLike, weights: ArrayLike) -> float:
     r"""Integral of risk over coverage where example i has the importance weight `weights[i]`.
 
@@ -142,7 +118,7 @@ def aurc_of_weights(confidence: ArrayLike, loss: ArrayLike, weights: ArrayLike) 
     >>> round(aurc_of_weights([0.9, 0.8], [0, 1], [1.0, 1.0]), 4)  # 1 - 0.5 - 0.5 ln 2
     0.1534
     """
-    _, mass, cost = _weighted_groups(confidence, loss, to_numpy(weights), "weights")
+    mass, cost = _weighted_groups(confidence, loss, weights)
     end = np.cumsum(mass)
     start, before = end - mass, np.cumsum(cost) - cost
     start[0] = before[0] = 0
@@ -225,20 +201,20 @@ def summarize(
 
 
 def _weighted_groups(
-    confidence: ArrayLike, loss: ArrayLike, mass: Array, name: str
-) -> tuple[Array, Array, Array]:
-    """Return distinct confidences with a mass, decreasing, each with its mass and loss."""
+    confidence: ArrayLike, loss: ArrayLike, weights: ArrayLike
+) -> tuple[Array, Array]:
+    """Return weight and weighted loss of each distinct confidence, decreasing; no weight of 0."""
     c = check_confidence(confidence)
     l = check_loss(loss, c.size)
+    mass = to_numpy(weights)
     if mass.shape != c.shape:
-        raise InputError(f"expected `{name}` of shape ({c.size},), got {mass.shape}")
+        raise InputError(f"expected `weights` of shape ({c.size},), got {mass.shape}")
     mass = mass.astype(np.float64)
     bad = ~(np.isfinite(mass) & (mass >= 0))
     if bad.any():
-        raise InputError(f"expected `{name}` finite and >= 0, got {mass[bad][0]} at {first(bad)}")
+        raise InputError(f"expected `weights` finite and >= 0, got {mass[bad][0]} at {first(bad)}")
     kept = mass > 0
     if not kept.any():
-        raise InputError(f"expected `{name}` that are not all 0, got {c.size} zeros")
+        raise InputError(f"expected `weights` that are not all 0, got {c.size} zeros")
     c, l, mass = c[kept], l[kept], mass[kept]
-    total, cost = grouped(c, mass), grouped(c, mass * l)
-    return total.confidence, total.loss, cost.loss
+    return grouped(c, mass).loss, grouped(c, mass * l).loss
