@@ -16,7 +16,7 @@ from recuse import InfeasibleError, InputError, Rejector
 from recuse._internal.files import checksum
 from recuse.bounds import binomial_p_value
 from recuse.intervals import AUGRC, AURC, coverage_at
-from recuse.io import HeldOut, overlap
+from recuse.io import HeldOut, overlap, split_rows
 from recuse.rejector import choose, explain, fit_several
 from recuse.rejector._prepare import one_of_each
 from recuse.scores import FEATURES, Score, features, from_binary
@@ -696,6 +696,44 @@ def test_no_rows_have_no_decisions(rest):
         assert nothing.dtype == column.dtype
     with pytest.raises(InputError, match="of 5 classes, as fitted, got 4"):
         FITTED.predict(np.zeros((0, 4)))
+
+
+def repeating(n, rng):
+    """Two files of n distinct rows; `copy` repeats rows of the first in the second."""
+    one, other = rng.normal(size=(2, n, 3))
+    labels = rng.integers(0, 3, n)
+    return one, other, labels
+
+
+@pytest.mark.parametrize("names", ["ids", "groups"])
+@pytest.mark.parametrize("n", [20, 60, 400])
+def test_equal_rows_of_other_names_are_no_overlap_unless_most_rows_are_copied(n, names):
+    one, other, labels = repeating(n, np.random.default_rng(0))
+    own = {names: np.arange(n)}, {names: np.arange(n) + n}
+    same = {names: np.arange(n)}, {names: np.arange(n)}
+    for copied in (1, n // 4, n):
+        z = np.concatenate([one[:copied], other[copied:]])[::-1]
+        a, b = (HeldOut(*x, **named) for x, named in zip(((one, labels), (z, labels[::-1])), own))
+        if copied < n or n <= 25:  # 25 may all fall apart by chance of one in 30 million
+            assert overlap(a, b) is None
+        else:
+            assert overlap(a, b) == f"{n} identical rows in both"
+    twice = [HeldOut(one, labels, **named) for named in same]
+    assert overlap(*twice) == "the same data twice"
+
+
+def test_a_row_that_repeats_in_a_small_file_does_not_make_its_parts_overlap():
+    rng = np.random.default_rng(0)
+    refused = 0
+    for seed in range(200):
+        z, _, labels = repeating(60, rng)
+        z[:6], labels[:6] = z[6:12], labels[6:12]
+        parts = split_rows(HeldOut(z, labels), {"tune": 0.5, "calibrate": 0.5}, seed=seed)
+        refused += overlap(parts["tune"], parts["calibrate"]) is not None
+    assert refused <= 2 + 3 * np.sqrt(2)  # at most one in a hundred, of 200
+    z, other, labels = repeating(60, rng)
+    shared = np.concatenate([z[:7], other[7:]])
+    assert "7 identical rows" in overlap(HeldOut(z, labels), HeldOut(shared, labels))
 
 
 def few_values(n, rng):

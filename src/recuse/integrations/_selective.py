@@ -56,10 +56,12 @@ def _delegated(name: str) -> Any:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        return getattr(self.estimator_, name)(X)
+        response = getattr(self.estimator_, name)(X)
+        self._check_order(name, X, response)
+        return response
 
     method.__name__ = name
-    method.__doc__ = f"`{name}` of the estimator, as it is."
+    method.__doc__ = f"`{name}` of the estimator; it refuses permuted columns of a frame."
     try:
         from sklearn.utils.metaestimators import available_if
     except ImportError:  # the class says so when it is made
@@ -171,6 +173,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         from sklearn.utils import check_random_state
 
         X, y, groups = _checked(X, y, groups)
+        self._columns = _columns_of(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         parts = self._parts(y, groups, seed)
         self.estimator_ = self._fitted(X, y, parts.fit, params)
@@ -300,7 +303,22 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        return logits_of(self.estimator_, self.response_method_, X)
+        return logits_of(self, self.response_method_, X)
+
+    def _check_order(self, method: str, X: Any, response: Array) -> None:
+        """Refuse permuted columns where they change the response: many estimators do not look."""
+        from sklearn.utils import _safe_indexing
+
+        names, given = self._columns, _columns_of(X)
+        if names is None or given is None or names == given or set(names) != set(given):
+            return
+        in_order = getattr(self.estimator_, method)(_safe_indexing(X, names, axis=1))
+        if not np.array_equal(response, in_order):
+            i = next(i for i, name in enumerate(names) if name != given[i])
+            raise InputError(
+                f"expected the columns of `X` in the order of `fit`, got {given[i]!r} in the place "
+                f"of {names[i]!r}"
+            )
 
 
 def split(y: Array, groups: Array | None, tune: float, calibrate: float, seed: int) -> Parts:
@@ -350,6 +368,12 @@ def _checked(X: Any, y: Any, groups: Any) -> tuple[Any, Array, Array | None]:
     y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
     check_classification_targets(y)
     return X, y, None if groups is None else check_groups(groups, len(y))
+
+
+def _columns_of(X: Any) -> list[Any] | None:
+    """Return the names of the columns of a frame; None of what has none."""
+    names = getattr(X, "columns", None)
+    return None if names is None else list(names)
 
 
 def _cut(params: Mapping[str, Any], n: int, rows: Array) -> dict[str, Any]:

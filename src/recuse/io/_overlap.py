@@ -27,16 +27,24 @@ if TYPE_CHECKING:
 
 NAMES = ("ids", "groups")
 SHARED_ROWS, FEW = 0.01, 10  # of the smaller split, and at most: so many may repeat by accident
+NAMED_ROWS = 0.5  # of the smaller split, where names say that all rows differ: a copy renamed
+LEVEL = 0.01  # probability with which repeated rows may all fall into different splits by chance
 AGREE = 1e-6  # probability with which all labels of two splits may agree by chance
 FEW_LABELS = 20  # fewer may be equal in two shards by chance
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
 
 
 def overlap(a: HeldOut, b: HeldOut) -> str | None:
-    """Return what two splits have in common, in words; None if they look disjoint."""
-    if a.digest == b.digest:
+    """Return what two splits have in common, in words; None if they look disjoint.
+
+    Where ids or groups say that all rows differ, equal rows are evidence only if most rows of a
+    split are in the other and far more than repeat within it: a copy under other names.
+    """
+    named = any(getattr(a, k) is not None and getattr(b, k) is not None for k in NAMES)
+    names = _shared_names(a, b)
+    if a.digest == b.digest and (names or not named):
         return "the same data twice"
-    return _shared_names(a, b) or _shared_rows(a, b) or _equal_labels(a, b)
+    return names or _shared_rows(a, b, named) or (None if named else _equal_labels(a, b))
 
 
 def _shared_names(a: HeldOut, b: HeldOut) -> str | None:
@@ -49,10 +57,10 @@ def _shared_names(a: HeldOut, b: HeldOut) -> str | None:
     return None
 
 
-def _shared_rows(a: HeldOut, b: HeldOut) -> str | None:
+def _shared_rows(a: HeldOut, b: HeldOut, named: bool) -> str | None:
     """Return rows in both files, even if one was saved in a coarser format."""
     formats = {_format(a.logits), _format(b.logits)}
-    excess = max(_excess(fingerprints(a, f), fingerprints(b, f)) for f in formats)
+    excess = max(_excess(fingerprints(a, f), fingerprints(b, f), named) for f in formats)
     return f"{excess:,.0f} identical rows in both" if excess else None
 
 
@@ -70,12 +78,15 @@ def _rounded(column: Array, dtype: DTypeLike) -> Array:
     return column.astype(dtype).astype(np.float64)
 
 
-def _excess(a: Array, b: Array) -> float:
+def _excess(a: Array, b: Array, named: bool) -> float:
     """Return the rows in both files beyond chance; 0 if chance explains all of them.
 
     By chance, two equal rows are in different files as often as any two rows. Of a frequent row,
-    each file holds a share with binomial scatter.
+    each file holds a share with binomial scatter. Without names, the pairs within the files say
+    how many pairs there are; with names, so do the pairs between them.
     """
+    from scipy.special import betainc
+
     n, share = a.size + b.size, a.size / (a.size + b.size)
     code = np.unique(np.r_[a, b], return_inverse=True)[1].reshape(-1)
     x, y = (np.bincount(c, minlength=code.max() + 1) * 1.0 for c in np.split(code, [a.size]))
@@ -83,10 +94,15 @@ def _excess(a: Array, b: Array) -> float:
     parted = 2 * a.size * b.size / (n * (n - 1))  # of all pairs
     odds = parted / max(1 - parted, 1 / n)
     scatter = share * (1 - share) * (1 - 2 * share) ** 2 * n * np.var((x + y)[code])
-    excess = x @ y - odds * within
-    deviation = np.sqrt((1 + odds) * (odds * within + (1 + odds) * scatter))
-    few = min(SHARED_ROWS * min(a.size, b.size), FEW)
-    return float(excess) if excess > few + CHANCE * deviation else 0.0
+    between = x @ y
+    excess = between - odds * within
+    pairs = between + within if named else (1 + odds) * within
+    deviation = np.sqrt(odds * pairs + (1 + odds) ** 2 * scatter)
+    smaller, most = min(a.size, b.size), CHANCE * deviation
+    most = max(NAMED_ROWS * smaller, most) if named else most + min(SHARED_ROWS * smaller, FEW)
+    if excess <= most or betainc(between, within + 1, parted) > LEVEL:
+        return 0.0
+    return float(excess)
 
 
 def _equal_labels(a: HeldOut, b: HeldOut) -> str | None:
@@ -96,8 +112,7 @@ def _equal_labels(a: HeldOut, b: HeldOut) -> str | None:
     or alternating labels are not evidence: they are equal in any two balanced splits.
     """
     x, y = a.labels, b.labels
-    named = any(getattr(a, k) is not None and getattr(b, k) is not None for k in NAMES)
-    if x is None or y is None or named or not np.array_equal(x, y):
+    if x is None or y is None or not np.array_equal(x, y):
         return None
     share = np.unique(x, return_counts=True)[1] / len(x)
     agree = float(share @ share)  # two draws
