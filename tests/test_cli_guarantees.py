@@ -185,6 +185,23 @@ def test_a_class_above_its_target_is_named(run, tmp_path):
     assert said in run("predict", "rejector.json", "worse.npz")[1]
 
 
+def test_ids_that_a_sampler_repeated_are_refused_or_used_once(run, tmp_path):
+    z, y = CALIBRATE
+    twice = np.r_[order(1), order(1)]
+    write_logits(tmp_path / "calibrate.npz", z[twice], y[twice], ids=twice + 9000)
+    code, out, err = run(*FIT, "--target-risk", 0.1)
+    assert (code, out) == (2, "")
+    assert err.startswith("recuse: expected ids that differ in calibrate.npz, got 4,000 rows of")
+    assert "--repeated-ids keep_one" in err
+    code, out, err = run(*FIT, "--target-risk", 0.1, "--repeated-ids", "keep_one")
+    assert (code, err) == (0, "")
+    assert "Calibrate: one row of each of 2,000 groups, of 4,000 rows." in out
+    write_logits(tmp_path / "calibrate.npz", z[twice], y[twice])
+    code, out, err = run(*FIT, "--target-risk", 0.1, "--out", "again.json")
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith("recuse: warning: calibrate.npz: 50.0 % of the rows repeat another")
+
+
 def test_groups_are_given_where_they_are_needed(run, tmp_path):
     assert run(*FIT, "--target-risk", 0.1, "--by", "site.csv")[0] == 0
     assert run(*FIT, "--target-risk", 0.1, "--out", "all.json")[0] == 0

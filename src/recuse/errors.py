@@ -11,6 +11,12 @@ class InputError(ValueError):
     __module__ = "recuse"
 
 
+class DataWarning(UserWarning):
+    """The data may not be what a guarantee rests on; the command line says it in one line."""
+
+    __module__ = "recuse.errors"
+
+
 class MissingExtraError(ImportError):
     """An optional dependency is not installed; the message names the extra to install."""
 

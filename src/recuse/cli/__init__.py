@@ -12,6 +12,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -22,6 +25,7 @@ from recuse.cli import (
     demo,
     diagnose,
     export,
+    files,
     fit,
     logits,
     measure,
@@ -34,7 +38,7 @@ from recuse.cli import (
     split,
     train,
 )
-from recuse.errors import InputError, MissingExtraError
+from recuse.errors import DataWarning, InputError, MissingExtraError
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE
 INTERRUPTED = 130  # 128 + SIGINT
@@ -100,11 +104,29 @@ def main() -> None:
         sys.exit(BROKEN_PIPE)
 
 
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Print what the library says of the data as the command line prints its own warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        others = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *rest: Any, **options: Any) -> None:
+            if issubclass(category, DataWarning):
+                files.warn(str(message))
+            else:
+                others(message, category, *rest, **options)
+
+        warnings.showwarning = show
+        yield
+
+
 def _run() -> None:
     try:
         try:
             _refuse_empty(["recuse", *sys.argv[1:]])
-            code = app(prog_name="recuse", standalone_mode=False)
+            with _warnings_in_one_line():
+                code = app(prog_name="recuse", standalone_mode=False)
         finally:
             print(end="", flush=True)
         sys.exit(code)

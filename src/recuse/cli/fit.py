@@ -83,6 +83,13 @@ def fit(
         bool,
         typer.Option("--allow-overlap", help="Tune and calibrate may share rows: no guarantee."),
     ] = False,
+    repeated_ids: Annotated[
+        str,
+        typer.Option(
+            "--repeated-ids",
+            help="refuse, or keep_one: use one row of each id, where a sampler repeated rows.",
+        ),
+    ] = "refuse",
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
@@ -112,6 +119,7 @@ def fit(
         "seed": seed,
         "kind": kind,
         "allow_overlap": allow_overlap,
+        "repeated_ids": repeated_ids,
     }
     with terminal.working("choosing the score and the threshold", quiet=quiet):
         if len(targets) > 1:

@@ -1,8 +1,9 @@
 """Examples that stand in two places: in two splits, in two shards, in a file given twice.
 
-Splits share examples by ids, by groups, by identical rows, or by equal labels row by row.
+Splits share examples by ids, by groups, by identical rows, or by equal labels row by row. One file
+repeats them by ids, or by more identical rows than i.i.d. draws explain.
 
-n = rows of a file.
+n = rows of a file, f_k = distinct rows that stand k times in it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,8 @@ NAMED_ROWS = 0.5  # of the smaller split, where names say that all rows differ: 
 LEVEL = 0.01  # probability with which repeated rows may all fall into different splits by chance
 AGREE = 1e-6  # probability with which all labels of two splits may agree by chance
 FEW_LABELS = 20  # fewer may be equal in two shards by chance
+SAME = 0.02  # of the range of a row: so much may batches and half precision change its outputs
+IID = 1e-6  # probability with which one count of repeated rows passes its limit by chance
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
 
 
@@ -143,6 +146,59 @@ def fingerprints(file: HeldOut, dtype: DTypeLike = np.float64) -> Array:
             out = (out ^ bits ^ (bits >> 32)) * HASH_FACTOR
             out ^= out >> 29
     return out
+
+
+class Repeated(NamedTuple):
+    """Rows of one file that stand in it several times."""
+
+    rows: int  # all that there are
+    distinct: int
+    example: Any  # an id that stands several times; None of identical rows
+    alike: bool  # whether rows of one id have the same label and about the same outputs
+
+    @property
+    def share(self) -> float:
+        """Fraction of the rows that repeat another."""
+        return 1 - self.distinct / self.rows
+
+
+def repeated_ids(file: HeldOut) -> Repeated | None:
+    """Return how often ids are repeated within a file of rows (n, K); None if they differ."""
+    if file.ids is None:
+        return None
+    names, code = np.unique(file.ids, return_inverse=True)
+    if len(names) == len(file):
+        return None
+    order = np.argsort(code, kind="stable")
+    twice = order[1:][np.diff(code[order]) == 0], order[:-1][np.diff(code[order]) == 0]
+    a, b = (file.rows(rows) for rows in twice)
+    with np.errstate(invalid="ignore"):  # -inf in both
+        x, y = (part.logits.astype(np.float64) for part in (a, b))
+        scale = np.maximum(np.ptp(x, axis=1), np.ptp(y, axis=1))[:, None]
+        near = (x == y) | (np.abs(x - y) <= SAME * scale)
+    alike = bool(near.all()) and (a.labels is None or np.array_equal(a.labels, b.labels))
+    return Repeated(len(file), len(names), names[code[twice[0][0]]], alike)
+
+
+def repeated_rows(file: HeldOut) -> Repeated | None:
+    """Return how often rows are repeated, if i.i.d. draws from no distribution explain it.
+
+    Outputs of trees repeat, and so do those of equal inputs. But of i.i.d. rows, whatever their
+    distribution, E f_k / binom(n, k) is log-convex in k: rows that stand k times come with rows
+    that stand k - 1 or k + 1 times. A sampler that repeats each row breaks that. Each f_k is known
+    up to its Poisson limits at `IID`: less than one i.i.d. file in 10,000 is found.
+    """
+    from scipy.special import gammainccinv, gammaincinv
+
+    n, count = len(file), np.unique(fingerprints(file), return_counts=True)[1]
+    f = np.bincount(count, minlength=3).astype(np.float64)
+    f = np.r_[f, 0.0]
+    k = np.flatnonzero(f)
+    k = k[(k > 1) & (k < n)]
+    high = gammainccinv(f + 1, IID)
+    factor = (k + 1) / k * (n - k + 1) / (n - k)
+    excess = gammaincinv(f[k], IID) > np.sqrt(factor * high[k - 1] * high[k + 1])
+    return Repeated(n, len(count), None, True) if excess.any() else None
 
 
 class ShardLabels:

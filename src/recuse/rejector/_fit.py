@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from recuse._internal import public
 from recuse._internal.check import check_fraction
 from recuse.errors import InfeasibleError, InputError
-from recuse.rejector._prepare import Data, Prepared, Subgroups, prepare
+from recuse.rejector._prepare import REPEATED_IDS, Data, Prepared, Subgroups, prepare
 from recuse.rejector._rejector import Rejector, fit_isotonic_map
 from recuse.rejector._rules import rules_of
 from recuse.selectors import (
@@ -45,9 +45,15 @@ class Options:
     seed: int = 0
     kind: str = "logits"
     allow_overlap: bool = False
+    repeated_ids: str = "refuse"
 
     def __post_init__(self):
         check_method(self.method)
+        if self.repeated_ids not in REPEATED_IDS:
+            raise InputError(
+                f"expected `repeated_ids` among {', '.join(REPEATED_IDS)}, "
+                f"got {self.repeated_ids!r}"
+            )
 
     @property
     def goal(self) -> str:
@@ -89,6 +95,7 @@ class Options:
             kind=self.kind,
             seed=self.seed,
             allow_overlap=self.allow_overlap,
+            repeated_ids=self.repeated_ids,
             tuning={
                 "objective": self.objective,
                 "target_risk": self.target_risk,
@@ -121,6 +128,7 @@ def fit(
     seed: int = 0,
     kind: str = "logits",
     allow_overlap: bool = False,
+    repeated_ids: str = "refuse",
 ) -> Rejector:
     """Choose the score on `tune` and the threshold on `calibrate`: the deployable artifact.
 
@@ -147,11 +155,16 @@ def fit(
         seed: Random seed of the folds in `tune` and of the rows taken from groups.
         kind: The input kind, recorded for `predict`: "logits", "binary" or "probs".
         allow_overlap: Fit although tune and calibrate share examples; the guarantee is void.
+        repeated_ids: "refuse" rows of one id, or "keep_one": each id is a group, as where a
+            sampler repeats rows, or where they are views of one example.
 
     Raises:
         InfeasibleError: No threshold has the guarantee; it says what would be feasible.
-        InputError: Malformed input, none or two of the three goals, or tune and calibrate
-            share examples.
+        InputError: Malformed input, none or two of the three goals, repeated ids, or tune and
+            calibrate share examples.
+
+    Warns:
+        DataWarning: Rows of `calibrate` are repeated more often than i.i.d. rows would be.
 
     References:
         `recuse.tune` and `recuse.selectors`, which do the two steps.
@@ -179,6 +192,7 @@ def fit(
         seed,
         kind,
         allow_overlap,
+        repeated_ids,
     )
     choice = _choose(tune, calibrate, options)
     if choice.rejector is None:

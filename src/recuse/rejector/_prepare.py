@@ -5,15 +5,18 @@ n = rows, N = predictions, u = groups, K = classes, ... = any trailing axes (pix
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from recuse._internal.check import check_labels, check_logits
-from recuse.errors import InputError
+from recuse.errors import DataWarning, InputError
 from recuse.io import HeldOut, overlap
 from recuse.io._checked import check_file, naming
-from recuse.io._overlap import fingerprints
+from recuse.io._overlap import fingerprints, repeated_rows
+from recuse.io._overlap import repeated_ids as find_repeated_ids
 from recuse.rejector._rejector import check_kind
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of, spread
 from recuse.scores import are_log_probs, predict
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+REFUSE, KEEP_ONE = REPEATED_IDS = ("refuse", "keep_one")
 Data = tuple[Any, Any] | HeldOut  # logits and labels
 Subgroups = str | tuple[Any, Any] | None  # "class", or subgroups of tuning and of calibration rows
 
@@ -59,10 +63,12 @@ def prepare(
     kind: str,
     seed: int,
     allow_overlap: bool,
+    repeated_ids: str,
     tuning: dict[str, Any],
 ) -> Prepared:
     """Tune the score, and score both splits by it."""
-    t, c = as_file(tune, "tune"), as_file(calibrate, "calibrate")
+    t = _each_id_once(as_file(tune, "tune"), repeated_ids)
+    c = _each_id_once(as_file(calibrate, "calibrate"), repeated_ids)
     check_kind(kind, t.logits.shape[1])
     by, of_tune, of_calibrate = _subgroups(subgroups, tune, calibrate)
     shared = _shared(t, c, allow_overlap)
@@ -70,9 +76,52 @@ def prepare(
     tuned = tune_score(logits, labels, groups=t.groups, kind=kind, seed=seed, **tuning)
     log_probs = _log_probs(t, c, tuned)
     one = index_of_one(c, seed)
-    held = _scored(tuned, c.rows(one), by, None if of_calibrate is None else of_calibrate[one])
+    used = c.rows(one)
+    _warn_of_repeated_rows(used)
+    held = _scored(tuned, used, by, None if of_calibrate is None else of_calibrate[one])
     seen = _scored(tuned, t, by, of_tune)
     return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, log_probs)
+
+
+def _each_id_once(file: HeldOut, repeated_ids: str) -> HeldOut:
+    """Return rows whose ids differ, or of which each id is a group; rows of one id are dependent.
+
+    Raises:
+        InputError: Ids are repeated, and that is not allowed; or an id stands in two groups.
+    """
+    found = find_repeated_ids(file)
+    if found is None:
+        return file
+    if file.groups is not None:
+        pairs = np.unique(np.stack([_codes(file.ids), _codes(file.groups)]), axis=1)
+        if pairs.shape[1] > found.distinct:
+            raise InputError(f"expected each id of {file.name} in one group, got one in several")
+        return file
+    if repeated_ids == KEEP_ONE:
+        return replace(file, groups=file.ids)
+    alike = "the same outputs in each, as where a sampler repeats rows"
+    how = alike if found.alike else "different outputs, as of views of one example, a group"
+    raise InputError(
+        f"expected ids that differ in {file.name}, got {found.rows:,} rows of {found.distinct:,} "
+        f"ids, such as {found.example}, with {how}: they are not independent; "
+        'repeated_ids="keep_one" (--repeated-ids keep_one) uses one row of each'
+    )
+
+
+def _codes(names: Any) -> Array:
+    return np.unique(names, return_inverse=True)[1].reshape(-1)
+
+
+def _warn_of_repeated_rows(file: HeldOut) -> None:
+    if (found := repeated_rows(file)) is not None:
+        warnings.warn(
+            f"{file.name}: {100 * found.share:.1f} % of the rows repeat another, outputs and "
+            f"label, which no i.i.d. sample explains ({found.rows:,} rows, {found.distinct:,} "
+            "distinct): if a sampler repeated examples, the guarantee does not hold; give `ids` "
+            'and repeated_ids="keep_one" (--repeated-ids keep_one), or drop the repeats',
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def _subgroups(
