@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, hypergeom
 
 import recuse
 import reference_rejector as reference
@@ -18,14 +18,13 @@ from recuse._internal.files import checksum
 from recuse.bounds import binomial_p_value
 from recuse.errors import DataWarning
 from recuse.intervals import AUGRC, AURC, coverage_at
-<<<<<<< HEAD
 from recuse.io import HeldOut, overlap, split_rows
-=======
-from recuse.io import HeldOut, overlap
 from recuse.io._overlap import repeated_rows
->>>>>>> 2bfe8ac (Rows that a sampler repeated within a split are refused by their ids, and said without ids)
-from recuse.rejector import choose, explain, fit_several
+from recuse.present import decisions
+from recuse.present.numbers import percent
+from recuse.rejector import choose, explain, fit_several, summarize
 from recuse.rejector._prepare import one_of_each
+from recuse.rejector._summary import CoverageChange
 from recuse.scores import FEATURES, Score, features, from_binary
 from recuse.selectors import walk_level
 from recuse.selectors._methods import LONGEST_WALK, METHODS
@@ -728,6 +727,85 @@ def test_one_row_of_each_repeated_id_keeps_the_guarantee_that_all_rows_break():
     once, twice = (binom.cdf(most_errors(copies), 300, 0.15) for copies in (1, 2))
     kept = binom.cdf(most_errors(2, repeated_ids="keep_one"), 300, 0.15)
     assert kept == once <= 0.05 < 0.08 < twice
+
+
+def summary_of(z, rejector=FITTED, subgroups=None, **options):
+    file = HeldOut(z, **options)
+    return summarize(file, rejector.predict(z, subgroups), rejector, subgroups)
+
+
+def said_of(summary):
+    return [line for line in decisions.summary_lines(summary) if line.startswith("Far ")]
+
+
+def test_a_file_of_which_far_fewer_or_more_are_accepted_than_in_calibration_is_said():
+    z = sample(4000, seed=7)[0]
+    calibrated = FITTED.guarantee.coverage
+    for scale, often in ((0.3, "fewer"), (4, "more")):
+        summary = summary_of(z * np.float32(scale))
+        (line,) = said_of(summary)
+        assert line.startswith(f"Far {often} are accepted than in calibration (")
+        assert f"against {percent(calibrated)}; by chance in less than 1 of a million" in line
+        change = summary.to_dict()["change"]
+        assert change["changed"]
+        assert change["p_value"] < 1e-6
+        assert (change["n"], change["calibrated_n"]) == (4000, 400)
+        assert (change["coverage"], change["calibrated"]) == (summary.coverage, calibrated)
+    for same in (z, CALIBRATE[0], TUNE[0]):
+        assert said_of(summary_of(same)) == []
+    assert not summary_of(z).to_dict()["change"]["changed"]
+    assert said_of(summary_of(z[:3] * np.float32(0.3))) == []  # too few to tell
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.data())
+def test_the_p_value_of_a_change_is_twice_the_smaller_tail(n, m, data):
+    k, l = data.draw(st.integers(0, n)), data.draw(st.integers(0, m))
+    tail = hypergeom(n + m, k + l, m)
+    expected = min(1, 2 * min(tail.cdf(l), tail.sf(l - 1)))
+    change = CoverageChange(k, n, l, m)
+    assert change.p_value == pytest.approx(expected, rel=1e-9)
+    assert replace(change, compared=3).p_value == pytest.approx(min(1, 3 * expected), rel=1e-9)
+
+
+def test_a_difference_of_millions_that_does_not_matter_is_no_change():
+    assert not CoverageChange(3_350_000, 5_000_000, 34_000, 50_000).changed  # 67 % of 68 %
+    assert CoverageChange(95_000, 5_000_000, 1_360, 2_000).changed  # 1.9 % of 68 %
+    assert CoverageChange(970_000, 1_000_000, 9_990, 10_000).changed  # thirty times as many left
+    assert not CoverageChange(0, 9, 0, 400).changed
+
+
+def test_of_dependent_rows_one_of_each_group_is_compared():
+    """900 rows of one film that all differ from calibration are one row that differs."""
+    z = np.repeat(sample(4, seed=3)[0] * np.float32(0.1), 900, axis=0)
+    assert said_of(summary_of(z)) != []
+    for options in ({"groups": np.arange(3600) // 900}, {"ids": np.arange(3600) // 900}):
+        summary = summary_of(z, **options)
+        assert (summary.change.n, summary.independent, said_of(summary)) == (4, False, [])
+    grouped = recuse.fit(TUNE, HeldOut(*CALIBRATE, groups=np.arange(400) // 4), target_risk=0.3)
+    assert summary_of(z, grouped).change.n == 900  # as groups of 4, as in calibration
+    images, labels = pixels(40, seed=1)
+    pixel = recuse.fit(pixels(40, seed=2), HeldOut(images, labels), target_risk=0.4)
+    assert summary_of(pixels(9, seed=3)[0], pixel).change.n == 9
+
+
+def test_each_subgroup_is_compared_with_its_own_calibration():
+    site = np.where(np.arange(400) % 2, "north", "south")
+    by_site = recuse.fit(TUNE, CALIBRATE, target_risk=0.3, subgroups=(site, site))
+    z, of = sample(2000, seed=8)[0], np.where(np.arange(2000) % 8, "north", "south")
+    assert said_of(summary_of(z, by_site, of)) == []  # another mix, the same sites
+    z[of == "south"] *= np.float32(0.2)
+    summary = summary_of(z, by_site, of)
+    (line,) = said_of(summary)
+    assert "Far fewer of subgroup south are accepted" in line
+    assert (summary.change.compared, summary.change.n) == (2, 250)
+    assert summary_of(z, by_site, np.full(2000, "east")).change is None
+
+
+def test_no_split_of_the_same_kind_is_said_to_have_changed():
+    rng = np.random.default_rng(0)
+    for n, m, p in ((400, 400, 0.7), (2000, 300, 0.05), (50, 5000, 0.99)):
+        k, l = rng.binomial(n, p, 3000), rng.binomial(m, p, 3000)
+        assert not any(CoverageChange(a, n, b, m).changed for a, b in zip(k.tolist(), l.tolist()))
 
 
 def overlapping():

@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Annotated, Any
@@ -105,7 +105,7 @@ def main() -> None:
 
 
 @contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
+def _warnings_in_one_line() -> Generator[None]:
     """Print what the library says of the data as the command line prints its own warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
@@ -117,7 +117,7 @@ def _warnings_in_one_line() -> Iterator[None]:
             else:
                 others(message, category, *rest, **options)
 
-        warnings.showwarning = show
+        warnings.showwarning = show  # ty: ignore[invalid-assignment]
         yield
 
 

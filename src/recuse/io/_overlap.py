@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._internal.files import HASH_FACTOR
+from recuse._internal.files import HASH_FACTOR, hashes
 from recuse.errors import InputError
 from recuse.io._reader import LogitsReader, shards
 from recuse.io._rows import HeldOut
@@ -164,11 +164,9 @@ class Repeated(NamedTuple):
 
 def repeated_ids(file: HeldOut) -> Repeated | None:
     """Return how often ids are repeated within a file of rows (n, K); None if they differ."""
-    if file.ids is None:
+    if file.ids is None or np.unique(hashes(file.ids)).size == len(file):
         return None
     names, code = np.unique(file.ids, return_inverse=True)
-    if len(names) == len(file):
-        return None
     order = np.argsort(code, kind="stable")
     twice = order[1:][np.diff(code[order]) == 0], order[:-1][np.diff(code[order]) == 0]
     a, b = (file.rows(rows) for rows in twice)
@@ -176,8 +174,10 @@ def repeated_ids(file: HeldOut) -> Repeated | None:
         x, y = (part.logits.astype(np.float64) for part in (a, b))
         scale = np.maximum(np.ptp(x, axis=1), np.ptp(y, axis=1))[:, None]
         near = (x == y) | (np.abs(x - y) <= SAME * scale)
-    alike = bool(near.all()) and (a.labels is None or np.array_equal(a.labels, b.labels))
-    return Repeated(len(file), len(names), names[code[twice[0][0]]], alike)
+    labels_too = a.labels is None or bool((a.labels == b.labels).all())
+    return Repeated(
+        len(file), len(names), names[code[twice[0][0]]], bool(near.all()) and labels_too
+    )
 
 
 def repeated_rows(file: HeldOut) -> Repeated | None:

@@ -33,6 +33,8 @@ def summary_lines(s: Any) -> Iterable[str]:
         )
     if s.compared is not None:
         yield _compared(s)
+    if s.change is not None and s.change.changed:
+        yield _changed(s.change)
     if s.seen_in_fit:
         use = USE[s.seen_in_fit]
         yield f"{s.seen_file} was used for {use}, so this is not an unbiased test."
@@ -47,6 +49,17 @@ def _compared(s: Any) -> str:
     return (
         f"The 95 % interval of this {QUANTITY[kind]}{value}, {low} to {high}, is {side} the "
         f"guaranteed {level}."
+    )
+
+
+def _changed(c: Any) -> str:
+    """Return that a file is accepted far more or less often than the calibration split was."""
+    whose = "" if c.subgroup is None else f" of subgroup {c.subgroup}"
+    often = "more" if c.coverage > c.calibrated else "fewer"
+    return (
+        f"Far {often}{whose} are accepted than in calibration ({percent(c.coverage)} against "
+        f"{percent(c.calibrated)}; by chance in less than 1 of a million files): the inputs, the "
+        "model or the form of its outputs have changed, and the guarantee may not hold."
     )
 
 

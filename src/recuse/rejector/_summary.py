@@ -7,14 +7,16 @@ learned score.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recuse._internal.files import hashes
 from recuse.bounds import clopper_pearson_interval
 from recuse.errors import InputError
 from recuse.io import HeldOut
+from recuse.rejector._prepare import index_of_one
 from recuse.rejector._rejector import Predictions, Rejector
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, spread
 from recuse.scores import FEATURES, Score, features
@@ -27,6 +29,53 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Interval = tuple[float, float]
+CHANGED = 1e-6  # p-value from which on another coverage than in calibration is no chance
+POINTS, FACTOR = 0.1, 2.0  # and it matters: by so much coverage, or so many times as many
+
+
+@dataclass(frozen=True)
+class CoverageChange:
+    """What is accepted of a file beside what was accepted of the calibration split.
+
+    Both count independent units: rows, or one row of each group. Where calibration had groups and
+    the file has none, its rows count as groups of the size that calibration had.
+    """
+
+    accepted: int
+    n: int
+    calibrated_accepted: int
+    calibrated_n: int
+    subgroup: int | str | None = None  # the one that differs most, where there are subgroups
+    compared: int = 1  # subgroups
+
+    @property
+    def coverage(self) -> float:
+        """Fraction of the file that is accepted."""
+        return self.accepted / self.n
+
+    @property
+    def calibrated(self) -> float:
+        """Fraction of the calibration split that was accepted."""
+        return self.calibrated_accepted / self.calibrated_n
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided exact p-value of equal coverages, times the number of comparisons."""
+        one = _fisher(self.accepted, self.n, self.calibrated_accepted, self.calibrated_n)
+        return min(1.0, self.compared * one)
+
+    @property
+    def changed(self) -> bool:
+        """Whether coverage differs by chance in less than 1e-6 of files, and so that it matters."""
+        a, b = self.coverage, self.calibrated
+        pairs = ((a, b), (1 - a, 1 - b))  # of the accepted, of the abstained
+        matters = abs(a - b) >= POINTS or any(max(p) >= FACTOR * min(p) for p in pairs if max(p))
+        return matters and self.p_value < CHANGED
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        names = ("coverage", "calibrated", "p_value", "changed")
+        return asdict(self) | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -51,6 +100,7 @@ class Summary:
     seen_file: str | None = None  # its name
     table: tuple[SubgroupRow, ...] = ()  # of rules for classes or subgroups
     unknown: tuple[str, ...] = ()  # subgroups without calibration rows
+    change: CoverageChange | None = None  # None if no subgroup of calibration is in the file
 
     @property
     def coverage(self) -> float:
@@ -93,6 +143,7 @@ class Summary:
             "statement": str(self.guarantee),
             "guarantee": {"kind": self.guarantee.kind, **self.guarantee.to_dict()},
         }
+        plain["change"] = None if self.change is None else self.change.to_dict()
         if self.guarantee.kind == "risk":
             plain["target_risk"] = self.guarantee.target_risk
         if self.labelled and not self.accepted:
@@ -124,7 +175,8 @@ def summarize(
     counted = _counted(file, predictions)
     accepted = predictions.accept & counted
     n, taken = int(counted.sum()), int(accepted.sum())
-    independent = file.predictions().groups is None
+    units = _units(file)
+    independent = units is None
 
     def interval(k: int, n: int) -> Interval | None:
         return clopper_pearson_interval(k, n) if n and independent else None
@@ -161,7 +213,75 @@ def summarize(
         known = {rule.subgroup for rule in rejector.rules}
         rows = found["table"][1:]
         found["unknown"] = tuple(str(r.subgroup) for r in rows if r.subgroup not in known)
+    found["change"] = _change(file, predictions.accept[counted], units, rejector, subgroups)
     return Summary(**found)
+
+
+def _units(file: HeldOut) -> Array | None:
+    """Return the group of each prediction that counts: also the id, where ids are repeated."""
+    flat = file.predictions()
+    if flat.groups is not None or flat.ids is None:
+        return flat.groups
+    names = hashes(flat.ids)
+    return names if np.unique(names).size < len(names) else None
+
+
+def _change(
+    file: HeldOut,
+    accept: Array,
+    units: Array | None,
+    rejector: Rejector,
+    subgroups: Array | None,
+) -> CoverageChange | None:
+    """Compare coverage with that of calibration: in all, or in the subgroup that differs most."""
+    of = None
+    if rejector.by == SUBGROUP:
+        of = spread(np.asarray(subgroups), file.logits.shape[:1] + file.logits.shape[2:])
+        if file.labels is not None and file.ignore_index is not None:
+            of = of[file.labels != file.ignore_index]
+        of = of.reshape(-1)
+    if units is not None:
+        one = index_of_one(HeldOut(accept[:, None] * 1.0, groups=units), 0)
+        accept, of = accept[one], None if of is None else of[one]
+    calibrate = rejector.splits["calibrate"]
+    size = calibrate["n"] / calibrate["used"] if units is None else 1.0  # rows of a unit
+    found = []
+    for here, rules in _strata(rejector, of):
+        rows = accept if here is None else accept[here]
+        k, n = int(rows.sum()), rows.size
+        m = sum(rule.guarantee.n for rule in rules)
+        taken = sum(rule.guarantee.accepted for rule in rules if rule.threshold < np.inf)
+        if n and m:
+            name = None if here is None else rules[0].subgroup
+            units_of = max(1, round(n / size))
+            found.append(CoverageChange(round(k / n * units_of), units_of, taken, m, name))
+    if not found:
+        return None
+    first = min(found, key=lambda change: (not change.changed, change.p_value))
+    return replace(first, compared=len(found))
+
+
+def _strata(rejector: Rejector, of: Array | None) -> list[tuple[Array | None, tuple[Any, ...]]]:
+    """Return which rows are compared with which rules."""
+    if of is None:
+        return [(None, rejector.rules)]
+    return [(of == rule.subgroup, (rule,)) for rule in rejector.rules]
+
+
+def _fisher(k: int, n: int, l: int, m: int) -> float:
+    """Return the two-sided p-value that k of n and l of m have one probability: twice a tail."""
+    from scipy.special import betaln
+
+    if m > n:
+        k, n, l, m = l, m, k, n
+    total = k + l
+    x = np.arange(max(0, total - n), min(m, total) + 1, dtype=np.float64)  # of the smaller sample
+
+    def choose(a: Any, b: Any) -> Any:
+        return -np.log(a + 1) - betaln(a - b + 1, b + 1)
+
+    p = np.exp(choose(m, x) + choose(n, total - x) - choose(n + m, total))
+    return float(min(1.0, 2 * min(p[x <= l].sum(), p[x >= l].sum())))
 
 
 def _counted(file: HeldOut, p: Predictions) -> Array:
