@@ -1050,13 +1050,16 @@ def test_few_errors_are_said_beside_the_standard_error(recuse, tmp_path):
     assert "fewer than 20" not in recuse("evaluate", "many.npz")[1]
 
 
-def test_the_header_of_a_table_may_be_capital_and_a_semicolon_is_noticed(recuse, tmp_path):
+def test_the_header_of_a_table_may_be_capital_and_its_cells_separated_by_semicolons(
+    recuse, tmp_path
+):
     (tmp_path / "c.csv").write_text("Confidence, Correct\n0.5,1\n0.25,0\n")
     assert recuse("evaluate", "c.csv")[0] == 0
-    (tmp_path / "s.csv").write_text("confidence;correct\n0.5;1\n")
-    rc, _, err = recuse("evaluate", "s.csv")
-    assert rc == 2
-    assert "got confidence;correct; separate them by commas" in err
+    expected = recuse("evaluate", "c.csv", "--json")[1].replace("c.csv", "s.csv")
+    for mark in ";\t":
+        table = "Confidence, Correct\n0.5,1\n0.25,0\n".replace(",", mark)
+        (tmp_path / "s.csv").write_text(table)
+        assert recuse("evaluate", "s.csv", "--json") == (0, expected, "")
 
 
 def test_blank_lines_at_the_end_of_a_groups_file_are_no_groups(recuse, tmp_path):

@@ -141,6 +141,85 @@ def test_a_log_of_any_table_program_is_read(recuse, tmp_path):
     one_line(recuse(*COMMAND, "--log", "b.csv"), "b.csv: line 2: expected ids that differ", "'c'")
 
 
+def deployed_table(recuse, tmp_path, *options):
+    """The table of `recuse predict`, and which predictions are right."""
+    z, labels = sample(500, seed=5)
+    write_logits(tmp_path / "day.npz", z, ids=np.array([f"p{i}" for i in range(500)]))
+    predict = ("predict", "rejector.json", "day.npz", "--out", "day.csv", "--quiet", *options)
+    assert recuse(*predict)[0] == 0
+    p = REJECTOR.predict(z)
+    return labels, p.accept, p.prediction == labels
+
+
+@pytest.mark.parametrize("named", ["numbers", "names", "numbers and names"])
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_labels_are_joined_to_predictions_by_id(named, mark, recuse, tmp_path):
+    names = [f"class {k}" for k in range(5)]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    classes = ("--classes", "names.txt")
+    labels, accept, right = deployed_table(recuse, tmp_path, *(classes if named == "names" else ()))
+    rows = [f"p{i}{mark}2026-07-0{1 + i % 9}{mark}{labels[i]}" for i in range(500)]
+    if named != "numbers":
+        rows = [f"p{i}{mark}1.7.2026{mark}{names[labels[i]]}" for i in range(500)]
+    (tmp_path / "truth.csv").write_text("\n".join([f"ID{mark}Date{mark}Truth", *rows]))
+    options = classes if named == "numbers and names" else ()
+    found = plain(recuse(*COMMAND, "--log", "day.csv", "--log", "truth.csv", *options, "--json"))
+    assert (found["n"], found["accepted"], found["labelled"]) == (500, accept.sum(), accept.sum())
+    assert found["errors"] == (accept & ~right).sum()
+    assert found["logs"]["truth.csv"] == {"rows": 500, "predictions": 0, "labels": accept.sum()}
+    correct = [f"p{i},{int(right[i])}" for i in range(500)]
+    (tmp_path / "correct.csv").write_text("\n".join(["id,correct", *correct]))
+    logs = ("--log", "day.csv", "--log", "correct.csv")
+    (tmp_path / "state.json").rename(tmp_path / "first.json")
+    assert recuse(*COMMAND, *logs, "--quiet")[0] == 0
+    assert (tmp_path / "state.json").read_text() == (tmp_path / "first.json").read_text()
+
+
+def test_labels_come_later_and_their_predictions_are_given_again(recuse, tmp_path):
+    labels, accept, right = deployed_table(recuse, tmp_path)
+    assert recuse(*COMMAND, "--log", "day.csv", "--quiet")[0] == 0
+    rows = [f"p{i},{labels[i] if i % 3 else ''}" for i in range(499, -1, -1)]
+    (tmp_path / "truth.csv").write_text("\n".join(["id,truth", *rows]))
+    words = "truth.csv: line 2: expected the prediction of 'p499'", "the table of `recuse predict`"
+    one_line(recuse(*COMMAND, "--log", "truth.csv"), *words)
+    found = plain(recuse(*COMMAND, "--log", "truth.csv", "--log", "day.csv", "--json"))
+    known = accept & (np.arange(500) % 3 > 0)
+    assert (found["labelled"], found["errors"]) == (known.sum(), (known & ~right).sum())
+    assert found["n"] == 500
+
+
+def test_a_log_may_hold_predictions_and_labels_side_by_side(recuse, tmp_path):
+    rows = "1,true,cat,cat\n2,1,cat, dog\n3,1,dog,\n4,0,dog,cat\n"
+    (tmp_path / "a.csv").write_text(f"id,accept,prediction,truth\n{rows}")
+    found = plain(recuse(*COMMAND, "--log", "a.csv", "--json"))
+    assert (found["accepted"], found["labelled"], found["errors"]) == (3, 2, 1)
+
+
+MISMATCHED = {
+    "names and numbers": ("1,1,3,cat\n", "both as numbers of classes or both as names, got 'cat'"),
+    "contradiction": ("1,1,cat,cat,0\n", "`correct` of whether `truth` is the prediction"),
+    "unknown class": ("1,1,cat,dog\n", "expected a class of --classes, or its number, got 'cat'"),
+}
+
+
+@pytest.mark.parametrize("case", MISMATCHED)
+def test_labels_that_cannot_be_compared_are_one_line(case, recuse, tmp_path):
+    row, words = MISMATCHED[case]
+    header = "id,accept,prediction,truth" + ",correct" * (row.count(",") == 4)
+    (tmp_path / "a.csv").write_text(f"{header}\n{row}")
+    (tmp_path / "names.txt").write_text("a\nb\nc\nd\ne")
+    options = ("--classes", "names.txt") if case == "unknown class" else ()
+    one_line(recuse(*COMMAND, "--log", "a.csv", *options), "a.csv: line 2: expected", words)
+    assert not (tmp_path / "state.json").exists()
+
+
+def test_an_id_with_two_predictions_is_one_line(recuse, tmp_path):
+    (tmp_path / "a.csv").write_text("id,accept,prediction\n1,1,2\n2,1,2\n2,1,3\n")
+    (tmp_path / "b.csv").write_text("id,truth\n1,2\n")
+    words = "a.csv: line 4: expected one prediction for each id, got '3' after '2' for '2'"
+    one_line(recuse(*COMMAND, "--log", "b.csv", "--log", "a.csv"), words)
+
+
 BAD = {
     "a word": ("id,accept\n1,true\n2,yes\n", ["a.csv: line 3: expected 1 or 0, true or", "'yes'"]),
     "a number": ("id,accept,correct\n1,1,0.5\n", ["line 2", "'0.5'"]),

@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import recuse
 from recuse import InputError, read, write_logits
 from recuse._internal.files import hashes, write_text
-from recuse.io import HeldOut, open_logits, split_rows
+from recuse.intervals import AURC
+from recuse.io import HeldOut, open_logits, read_confidences, split_rows
 from recuse.io._checked import ShardIds
+from recuse.io._reader import read_groups
 from recuse.io._stores import FORMATS
+from recuse.io._write import read_subgroups
 from samples import one_column, pixels, sample
 
 DTYPES = {
@@ -288,6 +292,46 @@ def test_of_more_ids_than_are_kept_the_same_sample_of_each_shard_is_compared(sha
     else:
         ids.add(HeldOut(rows, ids=np.arange(50_000) + 50_000, name="b"))
     assert ids.known.size == 1_000
+
+
+BLANK = np.array(["a", "", "b", " \t"] * 5)
+
+
+@pytest.mark.parametrize("field", ["groups", "ids"])
+def test_blank_names_are_refused_by_every_reader(field, tmp_path):
+    """All of them would be one group."""
+    z, y = sample(20)
+    names = np.arange(20).astype(str) if field == "ids" else np.repeat(["a", "b"], 10)
+    names = np.where(np.arange(20) % 2, BLANK, names)
+    message = f"expected `{field}` without blanks, got 10, rows 1, 3, 5"
+    with pytest.raises(InputError, match=message):
+        read(raw(tmp_path / "a.npz", logits=z, labels=y, **{field: names}))
+    with pytest.raises(InputError, match=message):
+        write_logits(tmp_path / "b.npz", z, y, **{field: names})
+    with pytest.raises(InputError, match=message):
+        recuse.fit((z, y), HeldOut(z, y, **{field: names}), target_risk=0.5)
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
+    pa = pytest.importorskip("pyarrow", reason="needs pyarrow")
+    columns = {"confidence": z[:, 0], "correct": y == 0, field[:-1]: names}
+    parquet.write_table(pa.table(columns), tmp_path / "c.parquet")
+    with pytest.raises(InputError, match=f"expected `{field[:-1]}` without blanks, got 10"):
+        read_confidences(tmp_path / "c.parquet")
+    rows = (f"0.{i},1,{name}" for i, name in enumerate(names))
+    (tmp_path / "c.csv").write_text("\n".join([f"confidence,correct,{field[:-1]}", *rows]))
+    with pytest.raises(InputError, match=f"line 3: expected `{field[:-1]}` as a name, got ''"):
+        read_confidences(tmp_path / "c.csv")
+
+
+def test_blank_groups_and_subgroups_from_elsewhere_are_refused(tmp_path):
+    (tmp_path / "g.txt").write_text("a\n\nb\n\n")
+    with pytest.raises(InputError, match=r"groups in .*g.txt without blanks, got 1, row 1"):
+        read_groups(tmp_path / "g.txt", 3)
+    (tmp_path / "s.csv").write_text("id,site\n1,north\n2, \n")
+    with pytest.raises(InputError, match="line 3: expected an id and a subgroup, got none"):
+        read_subgroups(tmp_path / "s.csv")
+    confidence, loss = np.linspace(0, 1, 20), np.arange(20) % 2
+    with pytest.raises(InputError, match="expected `groups` without blanks, got 10"):
+        recuse.intervals.standard_error(confidence, loss, AURC, groups=BLANK)
 
 
 @given(st.lists(st.text(max_size=4), min_size=1), st.integers(0, 5))

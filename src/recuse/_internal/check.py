@@ -209,6 +209,16 @@ def check_zero_one(
     return loss
 
 
+def blank(names: np.ndarray) -> np.ndarray:
+    """Return which names of a column are empty or white space, as cells that were not filled in."""
+    if names.dtype.kind not in "US":
+        return np.zeros(names.shape, bool)
+    begins = names.astype(f"{names.dtype.kind}1")
+    out = np.char.str_len(np.char.strip(begins)) == 0
+    out[out] = np.char.str_len(np.char.strip(names[out])) == 0
+    return out
+
+
 def check_groups(groups: Any, n: int, *, where: str = "`groups`") -> np.ndarray:
     """Return the group of each row as codes 0..G-1 (n,)."""
     g = to_numpy(groups)
@@ -220,6 +230,8 @@ def check_groups(groups: Any, n: int, *, where: str = "`groups`") -> np.ndarray:
         raise InputError(
             f"expected {where} without NaN, got {int(missing.sum())}, {first(missing)}"
         )
+    if (empty := blank(g)).any():
+        raise InputError(f"expected {where} without blanks, got {int(empty.sum())}, {first(empty)}")
     return np.unique(g, return_inverse=True)[1].reshape(-1)
 
 

@@ -9,9 +9,11 @@ import typer
 
 from recuse._internal.files import to_json
 from recuse.cli.files import refuse_overwrite
-from recuse.cli.options import Json, Quiet
+from recuse.cli.options import ClassNames, Json, Quiet
 from recuse.errors import InputError
+from recuse.io._reader import read_class_names
 from recuse.monitor import Monitor, Update, Verdict, replay
+from recuse.monitor._log import read_predictions
 from recuse.present import monitor as words
 from recuse.present import terminal
 from recuse.rejector import Rejector
@@ -32,11 +34,13 @@ def monitor_(
         list[Path] | None,
         typer.Option(
             "--log",
-            help="A .csv with the columns id and accept, correct or both (true or false). correct "
-            "may be empty, or follow in a later row or file. Repeatable. Without a log, only the "
-            "verdict is printed.",
+            help="A .csv with the columns id and accept or correct (true or false), or truth: the "
+            "label, which is compared with the prediction of the same id in this or another log. "
+            "correct and truth may be empty, or follow in a later row or file. Repeatable. Without "
+            "a log, only the verdict is printed.",
         ),
     ] = None,
+    classes: ClassNames = None,
     target_risk: Annotated[
         float | None,
         typer.Option(
@@ -68,10 +72,13 @@ def monitor_(
     change nothing, so a log may grow and be given again. On an error the state is unchanged.
     """
     logs = log or []
-    refuse_overwrite(state, True, rejector, *logs)
+    refuse_overwrite(state, True, rejector, *logs, *([classes] if classes else []))
     given = {"target_risk": target_risk, "delta": delta, "order": order}
-    monitor = _opened(state, Rejector.load(rejector), given, bool(logs))
-    updates = {str(path): replay(monitor, path) for path in logs}
+    loaded = Rejector.load(rejector)
+    monitor = _opened(state, loaded, given, bool(logs))
+    names = () if classes is None else read_class_names(classes, loaded.classes).tolist()
+    predicted = read_predictions(logs, names)
+    updates = {str(path): replay(monitor, path, predicted) for path in logs}
     verdict = monitor.verdict
     if logs:
         monitor.save(state)

@@ -14,6 +14,7 @@ import numpy as np
 
 from recuse import scores
 from recuse._internal.check import (
+    blank,
     check_labels,
     check_labels_form,
     check_logits,
@@ -90,6 +91,8 @@ def check_file(file: Any, name: str | None = None) -> HeldOut:
 def check_names(names: Array, n: int, where: str) -> Array:
     """Return groups or ids: integers or strings of shape (n,); bytes become strings."""
     _check_names_form(Form(names.shape, names.dtype), n, where)
+    if (empty := blank(names)).any():  # else all of them would be one group
+        raise InputError(f"expected {where} without blanks, got {int(empty.sum())}, {first(empty)}")
     return np.char.decode(names, "utf-8", "replace") if names.dtype.kind == "S" else names
 
 

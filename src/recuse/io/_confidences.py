@@ -103,14 +103,9 @@ def _outcome(path: Path, names: Sequence[str]) -> str:
     if "confidence" not in names or len(found) != 1:
         raise InputError(
             f"{path}: expected a column `confidence` and either `correct` or `loss`, "
-            f"got {', '.join(names) or 'none'}{_separator(names)}"
+            f"got {', '.join(names) or 'none'}"
         )
     return found[0]
-
-
-def _separator(names: Sequence[str]) -> str:
-    """Return a hint if one name holds several."""
-    return "; separate them by commas" if len(names) == 1 and ";" in names[0] else ""
 
 
 def _read_parquet(path: Path) -> dict[str, Array]:
@@ -132,7 +127,7 @@ def _parse(path: Path, lines: Any) -> dict[str, Array]:
         raise InputError(f"{path}: expected a header and rows, got an empty file")
     outcome = _outcome(path, names)
     readers: dict[str, Callable] = {"confidence": _number, outcome: PARSERS[outcome]}
-    readers |= {name: str for name in ("group", "id") if name in names}
+    readers |= {name: _name for name in ("group", "id") if name in names}
     places = {name: names.index(name) for name in readers}
     out: dict[str, list] = {name: [] for name in readers}
     for cells in csv_rows(path, lines, len(names)):
@@ -147,6 +142,12 @@ def _parse(path: Path, lines: Any) -> dict[str, Array]:
     if not out["confidence"]:
         raise InputError(f"{path}: expected at least one row below the header, got none")
     return {name: np.array(values) for name, values in out.items()}
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise ValueError
+    return text
 
 
 def _number(text: str) -> float:
@@ -169,6 +170,8 @@ def _correct(text: str) -> float:
 
 PARSERS: Mapping[str, Callable] = {"correct": _correct, "loss": _loss}
 EXPECTED = {
+    "group": "a name",
+    "id": "a name",
     "confidence": "a number",
     "correct": "1 or 0, true or false",
     "loss": "a number >= 0",

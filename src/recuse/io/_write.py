@@ -184,7 +184,7 @@ def _parsed(path: Path, lines: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, subgroup in csv_rows(path, lines, 2):
         where = f"{path}: line {lines.line_num}"
-        if not (name and subgroup):
+        if not (name.strip() and subgroup.strip()):
             raise InputError(f"{where}: expected an id and a subgroup, got none")
         if found.setdefault(name, subgroup) != subgroup:
             raise InputError(

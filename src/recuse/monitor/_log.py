@@ -1,4 +1,4 @@
-"""Logs of predictions and labels: .csv files of `id` and `accept`, `correct` or both.
+"""Logs of predictions and labels: .csv files of `id` and `accept`, `correct` or `truth`.
 
 b = rows of a part. `recuse predict` writes such a log.
 """
@@ -6,7 +6,7 @@ b = rows of a part. `recuse predict` writes such a log.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ROWS = 1 << 16  # of a part
 OUTCOMES = {word: int(value) for word, value in WORDS.items()} | {"": UNKNOWN}
+COLUMNS = ("id", "accept", "correct", "truth", "prediction")
 
 
 class Part(NamedTuple):
@@ -36,20 +37,33 @@ class Part(NamedTuple):
     lines: list[int]
 
 
-def replay(monitor: Monitor, path: str | os.PathLike) -> Update:
+class Predicted(NamedTuple):
+    """Predictions to compare labels with, and how both name the classes."""
+
+    of: Mapping[str, str] = {}  # id -> prediction, of all logs
+    names: Sequence[str] = ()  # of classes, which stand for their numbers
+
+
+ALONE = Predicted()  # labels are compared within their own row
+
+
+def replay(monitor: Monitor, path: str | os.PathLike, predicted: Predicted = ALONE) -> Update:
     """Log the rows of a .csv file in order; rows that are already known change nothing.
 
     Args:
         monitor: Receives the rows in parts; after an error, load its state again.
-        path: A .csv with the columns `id` and `accept`, `correct` or both. Each cell is true or
-            false, 1 or 0, or empty where it is not known (yet). Other columns and spaces around
-            cells are ignored.
+        path: A .csv with the columns `id` and `accept`, `correct`, `truth` or several of these.
+            `accept` and `correct` are true or false, 1 or 0; `truth` is the label, and right where
+            it equals the `prediction` of the same row, or of the same id in `predicted`. Cells may
+            be empty where nothing is known (yet). Other columns, such as dates, and spaces around
+            cells are ignored: the order is that of the rows.
+        predicted: What `read_predictions` found in all logs.
 
     Raises:
         InputError: One line that names the file, the line, and what was expected.
     """
     path, total = Path(path), Update(0, 0, 0)
-    for part in parts(path):
+    for part in parts(path, predicted):
 
         def where(row: int, lines: list[int] = part.lines) -> str:
             return f"{path}: line {lines[row]}"
@@ -59,46 +73,110 @@ def replay(monitor: Monitor, path: str | os.PathLike) -> Update:
     return total
 
 
-def parts(path: Path) -> Iterator[Part]:
+def read_predictions(paths: Sequence[Path], names: Sequence[str] = ()) -> Predicted:
+    """Return the prediction of each id in these logs, if one of them needs it for its `truth`.
+
+    Raises:
+        InputError: An id with two predictions, or as `replay`.
+    """
+    headers = {path: _header(path) for path in paths}
+    if not any("truth" in h and "prediction" not in h for h in headers.values()):
+        return Predicted(names=names)
+    found: dict[str, str] = {}
+    for path in (path for path, header in headers.items() if "prediction" in header):
+        with csv_lines(path) as lines:
+            header = _names(path, next(lines, []))
+            place, column = header.index("id"), header.index("prediction")
+            for cells in csv_rows(path, lines, len(header)):
+                name, value = cells[place].strip(), cells[column].strip()
+                if value and found.setdefault(name, value) != value:
+                    raise InputError(
+                        f"{path}: line {lines.line_num}: expected one prediction for each id, "
+                        f"got {value!r} after {found[name]!r} for {name!r}"
+                    )
+    return Predicted(found, names)
+
+
+def parts(path: Path, predicted: Predicted = ALONE) -> Iterator[Part]:
     """Yield the rows of a log, each checked."""
     with csv_lines(path) as lines:
-        rows = _parsed(path, lines)
+        rows = _parsed(path, lines, predicted)
         while part := list(islice(rows, ROWS)):
             ids, accept, loss, numbers = zip(*part)
             yield Part(np.array(ids), np.array(accept), np.array(loss), list(numbers))
 
 
-def _parsed(path: Path, lines: Any) -> Iterator[tuple[str, int, int, int]]:
+def _parsed(path: Path, lines: Any, predicted: Predicted) -> Iterator[tuple[str, int, int, int]]:
     """Yield id, accept, loss and line number of each row."""
     names = _names(path, next(lines, []))
-    place = names.index("id")
-    accept, correct = (names.index(k) if k in names else None for k in ("accept", "correct"))
+    at = {name: names.index(name) for name in COLUMNS if name in names}
     for cells in csv_rows(path, lines, len(names)):
-        name = cells[place].strip()
-        if not name:
+        row = {name: cells[place].strip() for name, place in at.items()}
+        if not row["id"]:
             raise InputError(f"{path}: line {lines.line_num}: expected an `id`, got none")
-        a = _outcome(cells, accept, path, lines)
-        right = _outcome(cells, correct, path, lines)
-        yield name, a, UNKNOWN if right == UNKNOWN else 1 - right, lines.line_num
+        try:
+            a, right = _outcome(row.get("accept", "")), _outcome(row.get("correct", ""))
+            if row.get("truth"):
+                right = _compared(row, right, predicted)
+        except InputError as error:
+            raise InputError(f"{path}: line {lines.line_num}: {error}") from None
+        yield row["id"], a, UNKNOWN if right == UNKNOWN else 1 - right, lines.line_num
+
+
+def _header(path: Path) -> list[str]:
+    with csv_lines(path) as lines:
+        return _names(path, next(lines, []))
 
 
 def _names(path: Path, header: list[str]) -> list[str]:
     names = [name.strip().lower() for name in header]
-    used = [name for name in names if name in ("id", "accept", "correct")]
-    if "id" not in used or len(used) < 2 or len({*used}) < len(used):
+    used = [name for name in names if name in COLUMNS]
+    told = {*used} - {"id", "prediction"}
+    if "id" not in used or not told or len({*used}) < len(used):
         raise InputError(
-            f"{path}: expected columns `id` and `accept`, `correct` or both, each once, "
-            f"got {', '.join(names) or 'none'}"
+            f"{path}: expected columns `id` and `accept`, `correct`, `truth` or several, each "
+            f"once, got {', '.join(names) or 'none'}"
         )
     return names
 
 
-def _outcome(cells: list[str], place: int | None, path: Path, lines: Any) -> int:
-    text = "" if place is None else cells[place]
+def _outcome(text: str) -> int:
     try:
-        return OUTCOMES[text.strip().lower()]
+        return OUTCOMES[text.lower()]
     except KeyError:
+        raise InputError(f"expected {EXPECTED['correct']}, or nothing, got {text!r}") from None
+
+
+def _compared(row: Mapping[str, str], right: int, predicted: Predicted) -> int:
+    """Return 1 if the label of a row is its prediction, 0 if not."""
+    prediction = row.get("prediction") or predicted.of.get(row["id"])
+    if prediction is None:
         raise InputError(
-            f"{path}: line {lines.line_num}: expected {EXPECTED['correct']}, or nothing, "
-            f"got {text!r}"
-        ) from None
+            f"expected the prediction of {row['id']!r}, to compare its `truth` with, in this log "
+            "or another one of this run: give the table of `recuse predict`, too"
+        )
+    found, label = (_class(text, predicted.names) for text in (prediction, row["truth"]))
+    if isinstance(found, int) != isinstance(label, int):
+        raise InputError(
+            "expected `truth` and `prediction` both as numbers of classes or both as names, got "
+            f"{row['truth']!r} and {prediction!r}: name the classes by --classes"
+        )
+    same = int(found == label)
+    if right not in (UNKNOWN, same):
+        raise InputError(
+            f"expected `correct` of whether `truth` is the prediction, got {row['correct']!r} for "
+            f"{row['truth']!r} and {prediction!r}"
+        )
+    return same
+
+
+def _class(text: str, names: Sequence[str]) -> int | str:
+    """Return the number of a class, or its name where there are no names to find it in."""
+    if text in names:
+        return list(names).index(text)
+    number = text[:-2] if text.endswith(".0") else text  # a column with blanks, by pandas
+    if number.isdecimal() and (not names or int(number) < len(names)):
+        return int(number)
+    if names:
+        raise InputError(f"expected a class of --classes, or its number, got {text!r}")
+    return text
