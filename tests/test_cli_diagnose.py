@@ -172,3 +172,19 @@ def test_the_recommendation_speaks_of_this_file_and_of_no_tune_split(recuse, tmp
         if "Rank by MSP" not in out:
             assert "cross-fitted on this file" in " ".join(out.split())
         assert "tun" not in out
+
+
+def test_a_filler_of_masked_classes_is_said_once_by_every_command(recuse, tmp_path):
+    z, y = optimum(0.2, n=1600, noise=0.2)
+    wider = np.insert(z, 3, -1e4, axis=1)
+    write_logits(tmp_path / "a.npz", wider[:800], (y + (y >= 3))[:800])
+    write_logits(tmp_path / "b.npz", wider[800:], (y + (y >= 3))[800:])
+    fit = ("fit", "--tune", "a.npz", "--calibrate", "b.npz", "--target-risk", 0.4)
+    for command in (("diagnose", "a.npz"), fit, ("evaluate", "a.npz", "--score", "logit_norm")):
+        code, _, err = recuse(*command)
+        assert code == 0
+        assert err.count("\n") == 1
+        assert err.startswith("recuse: warning: ")
+        assert "values of -5000 or less stand for masked classes and count as -inf: class 3" in err
+    code, _, err = recuse("predict", "rejector.json", "b.npz")
+    assert (code, err) == (0, "")

@@ -27,6 +27,7 @@ from recuse.diagnosis import (
 from recuse.diagnosis._max_logit import STRATA, adjusted, max_logit_given_msp, places, slope
 from recuse.diagnosis._rows import low_spread, rows
 from recuse.diagnosis._smoothing import fit_smoothing, normal_spread, shape
+from recuse.errors import DataWarning
 from recuse.recipes import digits
 from recuse.scores import as_probability
 from recuse.tuning import MSP
@@ -505,3 +506,15 @@ def test_a_probability_of_0_is_a_mask_only_where_its_class_is_never_possible():
     logs[7, 0] = -np.inf
     with pytest.raises(InputError, match=r"expected probabilities > 0, got 0, row 7"):
         rc.diagnose(logs, y, kind="probs")
+
+
+@pytest.mark.parametrize("filler", [-1e9, -65504.0, -1e4, -100.0])
+def test_a_filler_in_a_column_does_not_hide_smoothing(filler):
+    z, y = optimum(0.2, 6, noise=0.05)
+    wider = np.insert(z, 3, filler, axis=1)
+    with pytest.warns(DataWarning, match="stand for masked classes and count as -inf: class 3 in"):
+        found = rc.diagnose(wider, y + (y >= 3))
+    plain = rc.diagnose(z, y)
+    assert (found.verdict, found.classes) == (SMOOTHING, 6)
+    assert found.smoothing.value == pytest.approx(plain.smoothing.value)
+    assert found.repair.score == plain.repair.score

@@ -132,6 +132,14 @@ def test_impossible_classes_are_left_out_as_in_numpy(score):
     assert not apart(decided.confidence.numpy(), expected.confidence, steps_allowed=1).any()
 
 
+def test_a_filler_of_masked_classes_is_left_out_as_in_numpy():
+    splits = {**FITTED.splits, "tune": {**FITTED.splits["tune"], "filler": -5000.0}}
+    z = np.where(masked(Z) > -np.inf, Z, -1e4).astype(np.float32)
+    module = deciding(LEARNED, splits=splits)
+    identical(module(torch.from_numpy(z)), module.rejector.predict(z))
+    assert np.array_equal(module.rejector.predict(z).confidence, LEARNED(masked(Z)))
+
+
 def test_pixels_are_decided_one_by_one():
     z, _ = pixels(4, classes=5)
     module = deciding()
@@ -391,6 +399,18 @@ def test_heads_of_one_column_and_probabilities_in_a_file(onnx, tmp_path, kind):
     convert = from_binary if kind == "binary" else from_probs
     identical(ran(tmp_path / "m.onnx", rows), module.rejector.predict(convert(rows)))
     assert check_onnx(tmp_path / "m.onnx", module, torch.from_numpy(rows)).decisions == 0
+
+
+@pytest.mark.parametrize("score", [LEARNED, Score.parse("logit_norm(p=3)")], ids=str)
+def test_a_file_leaves_impossible_classes_out(score, onnx, tmp_path):
+    splits = {**FITTED.splits, "tune": {**FITTED.splits["tune"], "filler": -5000.1}}
+    module = deciding(score, splits=splits)
+    to_onnx(module, tmp_path / "m.onnx", torch.zeros(1, 5))
+    z = np.where(masked(Z) > -np.inf, Z, np.float32(-5000.11))
+    z[::2] = masked(Z[::2], seed=1)
+    found, expected = ran(tmp_path / "m.onnx", z), module.rejector.predict(z)
+    assert np.array_equal(found.label, expected.prediction)
+    assert not apart(found.confidence, expected.confidence, steps_allowed=1).any()
 
 
 def test_a_file_accepts_nothing_that_is_no_logits(onnx, tmp_path):

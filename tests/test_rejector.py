@@ -1102,3 +1102,28 @@ def test_splits_of_logits_and_of_log_probabilities_are_refused_where_the_score_t
         assert recuse.fit(*pair, target_risk=0.3, learned=False).log_probs is None
     assert recuse.fit(*splits, target_risk=0.3).log_probs is False
     assert recuse.fit(*logs, target_risk=0.3).splits["tune"]["log_probs"]
+
+
+def test_a_rejector_knows_the_filler_of_masked_classes_and_decides_as_without_them(tmp_path):
+    (zt, yt), (zc, yc), (ze, _) = (learnable(600, seed) for seed in range(3))
+
+    def masked(z):
+        return np.insert(z, 2, -1e9, axis=1)
+
+    def moved(y):
+        return y + (y >= 2)
+
+    with pytest.warns(DataWarning, match="class 2 in every row"):
+        rejector = recuse.fit((masked(zt), moved(yt)), (masked(zc), moved(yc)), target_risk=0.3)
+    plain = LEARNED
+    assert (rejector.score, rejector.threshold) == (plain.score, plain.threshold)
+    rejector.save(tmp_path / "r.json")
+    loaded = Rejector.load(tmp_path / "r.json")
+    assert loaded.filler == -5e8
+    assert "filler" not in plain.to_dict()["splits"]["tune"]
+    alone = loaded.predict(masked(ze)[:1])  # one row knows no column
+    assert np.array_equal(alone.confidence, plain.predict(ze[:1]).confidence)
+    infinite = np.insert(ze, 2, -np.inf, axis=1)
+    for a, b in zip(loaded.predict(masked(ze))[1:], plain.predict(ze)[1:]):
+        assert np.array_equal(a, b)
+    assert np.array_equal(loaded.predict(infinite).accept, plain.predict(ze).accept)

@@ -355,3 +355,51 @@ def test_parameters_of_scores_are_numbers(x):
     ):
         with pytest.raises(InputError, match=f"`{parameter}`.* got "):
             getattr(scores, name)(z, **{parameter: x})
+
+
+FILLERS = (-1e9, -65504, -1e4, -1e5, -1e30, float(np.finfo(np.float32).min))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("filler", FILLERS)
+@pytest.mark.parametrize("how", ["column", "entries", "added"])
+def test_a_constant_that_fills_in_for_masked_classes_is_found(filler, dtype, how):
+    rng = np.random.default_rng(0)
+    z, masked_ = 4 * rng.normal(size=(60, 6)), rng.uniform(size=(60, 6)) < 0.2
+    masked_[:, 0] = False
+    if how == "column":
+        masked_[:] = np.arange(6) == 2
+    with np.errstate(over="ignore"):
+        z = (np.where(masked_, filler, z) if how != "added" else z + filler * masked_).astype(
+            getattr(ml_dtypes, dtype, dtype)
+        )
+    found = scores.without_filler(z, scores.find_filler(z))
+    assert found.dtype == z.dtype
+    assert np.array_equal(np.isneginf(found.astype(float)), masked_)
+    assert np.array_equal(found[~masked_], z[~masked_])
+
+
+@pytest.mark.parametrize("level", [-60.0, -100.0, -1000.0])
+def test_a_column_of_one_low_logit_is_a_mask_and_a_low_bias_is_none(level):
+    z = 4 * np.random.default_rng(0).normal(size=(60, 6))
+    z[:, 2] = level
+    assert np.isneginf(scores.without_filler(z, scores.find_filler(z))[:, 2]).all()
+    z[:, 2] = -30
+    assert scores.find_filler(z) is None
+    assert scores.find_filler(np.r_[z, [[0, 0, -1e4 / 2, 0, 0, 0]]]) is None
+
+
+def test_the_lowest_number_of_float64_is_minus_infinity():
+    z = np.array([[1.0, np.finfo(np.float64).min, 2.0]])
+    assert scores.logit_norm(z) == scores.logit_norm(np.array([[1.0, 2.0]]))
+
+
+def test_long_tails_of_log_likelihoods_are_no_mask():
+    from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+    from sklearn.naive_bayes import GaussianNB, MultinomialNB
+
+    for load in (load_breast_cancer, load_digits, load_iris, load_wine):
+        x, y = load(return_X_y=True)
+        for model in (GaussianNB().fit(x, y), MultinomialNB().fit(x, y)):
+            assert scores.find_filler(model.predict_joint_log_proba(x)) is None
+            assert scores.find_filler(model.predict_log_proba(x)) is None

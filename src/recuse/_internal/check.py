@@ -102,6 +102,8 @@ def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
     values = z.astype(np.float32) if z.dtype.name == "bfloat16" else z
     _refuse(~(values < np.inf), f"expected {where} without NaN or +inf")
     if z.dtype.name == "float64":
+        lowest = z == np.finfo(np.float64).min  # a mask
+        z = np.where(lowest, -np.inf, z) if lowest.any() else z
         large = (np.abs(z) > np.finfo(np.float32).max) & (z > -np.inf)
         _refuse(large, f"expected {where} within the range of float32")
     return z

@@ -19,7 +19,7 @@ from recuse.diagnosis._rows import check_possible, rows, typical_classes
 from recuse.diagnosis._smoothing import EXCLUDED, Shape, Smoothing, fit_smoothing, shape, verdict
 from recuse.errors import InputError
 from recuse.present import diagnosis as words
-from recuse.scores import predict
+from recuse.scores import find_filler, predict, without_filler
 from recuse.tuning import Tuned, tune
 from recuse.tuning._tune import FEWEST_UNITS
 
@@ -154,6 +154,7 @@ def diagnose(
     """
     shaped = to_numpy(logits)
     z, y = flat(shaped, labels)
+    z = without_filler(z, find_filler(z))  # `tune` says so
     code = None
     if groups is not None:
         code = check_groups(per_row(groups, to_numpy(labels)), y.size)

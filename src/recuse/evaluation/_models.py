@@ -27,7 +27,7 @@ from recuse.io import HeldOut, overlap
 from recuse.io._checked import check_file, naming
 from recuse.present import evaluation as shown
 from recuse.rejector import Data, Rejector, choose
-from recuse.scores import as_probability, max_logit, predict
+from recuse.scores import as_probability, max_logit, predict, without_filler
 from recuse.selectors import Selection
 from recuse.tuning import MSP, Tuned
 from recuse.tuning._tune import measure_of
@@ -208,6 +208,7 @@ def _evaluate_model(
     with naming(f"model {name!r}"):
         tuned, selection, rejector = choose(tune, calibrate, **chosen_by)
     z, labels = test.labelled()
+    z = without_filler(z, tuned.filler)
     loss = (predict(z) != labels).astype(np.float64)
     msp, confidence = MSP(z), tuned.score(z)
     accept = confidence >= np.float32(selection.threshold)

@@ -16,10 +16,10 @@ from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.io import Confidences, HeldOut, LogitsReader
 from recuse.io._checked import check_file
-from recuse.scores import Score, predict
+from recuse.scores import SOFTMAX_FAMILY, Score, find_filler, predict, without_filler
 from recuse.sketch import CurveSketch, SubgroupSketches
 from recuse.tuning import MSP
-from recuse.tuning._tune import check_scores
+from recuse.tuning._tune import check_scores, warn_of_filler
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int, UInt8
@@ -107,9 +107,13 @@ def score_chunks(
     loss = np.empty(of_rows, np.uint8)
     kept: dict[str, list[Array]] = {k: [] for k in ("units", "labels", "ids")}
     codes: dict[Hashable, int] = {}
-    start, grouped = 0, False
+    start, grouped, filler = 0, False, None
+    others = any(score.name not in SOFTMAX_FAMILY for score in scores)  # a mask matters to these
     for chunk in chunks:
         z, labels = chunk.labelled()
+        if others and filler is None and (filler := find_filler(z)) is not None:
+            warn_of_filler(file.name, without_filler(z, filler), filler)
+        z = without_filler(z, filler)
         rows = slice(start, start + len(chunk))
         for score in scores:
             confidence[str(score)][rows] = score(z)

@@ -19,7 +19,7 @@ from recuse.io._checked import naming
 from recuse.io._confidences import holds_confidences
 from recuse.io._reader import fetched
 from recuse.rejector import Rejector, check_classes
-from recuse.scores import SOFTMAX_FAMILY, Score, predict
+from recuse.scores import SOFTMAX_FAMILY, Score, predict, without_filler
 from recuse.sketch import CurveSketch, SubgroupSketches
 from recuse.tuning import MSP
 
@@ -46,6 +46,7 @@ class Plan:
     rejector: str | None = None  # digest of the rejector that the score is of
     classes: int | None = None  # that it was fitted to
     log_probs: bool | None = None  # as `Rejector.log_probs`
+    filler: float | None = None  # as `Rejector.filler`
     scale: str | None = None  # by default that of the score, "float" for a table
     read: Callable[..., Iterable[HeldOut]] = chunks
 
@@ -70,6 +71,7 @@ class Plan:
             rejector=found.to_dict()["checksum"],
             classes=found.classes,
             log_probs=found.log_probs,
+            filler=found.filler,
             **options,
         )
 
@@ -129,7 +131,7 @@ class Plan:
         if self.classes is not None:
             with naming(chunk.name):
                 check_classes(z.shape[1], self.classes)
-        label, confidence = predict(z), self.score(z)
+        label, confidence = predict(z), self.score(without_filler(z, self.filler))
         scale = self.scale or scale_of(self.score)
         keys: Any = label if self.by == "class" else flat.groups
         about = self._about(z.shape[1])

@@ -57,6 +57,8 @@ class SelectiveModule(torch.nn.Module):
         output = self.model(*inputs)
         z = as_logits(output, self.rejector)
         rows = z.movedim(1, -1).flatten(0, -2)
+        if (filler := self.rejector.filler) is not None:
+            rows = rows.masked_fill(rows <= rows.new_tensor(filler), -math.inf)
         confidence = of_rows(self.rejector.score, rows)
         label = rows.argmax(dim=1)
         threshold = self._thresholds(label)

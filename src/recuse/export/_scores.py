@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 22  # logits: bounds the memory of the float64 copy
 LARGEST = torch.finfo(torch.float32).max
+LOWEST = torch.finfo(torch.float64).min  # -inf, as in `check_logits`
 
 
 def confidence(score: Score, rows: Tensor) -> Tensor:
@@ -36,6 +37,7 @@ def confidence(score: Score, rows: Tensor) -> Tensor:
 
 def of_rows(score: Score, z: Tensor) -> Tensor:
     """Compute the confidence of every row (r, K) of float64 logits at once."""
+    z = z.masked_fill(z == _exact(LOWEST, z), -math.inf)
     bad = malformed(z)
     rows = z.masked_fill(bad[:, None], 0.0).sort(dim=1).values  # sorting is undefined on NaN
     return SCORES[score.name](rows, **score.params).float().masked_fill(bad, math.nan)

@@ -35,6 +35,7 @@ class TuningFacts(NamedTuple):
     gain_se: float | None = None  # standard error of the gain
 
 
+NAMED = 5  # classes
 TUNING_SPLIT = "the tuning split"
 
 
@@ -51,6 +52,17 @@ def sentence(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
         name = "The learned score" if facts.alternative == "learned" else facts.alternative
         return f"{name} {effect(facts, data)}"
     return f"Kept MSP: {why_kept(facts, data)}"
+
+
+def masked_note(where: str, filler: float, never: list[int], some: float) -> str:
+    """Return what counts as a mask: classes that are `never` possible, and a share of the rows."""
+    said = f"{where}: values of {filler:.4g} or less stand for masked classes and count as -inf"
+    if never:
+        named = ", ".join(map(str, never[:NAMED])) + (", ..." if len(never) > NAMED else "")
+        said += f": {'class' if len(never) == 1 else 'classes'} {named} in every row"
+    if some > 0:
+        said += f"{', and' if never else ':'} others in {percent(some, 1)} of the rows"
+    return f"{said}; mask by -inf to say so"
 
 
 def why_kept(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:

@@ -281,7 +281,7 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
     if not selection.feasible:
         return Choice(splits.tuned, selection, None)
     classes, used = splits.tune.logits.shape[1], len(splits.held.wrong)
-    t, c = splits.tune, splits.calibrate
+    t, c, filler = splits.tune, splits.calibrate, splits.tuned.filler
     rejector = Rejector(
         score=splits.tuned.score,
         rules=rules_of(selection, classes),
@@ -289,7 +289,10 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
         isotonic_map=fit_isotonic_map(splits.seen.confidence, ~splits.seen.wrong),
         tuning=splits.tuned.facts,
         splits={
-            "tune": {"n": len(t), "digest": t.digest, "log_probs": splits.log_probs},
+            "tune": {
+                **{"n": len(t), "digest": t.digest, "log_probs": splits.log_probs},
+                **({} if filler is None else {"filler": filler}),
+            },
             "calibrate": {"n": len(c), "used": used, "digest": c.digest},
         },
         kind=splits.kind,

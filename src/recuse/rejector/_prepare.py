@@ -183,7 +183,7 @@ def _scored(tuned: Tuned, file: HeldOut, by: str, of: Array | None) -> Scored:
     """Confidence and error of every row; the predicted class where the rules are for classes."""
     logits, labels = file.labelled()
     label = predict(logits)
-    return Scored(tuned.score(logits), label != labels, label if by == CLASS else of)
+    return Scored(tuned.confidence(logits), label != labels, label if by == CLASS else of)
 
 
 def as_file(data: Data, name: str) -> HeldOut:

@@ -33,7 +33,7 @@ from recuse.rejector._rules import (
     to_rows,
 )
 from recuse.rejector._version1 import upgraded
-from recuse.scores import SOFTMAX_FAMILY, Score, predict
+from recuse.scores import SOFTMAX_FAMILY, Score, predict, without_filler
 from recuse.selectors._guarantee import ROWS, AnyGuarantee
 
 if TYPE_CHECKING:
@@ -183,6 +183,11 @@ class Rejector:
         """Whether it was fitted to log-probabilities; None where its score ignores the shift."""
         return None if self.score.shift_invariant else self.splits["tune"]["log_probs"]
 
+    @property
+    def filler(self) -> float | None:
+        """The level at or below which a logit stands for an impossible class; None without."""
+        return self.splits["tune"].get("filler")
+
     def thresholds(
         self, prediction: Int[Array, "n ..."], subgroups: ArrayLike | None = None
     ) -> Float32[Array, ...]:
@@ -209,7 +214,7 @@ class Rejector:
             return _nothing(z, self.classes)
         z = check_logits(z)
         check_classes(z.shape[1], self.classes)
-        prediction, confidence = predict(z), self.score(z)
+        prediction, confidence = predict(z), self.score(without_filler(z, self.filler))
         threshold = self.thresholds(prediction, subgroups)
         accept = (confidence >= threshold) & (threshold < np.inf)
         return Predictions(prediction, confidence, accept, self.isotonic_map(confidence))
@@ -308,7 +313,12 @@ def _checked(data: Mapping[str, Any]) -> Mapping[str, Any]:
 def _check_splits(splits: Any, guarantees: list[AnyGuarantee]) -> None:
     """Require splits that the guarantees counted."""
     strict(splits, {"tune": dict, "calibrate": dict}, "`splits`")
-    strict(splits["tune"], {"n": int, "digest": str, "log_probs": bool}, "split 'tune'")
+    seen: dict[str, type] = {"n": int, "digest": str, "log_probs": bool}
+    if "filler" in splits["tune"]:  # only of logits with masked classes
+        seen["filler"] = float
+    strict(splits["tune"], seen, "split 'tune'")
+    if not -np.inf < splits["tune"].get("filler", -1.0) < 0:
+        raise InputError("expected `filler` finite and < 0")
     strict(splits["calibrate"], {"n": int, "used": int, "digest": str}, "split 'calibrate'")
     tune, calibrate = splits["tune"], splits["calibrate"]
     for split in (tune, calibrate):

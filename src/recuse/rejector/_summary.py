@@ -19,7 +19,7 @@ from recuse.io import HeldOut
 from recuse.rejector._prepare import index_of_one
 from recuse.rejector._rejector import Predictions, Rejector
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, spread
-from recuse.scores import FEATURES, Score, features
+from recuse.scores import FEATURES, Score, features, without_filler
 from recuse.selectors import SubgroupRow, subgroup_table
 from recuse.selectors._goals import cost_interval
 
@@ -394,7 +394,7 @@ def explain(
     )
     of = {CLASS: found.prediction, SUBGROUP: subgroups}.get(rejector.by)
     rows = np.array([row for name in ids for row in _rows_of(file, name)], dtype=int)
-    z = file.logits[rows]
+    z = without_filler(file.logits[rows], rejector.filler)
     order, probability = ranked(z)
     at = rejector.isotonic_map(threshold[rows])
     average, shares = contributions(rejector.score, z)

@@ -31,7 +31,7 @@ from recuse.present.numbers import percent
 from recuse.present.text import isolated
 from recuse.rejector import Data
 from recuse.rejector._prepare import index_of_one
-from recuse.scores import Score, predict
+from recuse.scores import Score, predict, without_filler
 from recuse.selectors import Band, band
 from recuse.tuning import MSP
 
@@ -161,8 +161,10 @@ def _bands(
     z, labels = calibrate.rows(index_of_one(calibrate, seed)).labelled()
     wrong = (predict(z) != labels).astype(np.float64)
 
+    z, seen = (without_filler(x, m.tuned.filler) for x in (z, tune.logits))
+
     def limits(score: Score) -> Band:
-        return band(score(z), wrong, delta=share, tune=score(tune.logits))
+        return band(score(z), wrong, delta=share, tune=score(seen))
 
     before = limits(MSP)
     return before, limits(m.tuned.score) if m.repaired else before

@@ -19,6 +19,7 @@ from recuse.scores._functions import (
     as_probability,
     energy,
     entropy,
+    find_filler,
     from_binary,
     from_probs,
     gen,
@@ -31,6 +32,7 @@ from recuse.scores._functions import (
     predict,
     prob_margin,
     renyi,
+    without_filler,
 )
 from recuse.scores._learned import FEATURES, features, learned
 from recuse.scores._score import Score
@@ -45,6 +47,7 @@ __all__ = [
     "energy",
     "entropy",
     "features",
+    "find_filler",
     "from_binary",
     "from_probs",
     "gen",
@@ -58,4 +61,5 @@ __all__ = [
     "predict",
     "prob_margin",
     "renyi",
+    "without_filler",
 ]

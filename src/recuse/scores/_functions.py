@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 LOG_PROBS = 1e-3  # of logsumexp from 0, beside what rounding to a narrow dtype does
 ULPS = 4  # of 1: the rounding of a logarithm down to -8
 FIRST = 64  # rows that settle the matter for nearly all logits
+FAR, FARTHER = -50.0, -1000.0  # of a constant column, and of masked entries
+FEWEST_ROWS = 10  # in which a constant column is no chance
 
 
 def predict(logits: ArrayLike) -> Int[Array, "n ..."]:
@@ -293,6 +295,65 @@ def from_binary(logit: ArrayLike) -> Float[Array, "n 2 ..."]:
     if z.ndim < 2 or z.shape[1] != 1:
         raise InputError(f"expected a binary head of shape (n,) or (n, 1, ...), got {z.shape}")
     return np.concatenate([np.zeros_like(z), z], axis=1)
+
+
+def find_filler(logits: ArrayLike) -> float | None:
+    """Return the level at or below which logits stand for impossible classes; None without any.
+
+    Two patterns count, in the rows given:
+
+    - Masked entries: all logits are more than -1,000 or belong to constants that programs fill in,
+      which lie ten times further from 0 than any other logit, and at least 1,000: a power of ten
+      such as -1e4 or -1e9, -65,504, or the lowest number of a float; within 1 %, since a mask
+      that is added keeps some of the logit.
+    - Columns of one and the same logit, in at least 10 rows, of -50 or less and at least 20 below
+      every logit of the other columns.
+
+    The level lies between these and the other logits. Long tails of log-likelihoods, such as of
+    naive Bayes, have neither pattern.
+
+    >>> z = np.array([[1.0, 2.0, -1e9], [0.5, -1e9, 3.0]])
+    >>> find_filler(z), find_filler(z[:, :1] * [1, -40])
+    (-500000000.0, None)
+    >>> without_filler(z, find_filler(z)).tolist()
+    [[1.0, 2.0, -inf], [0.5, -inf, 3.0]]
+    """
+    z = check_logits(logits)
+    if not float(z.min()) <= FAR:
+        return None
+    z = np.moveaxis(z, 1, -1).reshape(-1, z.shape[1])
+    z = z.astype(np.float32) if z.dtype.name == "bfloat16" else z
+    low = z[z <= FARTHER].astype(np.float64)
+    low = low[low > -np.inf]
+    if low.size:
+        others = z[z > FARTHER]
+        reach = max(100.0, float(np.abs(others).max())) if others.size else math.inf
+        return float(low.max()) / 2 if _filled_in(low) and low.max() <= -10 * reach else None
+    constant = (z == z[0]).all(axis=0) & (z[0] <= FAR) & (z[0] > -np.inf)
+    others = z[:, ~constant]
+    others = others[others > -np.inf]
+    if len(z) < FEWEST_ROWS or not constant.any() or not others.size:
+        return None
+    top, lowest = float(z[0, constant].max()), float(others.min())
+    return (top + lowest) / 2 if top <= lowest - 20 else None
+
+
+def _filled_in(values: Float[Array, " m"]) -> bool:
+    """Whether all of these are constants that programs fill in, within 1 %."""
+    sizes = -values
+    power = 10 ** np.round(np.log10(sizes))
+    known = np.abs(sizes / power - 1) < 0.01
+    for size in (65504.0, 65536.0):
+        known |= np.abs(sizes / size - 1) < 0.01
+    return bool((known | (sizes > 3e38)).all())
+
+
+def without_filler(logits: ArrayLike, filler: float | None) -> Array:
+    """Return the logits with -inf for those of `filler` or less; None changes nothing."""
+    z = to_numpy(logits)
+    if filler is None or not float(z.min()) <= filler:
+        return z
+    return np.where(z <= filler, np.asarray(-np.inf, z.dtype), z)
 
 
 def are_log_probs(logits: ArrayLike) -> bool:

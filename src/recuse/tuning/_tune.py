@@ -5,6 +5,7 @@ n = examples, K = classes, m = candidate scores.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,15 +22,23 @@ from recuse._internal.check import (
     per_row,
 )
 from recuse._internal.files import digest
-from recuse.errors import InputError
+from recuse.errors import DataWarning, InputError
 from recuse.intervals import AUGRC, AURC, Measure, coverage_at
-from recuse.present.tuning import Outcome, TuningFacts, sentence
-from recuse.scores import SOFTMAX_FAMILY, Score, logit_norm, predict
+from recuse.present.tuning import Outcome, TuningFacts, masked_note, sentence
+from recuse.scores import (
+    SOFTMAX_FAMILY,
+    Score,
+    find_filler,
+    logit_norm,
+    predict,
+    without_filler,
+)
 from recuse.tuning._candidates import confidences, default_candidates, features_of, possible
 from recuse.tuning._cross_fit import Rows, Trial, best, cross_fit, significant
 from recuse.tuning._learn import learn
 
 if TYPE_CHECKING:
+    from jaxtyping import Float32
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
@@ -50,6 +59,11 @@ class Tuned:
     facts: TuningFacts  # why this score, as plain data
     digest: str  # of the tuning split
     trials: tuple[Trial, ...] = field(default=(), repr=False)
+    filler: float | None = None  # of masked classes, as `scores.find_filler`
+
+    def confidence(self, logits: ArrayLike) -> Float32[Array, "n ..."]:
+        """Return the confidence under the score; a `filler` counts as an impossible class."""
+        return self.score(without_filler(logits, self.filler))
 
     @property
     def outcome(self) -> Outcome:
@@ -126,7 +140,8 @@ def tune(
     chosen or fitted on all rows. The order of the rows is irrelevant.
 
     Args:
-        logits: Shape (n, K, ...), of data that was not used for training.
+        logits: Shape (n, K, ...), of data that was not used for training. Where a constant
+            fills in for masked classes (`scores.find_filler`), it counts as -inf, with a warning.
         labels: Shape (n, ...).
         objective: Measure to improve: "aurc", "augrc", or "coverage", the largest coverage at
             `target_risk`.
@@ -147,6 +162,10 @@ def tune(
     """
     z = check_logits(logits)
     y = check_labels(labels, z)
+    data = digest(z, y)
+    if (filler := find_filler(z)) is not None:
+        z = without_filler(z, filler)
+        warn_of_filler("`logits`", z, filler)
     measure, seed = measure_of(objective, target_risk), check_seed(seed)
     classes = max(2, int(possible(z).sum()))
     candidates, learned = _tried(candidates, learned, kind, classes)
@@ -164,10 +183,10 @@ def tune(
         errors=int(rows.loss.sum()),
         units=int(rows.code.max()) + 1,
     )
-    data = digest(z, y)
     if obstacle := _obstacle(rows, facts, classes, kind):
         outcome, needed = obstacle
-        return Tuned(MSP, table, facts._replace(outcome=outcome, needed=needed), data)
+        facts = facts._replace(outcome=outcome, needed=needed)
+        return Tuned(MSP, table, facts, data, filler=filler)
     trials = cross_fit(rows, measure, seed)
     final = _final(rows, candidates, measure, seed)
     passed = significant(trials)
@@ -182,7 +201,15 @@ def tune(
         gain_se=trial.error,
     )
     table += _cross_fitted(final, trials, facts.msp, measure)
-    return Tuned(score if passed else MSP, table, facts, data, tuple(trials))
+    return Tuned(score if passed else MSP, table, facts, data, tuple(trials), filler)
+
+
+def warn_of_filler(where: str, z: Array, filler: float) -> None:
+    """Warn that logits count as those of masked classes; z (n, K, ...) has -inf for them."""
+    masked, never = np.isneginf(z.astype(np.float32, copy=False)), ~possible(z)
+    some = float((masked.sum(axis=1) > never.sum()).mean())
+    note = masked_note(where, filler, np.flatnonzero(never).tolist(), some)
+    warnings.warn(note, DataWarning, stacklevel=3)
 
 
 def measure_of(objective: str, target_risk: float | None) -> Measure:
