@@ -1,5 +1,6 @@
 import copy
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 import reference_losses as reference
 from recuse import losses
 from recuse.errors import InputError
-from recuse.losses import SmoothedCrossEntropy, smoothed_cross_entropy
+from recuse.losses import SmoothedCrossEntropy, _functions, smoothed_cross_entropy
 from recuse.losses.targets import confidence_for_smoothing, smooth
 
 # Relative and absolute, for losses of a few units and sums over at most 300 terms.
@@ -391,6 +392,108 @@ def test_a_class_masked_by_minus_infinity_costs_nothing_without_smoothing():
     assert_same(
         smoothed_cross_entropy(logits, labels, 0.0), F.cross_entropy(logits, labels), logits
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rest", [(), (3, 2)])
+def test_a_class_masked_by_minus_infinity_that_no_target_names_is_as_if_it_were_not_there(
+    dtype, rest
+):
+    logits, labels, _ = problem((5, 4, *rest), 0, dtype=dtype)
+    soft = torch.rand(5, 4, *rest, dtype=dtype).softmax(1)
+    masked = torch.cat([logits, torch.full_like(logits[:, :1], -torch.inf)], 1)
+    never = torch.cat([soft, torch.zeros_like(soft[:, :1])], 1)
+    prior = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.0])
+    rows = torch.cat([torch.rand(5, 4).softmax(1), torch.zeros(5, 1)], 1)
+    weight = torch.tensor([1.0, 2.0, 3.0, 4.0, 0.0])
+    cases = [
+        (never, soft, 0.0, {}, {}),
+        (never, soft, 0.3, {"prior": prior}, {"prior": prior[:4]}),
+        (labels, labels, 0.3, {"prior": prior}, {"prior": prior[:4]}),
+        (labels, labels, 0.3, {"prior": rows}, {"prior": rows[:4, :4]}),
+        (never, soft, 0.3, {"prior": rows}, {"prior": rows[:4, :4]}),
+        (never, soft, 0.0, {"weight": weight}, {"weight": weight[:4]}),
+        (labels, labels, 1.0, {"prior": prior}, {"prior": prior[:4]}),
+    ]
+    for target, without, smoothing, options, fewer in cases:
+        for reduction in ("mean", "none"):
+            found = smoothed_cross_entropy(
+                masked, target, smoothing, reduction=reduction, **options
+            )
+            expected = smoothed_cross_entropy(
+                logits, without, smoothing, reduction=reduction, **fewer
+            )
+            assert_same(found, expected, logits)
+    # per class: a weight of 0 takes the masked class out of the uniform part too
+    loss = smoothed_cross_entropy(masked, labels, 0.3, weight=weight)
+    assert loss.isfinite()
+    assert smoothed_cross_entropy(masked, labels, 0.3) == torch.inf
+    # a label that is impossible and has no weight, or of which smoothing leaves nothing
+    last = torch.full_like(labels, 4)
+    assert (smoothed_cross_entropy(masked, last, 0.0, weight=weight, reduction="none") == 0).all()
+    assert smoothed_cross_entropy(masked, last, 1.0, prior=prior).isfinite()
+    assert smoothed_cross_entropy(masked, last, 0.0) == torch.inf
+
+
+def test_a_binary_logit_of_infinity_costs_nothing_where_the_target_is_certain_of_it():
+    binary = losses.smoothed_binary_cross_entropy_with_logits
+    inf = torch.inf
+    logits = torch.tensor([inf, -inf, inf, -inf, inf], requires_grad=True)
+    target = torch.tensor([1, 0, 0, 1, -100])
+    for smoothing, expected, slope in (
+        (0.0, [0, 0, inf, inf, 0], [0, 0, 1, -1, 0]),
+        ((0.1, 0.0), [inf, 0, inf, inf, 0], [0.1, 0, 1, -0.9, 0]),
+        (0.1, [inf, inf, inf, inf, 0], [0.05, -0.05, 0.95, -0.95, 0]),
+    ):
+        loss = binary(logits, target, smoothing, reduction="none")
+        assert loss.tolist() == expected
+        gradient = torch.autograd.grad(loss.sum(), logits)[0]
+        torch.testing.assert_close(gradient, torch.tensor(slope, dtype=torch.float32))
+    zero = {"weight": [0.0], "pos_weight": None}, {"weight": None, "pos_weight": [0.0]}
+    no_weight, no_yes = (binary(logits, target, 0.0, reduction="none", **w) for w in zero)
+    assert no_weight.tolist() == [0] * 5
+    assert no_yes.tolist() == [0, 0, inf, 0, 0]
+    assert binary(torch.tensor([torch.nan]), torch.tensor([1])).isnan()
+
+
+def functions():
+    binary = losses.smoothed_binary_cross_entropy_with_logits
+    return {
+        "cross entropy": smoothed_cross_entropy,
+        "fused": lambda z, t: smoothed_cross_entropy(z.float(), t),
+        "per example": lambda z, t: smoothed_cross_entropy(z, t, weight_mode="per_example"),
+        "module": SmoothedCrossEntropy(0.1, weight=[1.0, 2.0, 0.5, 1.0, 3.0]),
+        "prior": lambda z, t: smoothed_cross_entropy(z, t, prior=torch.eye(5)),
+        "max suppression": losses.max_suppression,
+        "margins": lambda z, t: losses.margin_smoothing(z, t, margin=0.5),
+        "binary": lambda z, t: binary(
+            z, (torch.arange(5) == t[..., None]).long() if t.ndim < z.ndim else t
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", functions())
+@pytest.mark.parametrize("soft", [False, True])
+def test_torch_func_transforms_the_losses(name, soft, monkeypatch):
+    monkeypatch.setattr(_functions, "SMALLEST_FUSED", 0)
+    function = functions()[name]
+    logits, labels, _ = problem((6, 5), 0, ignore_index=-100)
+    target = torch.rand(6, 5, dtype=torch.float64).softmax(1) if soft else labels
+    z = logits.detach()
+    close = TOLERANCE[torch.float32 if name == "fused" else torch.float64]
+    near = partial(torch.testing.assert_close, rtol=close, atol=close)
+    expected = torch.autograd.grad(function(logits, target).sum(), logits)[0]
+    near(torch.func.grad(lambda z: function(z, target).sum())(z), expected)
+    each = [function(*row) for row in zip(logits, target)]
+    near(torch.func.vmap(function)(z, target), torch.stack(each))
+    slopes = torch.stack([torch.autograd.grad(one, logits)[0][i] for i, one in enumerate(each)])
+    near(torch.func.vmap(torch.func.grad(function))(z, target), slopes)
+    hessian = torch.autograd.functional.hessian(lambda z: function(z, target), z)
+    near(torch.func.hessian(lambda z: function(z, target))(z), hessian)
+    slope = torch.func.jvp(lambda z: function(z, target), (z,), (torch.ones_like(z),))[1]
+    near(slope.double(), expected.sum())
+    if not soft:
+        near(torch.func.vmap(lambda t: smooth(t[None], 5, 0.1)[0])(labels), smooth(labels, 5, 0.1))
 
 
 def test_backward_may_run_again_and_adds_up():

@@ -240,6 +240,36 @@ def test_a_masked_class_costs_nothing_without_smoothing_and_a_nan_stays_one(call
     assert len(calls) == 4
 
 
+@pytest.mark.parametrize("shape", [(4, 6), (4, 700), (3, 6, 50)])
+def test_a_masked_class_without_mass_or_weight_is_as_if_it_were_not_there(shape, calls):
+    logits, labels, weight = problem(shape)
+    masked = torch.cat([logits, torch.full_like(logits[:, :1], -torch.inf)], 1)
+    prior = torch.rand(shape[1]).softmax(0)
+    none = torch.zeros(1)
+    for options in ({"prior": prior}, {"prior": prior, "weight": weight}):
+        more = {name: torch.cat([values, none]) for name, values in options.items()}
+        found = smoothed_cross_entropy(masked, labels, 0.3, **more)
+        expected = smoothed_cross_entropy(logits, labels, 0.3, **options)
+        torch.testing.assert_close(found, expected, rtol=LOSS, atol=LOSS)
+        slopes = [torch.autograd.grad(loss, logits)[0] for loss in (found, expected)]
+        torch.testing.assert_close(*slopes, rtol=0, atol=GRADIENT)
+    unweighted = torch.cat([weight, none])
+    found = smoothed_cross_entropy(masked, labels, 0.3, weight=unweighted)
+    expected, _ = in_float64(masked, labels, 0.3, weight=unweighted)
+    torch.testing.assert_close(found.double(), expected, rtol=LOSS, atol=LOSS)
+    impossible = torch.full_like(labels, shape[1])
+    for mode in ("per_class", "per_example"):
+        loss = smoothed_cross_entropy(
+            masked, impossible, 0.0, weight=unweighted, weight_mode=mode, reduction="none"
+        )
+        assert (loss == 0).all()
+    loss = smoothed_cross_entropy(
+        masked, impossible, 0.1, weight=unweighted, weight_mode="per_example", reduction="sum"
+    )
+    assert loss == 0
+    assert len(calls) == 8
+
+
 def test_small_integer_labels_and_other_threads_are_taken(calls):
     logits, labels, _ = problem((6, 4), ignored=0)
     expected = smoothed_cross_entropy(logits, labels)

@@ -96,6 +96,16 @@ def _dot_shifted(b, z, top):
     return total
 
 
+@njit(nogil=True)
+def _dot_possible(b, z, top):
+    """The sum of b (z - top) over the classes with b != 0, where others have logits of -inf."""
+    total = 0.0
+    for j in range(z.size):
+        if b[j] != 0:
+            total += b[j] * (z[j] - top)
+    return total
+
+
 @njit(nogil=True, fastmath=FAST)
 def _scale(z, factor, shift):
     for j in range(z.size):
@@ -132,10 +142,14 @@ def rows(logits, labels, ignore_index, coefficients, background, gradient, losse
         top = _maximum(z)
         at_label = np.float64(z[y] - top)
         shifts = 0.0 if uniform else _dot_shifted(background, z, top)
+        if np.isnan(shifts):  # 0 x -inf
+            shifts = _dot_possible(background, z, top)
         exps, x_sum = _exp_and_sums(row, top) if in_place else _exp_from(z, top, row)
         if uniform and background[0] != 0:
             shifts = background[0] * x_sum
-        loss = total * np.log(exps) - spread * shifts
+        loss = total * np.log(exps)
+        if spread != 0:
+            loss -= spread * shifts
         if pull != 0:
             loss -= pull * at_label
         total_loss += loss
@@ -242,7 +256,9 @@ def planes(logits, labels, ignore_index, coefficients, background, gradient, los
             factor[j], pulls[j], spreads[j] = 0, 0, 0
             if y != ignore_index:
                 pull, spread, total = coefficients[0, y], coefficients[1, y], coefficients[2, y]
-                loss = total * np.log(e_sum[j]) - spread * x_sum[j]
+                loss = total * np.log(e_sum[j])
+                if spread != 0:
+                    loss -= spread * x_sum[j]
                 if pull != 0:
                     loss -= pull * at_label[j]
                 factor[j], pulls[j], spreads[j] = total / e_sum[j], pull, spread

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from recuse.errors import InputError
-from recuse.losses.targets import check_label_range, split_ignored
+from recuse.losses.targets import check_label_range, split_ignored, values_are_hidden
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -36,9 +36,9 @@ class CrossEntropy(torch.autograd.Function):
     def forward(ctx, logits, terms, add_up, needs_gradient):
         """Return the loss; `Rule` makes the terms."""
         dtype = torch.promote_types(logits.dtype, torch.float32)
-        loss, probs = terms.loss_and_probs(logits, dtype)
+        loss, probs = terms.loss(logits, dtype)
         if needs_gradient:
-            gradient = terms.subtract_from(probs.mul_(terms.total))
+            gradient = terms.subtract_from(terms.as_probs_(probs).mul_(terms.total))
             ctx.save_for_backward(logits, gradient, terms.total)
         return loss.sum() if add_up else loss
 
@@ -90,7 +90,7 @@ class FusedCrossEntropy(torch.autograd.Function):
 
 def can_be_fused(logits: Tensor, target: Tensor, rule) -> bool:
     """Return whether the loops can take these logits, labels and weights."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if values_are_hidden() or torch.jit.is_tracing():
         return False
     return (
         type(logits) in (torch.Tensor, torch.nn.Parameter)
@@ -187,19 +187,25 @@ class LabelTerms(NamedTuple):
     background: Float[Tensor, "1 K ..."] | None  # one class wide if uniform, None if 0
     total: Float[Tensor, "n 1 ..."]  # of c_k over the classes
 
-    def loss_and_probs(self, logits, dtype):
-        """Return the loss of each example, and the softmax.
+    def loss(self, logits, dtype):
+        """Return the loss of each example, and what `as_probs_` takes: the softmax.
 
         The log-sum-exp is the top logit less the log of its probability, which is at least
         1/K: one exponential of each logit is enough.
         """
         probs = torch.softmax(logits, 1, dtype=dtype)
         log_sum = logits.amax(1, keepdim=True) - probs.amax(1, keepdim=True).log()
-        rows = self.pull * (logits.gather(1, self.labels) - log_sum)
+        rows = _times(self.pull, logits.gather(1, self.labels) - log_sum)
         if self.background is not None:
             sums = weighted_sum(logits, self.background, dtype)
-            rows += self.spread * (sums - log_sum * total_over(self.background, logits.shape[1]))
+            sums = sums - log_sum * total_over(self.background, logits.shape[1])
+            rows = rows + _times(self.spread, sums)
         return -torch.where(self.kept, rows, 0), probs
+
+    @staticmethod
+    def as_probs_(probs):
+        """Return the softmax in the same memory."""
+        return probs
 
     def subtract_from(self, gradient):
         """Gradient - c, in place."""
@@ -217,13 +223,19 @@ class SoftTerms(NamedTuple):
     background: Float[Tensor, "1 K ..."] | None
     total: Float[Tensor, "n 1 ..."]
 
-    def loss_and_probs(self, logits, dtype):
-        """Return the loss of each example, and the softmax."""
+    def loss(self, logits, dtype):
+        """Return the loss of each example, and what `as_probs_` takes: log-probabilities."""
         log_probs = torch.log_softmax(logits, 1, dtype=dtype)
-        rows = self.pull * weighted_sum(log_probs, self.target, dtype)
+        rows = _times(self.pull, weighted_sum(log_probs, self.target, dtype))
         if self.background is not None:
-            rows += self.spread * weighted_sum(log_probs, self.background, dtype)
-        return -rows, log_probs.exp_()
+            sums = weighted_sum(log_probs, self.background, dtype)
+            rows = rows + _times(self.spread, sums)
+        return -rows, log_probs
+
+    @staticmethod
+    def as_probs_(log_probs):
+        """Return the softmax in the same memory."""
+        return log_probs.exp_()
 
     def subtract_from(self, gradient):
         """Gradient - c, in place."""
@@ -258,7 +270,7 @@ class Rule(NamedTuple):
         if self.similarity is not None:
             background = self.similarity[labels].movedim(-1, 1)
         labels, kept = labels.unsqueeze(1), kept.unsqueeze(1)
-        example_weight = self.weight.flatten().expand(self.num_classes).take(labels) * kept
+        example_weight = self.weight.flatten().expand(self.num_classes)[labels] * kept
         counted = kept.to(example_weight.dtype)
         scale = self._scale(example_weight, counted)
         pull = (1 - self.a) * scale * example_weight
@@ -309,10 +321,24 @@ class Rule(NamedTuple):
 def weighted_sum(
     x: Float[Tensor, "n K ..."], weight: Float[Tensor, "n K ..."], dtype: torch.dtype
 ) -> Float[Tensor, "n 1 ..."]:
-    """Return the sum of weight * x over the classes; one weight for all costs no product."""
+    """Return the sum of weight * x over the classes; one weight for all costs no product.
+
+    A class without weight counts for nothing, even if its x is -inf. Where looking is free, the
+    products with 0 are left out only if they have made a NaN.
+    """
     if weight.shape[1] == 1:
         return weight * x.sum(1, keepdim=True, dtype=dtype)
-    return torch.linalg.vecdot(weight.to(dtype), x.to(dtype), dim=1).unsqueeze(1)
+    weight, x = weight.to(dtype), x.to(dtype)
+    if x.is_cpu and not values_are_hidden():
+        sums = torch.linalg.vecdot(weight, x, dim=1).unsqueeze(1)
+        if not sums.detach().sum().isnan():
+            return sums
+    return torch.linalg.vecdot(weight, torch.where(weight == 0, 0, x), dim=1).unsqueeze(1)
+
+
+def _times(factor: Float[Tensor, "n 1 ..."], x: Float[Tensor, "n 1 ..."]) -> Tensor:
+    """Return the product, where 0 times -inf is 0."""
+    return torch.where((factor == 0) & x.isinf(), 0, factor * x)
 
 
 def total_over(weight: Float[Tensor, "n K ..."], num_classes: int) -> Float[Tensor, "n 1 ..."]:

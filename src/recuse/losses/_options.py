@@ -10,6 +10,7 @@ import torch
 
 from recuse._internal.check import is_number
 from recuse.errors import InputError
+from recuse.losses.targets import values_are_hidden
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -78,7 +79,7 @@ def as_weight(
             raise InputError(f"expected `{name}` as numbers, got {weight!r}") from error
     if not weight.is_floating_point():
         weight = weight.to(torch.get_default_dtype())
-    if torch.compiler.is_compiling():  # values cannot be looked at
+    if values_are_hidden():
         return weight
     if not ((weight >= 0) & weight.isfinite()).all():
         raise InputError(f"expected `{name}` finite and not negative, got {weight.tolist()}")

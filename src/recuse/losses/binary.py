@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from recuse.errors import InputError
 from recuse.losses._options import LossModule, Reduction, as_weight, check_detached, reduce
-from recuse.losses.targets import check_choice, check_smoothing
+from recuse.losses.targets import check_choice, check_smoothing, values_are_hidden
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -80,6 +80,7 @@ def smoothed_binary_cross_entropy_with_logits(
     losses = F.binary_cross_entropy_with_logits(
         logits.to(dtype), q, weight, reduction="none", pos_weight=pos_weight
     )
+    _repair_infinite(losses, logits, q, weight, pos_weight)
     loss = reduce(losses, kept, reduction)
     return loss if torch.is_autocast_enabled(logits.device.type) else loss.to(logits.dtype)
 
@@ -146,8 +147,21 @@ def _check_entries(logits: Tensor, target: Tensor) -> None:
     check_detached(target)
 
 
+def _repair_infinite(
+    losses: Tensor, logits: Tensor, q: Tensor, weight: Tensor | None, pos_weight: Tensor | None
+) -> None:
+    """Write over the NaN of 0 x inf where a logit is infinite; the gradient is right already."""
+    if losses.is_cpu and not values_are_hidden() and not losses.detach().sum().isnan():
+        return
+    with torch.no_grad():
+        share = torch.where(logits > 0, 1 - q, q if pos_weight is None else pos_weight * q)
+        share = share if weight is None else weight * share
+        exact = torch.where(share == 0, 0, share * torch.inf)
+        losses.copy_(torch.where(losses.isnan() & logits.isinf(), exact, losses))
+
+
 def _check_range(y: Tensor, ignore_index: int) -> None:
-    if torch.compiler.is_compiling() or not y.numel():  # values cannot be looked at
+    if values_are_hidden() or not y.numel():
         return
     low, high = (end.item() for end in y.aminmax())
     if not (low >= 0 and high <= 1):

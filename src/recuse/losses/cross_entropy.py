@@ -28,6 +28,7 @@ from recuse.losses.targets import (
     per_class,
     per_label,
     split_ignored,
+    values_are_hidden,
     warn_if_smoothed,
 )
 
@@ -132,7 +133,11 @@ def smoothed_cross_entropy(
             terms = rule.for_soft(target)
         else:
             terms = rule.for_labels(*split_ignored(target, k, ignore_index))
-        loss = CrossEntropy.apply(logits, terms, add_up, needs_gradient)
+        if values_are_hidden() and not torch.compiler.is_compiling():  # torch.func: plain torch
+            loss, _ = terms.loss(logits, torch.promote_types(logits.dtype, torch.float32))
+            loss = loss.sum() if add_up else loss
+        else:
+            loss = CrossEntropy.apply(logits, terms, add_up, needs_gradient)
     return (loss if add_up else loss.reshape(shape)).to(logits.dtype)
 
 

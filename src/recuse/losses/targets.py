@@ -168,7 +168,7 @@ def warn_if_smoothed(target: Tensor, smoothing: float) -> None:
     first call alone.
     """
     global _watching
-    if not (_watching and smoothing) or torch.compiler.is_compiling():
+    if not (_watching and smoothing) or values_are_hidden():
         return
     _watching = target.is_cpu
     amount = smoothing_of(target[(slice(16), slice(None), *[slice(8)] * (target.ndim - 2))])
@@ -409,7 +409,7 @@ def check_prior(prior: Tensor | None, convention: Convention) -> None:
         return
     if convention != "uniform":
         raise InputError(f"expected no `prior` with convention {convention!r}: it has no place")
-    if torch.compiler.is_compiling():  # values cannot be looked at
+    if values_are_hidden():
         return
     if prior.ndim not in (1, 2) or not prior.numel():
         raise InputError(f"expected `prior` of shape (K,) or (K, K), got {tuple(prior.shape)}")
@@ -434,11 +434,16 @@ def split_ignored(
         raise InputError(f"expected labels of an integer dtype, got {labels.dtype}")
     kept = labels != ignore_index
     index = labels.long() * kept
-    if torch.compiler.is_compiling() or not index.numel():  # no values to look at
+    if values_are_hidden() or not index.numel():
         return index, kept
     low, high = (int(end) for end in index.aminmax())
     check_label_range(low, high, num_classes, ignore_index)
     return index, kept
+
+
+def values_are_hidden() -> bool:
+    """Return whether no value may be looked at: under torch.compile and torch.func."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def check_label_range(low: int, high: int, num_classes: int, ignore_index: int) -> None:
@@ -471,4 +476,5 @@ def _dense(
         raise InputError("expected labels of shape (n, ...), got a single number")
     index, kept = split_ignored(labels_or_probs, num_classes, ignore_index)
     dense = torch.zeros(shape[0], num_classes, *shape[1:], device=kept.device)
-    return dense.scatter_(1, index.unsqueeze(1), kept.unsqueeze(1).to(dense))
+    scatter = dense.scatter if values_are_hidden() else dense.scatter_  # vmap knows no in-place
+    return scatter(1, index.unsqueeze(1), kept.unsqueeze(1).to(dense))
