@@ -1062,6 +1062,26 @@ def test_the_header_of_a_table_may_be_capital_and_its_cells_separated_by_semicol
         assert recuse("evaluate", "s.csv", "--json") == (0, expected, "")
 
 
+def test_tokens_of_a_trainer_go_the_whole_way(recuse, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (900, 5))
+    z = 2 * np.eye(3)[labels] + rng.normal(size=(900, 5, 3))
+    labels[:, 4] = -100
+    np.savez(tmp_path / "all.npz", predictions=z, label_ids=labels)
+    parts = ("--parts", "tune=0.4,calibrate=0.4,test=0.2", "--out", ".")
+    assert recuse("split", "all.npz", *parts)[0] == 0
+    ignored = ("--ignore-index", "-100")
+    found = plain(recuse("evaluate", "all.npz", "--json")[1])["files"][0]
+    assert (found["n"], found["classes"]) == (3600, 3)
+    fit = ("fit", "--tune", "tune.npz", "--calibrate", "calibrate.npz", "--target-risk", 0.1)
+    rc, out, err = recuse(*fit, *ignored)
+    assert (rc, err) == (0, "")
+    assert "one row of each of 360 groups, of 1,440 rows" in out
+    rc, out, err = recuse("predict", "rejector.json", "test.npz", *ignored)
+    assert (rc, err) == (0, "")
+    assert " of 720 predictions accepted" in out
+
+
 def test_blank_lines_at_the_end_of_a_groups_file_are_no_groups(recuse, tmp_path):
     write_logits(tmp_path / "z.npz", *sample(200))
     (tmp_path / "g.txt").write_text("\n".join(str(i // 4) for i in range(200)) + "\n\n\n")

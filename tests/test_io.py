@@ -294,6 +294,56 @@ def test_of_more_ids_than_are_kept_the_same_sample_of_each_shard_is_compared(sha
     assert ids.known.size == 1_000
 
 
+def tokens(seed=0, n=40, length=6, classes=3):
+    """Logits (B, T, K) and labels (B, T) of token classification, as the Trainer gives them."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, (n, length))
+    z = 3 * np.eye(classes)[labels] + rng.normal(size=(n, length, classes))
+    labels[np.arange(length) >= rng.integers(1, length + 1, n)[:, None]] = -100
+    return z.astype(np.float32), labels
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_a_trainer_predicted_is_read_as_it_was_saved(compressed, tmp_path):
+    save = np.savez_compressed if compressed else np.savez
+    z, y = sample(50)
+    save(tmp_path / "a.npz", predictions=z, label_ids=y, ids=np.arange(50))
+    file = read(tmp_path / "a.npz")
+    np.testing.assert_array_equal(file.logits, z)
+    assert (file.labels.tolist(), file.ids.tolist()) == (y.tolist(), list(range(50)))
+    z, y = tokens()
+    save(tmp_path / "b.npz", predictions=z, label_ids=y, groups=np.arange(40) // 2)
+    for file in (read(tmp_path / "b.npz"), *open_logits(tmp_path / "b.npz").chunks(40)):
+        flat = file.predictions()
+        np.testing.assert_array_equal(flat.logits, z[y != -100])
+        np.testing.assert_array_equal(flat.labels, y[y != -100])
+        np.testing.assert_array_equal(
+            flat.groups, np.repeat(np.arange(40) // 2, 6)[(y != -100).ravel()]
+        )
+    parts = list(open_logits(tmp_path / "b.npz").chunks(7))
+    assert [part.logits.shape for part in parts] == [(7, 3, 6)] * 5 + [(5, 3, 6)]
+    save(tmp_path / "c.npz", predictions=z, label_ids=y)
+    assert np.unique(read(tmp_path / "c.npz").predictions().groups).size == 40  # the sequences
+    images, labels = pixels()
+    save(tmp_path / "d.npz", predictions=images, label_ids=labels)
+    np.testing.assert_array_equal(read(tmp_path / "d.npz").logits, images)
+
+
+def test_python_objects_of_a_trainer_are_never_unpickled(tmp_path):
+    z, y = sample(20)
+    metrics = np.array({"test_loss": 0.5}, dtype=object)
+    np.savez(tmp_path / "a.npz", predictions=z, label_ids=y, metrics=metrics)
+    assert len(read(tmp_path / "a.npz")) == 20  # metrics are left alone
+    several = np.empty(2, object)
+    several[:] = [z, z[:, :2]]
+    np.savez(tmp_path / "b.npz", predictions=several, label_ids=y)
+    with pytest.raises(InputError, match=r"`predictions` of numbers, got Python objects.*\[0\]"):
+        read(tmp_path / "b.npz")
+    np.savez(tmp_path / "c.npz", predictions=z, label_ids=y, other=y)
+    with pytest.raises(InputError, match=r"expected arrays `predictions`, `label_ids`.*got other"):
+        read(tmp_path / "c.npz")
+
+
 BLANK = np.array(["a", "", "b", " \t"] * 5)
 
 

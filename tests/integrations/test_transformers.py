@@ -1,11 +1,14 @@
 """The loss function for the Trainer of Transformers, called as the Trainer calls it."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from recuse import InputError
-from recuse.integrations.transformers import compute_loss_func
+from recuse.integrations.transformers import compute_loss_func, held_out
 from recuse.losses import (
     MarginSmoothing,
     MaxSuppression,
@@ -120,3 +123,41 @@ def test_errors_are_one_line():
         compute_loss_func(torch.nn.CrossEntropyLoss())
     with pytest.raises(InputError, match="got function without `reduction`"):
         compute_loss_func(SmoothedCrossEntropy(0.1), evaluation=lambda z, y: z)
+
+
+def test_predictions_of_a_trainer_are_held_out_data():
+    rng = np.random.default_rng(0)
+    z, labels = rng.normal(size=(20, 3)).astype(np.float32), rng.integers(0, 3, 20)
+    output = SimpleNamespace(predictions=z, label_ids=labels, metrics={})
+    for given in (
+        output,
+        (z, labels),
+        (z, labels, {}),
+        ((z, z[:, :2]), labels),
+        ({"logits": z}, labels),
+    ):
+        found = held_out(given, ids=np.arange(20), name="day")
+        np.testing.assert_array_equal(found.logits, z)
+        assert (found.labels.tolist(), found.name, found.ids[3]) == (labels.tolist(), "day", 3)
+    assert held_out((z, None)).labels is None
+    for given, message in (
+        (z, "expected what trainer.predict"),
+        (({"scores": z}, labels), "expected outputs with `logits`, got scores"),
+        ((z, (labels, labels)), "expected `label_ids` of one array, got 2"),
+        ((z, labels[:5]), r"labels` of shape \(20,\) for logits of shape \(20, 3\), got \(5,\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            held_out(given)
+
+
+def test_tokens_of_a_trainer_are_predictions_and_their_sequences_groups():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (8, 5))
+    z = rng.normal(size=(8, 5, 3)).astype(np.float32)
+    labels[:, 3:] = -100
+    flat = held_out((z, labels)).predictions()
+    np.testing.assert_array_equal(flat.logits, z[:, :3].reshape(-1, 3))
+    np.testing.assert_array_equal(flat.labels, labels[:, :3].ravel())
+    assert np.bincount(np.unique(flat.groups, return_inverse=True)[1]).tolist() == [3] * 8
+    with pytest.raises(InputError, match=r"labels` in 0..2, got -100"):
+        held_out((z, labels), ignore_index=None)

@@ -1,10 +1,12 @@
 """The loss function for the Trainer of Transformers, in the real Trainer."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from recuse.integrations.transformers import compute_loss_func
+import recuse
+from recuse.integrations.transformers import compute_loss_func, held_out
 from recuse.losses import SmoothedCrossEntropy, smoothed_cross_entropy
 
 transformers = pytest.importorskip("transformers", reason="make test-integrations has it")
@@ -117,3 +119,67 @@ def test_soft_labels_train_as_in_a_plain_loop(tmp_path):
     model = bert("ForSequenceClassification")
     trained = train(tmp_path, model, rows, f, batch=8, accumulation=2)
     torch.testing.assert_close(trained, looped(tokens, labels), atol=ATOL, rtol=RTOL)
+
+
+def predicted(folder, kind, n=400, **options):
+    """What `trainer.predict()` gives for rows with labels that the tokens tell, mostly."""
+    generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    rows = []
+    for _ in range(n):
+        tokens = torch.randint(11, (int(rng.integers(3, 9)),), generator=generator)
+        labels = tokens % K
+        if kind == "ForTokenClassification":
+            labels[0] = -100
+        else:
+            labels = labels[0]
+        rows.append({"input_ids": tokens, "labels": labels})
+    collator = None
+    if kind == "ForTokenClassification":
+
+        def collator(batch):
+            longest = max(len(row["input_ids"]) for row in batch)
+            fill = {"input_ids": 0, "labels": -100}
+            return {
+                name: torch.stack(
+                    [
+                        F.pad(row[name], (0, longest - len(row[name])), value=fill[name])
+                        for row in batch
+                    ]
+                )
+                for name in fill
+            }
+
+    else:
+        rows = [{**row, "input_ids": F.pad(row["input_ids"], (0, 8))[:8]} for row in rows]
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder),
+        per_device_eval_batch_size=32,
+        num_train_epochs=20,
+        learning_rate=0.02,
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+        use_cpu=True,
+    )
+    trainer = transformers.Trainer(
+        bert(kind, **options), arguments, train_dataset=rows[:64], data_collator=collator
+    )
+    trainer.train()
+    return [trainer.predict(part) for part in (rows[64:200], rows[200:])]
+
+
+@pytest.mark.parametrize("kind", ["ForSequenceClassification", "ForTokenClassification"])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_what_the_trainer_predicts_is_fitted_as_it_comes(tmp_path, kind, hidden):
+    outputs = predicted(tmp_path, kind, output_hidden_states=hidden)
+    assert isinstance(outputs[0].predictions, tuple) == hidden
+    tune, calibrate = (held_out(o, name=n) for o, n in zip(outputs, ("tune", "calibrate")))
+    labels = outputs[1].label_ids
+    z = outputs[1].predictions[0] if hidden else outputs[1].predictions
+    flat = calibrate.predictions()
+    np.testing.assert_array_equal(flat.logits, z[labels != -100])
+    np.testing.assert_array_equal(flat.labels, labels[labels != -100])
+    rejector = recuse.fit(tune, calibrate, target_risk=0.5, delta=0.2, learned=False)
+    assert rejector.guarantee.n == 200  # rows, or one token of each sequence
+    np.savez(tmp_path / "saved.npz", predictions=z, label_ids=labels)
+    assert recuse.read(tmp_path / "saved.npz").digest == calibrate.digest

@@ -73,6 +73,18 @@ def to_numpy(x: Any) -> np.ndarray:
         raise InputError(f"expected an array, got {_a(x)}: {reason}") from error
 
 
+def first_of(outputs: Any, where: str = "") -> Any:
+    """Return the logits of what a model gives: itself, the first of a tuple, or `logits`."""
+    if isinstance(outputs, Mapping):  # a ModelOutput of Transformers is one
+        if "logits" not in outputs:
+            names = ", ".join(map(str, outputs)) or "nothing"
+            raise InputError(f"{where}expected outputs with `logits`, got {names}")
+        return outputs["logits"]
+    if isinstance(outputs, (tuple, list)) and outputs and hasattr(outputs[0], "shape"):
+        return outputs[0]
+    return outputs
+
+
 def is_floating(dtype: np.dtype) -> bool:
     """Return whether this is float16, bfloat16, float32 or float64."""
     return dtype.name in ("float16", "bfloat16", "float32", "float64")

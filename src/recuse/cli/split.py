@@ -43,7 +43,8 @@ def split(
     paths = {name: out / f"{name}{suffix}" for name in fractions}
     for path in paths.values():
         refuse_overwrite(path, force, file)
-    pieces = split_rows(reader.read(), fractions, seed=seed)
+    whole = reader.read()
+    pieces = split_rows(whole, fractions, seed=seed)
     for name, piece in pieces.items():
         write_logits(
             paths[name],
@@ -52,7 +53,7 @@ def split(
             groups=piece.groups,
             ids=piece.ids,
             kind=kind,
-            ignore_index=ignore_index,
+            ignore_index=whole.ignore_index,
         )
     rows = [(name, str(paths[name]), len(piece), piece.digest) for name, piece in pieces.items()]
     if as_json:

@@ -1,6 +1,6 @@
-"""Hugging Face Transformers: losses of recuse as the `compute_loss_func` of the Trainer.
+"""Hugging Face Transformers: losses for the Trainer, and what it predicts as held-out data.
 
-n = examples, T = tokens, K = classes or vocabulary, ... = pixels.
+n = examples, B = sequences, T = tokens, K = classes or vocabulary, ... = pixels.
 """
 
 from __future__ import annotations
@@ -9,16 +9,70 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from recuse._internal.check import extra
+import numpy as np
+
+from recuse._internal.check import extra, first_of, to_numpy
 from recuse.errors import InputError
+from recuse.io import HeldOut
+from recuse.io._checked import check_file
+from recuse.io._rows import TRAINER_IGNORES, classes_second
 from recuse.losses import SmoothedBCEWithLogits
 
 torch = extra("torch", "torch", "recuse.integrations.transformers")
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from torch import Tensor
 
-TRAINER_IGNORES = -100  # the only label that the Trainer does not count
+
+def held_out(
+    output: Any,
+    *,
+    ids: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    ignore_index: int | None = TRAINER_IGNORES,
+    name: str = "predictions",
+) -> HeldOut:
+    """Return what `trainer.predict(dataset)` gave as held-out data, for `fit` and `evaluate`.
+
+    Of a tuple, such as logits and hidden states, the first entry counts; of a mapping, `logits`.
+    In token classification each token is a prediction, and each sequence a group.
+
+    Args:
+        output: Its `PredictionOutput`, or (predictions, label_ids), of shapes (n, K) and (n,);
+            (B, T, K) and (B, T) for tokens; or (n, K, H, W) and (n, H, W) for images.
+        ids: Shape (n,) or (B,): of the examples.
+        groups: Likewise: rows, or sequences, that depend on each other.
+        ignore_index: The label of tokens that do not count; None if all do.
+        name: For messages.
+
+    Raises:
+        InputError: Several outputs without a first one of logits, several sets of labels, or
+            arrays that do not fit each other.
+
+    >>> import numpy as np
+    >>> z, labels = np.zeros((2, 4, 3), np.float32), np.array([[0, 1, 2, -100], [0, 0, -100, -100]])
+    >>> found = held_out(((z, "hidden states"), labels))
+    >>> found.logits.shape, len(found.predictions())
+    ((2, 3, 4), 5)
+    """
+    predictions, labels = (getattr(output, key, None) for key in ("predictions", "label_ids"))
+    if predictions is None:
+        if not isinstance(output, (tuple, list)) or len(output) not in (2, 3):
+            raise InputError(
+                "expected what trainer.predict() gave, or (predictions, label_ids), "
+                f"got {type(output).__name__}"
+            )
+        predictions, labels = output[:2]
+    if isinstance(labels, (tuple, list, Mapping)):
+        raise InputError(
+            f"{name}: expected `label_ids` of one array, got {len(labels)}: give "
+            "(predictions, labels) of one task"
+        )
+    z = to_numpy(first_of(predictions, f"{name}: "))
+    z = np.ascontiguousarray(z.transpose(classes_second(z.shape)))
+    rest: Any = (labels, groups, ids)
+    return check_file(HeldOut(z, *rest, name, ignore_index))
 
 
 def compute_loss_func(
@@ -74,7 +128,7 @@ def compute_loss_func(
         chosen = loss
         if not torch.is_grad_enabled():
             chosen = _like(loss, smoothing=0.0) if evaluation is None else evaluation
-        logits, labels = _aligned(_logits(outputs), labels, chosen, shift, axis)
+        logits, labels = _aligned(first_of(outputs), labels, chosen, shift, axis)
         chosen = chosen.to(logits.device)
         if num_items_in_batch is None:
             return _like(chosen, reduction="mean")(logits, labels)
@@ -89,12 +143,6 @@ def _check_loss(loss: Any, attribute: str) -> None:
         raise InputError(
             f"expected a loss of recuse.losses, got {type(loss).__name__} without `{attribute}`"
         )
-
-
-def _logits(outputs: Any) -> Tensor:
-    if isinstance(outputs, torch.Tensor):
-        return outputs
-    return outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
 
 
 def _aligned(logits, labels, loss, shift, axis) -> tuple[Tensor, Tensor]:

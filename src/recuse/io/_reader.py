@@ -166,7 +166,8 @@ def open_logits(
         kind: Input kind, never guessed: "logits"; "binary", a one-column head; "probs",
             probabilities; or "multilabel", (n, L) with labels (n, L) of 0 and 1: each label
             is a binary decision, and the logits are handed out as (n, 2, L).
-        ignore_index: Label of predictions to ignore (void pixels).
+        ignore_index: Label of predictions to ignore (void pixels); by default -100 in what
+            `trainer.predict()` of Transformers gave, and none in other files.
 
     Raises:
         InputError: One line that names the file, what was expected and what came.
@@ -184,6 +185,8 @@ def open_logits(
     shapes = [_check_store(store, kind) for store in stores]
     for store, shape in zip(stores, shapes):
         _check_alike(store, shape, stores[0], shapes[0])
+    if ignore_index is None:
+        ignore_index = getattr(stores[0], "ignored", None)
     whole = (sum(shape[0] for shape in shapes), *shapes[0][1:])
     return LogitsReader(str(path), stores, kind, ignore_index, whole)
 

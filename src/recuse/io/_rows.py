@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
 
 FIELDS = ("logits", "labels", "groups", "ids")
+TRAINER_IGNORES = -100  # the label that PyTorch and the Trainer of Transformers do not count
+
+
+def classes_second(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the order of axes that puts the classes of a Trainer's predictions second.
+
+    (B, K) and, of images, (B, K, H, W) are that already; of tokens, (B, T, K) is not.
+    """
+    return (0, 2, 1) if len(shape) == 3 else tuple(range(len(shape)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,12 +26,13 @@ import numpy as np
 from recuse._internal.check import extra, first, rows_from
 from recuse.errors import InputError, MissingExtraError
 from recuse.io._checked import Form
-from recuse.io._rows import FIELDS
+from recuse.io._rows import FIELDS, TRAINER_IGNORES, classes_second
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
 
 FORMATS = (".safetensors", ".npz", ".parquet")
+TRAINER = {"predictions": "logits", "label_ids": "labels"}  # as `trainer.predict()` names them
 SAFETENSORS = {"F16": "f2", "F32": "f4", "F64": "f8", "BOOL": "?"} | {
     f"{kind}{8 * size}": f"{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
 }
@@ -89,6 +90,29 @@ class Streams:
                 next(rest, None)  # past the end of the data
 
 
+@dataclass(frozen=True)
+class TrainerOutput:
+    """What `trainer.predict()` of Transformers gave, saved as `predictions` and `label_ids`."""
+
+    path: Path
+    streams: Streams  # with `predictions` as logits and `label_ids` as labels
+    ignored = TRAINER_IGNORES
+
+    @property
+    def forms(self) -> Mapping[str, Form]:
+        """Shape and dtype of each array, classes second."""
+        forms = dict(self.streams.forms)
+        shape, dtype = forms["logits"]
+        forms["logits"] = Form(tuple(shape[i] for i in classes_second(shape)), dtype)
+        return forms
+
+    def blocks(self, rows: int) -> Iterator[dict[str, Array]]:
+        """Yield all arrays, so many rows at a time."""
+        for block in self.streams.blocks(rows):
+            z = block["logits"]
+            yield block | {"logits": np.ascontiguousarray(z.transpose(classes_second(z.shape)))}
+
+
 @contextmanager
 def reading(path: Path) -> Generator[None]:
     """Turn what the parser of a damaged file raises into one line."""
@@ -107,10 +131,12 @@ def open_folder(path: Path) -> Streams:
     return Streams(path, {file.stem: _npy(file) for file in sorted(path.glob("*.npy"))})
 
 
-def open_npz(path: Path) -> Streams:
-    """Open the members of an archive, compressed or not."""
+def open_npz(path: Path) -> Store:
+    """Open the members of an archive, compressed or not; also of `trainer.predict()`."""
     with reading(path), zipfile.ZipFile(path) as archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        if "predictions" in members:
+            return _open_trainer_output(path, archive, members)
         unknown = sorted(set(members) - set(FIELDS))
         if {"bin", "meta"} <= set(members):
             raise InputError(
@@ -120,6 +146,28 @@ def open_npz(path: Path) -> Streams:
         if unknown:
             raise InputError(f"{path}: {not_fields(unknown)}")
         return Streams(path, {key: _member(archive, name) for key, name in members.items()})
+
+
+def _open_trainer_output(
+    path: Path, archive: zipfile.ZipFile, members: Mapping[str, str]
+) -> TrainerOutput:
+    members = {name: at for name, at in members.items() if name != "metrics"}
+    if unknown := sorted(set(members) - {*TRAINER, "groups", "ids"}):
+        raise InputError(
+            f"{path}: expected arrays `predictions`, `label_ids` and optionally `groups`, `ids`, "
+            f"got {', '.join(unknown)}"
+        )
+    arrays = {}
+    for name, at in members.items():
+        try:
+            arrays[TRAINER.get(name, name)] = _member(archive, at)
+        except ValueError as error:
+            raise InputError(
+                f"{path}: expected `{name}` of numbers, got Python objects, which are never "
+                "unpickled: of a tuple save the logits, np.savez(path, "
+                "predictions=output.predictions[0], label_ids=output.label_ids)"
+            ) from error
+    return TrainerOutput(path, Streams(path, arrays))
 
 
 def open_safetensors(path: Path) -> Streams:
