@@ -203,7 +203,7 @@ def test_a_model_that_does_not_fit_is_said_before_the_images_are_read(
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("out", ["a.npz", "folder"])
-def test_an_image_that_cannot_be_read_ends_the_run_and_nothing_is_written(
+def test_an_image_that_cannot_be_read_ends_the_run_and_what_was_collected_is_said(
     recuse, files, tmp_path, out, workers, monkeypatch
 ):
     monkeypatch.setattr(_folder, "SHARD", 100)
@@ -212,8 +212,14 @@ def test_an_image_that_cannot_be_read_ends_the_run_and_nothing_is_written(
     options = ("--out", out, "--workers", workers, "--batch-size", 2)
     code, said, err = recuse(*COMMAND[:4], *options)
     words = ("recuse: data/dog/3.png: expected an image, got",)
-    one_line((code, said, err.removeprefix("loading\n")), *words)
-    assert [p for p in sorted(tmp_path.rglob("*")) if "__pycache__" not in str(p)] == before
+    kept = f"{out}.partial"
+    one_line((code, said, err.removeprefix("loading\n")), *words, f" before it are in {kept}")
+    new = {p for p in tmp_path.rglob("*") if "__pycache__" not in str(p)} - {*before}
+    assert {p.relative_to(tmp_path).parts[0] for p in new} == {kept}
+    (tmp_path / kept).rename(tmp_path / f"kept{'.npz' * (out == 'a.npz')}")
+    ids = read(tmp_path / f"kept{'.npz' * (out == 'a.npz')}").ids.tolist()
+    assert len(ids) > 0
+    assert "dog/3.png" not in ids
 
 
 def test_half_precision_that_no_format_with_text_holds_becomes_float32(recuse, files, tmp_path):
@@ -249,7 +255,7 @@ def in_process(arguments, tmp_path, **environment):
 
 
 @pytest.mark.parametrize("out", ["a.npz", "folder"])
-def test_an_interrupted_run_leaves_nothing(files, tmp_path, out):
+def test_an_interrupted_run_leaves_what_it_collected_under_another_name(files, tmp_path, out):
     (tmp_path / "slow.py").write_text(
         "import time, net\n"
         "def pixels(image):\n"
@@ -271,7 +277,7 @@ def test_an_interrupted_run_leaves_nothing(files, tmp_path, out):
     rest = run.communicate()[1]
     assert run.returncode == 130
     assert set(rest.splitlines()) <= {"read"}
-    assert {p.name for p in tmp_path.iterdir()} == before
+    assert {p.name for p in tmp_path.iterdir()} - before <= {f"{out}.partial"}
 
 
 def test_help_needs_no_torch(tmp_path):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,13 +18,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse._internal import public
-from recuse._internal.check import check_logits_form, extra, to_numpy
+from recuse._internal.check import check_logits_form, extra, first_of, rows_from, to_numpy
 from recuse._internal.files import atomic_folder
 from recuse.collect._images import UNKNOWN, Images, ImageTree, image_tree, labels_of, read_class_map
 from recuse.collect._models import Model, load_model
 from recuse.errors import InputError
 from recuse.io import HeldOut, open_logits, write_logits
-from recuse.io._write import check_suffix
+from recuse.io._checked import naming
+from recuse.io._rows import TRAINER_IGNORES, classes_second
+from recuse.io._write import check_suffix, check_writable
 from recuse.scores import predict
 
 if TYPE_CHECKING:
@@ -42,25 +46,31 @@ def collect_logits(
     """Run a model over a loader and write its logits and labels to a file.
 
     The model runs in evaluation mode, without gradients, and its mode is restored. Half precision
-    is kept.
+    is kept. The first batch is checked before the others run. If a later one fails, the rows before
+    it are written to the name of `out` with `.partial` behind it, and the error says so.
 
     Args:
-        model: A module, or any function: inputs -> logits (n, K, ...).
+        model: A module, or any function: inputs -> logits (n, K, ...), or a tuple that begins with
+            them, or a mapping with `logits`, such as a `ModelOutput`, whose classes are last where
+            there are tokens (n, T, K).
         loader: Yields (inputs, labels) or (inputs, labels, ids), labels (n, ...) and ids
-            (n,) integers. Do not shuffle if the order of the rows matters to you.
+            (n,) integers; or mappings with `labels`, and `ids` if there are any, whose other
+            entries are the keywords of the model: labels of -100 do not count there, and shorter
+            sequences are filled up with them. Do not shuffle if the order of the rows matters to
+            you.
         out: The file to write, as `write_logits` takes it.
         device: Device of the inputs; by default that of the model's parameters.
         ignore_index: Label outside 0..K-1 that is allowed (void pixels).
         progress: Show a bar, on a terminal or in a notebook.
 
     Raises:
-        InputError: The loader is empty or yields something else.
+        InputError: The loader is empty or yields something else, or the file cannot hold it.
         MissingExtraError: torch is not installed.
     """
     from recuse.present.terminal import bar
 
     torch = extra("torch", "torch", "collect_logits")
-    check_suffix(out)  # before the model runs for an hour
+    path = check_suffix(out)  # before the model runs for an hour
     if device is None:
         parameters = model.parameters() if hasattr(model, "parameters") else ()
         device = next((p.device for p in parameters), torch.device("cpu"))
@@ -70,30 +80,146 @@ def collect_logits(
         model.eval()
     try:
         with torch.no_grad():
-            batches = [
-                _arrays(model, batch, device) for batch in bar(loader, "logits", show=progress)
-            ]
+            batches = _collected(
+                model, bar(loader, "logits", show=progress), device, path, ignore_index
+            )
     finally:
         for module, mode in zip(modules, training):
             module.training = mode
     if not batches:
         raise InputError("expected a loader with at least one batch, got none")
+    written = _write_batches(path, batches)
+    _remove(_partial(path))
+    return written
+
+
+class Batch(NamedTuple):
+    """Rows that a model was run on; b of them."""
+
+    fields: dict[str, np.ndarray]
+    ignore_index: int | None
+
+
+def _collected(
+    model: Any, loader: Iterable[Any], device: Any, path: Path, ignore_index: int | None
+) -> list[Batch]:
+    """Return all batches, each checked; on an error write those before it and say where."""
+    batches: list[Batch] = []
     try:
-        columns = [np.concatenate(column) for column in zip(*batches, strict=True)]
-    except ValueError as error:
-        raise InputError(f"expected batches that differ in length only: {error}") from error
-    ids = columns[2] if len(columns) == 3 else None
-    return write_logits(out, columns[0], columns[1], ids=ids, ignore_index=ignore_index)
+        for given in loader:
+            batch = _batch(model, given, device, ignore_index)
+            with naming(str(path)), rows_from(sum(map(_rows, batches))):
+                check_writable(path, batch.fields, ignore_index=batch.ignore_index)
+            _check_alike(batches[0] if batches else batch, batch)
+            batches.append(batch)
+    except BaseException as error:
+        if not batches:
+            raise
+        kept, partial = sum(map(_rows, batches)), _partial(path)
+        _keep(path, batches)
+        said = f"the {kept:,} rows of the {len(batches):,} batches before it are in {partial}"
+        if isinstance(error, InputError):
+            raise InputError(f"{error}; {said}") from error
+        error.add_note(f"recuse: {said}")
+        raise
+    return batches
 
 
-def _arrays(model: Any, batch: Any, device: Any) -> tuple[np.ndarray, ...]:
-    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-        raise InputError(
-            "expected batches (inputs, labels) or (inputs, labels, ids), "
-            f"got {type(batch).__name__}"
+def _batch(model: Any, given: Any, device: Any, ignore_index: int | None) -> Batch:
+    """Return the outputs and labels of one batch, classes on axis 1."""
+    named = isinstance(given, Mapping)
+    if named:
+        if "labels" not in given:
+            raise InputError(f"expected batches with `labels`, got {', '.join(map(str, given))}")
+        inputs = {k: _on(v, device) for k, v in given.items() if k not in ("labels", "ids")}
+        rest = [given["labels"], *([given["ids"]] if "ids" in given else [])]
+        outputs = model(**inputs)
+        ignore_index = TRAINER_IGNORES if ignore_index is None else ignore_index
+    else:
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise InputError(
+                "expected batches (inputs, labels) or (inputs, labels, ids), or mappings with "
+                f"`labels`, got {type(given).__name__}"
+            )
+        outputs, rest = model(_on(given[0], device)), given[1:]
+    z = to_numpy(first_of(outputs))
+    if named or isinstance(outputs, Mapping):
+        z = np.ascontiguousarray(z.transpose(classes_second(z.shape)))
+    return Batch(dict(zip(("logits", "labels", "ids"), (z, *map(to_numpy, rest)))), ignore_index)
+
+
+def _on(x: Any, device: Any) -> Any:
+    return x.to(device) if hasattr(x, "to") else x
+
+
+def _rows(batch: Batch) -> int:
+    return len(batch.fields["logits"])
+
+
+def _check_alike(first: Batch, batch: Batch) -> None:
+    """Refuse a batch that differs from the first one in more than its length."""
+    a, b = ({k: (x.shape[1:], x.dtype.kind) for k, x in y.fields.items()} for y in (first, batch))
+    if _of_tokens(batch):
+        a, b = ({k: v[1:] if k != "ids" else v for k, v in x.items()} for x in (a, b))
+    if a != b:
+        shapes = (
+            ", ".join(f"{k} {x.dtype} {x.shape}" for k, x in y.fields.items())
+            for y in (batch, first)
         )
-    inputs = batch[0].to(device) if hasattr(batch[0], "to") else batch[0]
-    return tuple(to_numpy(x) for x in (model(inputs), *batch[1:]))
+        raise InputError(
+            f"expected batches that differ in length only, got {' after '.join(shapes)}"
+        )
+
+
+def _of_tokens(batch: Batch) -> bool:
+    return batch.fields["logits"].ndim == 3 and batch.ignore_index is not None
+
+
+def _write_batches(path: Path, batches: list[Batch], *, unlabelled: bool = False) -> HeldOut:
+    """Write all batches as one file; shorter sequences are filled up with ignored labels.
+
+    With `unlabelled`, labels that are all ignored are left out.
+    """
+    if _of_tokens(batches[0]):
+        longest = max(batch.fields["logits"].shape[2] for batch in batches)
+        batches = [_filled(batch, longest) for batch in batches]
+    fields: dict[str, Any] = {
+        name: np.concatenate([batch.fields[name] for batch in batches])
+        for name in batches[0].fields
+    }
+    if unlabelled and (fields["labels"] == batches[0].ignore_index).all():
+        del fields["labels"]
+    return write_logits(path, **fields, ignore_index=batches[0].ignore_index)
+
+
+def _filled(batch: Batch, longest: int) -> Batch:
+    z, labels = batch.fields["logits"], batch.fields["labels"]
+    more, ignored = longest - z.shape[2], batch.ignore_index
+    filled = {
+        "logits": np.pad(z, ((0, 0), (0, 0), (0, more))),
+        "labels": np.pad(labels, ((0, 0), (0, more)), constant_values=int(ignored or 0)),
+    }
+    return batch._replace(fields=batch.fields | filled) if more else batch
+
+
+def _partial(path: Path) -> Path:
+    """Return the name of what was collected before an error; no folder of shards holds it."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def _keep(path: Path, batches: list[Batch]) -> None:
+    """Write what was collected; under its own name when it is whole."""
+    partial = _partial(path)
+    _remove(partial)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        whole = Path(folder) / path.name
+        _write_batches(whole, batches, unlabelled=True)
+        whole.rename(partial)
+
+
+def _remove(path: Path) -> None:
+    """Remove what an earlier run left behind."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 ENDINGS = ("", ".npz", ".parquet")
@@ -228,10 +354,23 @@ def _write(
         return
     with atomic_folder(out) as folder:
         done = shard = 0
-        while done < len(images):
-            part = islice(batches, size)
-            done += len(_collect(model, images, part, folder / f"{shard:05}.npz", device))
-            shard += 1
+        try:
+            while done < len(images):
+                part = islice(batches, size)
+                done += len(_collect(model, images, part, folder / f"{shard:05}.npz", device))
+                shard += 1
+        except BaseException as error:
+            if any(folder.iterdir()):
+                _remove(_partial(out))
+                for shard in folder.glob("*.partial"):
+                    shard.rename(shard.with_suffix(""))
+                folder.rename(_partial(out))
+                said = f"the rows before it are in {_partial(out)}"
+                if isinstance(error, InputError):
+                    raise InputError(f"{str(error).partition('; the ')[0]}; {said}") from error
+                error.add_note(f"recuse: {said}")
+            raise
+    _remove(_partial(out))
 
 
 def _collect(

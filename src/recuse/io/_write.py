@@ -60,10 +60,22 @@ def write_logits(
     given = {"logits": logits, "labels": labels, "groups": groups, "ids": ids}
     fields = {k: _plain(to_numpy(v)) for k, v in given.items() if v is not None}
     with naming(str(path)):
-        check_forms({k: Form(v.shape, v.dtype) for k, v in fields.items()}, check_kind(kind))
-        checked = check_values(fields, kind, str(path), ignore_index)
-        _refuse_format(path.suffix, fields)
+        checked = check_writable(path, fields, kind=kind, ignore_index=ignore_index)
     WRITERS[path.suffix](path, fields)
+    return checked
+
+
+def check_writable(
+    path: Path,
+    fields: Mapping[str, Array],
+    *,
+    kind: str = "logits",
+    ignore_index: int | None = None,
+) -> HeldOut:
+    """Return checked rows; refuse what the format of a path cannot hold."""
+    check_forms({k: Form(v.shape, v.dtype) for k, v in fields.items()}, check_kind(kind))
+    checked = check_values(fields, kind, str(path), ignore_index)
+    _refuse_format(path.suffix, fields)
     return checked
 
 
