@@ -1082,6 +1082,30 @@ def test_tokens_of_a_trainer_go_the_whole_way(recuse, tmp_path):
     assert " of 720 predictions accepted" in out
 
 
+@pytest.mark.parametrize("text", [True, False])
+def test_rows_of_a_repeated_id_are_no_more_evidence_than_one(text, recuse, tmp_path):
+    z, y = sample(400)
+    twice = np.repeat(np.arange(400), 2)
+    ids = twice.astype(str) if text else twice
+    write_logits(tmp_path / "once.npz", z, y, ids=ids[::2])
+    write_logits(tmp_path / "twice.npz", z[twice], y[twice], ids=ids)
+    write_logits(tmp_path / "groups.npz", z[twice], y[twice], groups=ids)
+    once, repeated, groups = (
+        plain(recuse("evaluate", name, "--json")[1])["files"][0]["scores"]["msp"]
+        for name in ("once.npz", "twice.npz", "groups.npz")
+    )
+    assert repeated == groups
+    assert repeated["aurc_se"] == pytest.approx(once["aurc_se"], rel=0.01)
+    rows = "".join(f"{i},0.{i + 1},{int(i > 3)}\n" * 2 for i in range(9))
+    (tmp_path / "ids.csv").write_text(f"id,confidence,correct\n{rows}")
+    (tmp_path / "groups.csv").write_text(f"group,confidence,correct\n{rows}")
+    one, other = (
+        plain(recuse("evaluate", name, "--json")[1])["files"][0]["scores"]
+        for name in ("ids.csv", "groups.csv")
+    )
+    assert one == other
+
+
 def test_blank_lines_at_the_end_of_a_groups_file_are_no_groups(recuse, tmp_path):
     write_logits(tmp_path / "z.npz", *sample(200))
     (tmp_path / "g.txt").write_text("\n".join(str(i // 4) for i in range(200)) + "\n\n\n")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recuse._internal.files import hashes
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.io import Confidences, HeldOut, LogitsReader
@@ -107,6 +108,7 @@ def score_chunks(
     loss = np.empty(of_rows, np.uint8)
     kept: dict[str, list[Array]] = {k: [] for k in ("units", "labels", "ids")}
     codes: dict[Hashable, int] = {}
+    examples: list[Array] = []  # hashes of ids
     start, grouped, filler = 0, False, None
     others = any(score.name not in SOFTMAX_FAMILY for score in scores)  # a mask matters to these
     for chunk in chunks:
@@ -122,25 +124,31 @@ def score_chunks(
             loss[rows][labels == chunk.ignore_index] = IGNORED
         if (units := chunk.units()) is not None:
             kept["units"].append(_coded(units, codes))
+        elif chunk.ids is not None:
+            examples.append(hashes(chunk.ids))
         if keep:
             kept["labels"].append(labels)
             kept["ids"] += [] if chunk.ids is None else [chunk.ids]
         start, grouped = start + len(chunk), chunk.groups is not None
     whole = {k: np.concatenate(parts) if parts else None for k, parts in kept.items()}
+    if examples and (repeated := _repeated(np.concatenate(examples))) is not None:
+        whole["units"], grouped = repeated, True
     return Scored(file.name, shape[1], confidence, loss, grouped=grouped, **whole)
 
 
 def of_confidences(table: Confidences) -> Scored:
     """Return a table of confidences as one score."""
-    return Scored(
-        table.name,
-        None,
-        {"confidence": table.confidence},
-        table.loss,
-        table.groups if table.groups is None else _coded(table.groups, {}),
-        table.groups is not None,
-        ids=table.ids,
-    )
+    units = None if table.groups is None else _coded(table.groups, {})
+    if units is None and table.ids is not None:
+        units = _repeated(hashes(table.ids))
+    rows = {"confidence": table.confidence}
+    return Scored(table.name, None, rows, table.loss, units, units is not None, ids=table.ids)
+
+
+def _repeated(examples: Array) -> Int[Array, " n"] | None:
+    """Return ids as groups where some are repeated: their rows are not independent."""
+    names, code = np.unique(examples, return_inverse=True)
+    return code.reshape(-1) if len(names) < len(examples) else None
 
 
 def _coded(names: Array, codes: dict[Hashable, int]) -> Int[Array, " n"]:
