@@ -41,7 +41,8 @@ def gap(bin_of: Sequence[int], stated: Numbers, observed: Numbers) -> float:
 
 
 def equal_width(q: float, bins: int) -> int:
-    return min(int(q * bins), bins - 1)
+    """What float32 may have moved below an edge, by 2^-23 of it, is taken to be on the edge."""
+    return min(int(q * (1 + 2**-23) * bins), bins - 1)
 
 
 def ece(probability: Numbers, loss: Numbers, bins: int) -> float:

@@ -3,6 +3,7 @@
 import inspect
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 import recuse
 import reference
 import reference_calibration as slow
-from recuse import InputError, calibration
+from recuse import InputError, calibration, plots
 from recuse.calibration import (
     brier,
     classwise_ece,
@@ -27,7 +28,7 @@ from recuse.calibration import (
     top_label_brier,
 )
 from recuse.calibration._errors import TERMS
-from recuse.scores import as_probability, msp, predict
+from recuse.scores import as_probability, from_probs, msp, predict
 from samples import pixels, sample
 from strategies import logits as logits_of
 
@@ -109,6 +110,44 @@ def test_trap_a_probability_of_one_has_no_bin_of_its_own():
     q, l = [1.0] * 50 + [0.95] * 50, [1] * 5 + [0] * 95
     assert ece(q, l) == pytest.approx(0.025, abs=CLOSE)
     assert reliability(q, l).count.tolist() == [100]
+
+
+@pytest.mark.parametrize("bins", [5, 10, 15, 20, 100])
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+def test_an_edge_is_in_the_same_bin_in_every_format(bins, dtype):
+    edges = np.arange(bins) / bins
+    if dtype == ml_dtypes.bfloat16:
+        edges = edges[:: max(1, bins // 20)]  # it resolves no more
+    loss = np.arange(edges.size) % 2
+    exact, found = (reliability(edges.astype(d), loss, bins=bins) for d in (np.float64, dtype))
+    assert found.count.tolist() == exact.count.tolist() == [1] * edges.size
+    assert found.accuracy.tolist() == exact.accuracy.tolist()
+    drawn = plots.reliability.prepare(edges.astype(dtype), loss, bins=bins)
+    assert drawn.start == pytest.approx(edges, abs=1e-12)
+    both = np.tile(edges, 2), np.repeat([0, 1], edges.size)
+    coarse = [ece(both[0].astype(d), both[1], bins=bins) for d in (np.float64, dtype)]
+    assert coarse[1] == pytest.approx(coarse[0], abs=2 * float(ml_dtypes.finfo(dtype).eps))
+
+
+def test_the_confidence_of_a_decimal_probability_is_in_the_bin_of_the_decimal():
+    q = np.array([0.6, 0.7, 0.8, 0.9])
+    for dtype in (np.float32, np.float64):
+        rows = from_probs(np.stack([q, 1 - q], axis=1).astype(dtype))
+        found = reliability(as_probability(msp(rows)), [0, 1, 0, 1], bins=10)
+        assert found.count.tolist() == [1] * 4
+        below = np.nextafter(q.astype(dtype), 0) - dtype(1e-6)
+        assert reliability(np.r_[q.astype(dtype), below], [0] * 8, bins=10).count.tolist() == [
+            1, 2, 2, 2, 1,
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_classwise_ece_has_the_same_bins_in_float32(dtype):
+    q = np.array([0.6, 0.7, 0.8, 0.9, 0.5])
+    z = np.log(np.stack([q, 1 - q], axis=1))
+    labels = [0, 1, 0, 1, 1]
+    expected = classwise_ece(np.log(np.stack([q, 1 - q], axis=1) + 1e-9), labels, bins=10)
+    assert classwise_ece(z.astype(dtype), labels, bins=10) == pytest.approx(expected, abs=1e-6)
 
 
 def test_equal_masses_are_equal_without_ties_and_ties_stay_together():
@@ -195,7 +234,8 @@ def test_smooth_ece_of_predictions_that_all_say_the_same_is_their_gap():
 
 
 def test_smooth_ece_is_continuous_where_binned_ece_jumps():
-    together, apart = [0.6 + 1e-9] * 200, [0.6 - 1e-9] * 100 + [0.6 + 1e-9] * 100
+    edge = 0.6 / (1 + 2**-23)  # less what float32 may have moved
+    together, apart = [edge + 1e-9] * 200, [edge - 1e-9] * 100 + [edge + 1e-9] * 100
     l = [0] * 40 + [1] * 60 + [0] * 80 + [1] * 20
     assert abs(ece(together, l, bins=10) - ece(apart, l, bins=10)) > 0.19
     assert abs(smooth_ece(together, l) - smooth_ece(apart, l)) < 1e-4

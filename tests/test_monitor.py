@@ -406,6 +406,17 @@ def test_a_state_of_another_rejector_is_refused(tmp_path):
         Monitor.load(tmp_path / "s.json", OTHER)
 
 
+def test_what_is_no_rejector_is_refused(tmp_path):
+    Monitor(FITTED).save(tmp_path / "s.json")
+    selection = recuse.select([0.9, 0.8], [0, 1], target_risk=0.5)
+    for other in (selection, "rejector.json", None):
+        message = f"expected a Rejector, .* got {type(other).__name__}$"
+        with pytest.raises(InputError, match=message):
+            Monitor(other)
+    with pytest.raises(InputError, match=r"expected a Rejector, .* got Selection"):
+        Monitor.load(tmp_path / "s.json", selection)
+
+
 @pytest.mark.parametrize(
     ("change", "same"),
     [

@@ -300,6 +300,29 @@ def test_nothing_seen_is_an_error(sketch):
         AURC(sketch=sketch).compute()
 
 
+@pytest.mark.parametrize("sketch", [None, "log_odds"])
+@pytest.mark.parametrize("name", METRICS)
+def test_a_step_whose_labels_are_all_ignored_is_nan_and_changes_nothing(name, sketch):
+    metric = METRICS[name][0](ignore_index=255, sketch=sketch)
+    logits, labels = torch.as_tensor(LOGITS), torch.as_tensor(LABELS)
+    void = torch.full_like(labels, 255)
+    assert metric(logits, void).isnan()
+    assert metric.compute().isnan()
+    assert metric(logits, labels) == METRICS[name][0](sketch=sketch)(logits, labels)
+    assert metric(logits, void).isnan()
+    assert metric.compute() == METRICS[name][0](sketch=sketch)(logits, labels)
+
+
+@pytest.mark.parametrize("sketch", [None, "log_odds"])
+def test_the_curve_of_ignored_labels_alone_is_empty(sketch):
+    metric = RiskCoverageCurve(ignore_index=255, sketch=sketch)
+    curve = metric(torch.zeros(2, 3), torch.tensor([255, 255]))
+    assert [column.shape for column in curve] == [(0,)] * 4
+    some = RiskCoverageCurve(sketch=sketch)(torch.zeros(2, 3), torch.tensor([0, 1]))
+    kinds = [[column.is_floating_point() for column in c] for c in (curve, some)]
+    assert kinds[0] == kinds[1]
+
+
 def test_without_the_package_the_error_is_one_line(monkeypatch):
     from recuse._internal.check import base_class
 

@@ -25,6 +25,7 @@ from recuse._internal.check import (
     check_loss,
     check_zero_one,
     first,
+    to_numpy,
 )
 from recuse.errors import InputError
 
@@ -78,6 +79,15 @@ def stated(
     if q.min() < 0 or q.max() > 1:
         raise InputError(f"expected `probability` in [0, 1], got {q.min():g} to {q.max():g}")
     return q, 1 - check_zero_one(check_loss(loss, q.size), what="calibration")
+
+
+ROUNDING = {"float16": 2**-10, "bfloat16": 2**-7}  # relative
+FLOAT32 = 2**-23  # float64 probabilities are often computed from float32, as those of logits
+
+
+def rounding(probability: ArrayLike) -> float:
+    """Return how far the format of these numbers may have moved them; that of float32 at least."""
+    return ROUNDING.get(to_numpy(probability).dtype.name, FLOAT32)
 
 
 def mean(terms: Float[Array, " n"]) -> float:
@@ -186,7 +196,9 @@ class Reliability(NamedTuple):
 def reliability(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> Reliability:
     """Stated against observed probability of being right, in bins of equal width.
 
-    The last bin is closed: a probability of exactly 1 falls into it.
+    The last bin is closed: a probability of exactly 1 falls into it. A bin holds its lower edge,
+    and what lies below it by no more than the rounding of the format (of float32 at least): 0.9 is
+    in the same bin in float32 and in float64.
 
     Args:
         probability: Shape (n,), in [0, 1]: the stated probability of being right.
@@ -200,7 +212,7 @@ def reliability(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> R
     array([1. , 0.5])
     """
     q, right = stated(probability, loss)
-    return _reliability(equal_width(q, bins), q, right)
+    return _reliability(equal_width(q, bins, rounding(probability)), q, right)
 
 
 def equal_mass_reliability(
@@ -275,7 +287,7 @@ def classwise_ece(logits: ArrayLike, labels: ArrayLike, *, bins: int = 15) -> fl
 def ece_terms(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> Float[Array, " n"]:
     """Return the signed residual of each example."""
     q, right = stated(probability, loss)
-    return _signed(equal_width(q, bins), q - right)
+    return _signed(equal_width(q, bins, rounding(probability)), q - right)
 
 
 def equal_mass_ece_terms(
@@ -298,13 +310,13 @@ def classwise_ece_terms(
     out = np.zeros(len(z))
     for k in range(z.shape[1]):  # one column at a time: memory of a few (m,)
         pi = np.minimum(np.exp(z[:, k].astype(np.float64) - top - log_sum), 1)
-        out += _signed(equal_width(pi, bins), pi - (y == k))
+        out += _signed(equal_width(pi, bins, FLOAT32), pi - (y == k))
     return out / z.shape[1]
 
 
-def equal_width(q: Float[Array, " n"], bins: int) -> Int[Array, " n"]:
-    """Return the bin of each probability; 1 belongs to the last."""
-    return np.minimum((q * check_bins(bins)).astype(np.intp), bins - 1)
+def equal_width(q: Float[Array, " n"], bins: int, error: float) -> Int[Array, " n"]:
+    """Return the bin of each probability of this relative error; 1 belongs to the last."""
+    return np.minimum((q * (1 + error) * check_bins(bins)).astype(np.intp), bins - 1)
 
 
 def equal_mass(q: Float[Array, " n"], bins: int) -> Int[Array, " n"]:

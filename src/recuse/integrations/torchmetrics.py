@@ -28,6 +28,7 @@ them twice. Either pass their indices, with `by_index=True`, or load with `Unpad
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -59,7 +60,7 @@ class SelectiveMetric(Metric):
         sketch: None to keep every prediction, or the scale of a `recuse.CurveSketch`, for
             0-1 losses: "log_odds" for msp, "probability", "float" for any other.
         ignore_index: Labels that do not count (void pixels). Every other label outside
-            0..K-1 is an error.
+            0..K-1 is an error. Of ignored labels alone, `compute` returns NaN, or an empty curve.
         by_index: `update` takes the index of each example too, and an example that comes twice
             counts once. Not with `sketch`.
         kwargs: Arguments of `torchmetrics.Metric`.
@@ -67,7 +68,7 @@ class SelectiveMetric(Metric):
     Raises:
         InputError: Options exclude each other. In `update`: shapes or dtypes do not fit. In
             `compute`: a batch had a NaN or a label out of range (checked there, so that `update`
-            never waits for the device), or there was no prediction.
+            never waits for the device), or nothing was passed to `update`.
     """
 
     is_differentiable = False
@@ -136,11 +137,15 @@ class SelectiveMetric(Metric):
             self.row.append(rows if kept is None else rows[kept])
 
     def compute(self) -> Any:
-        """Return the measure of all predictions, over all processes."""
+        """Return the measure of all predictions, over all processes; NaN if all are ignored."""
         self._check()
         if self.sketch is not None:
-            return self._result(self._sketched())
-        return self._result(getattr(curves, self.measure)(*self._rows(), *self.levels))
+            seen, value = self.counts.any(), self._sketched
+        else:
+            rows = self._rows()
+            seen = rows[0].size
+            value = partial(getattr(curves, self.measure), *rows, *self.levels)
+        return self._result(value() if seen or not self.update_called else self._of_none())
 
     def curve_sketch(self) -> CurveSketch:
         """Return the counts of this process as a `recuse.CurveSketch`, to save, merge or certify.
@@ -165,6 +170,10 @@ class SelectiveMetric(Metric):
                     shape = (0, 2) if name == "row" else (0,)
                     setattr(self, name, [torch.empty(shape, dtype=dtype, device=self.device)])
         super().sync(*args, **kwargs)
+
+    def _of_none(self) -> Any:
+        """Return the measure of a batch without a prediction that counts."""
+        return np.nan
 
     def _sketched(self) -> Any:
         return getattr(self.curve_sketch(), self.measure)(*self.levels).value
@@ -305,6 +314,9 @@ class RiskCoverageCurve(SelectiveMetric):
 
     measure = "risk_coverage"
     higher_is_better = None
+
+    def _of_none(self) -> curves.RiskCoverage:
+        return curves.RiskCoverage(*(np.empty(0, t) for t in (float, float, float, int)))
 
     def _sketched(self) -> curves.RiskCoverage:
         return self.curve_sketch().curve()

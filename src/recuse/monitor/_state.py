@@ -81,12 +81,11 @@ E_PROCESS: dict[str, type] = {
 
 def terms_of(rejector: Rejector, target_risk: float | None, delta: float, order: str) -> Terms:
     """Terms for a rejector, checked."""
+    digest = digest_of(rejector)
     target = target_of(rejector) if target_risk is None else target_risk
     g = rejector.guarantee
     counts = g.n, g.accepted, log_tried(rejector)
-    return check_terms(
-        Terms(digest_of(rejector), target, delta, order, *counts, rejector.by, g.void)
-    )
+    return check_terms(Terms(digest, target, delta, order, *counts, rejector.by, g.void))
 
 
 def check_terms(terms: Terms) -> Terms:
@@ -157,6 +156,11 @@ def target_of(rejector: Rejector) -> float:
 
 def digest_of(rejector: Rejector) -> str:
     """Digest of all that decides: the score, the thresholds, and what they were calibrated on."""
+    if not isinstance(rejector, Rejector):
+        raise InputError(
+            "expected a Rejector, which `recuse.fit` and `Rejector.load` return, got "
+            f"{type(rejector).__name__}"
+        )
     rules = [
         [rule.subgroup, float(rule.threshold).hex(), rule.guarantee.n, rule.guarantee.accepted]
         for rule in rejector.rules

@@ -11,7 +11,7 @@ import numpy as np
 
 from recuse import calibration
 from recuse._internal.check import check_bins
-from recuse.calibration._measures import equal_width, stated
+from recuse.calibration._measures import equal_width, rounding, stated
 from recuse.plots._shared import FIRST, SHADE, Evaluated, ink, legend, one, percent
 from recuse.selectors import subgroup_table
 
@@ -59,17 +59,17 @@ def prepare(probability: ArrayLike, loss: ArrayLike, *, bins: int = BINS) -> Dia
     (array([1. , 0.5]), array([0.6, 1. ]), 0.49)
     """
     (q, right), bins = stated(probability, loss), check_bins(bins)
-    index = equal_width(q, bins)
+    index = equal_width(q, bins, rounding(probability))
     rows = subgroup_table(np.ones(q.size, bool), 1 - right, index)[1:]
     at = np.array([row.subgroup for row in rows])
     wrong = np.array([row.risk_interval for row in rows])
     return Diagram(
-        calibration.reliability(q, loss, bins=bins),
+        calibration.reliability(probability, loss, bins=bins),
         at / bins,
         (at + 1) / bins,
         1 - wrong[:, 1],
         1 - wrong[:, 0],
-        calibration.ece(q, loss, bins=bins),
+        calibration.ece(probability, loss, bins=bins),
         calibration.smooth_ece(q, loss),
     )
 

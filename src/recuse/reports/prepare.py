@@ -15,6 +15,7 @@ import numpy as np
 
 from recuse import curves
 from recuse.calibration import Reliability, reliability
+from recuse.calibration._measures import equal_width, rounding
 from recuse.curves import RiskCoverage
 from recuse.evaluation import Evaluation, ModelEvaluation
 from recuse.plots import confidence
@@ -279,7 +280,7 @@ def _bars(m: ModelData, kind: str) -> dict[str, dict[str, Any]]:
 
 def _reliability_data(m: ModelData) -> dict[str, dict[str, Any]]:
     bins = m.reliability
-    index = np.minimum((bins.probability * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+    index = equal_width(bins.probability, RELIABILITY_BINS, rounding(bins.probability))
     return _part(
         {},
         **{name: column.tolist() for name, column in bins._asdict().items()},
