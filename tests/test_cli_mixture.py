@@ -114,7 +114,7 @@ def test_a_threshold_of_one_score_can_be_given(recuse, files):
 
 
 def test_a_risk_that_no_threshold_reaches_is_said_in_words(recuse, tmp_path):
-    write_logits(tmp_path / "a.npz", Z, (Z.argmax(axis=1) + 1) % 5)
+    write_logits(tmp_path / "a.npz", Z, Z.argmin(axis=1))
     rc, out, err = recuse("mixture", "wrong=a.npz", "--risk", 0.01)
     assert (rc, err) == (0, "")
     assert "msp, risk 1 %: no threshold reaches it" in out

@@ -16,7 +16,15 @@ from recuse.calibration._measures import flat
 from recuse.diagnosis._geometry import Geometry, Layer, check_layer, geometry
 from recuse.diagnosis._max_logit import Gradient, MaxLogit, gradient, max_logit_given_msp
 from recuse.diagnosis._rows import check_possible, rows, typical_classes
-from recuse.diagnosis._smoothing import EXCLUDED, Shape, Smoothing, fit_smoothing, shape, verdict
+from recuse.diagnosis._smoothing import (
+    CANNOT_TELL,
+    EXCLUDED,
+    Shape,
+    Smoothing,
+    fit_smoothing,
+    shape,
+    verdict,
+)
 from recuse.errors import InputError
 from recuse.present import diagnosis as words
 from recuse.scores import find_filler, predict, without_filler
@@ -33,7 +41,7 @@ class Diagnosis:
     """The verdict, the finding behind it, and the evidence."""
 
     verdict: str  # one of `VERDICTS`
-    finding: str  # code of the reason, as `recuse.diagnosis.verdict` returns it
+    finding: str  # code of the reason, as `recuse.diagnosis.verdict` returns it, or "class_order"
     n: int
     units: int  # independent rows or groups
     classes: int
@@ -166,6 +174,8 @@ def diagnose(
     units = y.size if code is None else int(code.max()) + 1
     tuned = tune(shaped, labels, groups=groups, kind=kind, seed=seed)
     found, finding = verdict(fitted, form, k, units)
+    if tuned.class_order is not None:
+        found, finding = CANNOT_TELL, "class_order"
     return Diagnosis(
         verdict=found,
         finding=finding,

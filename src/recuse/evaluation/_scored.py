@@ -20,6 +20,7 @@ from recuse.io._checked import check_file
 from recuse.scores import SOFTMAX_FAMILY, Score, find_filler, predict, without_filler
 from recuse.sketch import CurveSketch, SubgroupSketches
 from recuse.tuning import MSP
+from recuse.tuning._class_order import Pairs, warn_of_class_order
 from recuse.tuning._tune import check_scores, warn_of_filler
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def score_chunks(
     kept: dict[str, list[Array]] = {k: [] for k in ("units", "labels", "ids")}
     codes: dict[Hashable, int] = {}
     examples: list[Array] = []  # hashes of ids
+    counts = Pairs(shape[1])
     start, grouped, filler = 0, False, None
     others = any(score.name not in SOFTMAX_FAMILY for score in scores)  # a mask matters to these
     for chunk in chunks:
@@ -119,7 +121,8 @@ def score_chunks(
         rows = slice(start, start + len(chunk))
         for score in scores:
             confidence[str(score)][rows] = score(z)
-        loss[rows] = predict(z) != labels
+        predicted = predict(z)
+        loss[rows] = predicted != labels
         if chunk.ignore_index is not None:
             loss[rows][labels == chunk.ignore_index] = IGNORED
         if (units := chunk.units()) is not None:
@@ -129,7 +132,10 @@ def score_chunks(
         if keep:
             kept["labels"].append(labels)
             kept["ids"] += [] if chunk.ids is None else [chunk.ids]
+        counts(predicted, labels, chunk.ignore_index)
         start, grouped = start + len(chunk), chunk.groups is not None
+    if (order := counts.order()) is not None:
+        warn_of_class_order(file.name, order)
     whole = {k: np.concatenate(parts) if parts else None for k, parts in kept.items()}
     if examples and (repeated := _repeated(np.concatenate(examples))) is not None:
         whole["units"], grouped = repeated, True

@@ -39,6 +39,8 @@ def reason(d: Any) -> str:
             return (
                 f"too few independent rows or groups ({count(d.units)}, at least {d.needed} needed)"
             )
+        case "class_order":
+            return str(d.repair.class_order)
         case "no_signal":
             return "the logits carry no information about the labels"
         case "level_and_shape":
@@ -67,6 +69,8 @@ def reason(d: Any) -> str:
 
 def recommendation(d: Any) -> str:
     """Return what to do: the score is the choice of `tune`, whatever the verdict."""
+    if d.finding == "class_order":
+        return "Ask again when labels and outputs have one order."
     facts, score = d.repair.facts, d.repair.score
     if d.repair.repaired:
         name = f"the {score.name} score" if score.fitted else score

@@ -65,6 +65,27 @@ def masked_note(where: str, filler: float, never: list[int], some: float) -> str
     return f"{said}; mask by -inf to say so"
 
 
+def class_order_note(
+    output: dict[int, int], agreement: float, accuracy: float, reordered: float
+) -> str:
+    """Return how the labels seem to be ordered, and what that does to the accuracy."""
+    shifts = {label - place for label, place in output.items()}
+    share = f"in {percent(agreement)} of {'the' if reordered == agreement else 'their'} rows"
+    if len(output) > 2 and len(shifts) == 1:
+        (by,) = shifts
+        match = f"label k matches output k {'-' if by > 0 else '+'} {abs(by)} {share}"
+        said = f"labels look shifted by {'one' if abs(by) == 1 else abs(by)}: {match}"
+    else:
+        pairs = [f"label {label} matches output {place}" for label, place in output.items()]
+        more = ", ..." if len(pairs) > NAMED else ""
+        what = "swapped" if len(output) == 2 else "in another order than the outputs"
+        said = f"labels look {what}: {', '.join(pairs[:NAMED])}{more} {share}"
+    return (
+        f"{said}; the accuracy is {percent(accuracy, 1)}, and {percent(reordered, 1)} in that "
+        "order: reorder the labels or the columns"
+    )
+
+
 def why_kept(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
     """Return the reason to keep MSP as a clause."""
     match facts.outcome:

@@ -34,6 +34,7 @@ from recuse.scores import (
     without_filler,
 )
 from recuse.tuning._candidates import confidences, default_candidates, features_of, possible
+from recuse.tuning._class_order import ClassOrder, Pairs, warn_of_class_order
 from recuse.tuning._cross_fit import Rows, Trial, best, cross_fit, significant
 from recuse.tuning._learn import learn
 
@@ -60,6 +61,7 @@ class Tuned:
     digest: str  # of the tuning split
     trials: tuple[Trial, ...] = field(default=(), repr=False)
     filler: float | None = None  # of masked classes, as `scores.find_filler`
+    class_order: ClassOrder | None = None  # that the labels follow, if not that of the outputs
 
     def confidence(self, logits: ArrayLike) -> Float32[Array, "n ..."]:
         """Return the confidence under the score; a `filler` counts as an impossible class."""
@@ -142,7 +144,8 @@ def tune(
     Args:
         logits: Shape (n, K, ...), of data that was not used for training. Where a constant
             fills in for masked classes (`scores.find_filler`), it counts as -inf, with a warning.
-        labels: Shape (n, ...).
+        labels: Shape (n, ...), in the order of the outputs; a warning says where they look in
+            another.
         objective: Measure to improve: "aurc", "augrc", or "coverage", the largest coverage at
             `target_risk`.
         target_risk: In (0, 1), for the objective "coverage".
@@ -166,6 +169,9 @@ def tune(
     if (filler := find_filler(z)) is not None:
         z = without_filler(z, filler)
         warn_of_filler("`logits`", z, filler)
+    (pairs := Pairs(z.shape[1]))(predict(z), y)
+    if (order := pairs.order()) is not None:
+        warn_of_class_order("`labels`", order)
     measure, seed = measure_of(objective, target_risk), check_seed(seed)
     classes = max(2, int(possible(z).sum()))
     candidates, learned = _tried(candidates, learned, kind, classes)
@@ -186,7 +192,7 @@ def tune(
     if obstacle := _obstacle(rows, facts, classes, kind):
         outcome, needed = obstacle
         facts = facts._replace(outcome=outcome, needed=needed)
-        return Tuned(MSP, table, facts, data, filler=filler)
+        return Tuned(MSP, table, facts, data, filler=filler, class_order=order)
     trials = cross_fit(rows, measure, seed)
     final = _final(rows, candidates, measure, seed)
     passed = significant(trials)
@@ -201,7 +207,7 @@ def tune(
         gain_se=trial.error,
     )
     table += _cross_fitted(final, trials, facts.msp, measure)
-    return Tuned(score if passed else MSP, table, facts, data, tuple(trials), filler)
+    return Tuned(score if passed else MSP, table, facts, data, tuple(trials), filler, order)
 
 
 def warn_of_filler(where: str, z: Array, filler: float) -> None:
