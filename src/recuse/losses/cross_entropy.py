@@ -63,7 +63,8 @@ def smoothed_cross_entropy(
     one-hot give the same loss.
 
     Args:
-        logits: (n, K, ...), or (K,) of a single example.
+        logits: (n, K, ...), or (K,) of a single example. A class masked by -inf costs nothing
+            where the smoothed target has no mass on it, and infinitely much where it has.
         target: Labels (n, ...), or soft targets in the shape of the logits, whose rows sum
             to 1. No gradient flows to the target: one that requires it is refused.
         smoothing: At most 1; negative values sharpen (see `recuse.targets.smooth`).
