@@ -110,6 +110,16 @@ def test_every_verb_says_it_and_a_diagnosis_does_not_say_that_nothing_is_known()
         rc.evaluate({"net": dict(zip(("tune", "calibrate", "test"), shifted))}, progress=False)
 
 
+def test_a_calibration_split_of_another_order_or_mask_than_tune_is_said():
+    tune, (z, y) = sample(400, seed=0), sample(400, seed=1)
+    order = pytest.warns(DataWarning, match="calibrate: labels look in another order")
+    with order, pytest.raises(rc.InfeasibleError):
+        rc.fit(tune, (z, (y + 1) % 5), target_risk=0.2)
+    z[:, 2] = np.where(y == 2, z[:, 2], -1e4)
+    with pytest.warns(DataWarning, match="calibrate: values of -5000 or less look like masked"):
+        rc.fit(tune, (z, y), target_risk=0.2)
+
+
 def test_the_command_line_warns_in_one_line(recuse, tmp_path):
     z, y = sample(400)
     write_logits(tmp_path / "a.npz", z, (y + 1) % 5)

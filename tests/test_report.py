@@ -383,7 +383,7 @@ def test_two_classes_have_no_fingerprint_at_all(tmp_path):
 
     def draw():
         z = rng.normal(size=(800, 2)).astype(np.float32)
-        return z, (rng.random(800) > 1 / (1 + np.exp(z[:, 0] - z[:, 1]))).astype(int)
+        return z, (rng.random(800) > 1 / (1 + np.exp(z[:, 1] - z[:, 0]))).astype(int)
 
     models = {"net": {name: draw() for name in ("tune", "calibrate", "test")}}
     found = recuse.evaluate(models, target_risk=0.2)

@@ -19,9 +19,10 @@ from recuse.io._overlap import fingerprints, repeated_rows
 from recuse.io._overlap import repeated_ids as find_repeated_ids
 from recuse.rejector._rejector import check_kind
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of, spread
-from recuse.scores import are_log_probs, predict
+from recuse.scores import are_log_probs, find_filler, predict, without_filler
 from recuse.tuning import Tuned
 from recuse.tuning import tune as tune_score
+from recuse.tuning._class_order import Pairs, warn_of_class_order
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -78,6 +79,7 @@ def prepare(
     one = index_of_one(c, seed)
     used = c.rows(one)
     _warn_of_repeated_rows(used)
+    _warn_of_other_outputs(c, tuned)
     held = _scored(tuned, used, by, None if of_calibrate is None else of_calibrate[one])
     seen = _scored(tuned, t, by, of_tune)
     return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, log_probs)
@@ -122,6 +124,22 @@ def _warn_of_repeated_rows(file: HeldOut) -> None:
             DataWarning,
             stacklevel=2,
         )
+
+
+def _warn_of_other_outputs(calibrate: HeldOut, tuned: Tuned) -> None:
+    """Warn of masked classes that tune does not have, and of labels in another order."""
+    z, labels = calibrate.labelled()
+    z = without_filler(z, tuned.filler)
+    if (filler := find_filler(z)) is not None:
+        warnings.warn(
+            f"{calibrate.name}: values of {filler:.4g} or less look like masked classes, which "
+            "tune does not have: they count as logits; mask both splits alike, by -inf",
+            DataWarning,
+            stacklevel=2,
+        )
+    (pairs := Pairs(z.shape[1]))(predict(z), labels)
+    if (order := pairs.order()) is not None:
+        warn_of_class_order(calibrate.name, order)
 
 
 def _subgroups(
