@@ -368,7 +368,7 @@ def read_csv(path):
 
 
 def decided(tmp_path, name="test.npz", rejector="rejector.json", **options):
-    return Rejector.load(tmp_path / rejector).predict(read(tmp_path / name, **options).logits)
+    return Rejector.load(tmp_path / rejector).predict(read(tmp_path / name, **options))
 
 
 def test_a_csv_reads_back_to_the_exact_decisions(recuse, files, tmp_path):
@@ -890,7 +890,7 @@ BAD_TABLES = {
     "short": ("confidence,correct\n1,1\n1\n", "line 3: expected 2 cells, got 1"),
     "long": ("confidence,correct\n1,1,1\n", "line 2: expected 2 cells, got 3"),
     "quote": ('confidence,correct\n"1,1\n', "cannot be read as csv"),
-    "semicolons": ("confidence;correct\n0,5;1\n", "got confidence;correct"),
+    "decimal comma": ("confidence;correct\n0,5;1\n", "`confidence` as a number, got '0,5'"),
 }
 
 

@@ -171,7 +171,7 @@ def test_pixels_probabilities_and_a_binary_column(recuse, tmp_path):
     np.savez("b.npz", logits=column, labels=labels)
     assert recuse("sketch", "b.npz", "--out", "b.sk.npz", "--binary")[0] == 0
     odds = np.exp(sample(50)[0].astype(np.float64))
-    write_logits("q.npz", odds / odds.sum(1, keepdims=True), sample(50)[1], kind="probs")
+    np.savez("q.npz", logits=odds / odds.sum(1, keepdims=True), labels=sample(50)[1])
     assert recuse("sketch", "q.npz", "--out", "q.sk.npz", "--probs")[0] == 0
     assert CurveSketch.load("q.sk.npz").about["kind"] == "probs"
     _, _, err = recuse("sketch", "q.npz", "--out", "w.npz")

@@ -434,7 +434,7 @@ def test_for_two_classes_the_maximum_is_not_centred_and_none_is_left_if_logits_a
 @pytest.mark.parametrize(
     ("z", "y", "words"),
     [
-        (np.full((4, 3), -np.inf), np.zeros(4, int), "two possible classes in some row, got none"),
+        (np.full((4, 3), -np.inf), np.zeros(4, int), "a finite logit in every row, got none"),
         (np.full((4, 3), np.nan), np.zeros(4, int), "without NaN"),
         (np.zeros((4, 3)), np.full(4, 3), "in 0..2, got 3"),
         (np.zeros((4, 1)), np.zeros(4, int), "K >= 2"),
@@ -501,11 +501,11 @@ def test_rows_without_a_choice_and_labels_that_are_ruled_out_do_not_count():
 def test_a_probability_of_0_is_a_mask_only_where_its_class_is_never_possible():
     z, y = optimum(0.2, 6)
     q = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    logs = rc.scores.from_probs(np.insert(q, 6, 0.0, axis=1))
-    assert rc.diagnose(logs, y, kind="probs").smoothing.value == pytest.approx(0.2, abs=0.02)
-    logs[7, 0] = -np.inf
+    wider = np.insert(q, 6, 0.0, axis=1)
+    assert rc.diagnose(wider, y, kind="probs").smoothing.value == pytest.approx(0.2, abs=0.02)
+    wider[7, :2] = 0, wider[7, :2].sum()
     with pytest.raises(InputError, match=r"expected probabilities > 0, got 0, row 7"):
-        rc.diagnose(logs, y, kind="probs")
+        rc.diagnose(wider, y, kind="probs")
 
 
 @pytest.mark.parametrize("filler", [-1e9, -65504.0, -1e4, -100.0])

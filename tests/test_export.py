@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 import recuse as rc
 from recuse import InputError, MissingExtraError
 from recuse.rejector import IsotonicMap
-from recuse.scores import SCORES, Score, from_binary, from_probs
+from recuse.scores import SCORES, Score
 from rejectors import altered
 from samples import learned_score, masked, one_column, pixels, sample
 from strategies import logits as logits_of
@@ -155,14 +155,14 @@ def test_a_binary_head_of_one_column(shape):
     z = z.reshape(shape)
     decided = module(torch.from_numpy(z))
     assert decided.logits.shape == z.shape
-    identical(decided, module.rejector.predict(from_binary(z)))
+    identical(decided, module.rejector.predict(z))
 
 
 def test_probabilities_come_in_by_their_logarithm_and_must_be_some():
     q = torch.from_numpy(Z).softmax(dim=1).numpy()
     q[5] = [1, 0, 0, 0, 0]
     module = deciding(kind="probs")
-    identical(module(torch.from_numpy(q)), module.rejector.predict(from_probs(q)))
+    identical(module(torch.from_numpy(q)), module.rejector.predict(q))
     for bad in ([1.1, -0.1, 0, 0, 0], [0.5, 0.2, 0.2, 0, 0], [math.nan, 0.5, 0.5, 0, 0]):
         decided = module(torch.tensor([bad]))
         assert (decided.label.item(), decided.accept.item()) == (-1, False)
@@ -396,8 +396,7 @@ def test_heads_of_one_column_and_probabilities_in_a_file(onnx, tmp_path, kind):
     module = deciding(threshold=1.25, kind=kind, classes=2 if kind == "binary" else 5)
     rows = one_column(400)[0] if kind == "binary" else torch.from_numpy(Z).softmax(1).numpy()
     to_onnx(module, tmp_path / "m.onnx", torch.from_numpy(rows[:2]))
-    convert = from_binary if kind == "binary" else from_probs
-    identical(ran(tmp_path / "m.onnx", rows), module.rejector.predict(convert(rows)))
+    identical(ran(tmp_path / "m.onnx", rows), module.rejector.predict(rows))
     assert check_onnx(tmp_path / "m.onnx", module, torch.from_numpy(rows)).decisions == 0
 
 

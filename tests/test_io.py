@@ -226,7 +226,7 @@ def test_missing_files_folders_and_other_suffixes_are_named(tmp_path):
         "none-*.npz": "no such files",
         "folder.npz": "folder of logits.npy or of shards ending in .*, found neither",
         "folder.*": "expected a file or a folder of logits.npy, got a folder",
-        "a.pt": "expected logits in a file ending in .safetensors or .npz or .parquet",
+        "a.pt": "expected outputs in a file ending in .safetensors, .npz, .parquet, .csv",
     }.items():
         with pytest.raises(InputError, match=f"{message}"):
             read(tmp_path / name)

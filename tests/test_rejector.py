@@ -436,10 +436,8 @@ def test_formatting_and_the_order_of_fields_do_not_matter(tmp_path):
 def test_rows_at_and_one_float32_step_around_the_threshold_are_told_apart(threshold):
     at = np.float32(threshold)
     gaps = np.array([np.nextafter(at, np.float32(-np.inf)), at, np.nextafter(at, np.float32(9e9))])
-    z = np.column_stack([gaps.astype(np.float64), np.zeros(3)])  # max_logit >= 0 is the gap
+    z = np.column_stack([gaps.astype(np.float64), np.full(3, -50.0)])  # max_logit is the gap
     rejector = altered(FITTED, score=Score("max_logit"), classes=2, threshold=at)
-    if threshold < 0:
-        z = np.column_stack([gaps.astype(np.float64), np.full(3, -50.0)])
     predictions = rejector.predict(z)
     assert predictions.confidence.tolist() == gaps.tolist()
     assert predictions.accept.tolist() == [False, True, True]
@@ -569,8 +567,11 @@ def test_without_the_learned_score_none_is_fitted():
 
 
 def test_probabilities_never_get_a_learned_score():
-    z, labels = learnable(600, 0)
-    tuned = choose((z, labels), learnable(600, 1), target_risk=0.6, kind="probs").tuned
+    splits = [
+        (np.exp(log_softmax(z)), labels)
+        for z, labels in (learnable(600, seed) for seed in range(2))
+    ]
+    tuned = choose(*splits, target_risk=0.6, kind="probs").tuned
     assert [str(score) for score, _ in tuned.table] == ["msp"]
 
 
@@ -1014,8 +1015,11 @@ def test_an_impossible_target_is_an_answer_that_says_what_would_do():
             {"objective": "coverage", "target_risk": 5},
             "`target_risk` in .0, 1., got 5 .5 % is 0.05",
         ),
-        ({"tune": (TUNE[0], TUNE[1] * 1.0)}, "tune labels"),
-        ({"calibrate": (CALIBRATE[0] * np.nan, CALIBRATE[1])}, "calibrate logits"),
+        ({"tune": (TUNE[0], TUNE[1] * 1.0)}, "tune: expected `labels` as integers"),
+        (
+            {"calibrate": (CALIBRATE[0] * np.nan, CALIBRATE[1])},
+            "calibrate: expected `logits` without NaN",
+        ),
         ({"calibrate": sample(50, 4)}, "same number of classes, got 5 in tune and 4 in calibrate"),
         ({"tune": HeldOut(TUNE[0], name="t.npz")}, "t.npz: expected `labels`"),
     ],
@@ -1090,9 +1094,12 @@ def test_pixels_have_no_single_reason():
         explain(FITTED, HeldOut(pixels(4, 5)[0]), [0])
 
 
-@pytest.mark.parametrize("kind", ["prob", "binary"])
-def test_what_no_file_holds_is_refused_before_anything_is_fitted(kind):
-    with pytest.raises(InputError, match="a known `kind`"):
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("prob", "`kind` among logits, binary, probs"), ("binary", r"a binary head of shape \(n,\)")],
+)
+def test_what_no_file_holds_is_refused_before_anything_is_fitted(kind, message):
+    with pytest.raises(InputError, match=message):
         recuse.fit(sample(400, seed=0), sample(400, seed=1), target_risk=0.1, kind=kind)
 
 

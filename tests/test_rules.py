@@ -390,7 +390,7 @@ def test_a_file_made_by_hand_is_checked_as_one_that_was_read():
         (HeldOut(z, y + 1, name="by hand"), r"by hand: expected `labels` in 0..3, got 4"),
         (HeldOut(z, y, groups=y[:3], name="by hand"), "by hand: expected `groups` of shape"),
         (HeldOut(z, name="by hand"), "by hand: expected `labels`, got logits alone"),
-        (7, "tune: expected (logits, labels) or a HeldOut, got 7"),
+        (7, "tune: expected (outputs, labels) or a HeldOut, got 7"),
     ]:
         with pytest.raises(InputError) as error:
             recuse.fit(file, CALIBRATE, target_risk=0.1)
@@ -401,8 +401,8 @@ def test_a_file_made_by_hand_is_checked_as_one_that_was_read():
 
 
 def test_probabilities_are_tuned_as_what_they_are():
-    z, y = (TUNE[0] - np.log(np.exp(TUNE[0]).sum(axis=1, keepdims=True))), TUNE[1]
-    rejector = recuse.fit((z, y), CALIBRATE, target_risk=0.1, kind="probs")
+    splits = [(np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), y) for z, y in (TUNE, CALIBRATE)]
+    rejector = recuse.fit(*splits, target_risk=0.1, kind="probs")
     assert rejector.score == Score("msp")
     assert "probabilities have lost what other scores use" in rejector.reason
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from recuse.diagnosis import diagnose
     from recuse.errors import InfeasibleError, InputError, MissingExtraError
     from recuse.evaluation import evaluate
-    from recuse.io import read, write_logits
+    from recuse.io import from_arrays, from_frame, read, write_logits
     from recuse.losses import targets
     from recuse.monitor import Monitor
     from recuse.rejector import Rejector, fit
@@ -70,6 +70,8 @@ __all__ = [
     "evaluation",
     "export",
     "fit",
+    "from_arrays",
+    "from_frame",
     "integrations",
     "intervals",
     "io",
@@ -104,6 +106,8 @@ _HOME = {  # packages of the names that are no packages themselves
     "e_aurc": "curves",
     "evaluate": "evaluation",
     "fit": "rejector",
+    "from_arrays": "io",
+    "from_frame": "io",
     "n_aurc": "curves",
     "read": "io",
     "report": "reports",

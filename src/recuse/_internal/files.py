@@ -174,17 +174,19 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 @contextmanager
-def csv_lines(path: Path) -> Generator[Any]:
+def csv_lines(path: Path, separator: str | None = None) -> Generator[Any]:
     """Open the lines of a .csv, which know their number as `line_num`.
 
-    Cells are separated by commas; or by semicolons or tabs, where the header has no comma.
+    Without a separator, cells are separated by commas; or by semicolons or tabs, where the header
+    has no comma.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header = file.readline()
             file.seek(0)
             others = [x for x in ";\t" if x in header and "," not in header]
-            yield csv.reader(file, strict=True, delimiter=others[0] if others else ",")
+            found = others[0] if others else ","
+            yield csv.reader(file, strict=True, delimiter=separator or found)
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as csv in UTF-8 ({error})") from error
 

@@ -54,6 +54,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("import")(split.import_)
 for command in (
     demo.demo,
     split.split,

@@ -46,14 +46,14 @@ def diagnose_(
     temperature scaling hides the fingerprint.
     """
     kind = kind_of(binary, probs)
-    if features is not None and probs:
-        raise InputError("expected --features with logits, got --probs")
     data = read(file, kind=kind, ignore_index=ignore_index, groups=groups)
+    if features is not None and data.kind == "probs":
+        raise InputError("expected --features with logits, got probabilities")
     layer: dict[str, Any] = {} if features is None else read_features(features)
-    z, labels = data.labelled()
+    data.labelled()
     where = str(file) if features is None else f"{file} and {features}"
     with naming(where), terminal.working("diagnosing", quiet=quiet):
-        found = diagnose(z, labels, groups=data.groups, kind=kind, seed=seed, **layer)
+        found = diagnose(data, seed=seed, **layer)
     if as_json:
         print(to_json({"file": str(file), **found.to_dict()}))
     elif not quiet:

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from recuse.errors import InputError
 from recuse.evaluation._mixture import without_labels
 from recuse.io import HeldOut, LogitsReader, open_logits
-from recuse.io._checked import look_like_probs
+from recuse.io._checked import form_of_probs
 from recuse.io._overlap import ShardLabels
-from recuse.io._reader import read_groups, shards
+from recuse.io._reader import TableStore, read_groups, shards
 from recuse.io._stores import FORMATS
 from recuse.present import terminal
+from recuse.present.reading import reading_lines, suspect_lines
 from recuse.scores import are_log_probs
 
 ENDINGS = (*FORMATS, ".csv", ".json", ".html")  # of files
@@ -63,10 +65,23 @@ def _files_of(path: Path) -> list[Path]:
         return [path]
 
 
+def opened(path: Path, *, quiet: bool = False, **options: Any) -> LogitsReader:
+    """Open a held-out file; say on stderr how a table was read, and which columns to look at."""
+    reader = open_logits(path, **options)
+    for store in reader.stores:
+        if isinstance(store, TableStore):
+            if not quiet:
+                told = " ".join(reading_lines(store.file, store.told))
+                print(f"recuse: {store.path}: {told}", file=sys.stderr)
+            for line in suspect_lines(store.file, store.told):
+                warn(line)
+    return reader
+
+
 def scan(
     path: Path,
     *,
-    kind: str = "logits",
+    kind: str | None = None,
     ignore_index: int | None = None,
     groups: Path | None = None,
     labels: bool = True,
@@ -77,7 +92,7 @@ def scan(
     The chunks show progress on a terminal and warn of what is odd. Groups of a separate file
     count where the file has none. Without `labels` none are needed, and those there are ignored.
     """
-    reader = open_logits(path, kind=kind, ignore_index=ignore_index)
+    reader = opened(path, kind=kind, ignore_index=ignore_index, quiet=quiet)
     if not labels:
         reader = without_labels(reader)
     elif "labels" not in reader.fields:
@@ -89,30 +104,39 @@ def scan(
 
 
 def _watched(chunks: Iterator[HeldOut], reader: LogitsReader) -> Iterator[HeldOut]:
-    probabilities, labels = reader.kind == "logits", ShardLabels(reader)
+    forms: set[str] = set()
+    labels = ShardLabels(reader)
     for chunk in chunks:
-        probabilities = probabilities and look_like_probs(chunk.logits)
+        forms.add("" if "" in forms else form_of_probs(chunk) or "")
         labels.add(chunk)
         yield chunk
     _warn_of_models(reader, labels)
-    if probabilities:
-        _warn_of_probabilities(reader.name, DECLARE)
+    if forms and "" not in forms:
+        _warn_of_probabilities(reader.name, max(forms), DECLARE)
 
 
 def read(
-    path: Path, *, kind: str = "logits", ignore_index: int | None = None, groups: Path | None = None
+    path: Path,
+    *,
+    kind: str | None = None,
+    ignore_index: int | None = None,
+    groups: Path | None = None,
 ) -> HeldOut:
     """Read a held-out file as rows of predictions, with the warnings of `read_whole`."""
     return read_whole(path, kind=kind, ignore_index=ignore_index, groups=groups).predictions()
 
 
 def read_whole(
-    path: Path, *, kind: str = "logits", ignore_index: int | None = None, groups: Path | None = None
+    path: Path,
+    *,
+    kind: str | None = None,
+    ignore_index: int | None = None,
+    groups: Path | None = None,
 ) -> HeldOut:
     """Read a held-out file, with the groups of a separate file if it has none."""
-    reader = open_logits(path, kind=kind, ignore_index=ignore_index)
+    reader = opened(path, kind=kind, ignore_index=ignore_index)
     file, labels = reader.read(), ShardLabels(reader)
-    warn_of_probabilities(file, kind, DECLARE)
+    warn_of_probabilities(file, DECLARE)
     for part in reader.by_shard(file):
         labels.add(part)
     _warn_of_models(reader, labels)
@@ -130,13 +154,13 @@ def _warn_of_models(reader: LogitsReader, labels: ShardLabels) -> None:
         )
 
 
-def warn_of_probabilities(file: HeldOut, kind: str, advice: str = FIT_AGAIN) -> None:
+def warn_of_probabilities(file: HeldOut, advice: str = FIT_AGAIN) -> None:
     """Warn that declared logits look like probabilities; they are read as declared.
 
     The default advice is for the file of a rejector, which knows what it was fitted to.
     """
-    if kind == "logits" and look_like_probs(file.logits):
-        _warn_of_probabilities(file.name, advice)
+    if form := form_of_probs(file):
+        _warn_of_probabilities(file.name, form, advice)
 
 
 def warn_of_another_shift(file: HeldOut, fitted: bool | None) -> None:
@@ -153,8 +177,8 @@ def warn_of_another_shift(file: HeldOut, fitted: bool | None) -> None:
     )
 
 
-def _warn_of_probabilities(name: str, advice: str) -> None:
-    warn(f"{name}: every row of `logits` lies in [0, 1] and sums to 1; {advice}")
+def _warn_of_probabilities(name: str, form: str, advice: str) -> None:
+    warn(f"{name}: {form}; {advice}")
 
 
 def warn(text: str) -> None:

@@ -117,7 +117,6 @@ def fit(
         "objective": objective,
         "learned": learned,
         "seed": seed,
-        "kind": kind,
         "allow_overlap": allow_overlap,
         "repeated_ids": repeated_ids,
     }

@@ -106,9 +106,9 @@ def evaluate(
         _show(entries, levels)
 
 
-def _table(path: Path, score: list[str], kind: str, groups: Path | None) -> Confidences:
+def _table(path: Path, score: list[str], kind: str | None, groups: Path | None) -> Confidences:
     """Read a table of confidences; refuse options that need logits."""
-    if score or kind != "logits":
+    if score or kind is not None:
         raise InputError(needs_logits(str(path), "--score" if score else f"--{kind}"))
     table = read_confidences(path)
     if groups is not None and table.groups is None:

@@ -11,7 +11,7 @@ from recuse._internal.files import to_json
 from recuse.cli.files import refuse_overwrite
 from recuse.cli.options import ClassNames, Json, Quiet
 from recuse.errors import InputError
-from recuse.io._reader import read_class_names
+from recuse.io._tables import class_names_of
 from recuse.monitor import Monitor, Update, Verdict, replay
 from recuse.monitor._log import read_predictions
 from recuse.present import monitor as words
@@ -76,7 +76,7 @@ def monitor_(
     given = {"target_risk": target_risk, "delta": delta, "order": order}
     loaded = Rejector.load(rejector)
     monitor = _opened(state, loaded, given, bool(logs))
-    names = () if classes is None else read_class_names(classes, loaded.classes).tolist()
+    names = () if classes is None else class_names_of(classes, loaded.classes)
     predicted = read_predictions(logs, names)
     updates = {str(path): replay(monitor, path, predicted) for path in logs}
     verdict = monitor.verdict

@@ -75,16 +75,16 @@ Learned = Annotated[
 ]
 
 
-def kind_of(binary: bool, probs: bool, multilabel: bool = False) -> str:
-    """Return the declared input kind."""
+def kind_of(binary: bool, probs: bool, multilabel: bool = False) -> str | None:
+    """Return the declared input kind; None if the file is to tell it."""
     declared = {"binary": binary, "probs": probs, MULTILABEL: multilabel}
     found = [kind for kind, given in declared.items() if given]
     if len(found) > 1:
         raise InputError(f"expected --{found[0]} or --{found[1]}, got both")
-    return found[0] if found else "logits"
+    return found[0] if found else None
 
 
-def scores_of(specs: list[str], kind: str) -> list[Score]:
+def scores_of(specs: list[str], kind: str | None) -> list[Score]:
     """Parse the scores of a repeatable option; a comma inside parentheses belongs to the score."""
     parts, depth = [""], 0
     for char in ",".join(specs):

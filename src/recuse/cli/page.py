@@ -27,8 +27,8 @@ from recuse.cli.options import (
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, evaluate
 from recuse.io import HeldOut
-from recuse.io._reader import read_class_names
 from recuse.io._stores import FORMATS
+from recuse.io._tables import class_names_of
 from recuse.io._write import joined, read_subgroups
 from recuse.present import terminal
 from recuse.reports import Detail, details
@@ -95,7 +95,6 @@ def report(
             delta=delta,
             objective=objective,
             learned=learned,
-            kind=options["kind"],
             seed=seed,
             progress=False,
         )
@@ -118,7 +117,7 @@ def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:
     """The names of the classes, the same for all models."""
     if path is None:
         return None
-    names, *_ = (read_class_names(path, m.classes).tolist() for m in evaluation.models)
+    names, *_ = (class_names_of(path, m.classes) for m in evaluation.models)
     return names
 
 

@@ -86,7 +86,6 @@ def pick(
             train={name: partial(read, Path(file)) for name, file in seen.items()},
             criterion=criterion,
             risks=risks,
-            kind=kind,
             seed=seed,
         )
     if chart is not None:

@@ -11,15 +11,16 @@ import typer
 from recuse._internal.files import to_json
 from recuse.cli.files import (
     check_ending,
+    opened,
     refuse_overwrite,
     warn_of_another_shift,
     warn_of_probabilities,
 )
 from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
 from recuse.errors import InputError
-from recuse.io import HeldOut, open_logits
+from recuse.io import HeldOut
 from recuse.io._checked import naming
-from recuse.io._reader import read_class_names
+from recuse.io._tables import class_names_of
 from recuse.io._write import TABLES, joined, read_subgroups, write_table
 from recuse.present import decisions, terminal
 from recuse.rejector import (
@@ -81,10 +82,10 @@ def predict(
         check_ending(out, *TABLES)
         refuse_overwrite(out, force, rejector_path, file, *([] if by is None else [by]))
     rejector = Rejector.load(rejector_path)
-    reader = open_logits(file, kind=rejector.kind, ignore_index=ignore_index)
+    reader = opened(file, kind=rejector.kind, ignore_index=ignore_index, quiet=quiet)
     with terminal.working("reading", quiet=quiet):
         data = reader.read()
-    warn_of_probabilities(data, rejector.kind)
+    warn_of_probabilities(data)
     warn_of_another_shift(data, rejector.log_probs)
     if out is not None and data.logits.ndim > 2 and out.suffix.lower() != ".npz":
         raise InputError(f"{out}: expected .npz for pixel logits {data.logits.shape}")
@@ -92,13 +93,13 @@ def predict(
         check_classes(data.logits.shape[1], rejector.classes)
     if not 1 <= top <= data.logits.shape[1]:
         raise InputError(f"expected --top in 1..{data.logits.shape[1]}, got {top}")
-    names = None if classes is None else read_class_names(classes, rejector.classes)
+    names = _class_names(classes, rejector, data)
     subgroups = _subgroups(by, rejector, data)
     runners_up = max(top - 1, RUNNERS_UP)
     parts = reader.by_shard(data) if len(reader.stores) > 1 else ()
     with terminal.working("deciding", quiet=quiet):
         reasons = explain(rejector, data, ids, top=runners_up, subgroups=subgroups) if ids else []
-        predictions = rejector.predict(data.logits, subgroups)
+        predictions = rejector.predict(data, subgroups)
         summary = summarize(data, predictions, rejector, subgroups, parts)
         if out is not None:
             write_table(out, _columns(data, predictions, top, names))
@@ -111,6 +112,14 @@ def predict(
             accepted = float(predictions.accept.mean())
             for line in decisions.explanation_lines(reason, rejector.score, names, accepted):
                 terminal.say(line)
+
+
+def _class_names(path: Path | None, rejector: Rejector, data: HeldOut) -> np.ndarray | None:
+    """Return the names of the classes: of --classes, of the rejector, or of the file."""
+    if path is not None:
+        return np.array(class_names_of(path, rejector.classes))
+    names = rejector.class_names or data.class_names
+    return None if names is None else np.array(names)
 
 
 def _tell(summary: Summary, rejector: Rejector, out: Path | None, names: np.ndarray | None) -> None:

@@ -132,13 +132,13 @@ def merge_(
     _print(out, total, levels, as_json, quiet)
 
 
-def _plan(score: str | None, rejector: Path | None, kind: str, **options: Any) -> Plan:
+def _plan(score: str | None, rejector: Path | None, kind: str | None, **options: Any) -> Plan:
     if rejector is None:
         return Plan(Score.parse(score or "msp"), kind, **options)
     if score is not None:
         raise InputError("expected --score or --rejector, got both")
     plan = Plan.of_rejector(rejector, **options)
-    if kind not in ("logits", plan.kind):
+    if kind not in (None, plan.kind):
         raise InputError(f"{rejector}: expected files of {plan.kind}, as fitted, got --{kind}")
     return plan
 
@@ -160,7 +160,7 @@ def _warned(plan: Plan, shard: Shard, **options: Any) -> Iterator[HeldOut]:
     """Read chunks, with a warning of logits that look like something else."""
     for i, chunk in enumerate(chunks(shard, **options)):
         if i == 0:
-            warn_of_probabilities(chunk, plan.kind, FIT_AGAIN if plan.rejector else DECLARE)
+            warn_of_probabilities(chunk, FIT_AGAIN if plan.rejector else DECLARE)
             warn_of_another_shift(chunk, plan.log_probs)
         yield chunk
 

@@ -1,4 +1,4 @@
-"""`recuse split` and `recuse average`: held-out files from others."""
+"""`recuse import`, `recuse split` and `recuse average`: held-out files from others."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ from typing import Annotated, Any
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli.files import check_folder, read_whole, refuse_overwrite
+from recuse.cli.files import (
+    DECLARE,
+    check_folder,
+    opened,
+    read_whole,
+    refuse_overwrite,
+    warn,
+    warn_of_probabilities,
+)
 from recuse.cli.options import Binary, Force, IgnoreIndex, Json, Probs, Quiet, Seed, kind_of
 from recuse.errors import InputError
 from recuse.evaluation import Ensemble, average_logits, average_probs
 from recuse.evaluation._matched import write_mean
-from recuse.io import HeldOut, open_logits, split_rows, write_logits
+from recuse.io import HeldOut, split_rows, write_logits
+from recuse.io._stores import FORMATS
+from recuse.io._tables import Columns, class_names_of, read_table
 from recuse.io._write import check_suffix
 from recuse.present import measures as words
 from recuse.present import terminal
+from recuse.present.reading import reading_lines, suspect_lines
 
 
 def split(
@@ -29,6 +40,7 @@ def split(
         "splits"
     ),
     binary: Binary = False,
+    probs: Probs = False,
     ignore_index: IgnoreIndex = None,
     seed: Seed = 0,
     force: Force = False,
@@ -36,25 +48,18 @@ def split(
     quiet: Quiet = False,
 ) -> None:
     """Cut a held-out file into disjoint parts: by row, or by group where it has `groups`."""
-    kind, fractions = kind_of(binary, probs=False), _parts(parts)
+    kind, fractions = kind_of(binary, probs), _parts(parts)
     check_folder(out)
-    reader = open_logits(file, kind=kind, ignore_index=ignore_index)
+    reader = opened(file, kind=kind, ignore_index=ignore_index, quiet=quiet)
     suffix = reader.stores[0].path.suffix if reader.stores[0].path.is_file() else ""
+    suffix = suffix if suffix in ("", *FORMATS) else ".npz"  # of a table
     paths = {name: out / f"{name}{suffix}" for name in fractions}
     for path in paths.values():
         refuse_overwrite(path, force, file)
     whole = reader.read()
     pieces = split_rows(whole, fractions, seed=seed)
     for name, piece in pieces.items():
-        write_logits(
-            paths[name],
-            piece.logits[:, 1:] if binary else piece.logits,  # the column as it came
-            piece.labels,
-            groups=piece.groups,
-            ids=piece.ids,
-            kind=kind,
-            ignore_index=whole.ignore_index,
-        )
+        write_logits(paths[name], piece)
     rows = [(name, str(paths[name]), len(piece), piece.digest) for name, piece in pieces.items()]
     if as_json:
         print(to_json({"parts": [dict(zip(("part", "file", "n", "digest"), r)) for r in rows]}))
@@ -63,6 +68,85 @@ def split(
             ("part", "file", "rows", "digest"),
             ((name, path, f"{n:,}", f"{digest[:19]}...") for name, path, n, digest in rows),
         )
+
+
+def import_(
+    table: Annotated[
+        Path,
+        typer.Argument(help="A .csv, .tsv, .jsonl, .parquet, .npz or .npy of outputs and labels."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The held-out file to write.")],
+    labels: Annotated[
+        str | None, typer.Option("--labels", metavar="COLUMN", help="Column of true classes.")
+    ] = None,
+    outputs: Annotated[
+        list[str],
+        typer.Option(
+            "--outputs", metavar="COLUMNS", help="Columns of outputs, such as 'prob_*'; repeatable."
+        ),
+    ] = [],  # noqa: B006 - typer reads it
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="What they are: logits, probs or binary.")
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            "--classes",
+            help="Names of the classes in the order of integer labels: a text file of one line a "
+            "class, or a config.json with id2label.",
+        ),
+    ] = None,
+    ids: Annotated[
+        str | None, typer.Option("--id", metavar="COLUMN", help="Column that names the rows.")
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            "--group", metavar="COLUMN", help="Column of rows that depend on each other: a patient."
+        ),
+    ] = None,
+    by: Annotated[
+        list[str],
+        typer.Option("--by", metavar="COLUMN", help="Column of subgroups to keep; repeatable."),
+    ] = [],  # noqa: B006 - typer reads it
+    ignore_index: IgnoreIndex = None,
+    separator: Annotated[
+        str | None,
+        typer.Option("--separator", help="Between the cells of a text; found if not given."),
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a held-out file of a table, and say how the table was read.
+
+    Columns that are not named are found by their own names. The file keeps the kind and the class
+    names, so that no other command is told them again.
+    """
+    refuse_overwrite(check_suffix(out), force, table)
+    asked = Columns(
+        labels,
+        ",".join(outputs) or None,
+        kind,
+        None if classes is None else class_names_of(classes),
+        ids,
+        groups,
+        tuple(name for part in by for name in part.split(",")),
+        ignore_index,
+    )
+    file, told = read_table(table, asked, separator)
+    written = write_logits(out, file)
+    for line in suspect_lines(file, told):
+        warn(line)
+    warn_of_probabilities(file, DECLARE)
+    if as_json:
+        names = None if file.class_names is None else list(file.class_names)
+        sizes = {"n": len(file), "classes": file.logits.shape[1], "class_names": names}
+        print(to_json({"out": str(out), "kind": file.kind, **sizes, "digest": written.digest}))
+    elif not quiet:
+        for line in reading_lines(file, told):
+            terminal.say(line)
+        terminal.say(f"Written to {out}.")
 
 
 def _parts(text: str) -> dict[str, float]:
@@ -80,7 +164,6 @@ def _parts(text: str) -> dict[str, float]:
 
 
 MEANS = {"logits": average_logits, "probs": average_probs}
-DECLARED = {"logits": "", "binary": "--binary", "probs": "--probs"}  # how other commands read it
 
 
 def average(
@@ -102,26 +185,24 @@ def average(
     """Average the logits, or the probabilities, of several models into one file.
 
     Rows are matched by `ids` if all files have them; otherwise the labels must be equal row by
-    row. Every other command reads the file; declare averaged probabilities by --probs.
+    row. Every other command reads the file, which tells its kind.
     """
     if of not in MEANS:
         raise InputError(f"expected --of logits or probs, got {of!r}")
     kind = kind_of(binary, probs)
-    if kind == "probs" and of == "logits":
-        raise InputError(
-            "expected --of probs with --probs: probabilities have no logits to average"
-        )
     refuse_overwrite(check_suffix(out), force, *files)
     found = MEANS[of](_read(files, kind, ignore_index))
-    written = "probs" if of == "probs" else kind
+    if found.file.kind == "probs" and of == "logits":
+        raise InputError("expected --of probs: probabilities have no logits to average")
+    written = "probs" if of == "probs" else found.file.kind
     digest = write_mean(out, found.file, written).digest
     if as_json:
         print(to_json(_plain(found, of, written, out) | {"digest": digest}))
     elif not quiet:
-        _say(found, of, written, out)
+        _say(found, of, out)
 
 
-def _read(files: list[Path], kind: str, ignore_index: int | None) -> Iterator[HeldOut]:
+def _read(files: list[Path], kind: str | None, ignore_index: int | None) -> Iterator[HeldOut]:
     """Read one file after another, so that few are in memory."""
     for file in files:
         yield read_whole(file, kind=kind, ignore_index=ignore_index)
@@ -139,8 +220,7 @@ def _plain(found: Ensemble, of: str, kind: str, out: Path) -> dict[str, Any]:
     }
 
 
-def _say(found: Ensemble, of: str, kind: str, out: Path) -> None:
+def _say(found: Ensemble, of: str, out: Path) -> None:
     for line in words.average_lines(of, found.members, len(found.file), found.matched_by):
         terminal.say(line)
-    declared = f"; read it with {DECLARED[kind]}" if DECLARED[kind] else ""
-    terminal.say(f"Written to {out}{declared}.")
+    terminal.say(f"Written to {out}.")

@@ -25,7 +25,7 @@ from recuse.collect._models import Model, load_model
 from recuse.errors import InputError
 from recuse.io import HeldOut, open_logits, write_logits
 from recuse.io._checked import naming
-from recuse.io._rows import TRAINER_IGNORES, classes_second
+from recuse.io._rows import TRAINER_IGNORES, About, classes_second
 from recuse.io._write import check_suffix, check_writable
 from recuse.scores import predict
 
@@ -109,7 +109,7 @@ def _collected(
         for given in loader:
             batch = _batch(model, given, device, ignore_index)
             with naming(str(path)), rows_from(sum(map(_rows, batches))):
-                check_writable(path, batch.fields, ignore_index=batch.ignore_index)
+                check_writable(path, batch.fields, About(ignore_index=batch.ignore_index))
             _check_alike(batches[0] if batches else batch, batch)
             batches.append(batch)
     except BaseException as error:

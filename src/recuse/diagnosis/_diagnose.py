@@ -26,6 +26,8 @@ from recuse.diagnosis._smoothing import (
     verdict,
 )
 from recuse.errors import InputError
+from recuse.io import HeldOut
+from recuse.io._checked import as_held_out
 from recuse.present import diagnosis as words
 from recuse.scores import find_filler, predict, without_filler
 from recuse.tuning import Tuned, tune
@@ -118,14 +120,14 @@ class Diagnosis:
 
 @public
 def diagnose(
-    logits: ArrayLike,
-    labels: ArrayLike,
+    logits: ArrayLike | HeldOut,
+    labels: ArrayLike | None = None,
     *,
     groups: ArrayLike | None = None,
     features: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     bias: ArrayLike | None = None,
-    kind: str = "logits",
+    kind: str | None = None,
     seed: int = 0,
 ) -> Diagnosis:
     """Look for the fingerprint of label smoothing in held-out logits, and recommend a score.
@@ -135,15 +137,15 @@ def diagnose(
     so. For the measured error rates of the verdict see docs/how-to/diagnose.md.
 
     Args:
-        logits: Shape (n, K, ...), of data that was not used for training. A class with the
-            logit -inf is impossible in its row, and rows with one possible class are left out.
+        logits: Shape (n, K, ...), of data that was not used for training; or a `HeldOut`, which
+            has labels, groups and a kind of its own. A class with the logit -inf is impossible in
+            its row, and rows with one possible class are left out.
         labels: Shape (n, ...).
         groups: Shape (n,) or that of `labels`: rows of one group depend on each other.
         features: Shape (n, D), the input of the last layer; needs `weights`, and logits (n, K).
         weights: Shape (K, D), of the last layer.
         bias: Shape (K,), of the last layer; zero if None.
-        kind: "probs" if the logits are logarithms of probabilities, as of `scores.from_probs`:
-            then only MSP is recommended.
+        kind: Input kind, as in `tune`; for "probs" only MSP is recommended.
         seed: Random seed of the folds of `tune`.
 
     Raises:
@@ -160,19 +162,22 @@ def diagnose(
     >>> diagnose(z, y).verdict
     'label smoothing'
     """
-    shaped = to_numpy(logits)
+    file = as_held_out(logits, labels, kind, groups)
+    file = file.predictions() if isinstance(logits, HeldOut) else file
+    (shaped, labels), groups, kind = file.labelled(), file.groups, file.kind
     z, y = flat(shaped, labels)
-    z = without_filler(z, find_filler(z))  # `tune` says so
     code = None
     if groups is not None:
         code = check_groups(per_row(groups, to_numpy(labels)), y.size)
+    file = HeldOut(z, y, code, kind=kind)
+    z = without_filler(z, find_filler(z))  # `tune` says so
     layer = check_layer(features, weights, bias, shaped.shape)
     check_possible(z, kind)
     z, y, code, layer = _of_choice(z, y, code, layer)
     r, k = rows(z, y), typical_classes(z)
     fitted, form = fit_smoothing(r, k, code), shape(r, k)
     units = y.size if code is None else int(code.max()) + 1
-    tuned = tune(shaped, labels, groups=groups, kind=kind, seed=seed)
+    tuned = tune(file, seed=seed)
     found, finding = verdict(fitted, form, k, units)
     if tuned.class_order is not None:
         found, finding = CANNOT_TELL, "class_order"

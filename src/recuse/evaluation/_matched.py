@@ -237,7 +237,9 @@ def write_mean(path: str | os.PathLike, file: HeldOut, kind: str) -> HeldOut:
         file.labels,
         groups=file.groups,
         ids=file.ids,
+        subgroups=file.subgroups,
         kind=kind,
+        class_names=file.class_names,
         ignore_index=file.ignore_index,
     )
 

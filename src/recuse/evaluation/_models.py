@@ -136,7 +136,7 @@ def evaluate(
     delta: float = 0.05,
     objective: str = "aurc",
     learned: bool = True,
-    kind: str = "logits",
+    kind: str | None = None,
     risks: Sequence[float] = RISKS,
     coverages: Sequence[float] = COVERAGES,
     seed: int = 0,
@@ -154,7 +154,7 @@ def evaluate(
         delta: Probability that the guarantee fails.
         objective: Measure that a repair must improve on `tune`, as in `fit`.
         learned: Whether to try the learned score, as in `fit`.
-        kind: Input kind of the files, as in `fit`: with "probs" MSP is the only score.
+        kind: Input kind of (outputs, labels), as in `fit`: with "probs" MSP is the only score.
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.
         seed: Random seed of the folds of the cross-fitted test.
@@ -195,7 +195,8 @@ def evaluate(
 def _evaluate_model(
     name: str, splits: Mapping[str, Data], levels: dict[str, Any], chosen_by: dict[str, Any]
 ) -> ModelEvaluation:
-    tune, calibrate, test = (checked_split(splits, s, name) for s in SPLITS)
+    kind = chosen_by["kind"]
+    tune, calibrate, test = (checked_split(splits, s, name, kind) for s in SPLITS)
     for split, other in (("tune", tune), ("calibrate", calibrate)):
         if other.logits.shape[1] != test.logits.shape[1]:
             shapes = f"{other.logits.shape[1]} and {test.logits.shape[1]}"
@@ -239,8 +240,10 @@ def _evaluate_model(
     )
 
 
-def checked_split(splits: Mapping[str, Data], split: str, model: str) -> HeldOut:
+def checked_split(
+    splits: Mapping[str, Data], split: str, model: str, kind: str | None = None
+) -> HeldOut:
     """Return a checked split with one row a prediction."""
-    file = check_file(splits[split], f"{model}, {split}")
+    file = check_file(splits[split], f"{model}, {split}", kind)
     file.labelled()
     return file.predictions()

@@ -58,7 +58,7 @@ def pick(
     train: Mapping[str, Given] | None = None,
     criterion: str = "aurc",
     risks: Sequence[float] = RISKS,
-    kind: str = "logits",
+    kind: str | None = None,
     seed: int = 0,
 ) -> Pick:
     """Compare trained models on the same held-out examples, and pick one.
@@ -79,7 +79,8 @@ def pick(
         train: Name -> the same of the training examples, for some or all of the models.
         criterion: "aurc", "accuracy" or "coverage@0.05", by which `best` is picked.
         risks: Levels of coverage at risk.
-        kind: Input kind of the files, as in `open_logits`; with "probs" only MSP is tried.
+        kind: Input kind, where the file does not tell it, as in `open_logits`; with "probs" only
+            MSP is tried.
         seed: Random seed of the halves and of the folds of `tune`.
 
     Raises:
@@ -158,7 +159,7 @@ class _Measured(NamedTuple):
 class _Options(NamedTuple):
     """Options of `pick`."""
 
-    kind: str
+    kind: str | None
     seed: int
 
 
@@ -199,13 +200,13 @@ class _First:
         return file.rows(rows.confidence["row"]).predictions().rows(self.order), by
 
 
-def _opened(source: Any, name: str, kind: str) -> HeldOut:
+def _opened(source: Any, name: str, kind: str | None) -> HeldOut:
     """Read and check a file."""
     if isinstance(source, (str, os.PathLike)):
         source = read(source, kind=kind)
     elif callable(source):
         source = source()
-    file = check_file(source, name)
+    file = check_file(source, name, kind)
     file.labelled()
     return file
 
@@ -257,10 +258,7 @@ def _repaired(
     numbered = replace(file, ids=np.arange(len(file)))
     halves = list(split_rows(numbered, {"one": 0.5, "other": 0.5}, seed=options.seed).values())
     with naming(file.name):
-        chosen = tuple(
-            tune(*half.labelled(), groups=half.groups, **options._asdict()).score
-            for half in halves[::-1]
-        )
+        chosen = tuple(tune(half, seed=options.seed).score for half in halves[::-1])
     if len(set(chosen)) == 1:
         return (msp if chosen[0] == MSP else chosen[0](file.logits)), chosen
     out = np.empty(len(file))
@@ -284,7 +282,7 @@ def _accuracy(loss: Float[Array, " N"], groups: Array | None) -> Estimate:
     return Estimate(float(1 - loss.mean()), float(error))
 
 
-def _gap(train: Given, name: str, file: HeldOut, accuracy: Estimate, kind: str) -> Estimate:
+def _gap(train: Given, name: str, file: HeldOut, accuracy: Estimate, kind: str | None) -> Estimate:
     """Training accuracy minus this one; the two are of different examples."""
     seen = _opened(train, f"{name} (training)", kind).predictions()
     (_, own), (_, others) = seen.logits.shape, file.logits.shape

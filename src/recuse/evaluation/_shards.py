@@ -30,7 +30,7 @@ TABLE = {"score": "confidences of a table", "kind": "confidences"}
 STEPS = ("msp", "margin")  # scores in the unit of logits, for which the scale is log-odds
 
 
-def chunks(shard: Shard, *, kind: str, ignore_index: int | None) -> Iterable[HeldOut]:
+def chunks(shard: Shard, *, kind: str | None, ignore_index: int | None) -> Iterable[HeldOut]:
     """The rows of a shard, in parts that fit into memory."""
     return open_logits(shard, kind=kind, ignore_index=ignore_index).chunks()
 
@@ -40,7 +40,7 @@ class Plan:
     """How a worker scores shards."""
 
     score: Score = MSP
-    kind: str = "logits"
+    kind: str | None = None  # where the shards do not tell it
     ignore_index: int | None = None
     by: str | None = None  # one sketch for each predicted "class", or each of the file's "groups"
     rejector: str | None = None  # digest of the rejector that the score is of
@@ -55,7 +55,10 @@ class Plan:
             raise InputError(f"expected `by` among {', '.join(BY)}, got {self.by!r}")
         if self.scale is not None:
             CurveSketch(self.scale)  # refuses an unknown one
-        if self.kind == "probs" and self.score.name not in SOFTMAX_FAMILY:
+        self._check_score(self.kind)
+
+    def _check_score(self, kind: str | None) -> None:
+        if kind == "probs" and self.score.name not in SOFTMAX_FAMILY:
             raise InputError(
                 f"expected a score of {', '.join(SOFTMAX_FAMILY)} for probabilities, "
                 f"got {self.score}: the logarithm has lost the shift of the logits"
@@ -102,7 +105,7 @@ class Plan:
     def _of_table(self, table: Confidences) -> Sketch:
         """The confidences of a table as they are; what needs logits is refused."""
         needs = {
-            f"--{self.kind}": self.kind != "logits",
+            f"--{self.kind}": self.kind not in (None, "logits"),
             "--rejector": self.rejector is not None,
             "--ignore-index": self.ignore_index is not None,
             "--by class": self.by == "class",
@@ -128,13 +131,15 @@ class Plan:
     def _count(self, chunk: HeldOut) -> Sketch:
         flat = replace(chunk, groups=self._groups(chunk)).predictions()
         z, labels = flat.labelled()
+        with naming(chunk.name):
+            self._check_score(chunk.kind)
         if self.classes is not None:
             with naming(chunk.name):
                 check_classes(z.shape[1], self.classes)
         label, confidence = predict(z), self.score(without_filler(z, self.filler))
         scale = self.scale or scale_of(self.score)
         keys: Any = label if self.by == "class" else flat.groups
-        about = self._about(z.shape[1])
+        about = self._about(z.shape[1], chunk.kind)
         return self._counted(chunk.name, scale, about, keys, confidence, label != labels)
 
     def _counted(self, name: str, scale: str, about: dict[str, str], keys: Any, *rows: Any) -> Any:
@@ -154,8 +159,8 @@ class Plan:
             raise InputError(f"{chunk.name}: expected `groups` for a sketch of each, got none")
         return chunk.groups
 
-    def _about(self, classes: int) -> dict[str, str]:
-        about = {"score": str(self.score), "kind": self.kind, "classes": str(classes)}
+    def _about(self, classes: int, kind: str) -> dict[str, str]:
+        about = {"score": str(self.score), "kind": kind, "classes": str(classes)}
         by = {"by": self.by} if self.by else {}
         return about | by | ({"rejector": self.rejector} if self.rejector else {})
 

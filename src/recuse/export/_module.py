@@ -16,6 +16,7 @@ from recuse._internal.check import extra
 from recuse.errors import InputError
 from recuse.export._scores import of_rows
 from recuse.rejector import CLASS, SUBGROUP, IsotonicMap, Rejector
+from recuse.scores._functions import ROUNDED, STRAY
 
 torch = extra("torch", "torch", "recuse.export")
 
@@ -129,10 +130,11 @@ def as_logits(output: Any, rejector: Rejector) -> Tensor:
         kind = output.dtype if isinstance(output, torch.Tensor) else type(output).__name__
         raise InputError(f"expected a model that returns one floating tensor, got {kind}")
     given = output.detach()
-    if rejector.kind == "binary" and given.ndim == 1:
+    if rejector.kind in ("binary", "probs") and given.ndim == 1:
         given = given[:, None]
     columns = 1 if rejector.kind == "binary" else rejector.classes
-    if given.ndim < 2 or given.shape[1] != columns:
+    one = rejector.kind == "probs" and given.shape[1:2] == (1,)  # of class 1 of two
+    if given.ndim < 2 or given.shape[1] != (1 if one and columns == 2 else columns):
         raise InputError(
             f"expected a model that returns {rejector.kind} of shape (n, {columns}, ...), as the "
             f"rejector was fitted for, got {tuple(output.shape)}"
@@ -149,9 +151,10 @@ def _from_binary(z: Tensor) -> Tensor:
 def _from_probs(q: Tensor) -> Tensor:
     """`scores.from_probs` in torch; NaN where a row is not a distribution."""
     q = q.double()
-    far = ~((q.sum(dim=1) - 1).abs() <= q.new_tensor(0.01))
-    bad = far | ~((q >= 0) & (q <= 1)).all(dim=1)
-    return q.log().masked_fill(bad[:, None], math.nan)
+    q = torch.cat([1 - q, q], dim=1) if q.shape[1] == 1 else q
+    far = ~((q.sum(dim=1) - 1).abs() <= q.new_tensor(ROUNDED))
+    bad = far | ~((q >= -STRAY) & (q <= 1 + STRAY)).all(dim=1)
+    return q.clamp(0, 1).log().masked_fill(bad[:, None], math.nan)
 
 
 def interpolated(isotonic_map: IsotonicMap, x: Tensor) -> Tensor:

@@ -22,8 +22,7 @@ from recuse._version import __version__
 from recuse.errors import InputError
 from recuse.export._module import Decisions, SelectiveModule
 from recuse.present import decisions as words
-from recuse.rejector import Predictions, Rejector
-from recuse.scores import from_binary, from_probs
+from recuse.rejector import Rejector
 
 torch = extra("torch", "torch", "recuse.export")
 
@@ -163,7 +162,7 @@ def _compared(session: Any, module: SelectiveModule, inputs: tuple[Tensor, ...])
     found: Any = Decisions(*session.run(None, dict(zip(names, map(to_numpy, inputs)))))
     with torch.no_grad():
         ours: Any = Decisions._make(map(to_numpy, module(*inputs)))
-    expected = predicted(module.rejector, found.logits)
+    expected = module.rejector.predict(found.logits)
     return Parity(
         found.label.size,
         _differ(found, expected.prediction, expected.accept),
@@ -171,12 +170,6 @@ def _compared(session: Any, module: SelectiveModule, inputs: tuple[Tensor, ...])
         _largest_difference(found.logits, ours.logits),
         _differ(found, ours.label, ours.accept),
     )
-
-
-def predicted(rejector: Rejector, output: Array) -> Predictions:
-    """Apply `Rejector.predict` to the output of a model."""
-    convert = {"binary": from_binary, "probs": from_probs}.get(rejector.kind, np.asarray)
-    return rejector.predict(convert(output))
 
 
 def _differ(found: Decisions, prediction: Any, accept: Any) -> int:

@@ -197,7 +197,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         if self.rejector_ is None:
             return self.classes_[predict(logits)], np.zeros(len(logits), bool)
-        found = self.rejector_.predict(logits)
+        found = self.rejector_.predict(HeldOut(logits, kind=self.rejector_.kind))
         return self.classes_[found.prediction], found.accept
 
     def score_samples(self, X: Any) -> Float32[Array, " n"]:
@@ -280,7 +280,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
         logits = logits_of(self.estimator_, self.response_method_, _safe_indexing(X, rows))
         labels = _labels(y[rows], self.classes_, predict(logits))
-        return HeldOut(logits, labels, None if groups is None else groups[rows], rows)
+        kind = "probs" if self.response_method_ == "predict_proba" else "logits"
+        return HeldOut(logits, labels, None if groups is None else groups[rows], rows, kind=kind)
 
     def _choose(self, tune: HeldOut, calibrate: HeldOut, seed: int) -> None:
         """The score, the threshold, and a warning if there is none."""
@@ -292,7 +293,6 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             objective=self.objective,
             learned=self.learned,
             seed=seed,
-            kind="probs" if self.response_method_ == "predict_proba" else "logits",
         )
         self.score_, self.selection_, self.rejector_ = choice.tuned.score, *choice[1:]
         self.feasible_ = choice.rejector is not None

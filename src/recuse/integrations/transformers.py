@@ -72,7 +72,7 @@ def held_out(
     z = to_numpy(first_of(predictions, f"{name}: "))
     z = np.ascontiguousarray(z.transpose(classes_second(z.shape)))
     rest: Any = (labels, groups, ids)
-    return check_file(HeldOut(z, *rest, name, ignore_index))
+    return check_file(HeldOut(z, *rest, name=name, ignore_index=ignore_index))
 
 
 def compute_loss_func(

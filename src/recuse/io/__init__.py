@@ -5,11 +5,12 @@ A file holds `logits` (n, K) or (n, K, H, W), `labels` (n,) or (n, H, W), and op
 (n,). Formats: .safetensors, .npz, .parquet, a folder of .npy; a folder or a glob of shards is one
 file. No pickle is ever read or written.
 
-    read, open_logits   a file in memory, or a part at a time
-    read_confidences           a table of confidences in place of logits
-    write_logits               every format, whole or not at all
-    split_rows                 disjoint parts, by group where there are groups
-    overlap                    examples that two splits share
+    read, open_logits         a file in memory, or a part at a time
+    from_arrays, from_frame   outputs and labels of other libraries
+    read_confidences          a table of confidences in place of logits
+    write_logits              every format, whole or not at all
+    split_rows                disjoint parts, by group where there are groups
+    overlap                   examples that two splits share
 
 n = rows of the file, K = classes, N = predictions: n, or n * H * W.
 """
@@ -18,12 +19,15 @@ from recuse.io._confidences import Confidences, read_confidences
 from recuse.io._overlap import overlap
 from recuse.io._reader import LogitsReader, open_logits, read
 from recuse.io._rows import HeldOut, split_rows
+from recuse.io._tables import from_arrays, from_frame
 from recuse.io._write import write_logits
 
 __all__ = [
     "Confidences",
     "HeldOut",
     "LogitsReader",
+    "from_arrays",
+    "from_frame",
     "open_logits",
     "overlap",
     "read",

@@ -5,8 +5,9 @@ n = rows, K = classes, L = labels of a multi-label file.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,14 +24,17 @@ from recuse._internal.check import (
     to_numpy,
 )
 from recuse._internal.files import hashes
-from recuse.errors import InputError
-from recuse.io._rows import HeldOut
+from recuse.errors import DataWarning, InputError
+from recuse.io._rows import FIELDS, About, HeldOut
+from recuse.scores._functions import ROUNDED, STRAY
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
 
 KINDS = ("logits", "binary", "probs")
 MULTILABEL = "multilabel"
+DECLARE_KIND = 'if these are probabilities, declare them by kind="probs"'
+FEW_ROWS = 20  # fewer logits lie in [0, 1] by chance
 KEPT_IDS = 1 << 22  # hashes of ids that are compared between shards, 50 MB
 
 
@@ -57,25 +61,31 @@ def check_kind(kind: str) -> str:
     return kind
 
 
-def check_file(file: Any, name: str | None = None) -> HeldOut:
-    """Check logits and labels from memory as if they had been read from a file.
+def check_file(file: Any, name: str | None = None, kind: str | None = None) -> HeldOut:
+    """Check outputs and labels from memory as if they had been read from a file.
 
     Args:
-        file: A `HeldOut`, possibly of lists or tensors; or (logits, labels).
+        file: A `HeldOut`, possibly of lists or tensors; or (outputs, labels).
         name: Name in messages, if the file has none of its own.
+        kind: Input kind of (outputs, labels), "logits" by default; a `HeldOut` has its own.
 
     Raises:
-        InputError: As `open_logits`.
+        InputError: As `open_logits`; or a `HeldOut` of another kind.
     """
-    if isinstance(file, tuple) and len(file) == 2:
-        file = HeldOut(*file)
+    where, given = f"{name}: " if name else "", not isinstance(file, HeldOut)
+    if isinstance(file, (tuple, list)) and len(file) == 2:
+        with naming(name) if name else nullcontext():
+            file = HeldOut(to_logits(file[0], kind or "logits"), file[1], kind=kind or "logits")
     if not isinstance(file, HeldOut):
-        where = f"{name}: " if name else ""
-        raise InputError(f"{where}expected (logits, labels) or a HeldOut, got {file!r:.40}")
+        raise InputError(f"{where}expected (outputs, labels) or a HeldOut, got {file!r:.40}")
+    if kind not in (None, file.kind):
+        raise InputError(f"{where}expected {file.kind}, as the HeldOut tells, got kind={kind!r}")
     if name is not None and file.name == HeldOut.name:
         file = replace(file, name=name)
     with naming(file.name):
         z, y = check_logits(file.logits), file.labels
+        if given and (form := form_of_probs(file)):
+            warnings.warn(f"{file.name}: {form}; {DECLARE_KIND}", DataWarning, stacklevel=3)
         if y is not None:
             y = to_numpy(y)
             known = y if file.ignore_index is None else np.where(y == file.ignore_index, 0, y)
@@ -88,6 +98,24 @@ def check_file(file: Any, name: str | None = None) -> HeldOut:
     return replace(file, logits=z, labels=y, groups=groups, ids=ids)
 
 
+def as_held_out(outputs: Any, labels: Any, kind: str | None, groups: Any = None) -> HeldOut:
+    """Check a `HeldOut` given alone, or outputs and labels of an input kind."""
+    if isinstance(outputs, HeldOut):
+        if labels is not None:
+            raise InputError("expected a HeldOut alone, or outputs and labels, got both")
+        file = check_file(outputs, kind=kind)
+        file.labelled()
+        return file if groups is None else replace(file, groups=groups)
+    if labels is None:
+        raise InputError(f"expected outputs and labels, or a HeldOut, got {outputs!r:.40} alone")
+    kind = kind or "logits"
+    z = to_logits(outputs, kind)
+    file = HeldOut(z, check_labels(labels, z), groups, kind=kind)
+    if form := form_of_probs(file):
+        warnings.warn(f"{form}; {DECLARE_KIND}", DataWarning, stacklevel=3)
+    return file
+
+
 def check_names(names: Array, n: int, where: str) -> Array:
     """Return groups or ids: integers or strings of shape (n,); bytes become strings."""
     _check_names_form(Form(names.shape, names.dtype), n, where)
@@ -96,9 +124,9 @@ def check_names(names: Array, n: int, where: str) -> Array:
     return np.char.decode(names, "utf-8", "replace") if names.dtype.kind == "S" else names
 
 
-def check_forms(forms: Mapping[str, Form], kind: str) -> tuple[int, ...]:
+def check_forms(forms: Mapping[str, Form], about: About) -> tuple[int, ...]:
     """Return the shape (n, K, ...) of the logits of a file whose arrays have these forms."""
-    stored = forms["logits"]
+    stored, kind = forms["logits"], about.kind or "logits"
     if 0 in stored.shape:
         raise InputError(f"expected at least one row of `logits`, got shape {stored.shape}")
     shape = _logits_shape(stored, kind)
@@ -116,32 +144,61 @@ def check_forms(forms: Mapping[str, Form], kind: str) -> tuple[int, ...]:
                 f"got {labels.shape}"
             )
         check_labels_form(labels.shape, dtype, shape)
-    for key in ("groups", "ids"):
+    for key, name in _named(about).items():
         if key in forms:
-            _check_names_form(forms[key], shape[0], f"`{key}`")
+            _check_names_form(forms[key], shape[0], f"`{name}`")
+    names = about.class_names
+    if names is not None and not len(names) == len(set(names)) == shape[1]:
+        raise InputError(f"expected {shape[1]} class names that differ, got {len(set(names))}")
     return shape
 
 
-def check_values(
-    fields: Mapping[str, Array], kind: str, name: str, ignore_index: int | None
-) -> HeldOut:
+def _named(about: About) -> dict[str, str]:
+    """Return the arrays of names of rows, and how messages call them."""
+    of = about.fields[len(FIELDS) :]
+    return {"groups": "groups", "ids": "ids"} | dict(zip(of, about.subgroups))
+
+
+def check_values(fields: Mapping[str, Array], about: About, name: str) -> HeldOut:
     """Check and return the rows of a file, or of a part of it."""
-    z = _check_logits(fields["logits"], kind)
+    kind, ignore_index = about.kind or "logits", about.ignore_index
+    z = to_logits(fields["logits"], kind)
     labels = fields.get("labels")
     if labels is not None:
         labels = _check_labels(labels, z, ignore_index)
-    groups, ids = (
-        None if key not in fields else check_names(fields[key], len(z), f"`{key}`")
-        for key in ("groups", "ids")
+    groups, ids, *of = (
+        None if key not in fields else check_names(fields[key], len(z), f"`{shown}`")
+        for key, shown in _named(about).items()
     )
-    return HeldOut(z, labels, groups, ids, name, ignore_index)
+    subgroups: Any = dict(zip(about.subgroups, of))
+    probs = fields["logits"] if kind == "probs" else None
+    return HeldOut(
+        z, labels, groups, ids, name, ignore_index, kind, about.class_names, subgroups, probs
+    )
 
 
 def look_like_probs(logits: Array) -> bool:
-    """Return whether every row of (n, K) lies in [0, 1] and sums to 1."""
-    if logits.min() < 0 or logits.max() > 1:
+    """Return whether every row of (n, K) lies in [0, 1] and sums to 1, as far as rounding goes."""
+    if logits.min() < -STRAY or logits.max() > 1 + STRAY:
         return False
-    return bool(np.all(np.abs(logits.astype(np.float64).sum(axis=1) - 1) < 0.01))
+    return bool(np.all(np.abs(logits.astype(np.float64).sum(axis=1) - 1) <= ROUNDED))
+
+
+def form_of_probs(file: HeldOut) -> str | None:
+    """Return how outputs given as logits look like probabilities; None if they do not."""
+    z = file.outputs
+    if file.kind not in ("logits", "binary") or z.min() < -STRAY or z.min() == z.max():
+        return None
+    if file.kind == "binary":
+        sigmoid = z.max() <= 1 + STRAY and z.size >= FEW_ROWS
+        return "every output of the one column lies in [0, 1]" if sigmoid else None
+    if look_like_probs(z):
+        return "every row of `logits` lies in [0, 1] and sums to 1"
+    if z.max() <= 100 and look_like_probs(z.astype(np.float64) / 100):
+        return "every row of `logits` lies in [0, 100] and sums to 100, as percentages do"
+    if z.max() <= 1 + STRAY and len(z) >= FEW_ROWS:
+        return "every output lies in [0, 1], as of sigmoids"
+    return None
 
 
 def integer(dtype: np.dtype) -> np.dtype:
@@ -156,15 +213,22 @@ def _logits_shape(stored: Form, kind: str) -> tuple[int, ...]:
     if kind == MULTILABEL and len(shape) != 2:
         raise InputError(f"expected multi-label `logits` of shape (n, L), got {shape}")
     several = {"binary": (*shape[:1], 2, *shape[2:]), MULTILABEL: (*shape[:1], 2, *shape[1:])}
+    if kind == "probs" and (len(shape) == 1 or shape[1] == 1):  # of class 1
+        several["probs"] = several["binary"]
     shape = several.get(kind, shape)
     check_logits_form(shape, dtype)
     return shape
 
 
-def _check_logits(z: Array, kind: str) -> Array:
-    """Return the logits (n, K, ...) of an array of this input kind."""
-    if kind == "probs":
-        return scores.from_probs(z)
+def to_logits(outputs: Any, kind: str) -> Array:
+    """Return the logits (n, K, ...) of outputs of an input kind.
+
+    Raises:
+        InputError: They cannot be of that kind.
+    """
+    if check_kind(kind) == "probs":
+        return scores.from_probs(outputs)
+    z = to_numpy(outputs)
     z = z[:, None] if kind == MULTILABEL else z
     z = check_logits(scores.from_binary(z) if kind in ("binary", MULTILABEL) else z)
     if z.min() > -np.inf:

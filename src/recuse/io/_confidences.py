@@ -18,6 +18,7 @@ from recuse._internal.files import csv_lines, csv_rows
 from recuse.errors import InputError
 from recuse.io._checked import check_names, naming
 from recuse.io._stores import column, names_of, parquet_file, reading
+from recuse.io._tables import holds_outputs
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 WORDS = {"1": 1.0, "0": 0.0, "true": 1.0, "false": 0.0, "1.0": 1.0, "0.0": 0.0}
 OUTCOMES = ("correct", "loss")
-LOGITS = {"logits", "logit_0"}  # columns of a table of logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +73,12 @@ def read_confidences(path: str | os.PathLike) -> Confidences:
 
 
 def holds_confidences(path: Path) -> bool:
-    """Return whether a file is a table of confidences rather than logits, by its columns."""
+    """Return whether a file is a table of confidences rather than of outputs, by its columns."""
     if path.suffix not in (".csv", ".parquet") or not path.is_file() or path.stat().st_size == 0:
         return path.suffix == ".csv"
-    if path.suffix == ".csv":
-        return not LOGITS & {*_header(path)}
-    return "confidence" in (names := names_of(path)) and not LOGITS & {*names}
+    names = _header(path) if path.suffix == ".csv" else names_of(path)
+    outcomes = not names or "confidence" in names or bool({*OUTCOMES} & {*names})
+    return outcomes and not any(map(holds_outputs, names))
 
 
 def _header(path: Path) -> list[str]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Generator, Iterator
+import warnings
+import zipfile
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +23,7 @@ import numpy as np
 from recuse._internal import public
 from recuse._internal.check import extra, rows_from
 from recuse._internal.files import digest_of_parts
-from recuse.errors import InputError
+from recuse.errors import DataWarning, InputError
 from recuse.io._checked import (
     Form,
     ShardIds,
@@ -32,16 +34,21 @@ from recuse.io._checked import (
     integer,
     naming,
 )
-from recuse.io._rows import FIELDS, HeldOut
+from recuse.io._rows import FIELDS, About, HeldOut
 from recuse.io._stores import (
     FORMATS,
+    NUMBERED,
     Store,
+    names_of,
     not_fields,
     open_folder,
     open_npz,
     open_parquet,
     open_safetensors,
+    reading,
 )
+from recuse.io._tables import TEXTS, Columns, Told, read_table
+from recuse.present.reading import suspect_lines
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
@@ -59,6 +66,8 @@ class LogitsReader:
     kind: str
     ignore_index: int | None
     shape: tuple[int, ...]  # (n, K, ...) of the logits as they are handed out
+    class_names: tuple[str, ...] | None = None
+    subgroups: tuple[str, ...] = ()  # their names
     groups: Array | None = None  # (n,) in place of those of the files
 
     def __len__(self) -> int:
@@ -81,6 +90,11 @@ class LogitsReader:
         return tuple(f for f in FIELDS if f in found)
 
     @property
+    def about(self) -> About:
+        """What is known beside the arrays."""
+        return About(self.kind, self.class_names, self.subgroups, self.ignore_index)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the stored logits."""
         forms = [store.forms["logits"] for store in self.stores]
@@ -101,7 +115,7 @@ class LogitsReader:
             start, step = 0, rows or _rows_of(store.forms["logits"])
             for block in store.blocks(step):
                 with naming(str(store.path)), rows_from(start):
-                    chunk = check_values(block, self.kind, str(store.path), self.ignore_index)
+                    chunk = check_values(block, self.about, str(store.path))
                 if len(self.stores) > 1:
                     ids.add(chunk)
                 if self.groups is not None:
@@ -123,6 +137,8 @@ class LogitsReader:
         """Read all rows into memory."""
         logits = np.empty(0)
         rest: dict[str, list[Array]] = {f: [] for f in self.fields if f != "logits"}
+        rest |= {"probs": []} if self.kind == "probs" else {}
+        of: dict[str, list[Array]] = {name: [] for name in self.subgroups}
         start = 0
         for chunk in self.chunks():
             if start == 0:
@@ -132,9 +148,20 @@ class LogitsReader:
                 logits[start : start + len(chunk)] = chunk.logits
             for field, found in rest.items():
                 found.append(getattr(chunk, field))
+            for name, found in of.items():
+                found.append(chunk.subgroups[name])
             start += len(chunk)
         arrays: dict[str, Any] = {f: np.concatenate(found) for f, found in rest.items()}
-        return HeldOut(logits, **arrays, name=self.name, ignore_index=self.ignore_index)
+        subgroups = {name: np.concatenate(found) for name, found in of.items()}
+        return HeldOut(
+            logits,
+            **arrays,
+            name=self.name,
+            ignore_index=self.ignore_index,
+            kind=self.kind,
+            class_names=self.class_names,
+            subgroups=subgroups,
+        )
 
     @cached_property
     def digest(self) -> str:
@@ -156,18 +183,19 @@ class LogitsReader:
 
 
 def open_logits(
-    path: str | os.PathLike, *, kind: str = "logits", ignore_index: int | None = None
+    path: str | os.PathLike, *, kind: str | None = None, ignore_index: int | None = None
 ) -> LogitsReader:
     """Open a held-out file of any size; shapes are checked now, values as they are read.
 
     Args:
         path: A .safetensors, .npz or .parquet file, a folder of logits.npy, labels.npy, ..., or
             shards: a folder or a glob of these, in the order of their names.
-        kind: Input kind, never guessed: "logits"; "binary", a one-column head; "probs",
-            probabilities; or "multilabel", (n, L) with labels (n, L) of 0 and 1: each label
-            is a binary decision, and the logits are handed out as (n, 2, L).
-        ignore_index: Label of predictions to ignore (void pixels); by default -100 in what
-            `trainer.predict()` of Transformers gave, and none in other files.
+        kind: Input kind, where the file does not tell it: "logits" (default); "binary", a
+            one-column head; "probs", probabilities, or one column of that of class 1; or
+            "multilabel", (n, L) with labels (n, L) of 0 and 1: each label is a binary decision,
+            and the logits are handed out as (n, 2, L).
+        ignore_index: Label of predictions to ignore (void pixels), where the file does not tell;
+            by default -100 in what `trainer.predict()` of Transformers gave.
 
     Raises:
         InputError: One line that names the file, what was expected and what came.
@@ -180,34 +208,79 @@ def open_logits(
     >>> [len(chunk) for chunk in open_logits(path).chunks(rows=2)]
     [2, 2, 1]
     """
-    check_kind(kind)
-    stores = tuple(_open(file) for file in shards(path))
-    shapes = [_check_store(store, kind) for store in stores]
+    kind = None if kind is None else check_kind(kind)
+    stores = tuple(_open(file, kind, ignore_index) for file in shards(path))
+    about = _about(stores[0], kind, ignore_index)
+    shapes = [_check_store(store, about) for store in stores]
     for store, shape in zip(stores, shapes):
         _check_alike(store, shape, stores[0], shapes[0])
-    if ignore_index is None:
-        ignore_index = getattr(stores[0], "ignored", None)
     whole = (sum(shape[0] for shape in shapes), *shapes[0][1:])
-    return LogitsReader(str(path), stores, kind, ignore_index, whole)
+    kind, names, subgroups, ignore_index = about
+    return LogitsReader(str(path), stores, kind or "logits", ignore_index, whole, names, subgroups)
+
+
+def _about(store: Store, kind: str | None, ignore_index: int | None) -> About:
+    """Return what a file tells, and what was declared; refuse that they differ."""
+    told = store.about
+    if told.kind is not None and kind not in (None, told.kind):
+        raise InputError(f"{store.path}: expected {told.kind}, as the file tells, got {kind}")
+    if told.ignore_index is not None and ignore_index not in (None, told.ignore_index):
+        raise InputError(
+            f"{store.path}: expected the ignored label {told.ignore_index}, as the file tells, "
+            f"got {ignore_index}"
+        )
+    ignored = told.ignore_index if ignore_index is None else ignore_index
+    return told._replace(kind=kind or told.kind, ignore_index=ignored)
 
 
 @public
 def read(
-    path: str | os.PathLike, *, kind: str = "logits", ignore_index: int | None = None
+    path: str | os.PathLike,
+    *,
+    kind: str | None = None,
+    ignore_index: int | None = None,
+    labels: str | None = None,
+    outputs: str | Sequence[str] | None = None,
+    classes: Sequence[Any] | None = None,
+    ids: str | None = None,
+    groups: str | None = None,
+    subgroups: str | Sequence[str] = (),
 ) -> HeldOut:
-    """Read a held-out file and check all of it.
+    """Read a held-out file, or a table of outputs, and check all of it.
 
     Args:
-        path: As in `open_logits`, which reads in parts.
-        kind: Input kind, never guessed: "logits"; "binary", a one-column head; or "probs",
-            probabilities.
-        ignore_index: Label of predictions to ignore (void pixels).
+        path: As in `open_logits`, which reads in parts; or a table in .csv, .tsv, .jsonl,
+            .parquet, .npz or .npy.
+        kind: Input kind, where the file does not tell it, as in `open_logits`.
+        ignore_index: Label of predictions to ignore (void pixels), where the file does not tell.
+        labels: Column of a table, as in `from_frame`, like all that follow.
+        outputs: Columns of a table.
+        classes: Names of the classes of a table.
+        ids: Column of a table.
+        groups: Column of a table.
+        subgroups: Columns of a table.
 
     Raises:
         InputError: One line that names the file, the row, what was expected and what came.
         MissingExtraError: .parquet without pyarrow.
     """
-    return open_logits(path, kind=kind, ignore_index=ignore_index).read()
+    by = (subgroups,) if isinstance(subgroups, str) else tuple(subgroups)
+    if by or any(x is not None for x in (labels, outputs, classes, ids, groups)):
+        names = None if classes is None else [*map(str, classes)]
+        columns = Columns(labels, outputs, kind, names, ids, groups, by, ignore_index)
+        file, told = read_table(path, columns)
+        _warn_of_suspects(file, told)
+        return file
+    reader = open_logits(path, kind=kind, ignore_index=ignore_index)
+    for store in reader.stores:
+        if isinstance(store, TableStore):
+            _warn_of_suspects(store.file, store.told)
+    return reader.read()
+
+
+def _warn_of_suspects(file: HeldOut, told: Told) -> None:
+    for line in suspect_lines(file, told):
+        warnings.warn(line, DataWarning, stacklevel=3)
 
 
 def shards(path: str | os.PathLike) -> list[Path]:
@@ -238,16 +311,71 @@ def _shards_in(folder: Path) -> list[Path]:
     return files
 
 
-def _open(path: Path) -> Store:
+@dataclass(frozen=True, eq=False)
+class TableStore:
+    """A table of outputs, read whole."""
+
+    path: Path
+    file: HeldOut
+    told: Told
+
+    @property
+    def about(self) -> About:
+        """What the table tells beside its arrays."""
+        return self.file.about
+
+    @cached_property
+    def arrays(self) -> dict[str, Array]:
+        """Arrays as a held-out file would hold them."""
+        file = self.file
+        arrays = {k: getattr(file, k) for k in FIELDS[1:] if getattr(file, k) is not None}
+        of = dict(zip(file.about.fields[len(FIELDS) :], file.subgroups.values()))
+        return {"logits": file.outputs, **arrays, **of}
+
+    @property
+    def forms(self) -> Mapping[str, Form]:
+        """Shape and dtype of each array."""
+        return {name: Form(x.shape, x.dtype) for name, x in self.arrays.items()}
+
+    def blocks(self, rows: int) -> Iterator[dict[str, Array]]:
+        """Yield all arrays, so many rows at a time."""
+        for start in range(0, len(self.file), rows):
+            yield {name: x[start : start + rows] for name, x in self.arrays.items()}
+
+
+def _table(path: Path, kind: str | None, ignore_index: int | None) -> TableStore:
+    return TableStore(path, *read_table(path, Columns(kind=kind, ignore_index=ignore_index)))
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a file is a table of others, not a held-out file of ours."""
+    if path.suffix in TEXTS:
+        return True
+    if path.suffix == ".npy":
+        return path.is_file()
+    if path.suffix not in (".npz", ".parquet") or not path.is_file() or not path.stat().st_size:
+        return False
+    with reading(path):
+        if path.suffix == ".parquet":
+            names = {*names_of(path)}
+            return not ({"logits"} & names or any(map(NUMBERED.fullmatch, names)))
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy") for name in archive.namelist()}
+    ours = {"logits", "predictions"} & members or members <= {*FIELDS}
+    return not (ours or {"bin", "meta"} <= members)
+
+
+def _open(path: Path, kind: str | None = None, ignore_index: int | None = None) -> Store:
+    if _is_table(path):
+        return _table(path, kind, ignore_index)
     if path.is_dir():
         if not any(path.glob("*.npy")):
             raise InputError(f"{path}: expected a file or a folder of logits.npy, got a folder")
         return open_folder(path)
     if path.suffix not in OPENERS:
-        hint = "; columns logit_0, logit_1, ... are read from .parquet" * (path.suffix == ".csv")
         raise InputError(
-            f"{path}: expected logits in a file ending in {' or '.join(FORMATS)}, or a folder of "
-            f".npy{hint}"
+            f"{path}: expected outputs in a file ending in {', '.join((*FORMATS, *TEXTS))} or "
+            ".npy, or a folder of .npy"
         )
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -256,16 +384,16 @@ def _open(path: Path) -> Store:
     return OPENERS[path.suffix](path)
 
 
-def _check_store(store: Store, kind: str) -> tuple[int, ...]:
+def _check_store(store: Store, about: About) -> tuple[int, ...]:
     """Return the shape (n, K, ...) of a shard; refuse arrays that do not fit it."""
     forms = store.forms
     if "logits" not in forms:
         found = ", ".join(sorted(forms)) or "nothing"
         raise InputError(f"{store.path}: expected an array `logits`, got {found}")
-    if unknown := sorted(set(forms) - set(FIELDS)):
+    if unknown := sorted(set(forms) - set(store.about.fields)):
         raise InputError(f"{store.path}: {not_fields(unknown)}")
     with naming(str(store.path)):
-        return check_forms(forms, kind)
+        return check_forms(forms, about)
 
 
 def _check_alike(
@@ -273,6 +401,9 @@ def _check_alike(
 ) -> None:
     """Refuse shards that differ in arrays, dtypes, or shapes apart from the rows."""
     (forms, want), where = (store.forms, other.forms), f"{store.path}: expected shards alike"
+    for told, wanted, name in zip(store.about, other.about, About._fields):
+        if told != wanted:
+            raise InputError(f"{where}, got {name} {told} and {wanted} in {other.path}")
     if set(forms) != set(want):
         odd = sorted(set(forms) ^ set(want))[0]
         raise InputError(f"{where}, but only one of it and {other.path} has `{odd}`")
@@ -307,21 +438,6 @@ def read_groups(path: Path, n: int) -> Array:
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: cannot be read as groups ({error})") from error
     return check_names(values, n, f"groups in {path}")
-
-
-def read_class_names(path: Path, count: int) -> Array:
-    """Read the names of all classes from a text file of one line a class.
-
-    Raises:
-        InputError: The file is not in UTF-8, or has another number of lines.
-    """
-    try:
-        names = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected class names in UTF-8") from error
-    if len(names) != count:
-        raise InputError(f"{path}: expected {count} class names, one a line, got {len(names)}")
-    return np.array(names)
 
 
 def is_url(path: str | os.PathLike) -> bool:

@@ -5,15 +5,16 @@ n = rows of the file, K = classes, N = predictions: n, or n * H * W.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from recuse._internal.check import check_groups
-from recuse._internal.files import digest
+from recuse._internal.files import digest, once
 from recuse.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,9 +32,49 @@ def classes_second(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (0, 2, 1) if len(shape) == 3 else tuple(range(len(shape)))
 
 
+SUBGROUP = "subgroup_"  # and a number: arrays of a file, whose names stand in `About`
+
+
+class About(NamedTuple):
+    """What a file tells beside its arrays."""
+
+    kind: str | None = None  # None in files of others
+    class_names: tuple[str, ...] | None = None
+    subgroups: tuple[str, ...] = ()  # names of subgroup_0, subgroup_1, ...
+    ignore_index: int | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the arrays that a file may hold."""
+        return (*FIELDS, *(f"{SUBGROUP}{i}" for i in range(len(self.subgroups))))
+
+    def to_json(self) -> str:
+        """Text for the file."""
+        return json.dumps(self._asdict())
+
+    @classmethod
+    def from_json(cls, text: str) -> About:
+        """Read what `to_json` wrote; strict."""
+        data = json.loads(text, object_pairs_hook=once)
+        names = None if data.get("class_names") is None else tuple(data["class_names"])
+        kind, ignored = data["kind"], data["ignore_index"]
+        found = cls(kind, names, tuple(data["subgroups"]), ignored)
+        texts = (*(names or ()), *found.subgroups, found.kind or "")
+        if not all(isinstance(x, str) for x in texts) or type(found.ignore_index) not in NUMBERS:
+            raise ValueError("its description is malformed")
+        return found
+
+
+NUMBERS = (int, type(None))
+
+
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Checked content of one held-out file."""
+    """Checked outputs and labels of rows that the model has not seen.
+
+    `logits` is what scores take, whichever `kind` the outputs came in: the logarithm of
+    probabilities, two columns (0, z) of a binary head. `outputs` is what came.
+    """
 
     logits: Array  # (n, K) or (n, K, H, W)
     labels: Array | None = None  # (n,) or (n, H, W)
@@ -41,6 +82,10 @@ class HeldOut:
     ids: Array | None = None  # (n,)
     name: str = "`logits`"  # for messages
     ignore_index: int | None = None  # the label of predictions that do not count
+    kind: str = "logits"  # of the outputs
+    class_names: tuple[str, ...] | None = None  # of the K classes, in the order of the columns
+    subgroups: Mapping[str, Array] = field(default_factory=dict)  # name -> (n,)
+    probs: Array | None = field(default=None, repr=False)  # the outputs, of kind "probs"
 
     def __len__(self) -> int:
         return len(self.logits)
@@ -50,10 +95,23 @@ class HeldOut:
         """Digest of logits and labels."""
         return digest(*(a for a in (self.logits, self.labels) if a is not None))
 
+    @property
+    def outputs(self) -> Array:
+        """The outputs as they came, of this `kind`."""
+        if self.kind == "binary":
+            return self.logits[:, 1:]
+        return self.logits if self.probs is None else self.probs
+
+    @property
+    def about(self) -> About:
+        """What a file tells beside its arrays."""
+        return About(self.kind, self.class_names, tuple(self.subgroups), self.ignore_index)
+
     def rows(self, index: Array | slice) -> HeldOut:
         """Return the rows of an index or mask."""
-        picked = {f: None if (a := getattr(self, f)) is None else a[index] for f in FIELDS}
-        return replace(self, **picked)
+        arrays = {f: getattr(self, f) for f in (*FIELDS, "probs")}
+        picked: dict[str, Any] = {f: a if a is None else a[index] for f, a in arrays.items()}
+        return replace(self, **picked, subgroups={k: a[index] for k, a in self.subgroups.items()})
 
     def units(self) -> Array | None:
         """Return the groups (n,) of dependent predictions; None if all rows are independent.
@@ -73,7 +131,10 @@ class HeldOut:
             z = np.moveaxis(self.logits, 1, -1).reshape(-1, self.logits.shape[1])
             y = None if self.labels is None else self.labels.reshape(-1)
             groups = np.repeat(self.units(), pixels)  # ty: ignore[no-matching-overload]
-            flat = replace(self, logits=z, labels=y, groups=groups, ids=None)
+            of = {name: np.repeat(a, pixels) for name, a in self.subgroups.items()}
+            flat = replace(
+                self, logits=z, labels=y, groups=groups, ids=None, subgroups=of, probs=None
+            )
         if self.ignore_index is None or flat.labels is None:
             return flat
         kept = flat.labels != self.ignore_index

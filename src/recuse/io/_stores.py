@@ -26,7 +26,7 @@ import numpy as np
 from recuse._internal.check import extra, first, rows_from
 from recuse.errors import InputError, MissingExtraError
 from recuse.io._checked import Form
-from recuse.io._rows import FIELDS, TRAINER_IGNORES, classes_second
+from recuse.io._rows import FIELDS, TRAINER_IGNORES, About, classes_second
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
@@ -37,6 +37,8 @@ SAFETENSORS = {"F16": "f2", "F32": "f4", "F64": "f8", "BOOL": "?"} | {
     f"{kind}{8 * size}": f"{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
 }
 COLUMNS = {"label": "labels", "group": "groups", "id": "ids"}
+NOTHING = About()
+ABOUT = "about"  # the member, key or file that holds `About`
 NUMBERED = re.compile(r"logit_(0|[1-9]\d*)")
 BUFFER = 1 << 16  # bytes of a column that are read at once
 
@@ -47,6 +49,11 @@ class Store(Protocol):
     @property
     def path(self) -> Path:
         """Path of the file, for messages."""
+        ...
+
+    @property
+    def about(self) -> About:
+        """What the file tells beside its arrays."""
         ...
 
     @property
@@ -73,6 +80,7 @@ class Streams:
 
     path: Path
     arrays: Mapping[str, Stored]
+    about: About = NOTHING
 
     @property
     def forms(self) -> Mapping[str, Form]:
@@ -96,7 +104,7 @@ class TrainerOutput:
 
     path: Path
     streams: Streams  # with `predictions` as logits and `label_ids` as labels
-    ignored = TRAINER_IGNORES
+    about = About(ignore_index=TRAINER_IGNORES)
 
     @property
     def forms(self) -> Mapping[str, Form]:
@@ -127,8 +135,12 @@ def reading(path: Path) -> Generator[None]:
 
 
 def open_folder(path: Path) -> Streams:
-    """Open a folder of logits.npy, labels.npy, groups.npy, ids.npy."""
-    return Streams(path, {file.stem: _npy(file) for file in sorted(path.glob("*.npy"))})
+    """Open a folder of logits.npy, labels.npy, groups.npy, ids.npy, and about.json."""
+    about, sidecar = About(), path / f"{ABOUT}.json"
+    if sidecar.exists():
+        with reading(path):
+            about = About.from_json(sidecar.read_text(encoding="utf-8"))
+    return Streams(path, {file.stem: _npy(file) for file in sorted(path.glob("*.npy"))}, about)
 
 
 def open_npz(path: Path) -> Store:
@@ -137,7 +149,8 @@ def open_npz(path: Path) -> Store:
         members = {name.removesuffix(".npy"): name for name in archive.namelist()}
         if "predictions" in members:
             return _open_trainer_output(path, archive, members)
-        unknown = sorted(set(members) - set(FIELDS))
+        about = _about_of(archive, members.pop(ABOUT, None))
+        unknown = sorted(set(members) - set(about.fields))
         if {"bin", "meta"} <= set(members):
             raise InputError(
                 f"{path}: expected logits, got a sketch: use `recuse evaluate` or `recuse merge`, "
@@ -145,7 +158,16 @@ def open_npz(path: Path) -> Store:
             )
         if unknown:
             raise InputError(f"{path}: {not_fields(unknown)}")
-        return Streams(path, {key: _member(archive, name) for key, name in members.items()})
+        arrays = {key: _member(archive, name) for key, name in members.items()}
+        return Streams(path, arrays, about)
+
+
+def _about_of(archive: zipfile.ZipFile, name: str | None) -> About:
+    """Return what a member of an archive, an array of one text, tells."""
+    if name is None:
+        return About()
+    with archive.open(name) as stream:
+        return About.from_json(str(np.lib.format.read_array(stream, allow_pickle=False)))
 
 
 def _open_trainer_output(
@@ -180,8 +202,10 @@ def open_safetensors(path: Path) -> Streams:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size))
-        header.pop("__metadata__", None)
-        return Streams(path, {name: _tensor(path, 8 + size, x) for name, x in header.items()})
+        told = (header.pop("__metadata__", None) or {}).get(ABOUT)
+        about = About() if told is None else About.from_json(told)
+        arrays = {name: _tensor(path, 8 + size, x) for name, x in header.items()}
+        return Streams(path, arrays, about)
 
 
 def not_fields(names: list[str]) -> str:
@@ -279,6 +303,7 @@ class Table:
     path: Path
     columns: Mapping[str, tuple[str, ...]]  # of each array
     n: int
+    about: About = NOTHING
 
     @cached_property
     def forms(self) -> Mapping[str, Form]:
@@ -325,7 +350,11 @@ def open_parquet(path: Path) -> Table:
     """
     with reading(path), parquet_file(path) as file:
         names, n = file.schema_arrow.names, file.metadata.num_rows
-    return Table(path, {field: _columns_of(path, field, names) for field in _fields(names)}, n)
+        told = (file.schema_arrow.metadata or {}).get(ABOUT.encode())
+        about = About() if told is None else About.from_json(told.decode())
+    fields = {field: _columns_of(path, field, names) for field in _fields(names)}
+    of = {name: (name,) for name in about.fields[len(FIELDS) :]}
+    return Table(path, fields | of, n, about)
 
 
 def parquet_file(path: Path) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from recuse._internal.check import extra, to_numpy
 from recuse._internal.files import atomic, atomic_folder, csv_lines, csv_rows
 from recuse.errors import InputError
 from recuse.io._checked import Form, check_forms, check_kind, check_values, naming
-from recuse.io._rows import FIELDS, HeldOut
-from recuse.io._stores import FORMATS
+from recuse.io._rows import FIELDS, SUBGROUP, About, HeldOut
+from recuse.io._stores import ABOUT, FORMATS
 
 if TYPE_CHECKING:
     from jaxtyping import Shaped
@@ -33,23 +33,30 @@ SINGULAR = {"labels": "label", "groups": "group", "ids": "id"}  # columns of .pa
 @public
 def write_logits(
     path: str | os.PathLike,
-    logits: ArrayLike,
+    logits: ArrayLike | HeldOut,
     labels: ArrayLike | None = None,
     *,
     groups: ArrayLike | None = None,
     ids: ArrayLike | None = None,
-    kind: str = "logits",
+    subgroups: Mapping[str, ArrayLike] | None = None,
+    kind: str | None = None,
+    class_names: Sequence[str] | None = None,
     ignore_index: int | None = None,
 ) -> HeldOut:
     """Write a held-out file, whole or not at all.
 
+    The file keeps `kind`, `class_names` and `ignore_index`, so that they are said once.
+
     Args:
         path: Ends in .safetensors, .npz or .parquet; without an ending, a folder of .npy.
-        logits: Shape (n, K, ...), floating; another `kind` as in `open_logits`.
+        logits: Shape (n, K, ...), floating; another `kind` as in `open_logits`. Or a `HeldOut`,
+            whose other fields are then not given again.
         labels: Shape (n, ...), integers.
         groups: Shape (n,), integers, or strings where the format is not .safetensors.
         ids: Shape (n,), as `groups`.
-        kind: Input kind, as in `open_logits`.
+        subgroups: Name -> shape (n,), as `groups`.
+        kind: Input kind, as in `open_logits`; if None, the file does not tell it.
+        class_names: Names of the K classes, in the order of the columns.
         ignore_index: Label outside 0..K-1 that is allowed (void pixels).
 
     Raises:
@@ -57,24 +64,27 @@ def write_logits(
         MissingExtraError: .parquet without pyarrow.
     """
     path = check_suffix(path)
-    given = {"logits": logits, "labels": labels, "groups": groups, "ids": ids}
+    given: dict[str, Any] = {"logits": logits, "labels": labels, "groups": groups, "ids": ids}
+    of, names = dict(subgroups or {}), None if class_names is None else tuple(class_names)
+    kind = None if kind is None else check_kind(kind)
+    about = About(kind, names, tuple(of), ignore_index)
+    if isinstance(logits, HeldOut):
+        if any(x is not None for x in (labels, groups, ids, subgroups, class_names)):
+            raise InputError("expected a HeldOut alone, or arrays, got both")
+        about, of = logits.about, dict(logits.subgroups)
+        given = {k: getattr(logits, k) for k in FIELDS} | {"logits": logits.outputs}
+    given |= zip(about.fields[len(FIELDS) :], of.values())
     fields = {k: _plain(to_numpy(v)) for k, v in given.items() if v is not None}
     with naming(str(path)):
-        checked = check_writable(path, fields, kind=kind, ignore_index=ignore_index)
-    WRITERS[path.suffix](path, fields)
+        checked = check_writable(path, fields, about)
+    WRITERS[path.suffix](path, fields, about.to_json())
     return checked
 
 
-def check_writable(
-    path: Path,
-    fields: Mapping[str, Array],
-    *,
-    kind: str = "logits",
-    ignore_index: int | None = None,
-) -> HeldOut:
+def check_writable(path: Path, fields: Mapping[str, Array], about: About) -> HeldOut:
     """Return checked rows; refuse what the format of a path cannot hold."""
-    check_forms({k: Form(v.shape, v.dtype) for k, v in fields.items()}, check_kind(kind))
-    checked = check_values(fields, kind, str(path), ignore_index)
+    check_forms({k: Form(v.shape, v.dtype) for k, v in fields.items()}, about)
+    checked = check_values(fields, about, str(path))
     _refuse_format(path.suffix, fields)
     return checked
 
@@ -106,35 +116,38 @@ def _refuse_format(suffix: str, fields: Mapping[str, Array]) -> None:
         raise InputError(f"parquet holds rows of classes, got logits of shape {shape}; write .npz")
 
 
-def _write_safetensors(path: Path, fields: dict[str, Array]) -> None:
+def _write_safetensors(path: Path, fields: dict[str, Array], about: str) -> None:
     from safetensors.numpy import save_file
 
     with atomic(path) as temporary:
-        save_file(fields, temporary)
+        save_file(fields, temporary, metadata={ABOUT: about})
 
 
-def _write_npz(path: Path, fields: dict[str, Array]) -> None:
+def _write_npz(path: Path, fields: dict[str, Array], about: str) -> None:
     with atomic(path) as temporary:
-        np.savez(temporary, **fields)  # ty: ignore[invalid-argument-type]
+        np.savez(temporary, **fields, **{ABOUT: np.array(about)})  # ty: ignore[invalid-argument-type]
 
 
-def _write_folder(path: Path, fields: dict[str, Array]) -> None:
-    ours = {f"{field}.npy" for field in FIELDS}
-    if path.is_dir() and (others := sorted({p.name for p in path.iterdir()} - ours)):
+def _write_folder(path: Path, fields: dict[str, Array], about: str) -> None:
+    ours = {f"{ABOUT}.json", *(f"{field}.npy" for field in FIELDS)}
+    found = {p.name for p in path.iterdir()} if path.is_dir() else set()
+    if others := sorted(name for name in found - ours if not name.startswith(SUBGROUP)):
         raise InputError(f"{path}: expected a folder of {', '.join(sorted(ours))}, got {others[0]}")
     with atomic_folder(path) as temporary:
         for field, array in fields.items():
             np.save(temporary / f"{field}.npy", array, allow_pickle=False)
+        (temporary / f"{ABOUT}.json").write_text(about, encoding="utf-8")
 
 
-def _write_parquet(path: Path, fields: dict[str, Array]) -> None:
+def _write_parquet(path: Path, fields: dict[str, Array], about: str) -> None:
     pa = extra("pyarrow", "parquet", "writing .parquet")
     parquet = extra("pyarrow.parquet", "parquet", "writing .parquet")
     columns = {SINGULAR.get(field, field): _column(pa, array) for field, array in fields.items()}
     z = fields["logits"]
     rows = max(1, ROW_GROUP * len(z) // z.nbytes)
     with atomic(path) as temporary:
-        parquet.write_table(pa.table(columns), temporary, row_group_size=rows)
+        table = pa.table(columns).replace_schema_metadata({ABOUT: about})
+        parquet.write_table(table, temporary, row_group_size=rows)
 
 
 def _column(pa: Any, array: Array) -> Any:

@@ -43,7 +43,7 @@ class Options:
     objective: str = "aurc"
     learned: bool = True
     seed: int = 0
-    kind: str = "logits"
+    kind: str | None = None
     allow_overlap: bool = False
     repeated_ids: str = "refuse"
 
@@ -126,7 +126,7 @@ def fit(
     objective: str = "aurc",
     learned: bool = True,
     seed: int = 0,
-    kind: str = "logits",
+    kind: str | None = None,
     allow_overlap: bool = False,
     repeated_ids: str = "refuse",
 ) -> Rejector:
@@ -137,7 +137,7 @@ def fit(
     and the guarantee is about independent predictions.
 
     Args:
-        tune: Logits (n, K, ...) and labels (n, ...), or a `HeldOut`; not training data.
+        tune: Outputs (n, K, ...) and labels (n, ...), or a `HeldOut`; not training data.
         calibrate: Likewise, of other examples from the deployment distribution.
         target_risk: The largest error rate of accepted predictions, in (0, 1).
         coverage: Instead: the smallest fraction of predictions to accept, in (0, 1).
@@ -153,7 +153,8 @@ def fit(
             "coverage", the largest at `target_risk`.
         learned: Whether to try the learned score, as in `tune`.
         seed: Random seed of the folds in `tune` and of the rows taken from groups.
-        kind: The input kind, recorded for `predict`: "logits", "binary" or "probs".
+        kind: Input kind of the outputs: "logits" (default), "binary", a one-column head, or
+            "probs"; a `HeldOut` has its own. `predict` takes outputs of the same kind.
         allow_overlap: Fit although tune and calibrate share examples; the guarantee is void.
         repeated_ids: "refuse" rows of one id, or "keep_one": each id is a group, as where a
             sampler repeats rows, or where they are views of one example.
@@ -296,6 +297,7 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
             "calibrate": {"n": len(c), "used": used, "digest": c.digest},
         },
         kind=splits.kind,
+        class_names=t.class_names or c.class_names,
         by=splits.by,
         delta=delta,
     )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._internal.check import check_labels, check_logits
 from recuse.errors import DataWarning, InputError
 from recuse.io import HeldOut, overlap
 from recuse.io._checked import check_file, naming
@@ -61,20 +60,20 @@ def prepare(
     calibrate: Data,
     *,
     subgroups: Subgroups,
-    kind: str,
+    kind: str | None,
     seed: int,
     allow_overlap: bool,
     repeated_ids: str,
     tuning: dict[str, Any],
 ) -> Prepared:
     """Tune the score, and score both splits by it."""
-    t = _each_id_once(as_file(tune, "tune"), repeated_ids)
-    c = _each_id_once(as_file(calibrate, "calibrate"), repeated_ids)
+    t = _each_id_once(as_file(tune, "tune", kind), repeated_ids)
+    c = _each_id_once(as_file(calibrate, "calibrate", kind), repeated_ids)
+    kind = _same_kind(t, c)
     check_kind(kind, t.logits.shape[1])
     by, of_tune, of_calibrate = _subgroups(subgroups, tune, calibrate)
     shared = _shared(t, c, allow_overlap)
-    logits, labels = t.labelled()
-    tuned = tune_score(logits, labels, groups=t.groups, kind=kind, seed=seed, **tuning)
+    tuned = tune_score(t, seed=seed, **tuning)
     log_probs = _log_probs(t, c, tuned)
     one = index_of_one(c, seed)
     used = c.rows(one)
@@ -204,19 +203,33 @@ def _scored(tuned: Tuned, file: HeldOut, by: str, of: Array | None) -> Scored:
     return Scored(tuned.confidence(logits), label != labels, label if by == CLASS else of)
 
 
-def as_file(data: Data, name: str) -> HeldOut:
+def as_file(data: Data, name: str, kind: str | None = None) -> HeldOut:
     """One row a prediction, whichever way the data came."""
-    return whole(data, name).predictions()
+    return whole(data, name, kind).predictions()
 
 
-def whole(data: Data, name: str) -> HeldOut:
+def whole(data: Data, name: str, kind: str | None = None) -> HeldOut:
     """The rows as they came, checked, with labels."""
-    if isinstance(data, (tuple, list)) and len(data) == 2:
-        z = check_logits(data[0], where=f"{name} logits")
-        return HeldOut(z, check_labels(data[1], z, where=f"{name} labels"), name=name)
-    file = check_file(data, name)
+    file = check_file(data, name, kind)
     file.labelled()
     return file
+
+
+def _same_kind(tune: HeldOut, calibrate: HeldOut) -> str:
+    """Return the kind of both splits; refuse that they differ in it, or in the class names."""
+    if tune.kind != calibrate.kind:
+        raise InputError(
+            f"expected tune and calibrate of one kind, got {tune.kind} in {tune.name} and "
+            f"{calibrate.kind} in {calibrate.name}"
+        )
+    names, others = tune.class_names, calibrate.class_names
+    if names and others and names != others:
+        one, other = next((a, b) for a, b in zip(names, others) if a != b)
+        raise InputError(
+            f"expected tune and calibrate of the same classes in one order, got {one!r} in "
+            f"{tune.name} where {calibrate.name} has {other!r}"
+        )
+    return tune.kind
 
 
 def rows_of_predictions(file: HeldOut) -> Int[Array, " N"]:

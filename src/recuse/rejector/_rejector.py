@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import numpy as np
 
 from recuse._internal import public
-from recuse._internal.check import check_logits, check_logits_form, to_numpy
+from recuse._internal.check import check_logits_form, to_numpy
 from recuse._internal.files import checksum, once, strict, to_json, write_text
 from recuse.curves._curve import TieGroups, tie_groups
-from recuse.errors import InputError
-from recuse.io._checked import KINDS
+from recuse.errors import DataWarning, InputError
+from recuse.io import HeldOut
+from recuse.io._checked import FEW_ROWS, KINDS, look_like_probs, to_logits
 from recuse.present.tuning import Outcome, TuningFacts, sentence
 from recuse.rejector._rules import (
     ALL,
@@ -34,6 +36,7 @@ from recuse.rejector._rules import (
 )
 from recuse.rejector._version1 import upgraded
 from recuse.scores import SOFTMAX_FAMILY, Score, predict, without_filler
+from recuse.scores._functions import STRAY
 from recuse.selectors._guarantee import ROWS, AnyGuarantee
 
 if TYPE_CHECKING:
@@ -110,6 +113,7 @@ FIELDS: dict[str, type] = {
     "kind": str,
     "p_correct": dict,
     "splits": dict,
+    "class_names": list,
     "version_1": type(None),
 }
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -154,12 +158,13 @@ class Rejector:
     isotonic_map: IsotonicMap = field(repr=False)
     tuning: TuningFacts | str  # why this score; of a file of version 1, its sentence
     splits: Mapping[str, Mapping[str, Any]]  # name -> facts of the data it saw, and their digest
-    kind: str = "logits"  # what files hold: logits, binary or probs
+    kind: str = "logits"  # of the outputs: logits, binary or probs
     by: str = ALL  # or "class", the predicted one, or "subgroup"
     delta: float = field(kw_only=True)  # of all guarantees together
     # checksum of the file of version 1 that it was first saved in: states of monitors of that
     # version know it by this
     version_1: str | None = field(default=None, kw_only=True, repr=False, compare=False)
+    class_names: tuple[str, ...] | None = field(default=None, kw_only=True)
 
     @property
     def threshold(self) -> float:
@@ -195,25 +200,52 @@ class Rejector:
         check_given(self.by, subgroups)
         return thresholds(self.rules, self.by, prediction, subgroups)
 
-    def predict(self, logits: ArrayLike, subgroups: ArrayLike | None = None) -> Predictions:
+    def predict(
+        self, outputs: ArrayLike | HeldOut, subgroups: ArrayLike | None = None
+    ) -> Predictions:
         """Predicted class, confidence, decision and probability of being right for every example.
 
         Args:
-            logits: Shape (n, K, ...), of the model that this rejector was fitted for, and its
-                logits as in the fit: a score that depends on their shift (`log_probs`) means
-                something else on a log-softmax, of which nothing is said here. n may be 0.
+            outputs: Shape (n, K, ...), of the model that this rejector was fitted for and of
+                its `kind`; n may be 0. A score that depends on the shift of logits (`log_probs`)
+                means something else on a log-softmax, of which nothing is said here. Or a
+                `HeldOut`, which is refused if it is of another kind, or has other classes.
             subgroups: Shape (n,), where the thresholds are those of subgroups; rows of one that
                 the calibration split did not have are abstained on.
 
         Raises:
-            InputError: Malformed logits, another number of classes, or subgroups missing.
+            InputError: Outputs that cannot be of this kind: malformed, probabilities for a
+                rejector of logits, another number of classes; or subgroups missing.
         """
         check_given(self.by, subgroups)
-        z = to_numpy(logits)
-        if z.shape[:1] == (0,):
-            return _nothing(z, self.classes)
-        z = check_logits(z)
+        if isinstance(outputs, HeldOut):
+            return self._decide(self._own(outputs), subgroups)
+        given = to_numpy(outputs)
+        if given.shape[:1] == (0,):
+            return _nothing(given, self.classes)
+        z = to_logits(given, self.kind)
         check_classes(z.shape[1], self.classes)
+        if self.kind == "logits" and look_like_probs(z):
+            _refuse_probs(z)
+        return self._decide(z, subgroups)
+
+    def _own(self, file: HeldOut) -> Array:
+        """Return the logits of a file; refuse another kind or other classes than in the fit."""
+        if file.kind != self.kind:
+            raise InputError(f"{file.name}: expected {self.kind}, as in the fit, got {file.kind}")
+        check_classes(file.logits.shape[1], self.classes)
+        names, own = file.class_names, self.class_names
+        if names and own and names != own:
+            place, (name, wanted) = next(
+                (k, pair) for k, pair in enumerate(zip(names, own)) if pair[0] != pair[1]
+            )
+            raise InputError(
+                f"{file.name}: expected the classes of the fit in their order, {wanted!r} in "
+                f"column {place}, got {name!r}"
+            )
+        return file.logits
+
+    def _decide(self, z: Float[Array, "n K ..."], subgroups: ArrayLike | None) -> Predictions:
         prediction, confidence = predict(z), self.score(without_filler(z, self.filler))
         threshold = self.thresholds(prediction, subgroups)
         accept = (confidence >= threshold) & (threshold < np.inf)
@@ -236,6 +268,7 @@ class Rejector:
             "rules": to_rows(self.rules),
             "classes": self.classes,
             "kind": self.kind,
+            "class_names": None if self.class_names is None else list(self.class_names),
             "p_correct": {
                 "confidence": list(self.isotonic_map.confidence),
                 "probability": list(self.isotonic_map.probability),
@@ -291,6 +324,7 @@ class Rejector:
             body["by"],
             delta=body["delta"],
             version_1=body["version_1"],
+            class_names=_class_names(body.get("class_names"), body["classes"]),
         )
 
 
@@ -301,13 +335,35 @@ def _checked(data: Mapping[str, Any]) -> Mapping[str, Any]:
     old = isinstance(data.get("version_1"), str)  # it was a file of version 1
     tuning = str if old and isinstance(data.get("tuning"), str) else dict
     version_1 = str if old else type(None)
-    fields = {**FIELDS, "tuning": tuning, "version_1": version_1}
+    names = list if data.get("class_names") is not None else type(None)
+    fields = {**FIELDS, "tuning": tuning, "version_1": version_1, "class_names": names}
     strict(data, {**fields, "checksum": str}, "a rejector")
     if data["checksum"] != checksum({name: data[name] for name in FIELDS}):
         raise InputError("its content was changed after it was saved (checksum differs)")
     if old and not DIGEST.fullmatch(data["version_1"]):
         raise InputError("expected `version_1` of sha256")
     return data
+
+
+def _refuse_probs(z: Array) -> None:
+    """Refuse probabilities in place of logits; warn where few rows could be either."""
+    what = (
+        "expected logits, as in the fit, got rows in [0, 1] that sum to 1: give logits, or fit "
+        'again with kind="probs"'
+    )
+    if len(z) >= FEW_ROWS:
+        raise InputError(what)
+    if np.all(np.abs(z.astype(np.float64).sum(axis=1) - 1) <= STRAY):
+        warnings.warn(what, DataWarning, stacklevel=3)
+
+
+def _class_names(names: Any, classes: int) -> tuple[str, ...] | None:
+    """Return the names of the classes, if there are any."""
+    if names is None:
+        return None
+    if not all(isinstance(name, str) for name in names) or len(set(names)) != classes:
+        raise InputError(f"expected `class_names` of {classes} classes that differ")
+    return tuple(names)
 
 
 def _check_splits(splits: Any, guarantees: list[AnyGuarantee]) -> None:

@@ -388,7 +388,7 @@ def explain(
         raise InputError(
             f"{file.name}: expected rows of one prediction each, got {file.logits.shape}"
         )
-    found = rejector.predict(file.logits, subgroups)
+    found = rejector.predict(file, subgroups)
     threshold = np.broadcast_to(
         rejector.thresholds(found.prediction, subgroups), found.prediction.shape
     )

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 LOG_PROBS = 1e-3  # of logsumexp from 0, beside what rounding to a narrow dtype does
 ULPS = 4  # of 1: the rounding of a logarithm down to -8
+STRAY, ROUNDED = 1e-5, 0.02  # of a probability beyond [0, 1], and of the sum of a row from 1
 FIRST = 64  # rows that settle the matter for nearly all logits
 FAR, FARTHER = -50.0, -1000.0  # of a constant column, and of masked entries
 FEWEST_ROWS = 10  # in which a constant column is no chance
@@ -258,21 +259,30 @@ def from_probs(probs: ArrayLike) -> Float[Array, "n K ..."]:
     """Logits of given probabilities: their logarithm, in float64.
 
     The logarithm has lost the shift that `max_logit`, `energy` and the uncentred
-    `logit_norm` use: only the scores of `SOFTMAX_FAMILY` are meaningful on the result.
+    `logit_norm` use: only the scores of `SOFTMAX_FAMILY` are meaningful on the result. These
+    divide by the sum of the row, so rounded probabilities count as renormalised.
+
+    Args:
+        probs: Shape (n, K, ...); or (n,) or (n, 1, ...), the probability of class 1 of two.
 
     Raises:
-        InputError: A value lies outside [0, 1], or a row does not sum to 1 within 1 %.
+        InputError: A value lies outside [0, 1] by more than 1e-5, or a row does not sum to 1
+            within 2 %.
 
     >>> msp(from_probs(np.array([[0.75, 0.25]]))).round(4)
     array([1.0986], dtype=float32)
+    >>> msp(from_probs(np.array([0.25]))).round(4)
+    array([1.0986], dtype=float32)
     """
     q = to_numpy(probs)
-    if not is_floating(q.dtype) or q.ndim < 2:
+    if not is_floating(q.dtype) or q.ndim < 1:
         raise InputError(
             f"expected `probs` of a floating dtype and shape (n, K, ...), got {q.dtype} {q.shape}"
         )
     q = q.astype(np.float64)
-    bad = ~((q >= 0) & (q <= 1)).all(axis=1) | ~(np.abs(q.sum(axis=1) - 1) <= 0.01)
+    q = q[:, None] if q.ndim == 1 else q
+    q = np.concatenate([1 - q, q], axis=1) if q.shape[1] == 1 else q
+    bad = ~((q >= -STRAY) & (q <= 1 + STRAY)).all(axis=1) | ~(np.abs(q.sum(axis=1) - 1) <= ROUNDED)
     if bad.any():
         rows = bad.reshape(len(q), -1).any(axis=1)
         z = np.moveaxis(q, 1, -1)[bad][0]
@@ -281,7 +291,7 @@ def from_probs(probs: ArrayLike) -> Float[Array, "n K ..."]:
             f"{z.max():.4g} with the sum {z.sum():.4g} at {first(rows)}; logits? leave out --probs"
         )
     with np.errstate(divide="ignore"):
-        return np.log(q)
+        return np.log(np.clip(q, 0, 1))
 
 
 def from_binary(logit: ArrayLike) -> Float[Array, "n 2 ..."]:

@@ -93,7 +93,7 @@ def class_order(counts: Int[Array, "2 K K"]) -> ClassOrder | None:
     """
     whole = counts.sum(axis=0)
     own, n = np.diagonal(whole), whole.sum()
-    if whole.sum(axis=1)[whole.max(axis=1) > 2 * own].sum() < LEAST_SHARE * n:
+    if not n or whole.sum(axis=1)[whole.max(axis=1) > 2 * own].sum() < LEAST_SHARE * n:
         return None
     halves = [_moved(half) for half in counts]
     new = old = rows = expected_new = expected_old = 0.0

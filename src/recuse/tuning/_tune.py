@@ -15,8 +15,6 @@ import numpy as np
 from recuse._internal import public
 from recuse._internal.check import (
     check_groups,
-    check_labels,
-    check_logits,
     check_seed,
     check_sequence,
     per_row,
@@ -24,6 +22,8 @@ from recuse._internal.check import (
 from recuse._internal.files import digest
 from recuse.errors import DataWarning, InputError
 from recuse.intervals import AUGRC, AURC, Measure, coverage_at
+from recuse.io import HeldOut
+from recuse.io._checked import as_held_out
 from recuse.present.tuning import Outcome, TuningFacts, masked_note, sentence
 from recuse.scores import (
     SOFTMAX_FAMILY,
@@ -117,8 +117,8 @@ class Tuned:
 
 @public
 def tune(
-    logits: ArrayLike,
-    labels: ArrayLike,
+    logits: ArrayLike | HeldOut,
+    labels: ArrayLike | None = None,
     *,
     objective: str = "aurc",
     target_risk: float | None = None,
@@ -126,7 +126,7 @@ def tune(
     learned: bool = True,
     refine: bool = False,
     groups: ArrayLike | None = None,
-    kind: str = "logits",
+    kind: str | None = None,
     seed: int = 0,
 ) -> Tuned:
     """Choose the score for these rows, or keep MSP where no gain over it is significant.
@@ -142,8 +142,9 @@ def tune(
     chosen or fitted on all rows. The order of the rows is irrelevant.
 
     Args:
-        logits: Shape (n, K, ...), of data that was not used for training. Where a constant
-            fills in for masked classes (`scores.find_filler`), it counts as -inf, with a warning.
+        logits: Shape (n, K, ...), of data that was not used for training; or a `HeldOut`, which
+            has labels, groups and a kind of its own. Where a constant fills in for masked classes
+            (`scores.find_filler`), it counts as -inf, with a warning.
         labels: Shape (n, ...), in the order of the outputs; a warning says where they look in
             another.
         objective: Measure to improve: "aurc", "augrc", or "coverage", the largest coverage at
@@ -153,8 +154,9 @@ def tune(
         learned: Whether to try the learned score. It needs the logits as the model gives them.
         refine: Search p continuously around the best p of the candidates.
         groups: Shape (n,) or that of `labels`: rows of one group stay in one fold.
-        kind: "probs" if the logits are logarithms of probabilities. These have lost what the
-            norms and the learned score use, so only the given `candidates` are tried.
+        kind: Input kind: "logits" (default), "binary", a one-column head, or "probs". Of
+            probabilities only the given `candidates` are tried: their logarithm has lost what
+            the norms and the learned score use.
         seed: Random seed of the folds.
 
     Raises:
@@ -163,8 +165,7 @@ def tune(
     References:
         Cattelan & Silva, UAI 2024 (the norm and the fallback); Xia et al., ICLR 2025.
     """
-    z = check_logits(logits)
-    y = check_labels(labels, z)
+    z, y, groups, kind = _given(logits, labels, groups, kind)
     data = digest(z, y)
     if (filler := find_filler(z)) is not None:
         z = without_filler(z, filler)
@@ -218,6 +219,16 @@ def warn_of_filler(where: str, z: Array, filler: float) -> None:
     warnings.warn(note, DataWarning, stacklevel=3)
 
 
+def _given(
+    logits: Any, labels: Any, groups: ArrayLike | None, kind: str | None
+) -> tuple[Array, Array, ArrayLike | None, str]:
+    """Return logits, labels, groups and input kind of what was given."""
+    file = as_held_out(logits, labels, kind)
+    if isinstance(logits, HeldOut):
+        file = file.predictions()
+    return *file.labelled(), file.groups if groups is None else groups, file.kind
+
+
 def measure_of(objective: str, target_risk: float | None) -> Measure:
     """Return the measure that an objective names."""
     if objective not in OBJECTIVES:
@@ -255,8 +266,6 @@ def _tried(
     candidates: Sequence[Score] | None, learned: bool, kind: str, classes: int
 ) -> tuple[tuple[Score, ...], bool]:
     """Return the candidates, and whether a score is learned."""
-    if kind not in KINDS:
-        raise InputError(f"expected `kind` among {', '.join(KINDS)}, got {kind!r}")
     if kind != "probs":
         tried = default_candidates(classes) if candidates is None else candidates
         return check_scores(tried, "`candidates`"), learned

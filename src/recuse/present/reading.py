@@ -1,0 +1,54 @@
+"""How a table was read, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from recuse.present.numbers import count
+
+HELD = {"logits": "logits", "probs": "probabilities", "binary": "one logit"}
+SHOWN = 6  # names in a line
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Return the first names, and how many more there are."""
+    shown = [str(name) for name in names]
+    more = f" and {len(shown) - SHOWN:,} more" if len(shown) > SHOWN else ""
+    return ", ".join(shown[:SHOWN]) + more or "nothing"
+
+
+def reading_lines(file: Any, told: Any) -> Iterator[str]:
+    """Yield three lines on how a table was read, and one for each column to look at.
+
+    Args:
+        file: A `recuse.io.HeldOut`.
+        told: A `recuse.io._tables.Told`.
+    """
+    n, k = len(file), file.logits.shape[1]
+    yield f"{count(n)} rows" + (f", {told.format}" if told.format else "") + "."
+    names = "" if file.class_names is None else f" ({listed(file.class_names)})"
+    guessed = "" if told.declared else ", as their values tell"
+    columns = "column" if len(told.outputs) == 1 else "columns"
+    held = f"{HELD[file.kind]}{guessed}, {k} classes{names}"
+    yield f"Outputs: {held}, {columns} {listed(told.outputs)}."
+    rest = {"labels": told.labels, "ids": told.ids, "groups": told.groups}
+    said = [f"{what} {name}" for what, name in rest.items() if name is not None]
+    said += [f"subgroups {listed(list(file.subgroups))}"] if file.subgroups else []
+    missing = [what for what, name in rest.items() if name is None]
+    none = f"; no {' or '.join(missing)}" if missing else ""
+    yield f"Columns: {', '.join(said) or 'of outputs alone'}{none}."
+
+
+def suspect_lines(file: Any, told: Any) -> Iterator[str]:
+    """Yield a line for each unused column that looks like ids or groups."""
+    n = len(file)
+    for name, values in told.suspects:
+        if values == n:
+            what = f"ids (a value for each row): if it names the rows, give --id {name}"
+        else:
+            what = (
+                f"groups ({count(values)} values in {count(n)} rows): if rows of one value depend "
+                f"on each other, give --group {name}, or standard errors and guarantees do not hold"
+            )
+        yield f"{file.name}: column {name} is not used and looks like {what}"
