@@ -34,6 +34,7 @@ from recuse.cli import (
     page,
     pick,
     predict,
+    run,
     sketch,
     split,
     train,
@@ -57,6 +58,7 @@ app = typer.Typer(
 app.command("import")(split.import_)
 for command in (
     demo.demo,
+    run.run,
     split.split,
     split.average,
     measure.evaluate,

@@ -1,0 +1,99 @@
+"""`recuse run`: from one held-out file to a rejector and its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recuse._internal.check import check_delta, check_fraction
+from recuse._internal.files import to_json
+from recuse.cli.files import check_folder, read_whole, refuse_overwrite
+from recuse.cli.options import (
+    Binary,
+    Delta,
+    Force,
+    Groups,
+    IgnoreIndex,
+    Json,
+    Learned,
+    Probs,
+    Quiet,
+    Seed,
+    TargetRisk,
+    kind_of,
+)
+from recuse.diagnosis import diagnose
+from recuse.evaluation import evaluate
+from recuse.io import split_rows, write_logits
+from recuse.present import terminal
+from recuse.present.run import verdict_lines
+from recuse.reports import details
+from recuse.reports import report as write_report
+
+PARTS = {"tune": 0.4, "calibrate": 0.4, "test": 0.2}
+
+
+def run(
+    file: Annotated[
+        Path, typer.Argument(help="A held-out file, or a table that `recuse import` would read.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("recuse-run"),
+    target_risk: TargetRisk = 0.05,
+    delta: Delta = 0.05,
+    learned: Learned = True,
+    binary: Binary = False,
+    probs: Probs = False,
+    ignore_index: IgnoreIndex = None,
+    groups: Groups = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Split, diagnose, repair, choose a threshold, measure it and write the page, in one go.
+
+    Writes the three parts, rejector.json and report.html. If no threshold has the guarantee, the
+    exit code is 1, no rejector is written, and the answer says what would be feasible.
+    """
+    check_folder(out), check_fraction(target_risk, "target_risk"), check_delta(delta)
+    places = {part: out / f"{part}.npz" for part in PARTS}
+    rejector, page = out / "rejector.json", out / "report.html"
+    for path in (*places.values(), rejector, page):
+        refuse_overwrite(path, force, file)
+    whole = read_whole(file, kind=kind_of(binary, probs), ignore_index=ignore_index, groups=groups)
+    whole.labelled()
+    parts = split_rows(whole, PARTS, seed=seed)
+    name = file.stem
+    with terminal.working("diagnosing, choosing and measuring", quiet=quiet):
+        options: dict[str, Any] = {"target_risk": target_risk, "delta": delta, "learned": learned}
+        found = evaluate({name: parts}, **options, seed=seed, progress=False)
+        damage = diagnose(parts["tune"], seed=seed)
+        names = None if whole.class_names is None else list(whole.class_names)
+        shown = details(found, {name: parts}, classes=names, seed=seed)
+        model = found.models[0]
+        for part, rows in parts.items():
+            write_logits(places[part], rows)
+        if model.rejector is None:
+            rejector.unlink(missing_ok=True)  # of an earlier run
+        else:
+            model.rejector.save(rejector)
+        write_report(found, page, details=shown)
+    if as_json:
+        answer = {
+            "file": str(file),
+            "n": len(whole),
+            "diagnosis": damage.verdict,
+            "score": str(model.tuned.score),
+            "feasible": model.selection.feasible,
+            "test": {"n": model.n, "accepted": model.accepted, "errors": model.errors},
+            "guarantee": str(model.selection),
+            "written": [str(p) for p in (page, rejector, *places.values()) if p.exists()],
+        }
+        print(to_json(answer))
+    elif not quiet:
+        for line in verdict_lines(model, damage, target_risk, str(out)):
+            terminal.say(line)
+    if model.rejector is None:
+        raise typer.Exit(1)

@@ -1,0 +1,73 @@
+"""`recuse run`: the decisions of its steps one by one, and a verdict of at most eight lines."""
+
+import numpy as np
+import pytest
+
+from answers import one_line, plain
+from recuse import Rejector, read, write_logits
+from samples import sample
+
+RUN = ("run", "held-out.npz", "--out", "out", "--target-risk", 0.2)
+
+
+@pytest.fixture
+def held_out(tmp_path):
+    z, y = sample(2000, seed=3)
+    return write_logits(tmp_path / "held-out.npz", z, y, class_names=list("abcde"))
+
+
+def test_one_command_does_what_its_steps_do(recuse, held_out, tmp_path):
+    rc, out, err = recuse(*RUN, "--seed", 4)
+    assert (rc, err) == (0, "")
+    assert recuse("split", "held-out.npz", "--seed", 4, "--out", "parts")[0] == 0
+    for part in ("tune", "calibrate", "test"):
+        a, b = (read(tmp_path / folder / f"{part}.npz") for folder in ("out", "parts"))
+        assert (a.digest, a.class_names) == (b.digest, tuple("abcde"))
+    splits = ("--tune", "parts/tune.npz", "--calibrate", "parts/calibrate.npz")
+    fitted = recuse("fit", *splits, "--target-risk", 0.2, "--seed", 4, "--out", "r.json")
+    assert fitted[0] == 0
+    rejector = Rejector.load(tmp_path / "out/rejector.json")
+    assert rejector == Rejector.load(tmp_path / "r.json")
+    test = read(tmp_path / "out/test.npz")
+    decided = rejector.predict(test)
+    wrong = int((decided.prediction != test.labels)[decided.accept].sum())
+    assert f"{wrong} of {decided.accept.sum()} of them wrong" in out
+    assert str(rejector.guarantee) in " ".join(out.split())
+    assert "<html" in (tmp_path / "out/report.html").read_text()
+
+
+def test_the_verdict_is_short_and_says_where_everything_is(recuse, held_out, tmp_path):
+    out = recuse(*RUN)[1]
+    lines = out.rstrip().splitlines()
+    assert len(lines) <= 8
+    heads = [line.partition(":")[0] for line in lines]
+    assert heads == ["Model", "Damage", "Score", "Guarantee", "Test part", "Deploy", "Page"]
+    answer = plain(recuse(*RUN, "--force", "--json")[1])
+    assert answer["feasible"]
+    assert all((tmp_path / path).exists() for path in answer["written"])
+
+
+def test_infeasible_is_exit_code_1_and_leaves_no_rejector_of_before(recuse, held_out, tmp_path):
+    assert recuse(*RUN)[0] == 0
+    rc, out, err = recuse(*RUN[:-1], 0.0001, "--force")
+    assert (rc, err) == (1, "")
+    assert "The smallest target that would have passed is" in " ".join(out.split())
+    assert "Deploy: nothing yet" in out
+    assert not (tmp_path / "out/rejector.json").exists()
+    assert (tmp_path / "out/report.html").exists()
+
+
+def test_nothing_is_overwritten_and_a_file_without_labels_is_refused(recuse, held_out, tmp_path):
+    write_logits(tmp_path / "new.npz", sample(50)[0])
+    one_line(recuse("run", "new.npz", "--out", "o"), "new.npz: expected `labels`, got logits alone")
+    assert not (tmp_path / "o").exists()
+    assert recuse(*RUN)[0] == 0
+    one_line(recuse(*RUN), "tune.npz exists: give --force")
+
+
+def test_groups_stay_together_in_all_parts(recuse, tmp_path):
+    z, y = sample(1200, seed=5)
+    write_logits(tmp_path / "held-out.npz", z, y, groups=np.arange(1200) // 2)
+    assert recuse(*RUN)[0] == 0
+    groups = [{*read(tmp_path / f"out/{p}.npz").groups} for p in ("tune", "calibrate", "test")]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 600
