@@ -116,6 +116,7 @@ def test_columns_named_as_the_labels_are_outputs():
         ({**probs(), "logit_0": Y, "logit_1": Y}, "expected one set of outputs, got prob_cat and"),
         ({**probs(), "y": Y, "label": Y}, "expected one column of labels, got y and label"),
         ({"score": P[:, 0], "y": Y}, "got score, y: give --outputs"),
+        ({"p_value": P[:, 0], "y": Y}, "got p_value, y: give --outputs"),
     ],
 )
 def test_a_doubt_is_refused(columns, message):
@@ -148,6 +149,12 @@ def test_an_empty_cell_of_a_group_is_refused(cell, tmp_path):
     path = text(tmp_path / "a.csv", {**probs(), "y_true": TEXT, "group": groups})
     with pytest.raises(InputError, match="no empty cell in `groups`, got 1, the first at row 1"):
         read(path)
+
+
+def test_ids_with_leading_zeros_are_names(tmp_path):
+    ids = [f"{i // 2:03}" if i % 2 else f"{i // 2}" for i in range(60)]
+    path = text(tmp_path / "a.csv", {**probs(), "y_true": TEXT, "id": ids})
+    assert read(path).ids.tolist() == ids
 
 
 # Text

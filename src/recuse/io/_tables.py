@@ -45,6 +45,8 @@ KIND_OF = {  # prefix or name of a column: kind of what it holds
     **dict.fromkeys(("pred_proba", "predict_proba", "softmax"), "probs"),
 }
 TRUTHS = ("false", "true")
+POSITIVE = ("1", "pos", "positive", "true", "yes")  # classes of the one column of two
+PADDED = re.compile(r"0\d+")
 ONE = {"logits": "binary", "probs": "probs"}  # kind of a single column
 NUMBERED = re.compile(r"(?P<prefix>[A-Za-z][A-Za-z_]*?)[_ .\-\[(](?P<class>.+?)[\])]?")
 NAMES_ROWS = re.compile(
@@ -439,6 +441,7 @@ def _outputs(
         prefix = plain if plain in KIND_OF else match["prefix"].lower() if match else ""
         if prefix in KIND_OF and name not in taken and _numeric(values):
             families.setdefault((prefix, KIND_OF[prefix]), []).append(name)
+    families = {key: names for key, names in families.items() if _plausible(names)}
     if len(families) == 1:
         ((_, kind), columns), *_ = families.items()
         return columns, kind
@@ -454,6 +457,13 @@ def _outputs(
         f"expected columns of outputs such as logit_0, logit_1, ... or prob_cat, prob_dog, got "
         f"{listed(table)}: give --outputs"
     )
+
+
+def _plausible(names: list[str]) -> bool:
+    """Return whether these can be all outputs: a single p_value or logit_scale is none."""
+    match = NUMBERED.fullmatch(names[0].strip())
+    exact = names[0].strip().lower() in KIND_OF
+    return len(names) > 1 or exact or bool(match and match["class"].lower() in POSITIVE)
 
 
 def _matching(table: Mapping[str, Array], patterns: str | Sequence[str]) -> list[str]:
@@ -584,6 +594,8 @@ def _separator(path: Path) -> str:
 def _numbers_or_text(cells: Sequence[str], separator: str) -> tuple[Array, bool]:
     """Return a column as integers, floats or text, and whether commas were its decimal points."""
     text = [cell.strip() for cell in cells]
+    if any(map(PADDED.fullmatch, text)):  # 007 is a name
+        return np.array(text), False
     for convert in (int, float):
         try:
             if not any("_" in cell for cell in text):
