@@ -226,6 +226,16 @@ def test_a_newcomer_sees_what_the_start_page_shows(tmp_path, monkeypatch):
         check_printed(*session)
 
 
+def test_a_table_is_imported_as_the_page_about_files_shows(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("pyarrow")
+    run_python(DOCS / "files.md", tmp_path, monkeypatch)
+    ran = list(run_page(DOCS / "files.md", tmp_path))
+    assert len(ran) == 3
+    for session in ran:
+        check_printed(*session)
+
+
 def test_the_scripts_about_mixtures_and_their_console_blocks_run(tmp_path):
     """The table below the second script is what it prints, where training adds up the same."""
     pytest.importorskip("torch")

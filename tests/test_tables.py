@@ -1,7 +1,12 @@
 """What people bring: tables and arrays of other libraries, and what is refused or said aloud."""
 
 import json
+import re
+import shlex
+import sys
 import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -222,6 +227,27 @@ def test_probabilities_given_as_logits_are_said(outputs, said):
         recuse.tune(outputs, Y)
 
 
+def test_outputs_of_a_doubtful_kind_are_said_or_refused():
+    with pytest.warns(DataWarning, match='sums to 1; if these are prob.* kind="probs"'):
+        assert from_arrays(P, Y).kind == "logits"
+    with pytest.warns(DataWarning, match="sums to 1; if these are prob"):
+        from_frame({f"logit_{k}": P[:, k] for k in range(3)} | {"y": Y})
+    for bad, told in ((P * 100, "as percentages do"), (1 / (1 + np.exp(-Z)), "as of sigmoids")):
+        with pytest.raises(InputError, match=f"{told}; divide percentages by 100, and each row"):
+            from_frame(dict(zip(NAMES, bad.T)) | {"y": TEXT})
+    with pytest.raises(InputError, match=r"with the sum 100 at .*; percent. divide by 100"):
+        from_arrays(P * 100, Y, kind="probs")
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_outputs_of_no_told_kind_are_told_by_their_values(name, tmp_path):
+    for outputs, kind in ((P, "probs"), (Z, "logits")):
+        np.save(tmp_path / name, outputs)
+        if name == "a.npz":
+            np.savez(tmp_path / name, outputs=outputs)
+        assert read(tmp_path / name).kind == kind
+
+
 # A guarantee that is true of what was given
 
 
@@ -270,3 +296,291 @@ def test_classes_in_another_order_are_refused_by_predict():
         rejector.predict(swapped)
     again = type(rejector).from_dict(rejector.to_dict())
     assert again.class_names == NAMES
+
+
+# The table of docs/files.md: each line runs, on data whose errors are known
+
+PAGE = (Path(__file__).parent.parent / "docs/files.md").read_text(encoding="utf-8")
+LINES = re.findall(r"^\| (.+?) \| `(.+)` \| (\w+) \|$", PAGE, re.MULTILINE)
+X = np.column_stack([Z, RNG.normal(size=(60, 2))]).astype(np.float32)
+TWO = Y != 2  # rows of the classes 0 and 1
+ROWS = {"image": [f"i{i}" for i in range(60)], "patient": np.arange(60) // 3}
+
+
+def wrong_of(outputs, labels=Y):
+    return outputs.argmax(axis=1) != labels
+
+
+def binary_rows():
+    """The rows of two classes, and the logit of the second."""
+    logit = Z[TWO, 1] - Z[TWO, 0]
+    return logit, Y[TWO], (logit > 0) != Y[TWO]
+
+
+class PredictionOutput(NamedTuple):  # as of Transformers
+    predictions: Any
+    label_ids: Any
+    metrics: Any
+
+
+def network(torch):
+    model = torch.nn.Linear(5, 3)
+    with torch.no_grad():
+        model.weight[:] = torch.eye(3, 5)
+        model.bias[:] = 0
+    return model
+
+
+def of_sklearn(name):
+    found = {
+        "predict_proba": ("sklearn.linear_model", "LogisticRegression", slice(None)),
+        "decision_function": ("sklearn.svm", "LinearSVC", TWO),
+        "several": ("sklearn.linear_model", "RidgeClassifier", slice(None)),
+    }
+    module, made, rows = found[name]
+    clf = getattr(pytest.importorskip(module), made)().fit(X[rows], TEXT[rows])
+    return {"clf": clf, "x": X[rows], "y": TEXT[rows]}, clf.predict(X[rows]) != TEXT[rows]
+
+
+def of_xgboost(rows, options):
+    model = pytest.importorskip("xgboost").XGBClassifier(n_estimators=3, n_jobs=1, **options)
+    model.fit(X[rows], Y[rows])
+    return {"clf": model, "x": X[rows], "y": Y[rows]}, model.predict(X[rows]) != Y[rows]
+
+
+def of_lightgbm():
+    options = {"n_estimators": 3, "n_jobs": 1, "min_child_samples": 5, "verbose": -1}
+    clf = pytest.importorskip("lightgbm").LGBMClassifier(**options).fit(X, TEXT)
+    return {"clf": clf, "x": X, "y": TEXT}, clf.predict(X) != TEXT
+
+
+def of_keras(units, activation, rows):
+    keras = pytest.importorskip("keras")
+    layer = keras.layers.Dense(units, activation=activation)
+    model = keras.Sequential([keras.Input((5,)), layer])
+    out = np.asarray(model.predict(X[rows], verbose=0))
+    prediction = out.argmax(axis=1) if units > 1 else out[:, 0] > 0.5
+    return {"model": model, "x": X[rows], "y": Y[rows]}, prediction != Y[rows]
+
+
+def of_torch(dtype=None):
+    torch = pytest.importorskip("torch")
+    model, x, y = network(torch), torch.tensor(X), torch.tensor(Y)
+    out = model(x) if dtype is None else model(x).bfloat16().float()
+    return {"model": model, "x": x, "y": y}, wrong_of(out.detach().numpy())
+
+
+def of_a_loader():
+    torch = pytest.importorskip("torch")
+    given, wrong = of_torch()
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(given["x"], given["y"]), 25)
+    return {"model": given["model"], "loader": loader}, wrong
+
+
+def of_a_trainer(tokens):
+    pytest.importorskip("torch")
+    integration = pytest.importorskip("recuse.integrations.transformers")
+    z, y = (Z.reshape(12, 5, 3), Y.reshape(12, 5).copy()) if tokens else (Z, Y)
+    if tokens:
+        y[:, -1] = -100
+    given = {"held_out": integration.held_out, "output": PredictionOutput(z, y, None)}
+    return given, (z.argmax(axis=-1) != y)[y != -100].ravel()
+
+
+def of_arrays(labels, outputs=Z, **more):
+    return {"outputs": outputs, "labels": labels, **more}, wrong_of(outputs)
+
+
+def of_signs():
+    logit, y, wrong = binary_rows()
+    return {"outputs": logit, "labels": 2 * y - 1}, wrong
+
+
+def of_booleans():
+    logit, y, wrong = binary_rows()
+    return {"outputs": 1 / (1 + np.exp(-logit)), "labels": y == 1}, wrong
+
+
+def of_ignored():
+    return {"outputs": Z, "labels": np.where(Y == 2, -100, Y)}, wrong_of(Z)[Y != 2]
+
+
+def of_pixels():
+    z, y = Z.reshape(5, 3, 4, 3).transpose(0, 3, 1, 2), Y.reshape(5, 3, 4).copy()
+    y[:, 0] = 255
+    return {"outputs": z, "labels": y}, (z.argmax(axis=1) != y)[y != 255]
+
+
+def of_frame(library, columns, wrong=None):
+    made = pytest.importorskip(library).DataFrame({k: list(v) for k, v in columns.items()})
+    return {"df": made}, wrong_of(P) if wrong is None else wrong
+
+
+def of_a_sigmoid():
+    logit, y, wrong = binary_rows()
+    named = {k: np.asarray(v)[TWO] for k, v in ROWS.items()}
+    return {**named, "sigmoid": (1 / (1 + np.exp(-logit))).round(4), "label": y}, wrong
+
+
+def of_text(name, columns, separator=",", wrong=None):
+    text(Path(name), columns, separator)
+    return {}, wrong_of(P) if wrong is None else wrong
+
+
+def of_answers(name):
+    rows = [
+        {"id": f"q{i}", "logprobs": dict(zip("ABC", np.log(p).tolist())), "label": "ABC"[y]}
+        for i, (p, y) in enumerate(zip(P, Y))
+    ]
+    Path(name).write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return {}, wrong_of(P)
+
+
+def of_parquet():
+    pa = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet").write_table(
+        pa.table({"pred_proba": list(P), "target": TEXT, "age": Y}), "predictions.parquet"
+    )
+    Path("classes.txt").write_text("\n".join(NAMES))
+    return {}, wrong_of(P)
+
+
+def of_npz(name, **arrays):
+    np.savez(name, **arrays)
+    return {}, wrong_of(Z)
+
+
+def of_npy(**arrays):
+    for name, array in arrays.items():
+        np.save(name, array)
+    return {"np": np}, wrong_of(P)
+
+
+def of_names():
+    Path("config.json").write_text(json.dumps({"id2label": dict(enumerate(NAMES))}))
+    return of_text("numbers.csv", {f"logit_{k}": Z[:, k] for k in range(3)} | {"label": Y})
+
+
+def of_shards():
+    for part in range(3):
+        write_logits(f"shards/rank-{part}.npz", Z[part::3], Y[part::3])
+    return {}, wrong_of(Z)
+
+
+def of_sketches():
+    recuse.CurveSketch().update(recuse.scores.msp(Z), wrong_of(Z)).save("sketch.npz")
+    return {}, wrong_of(Z)
+
+
+def of_findings():
+    truth = Z + RNG.normal(size=Z.shape) > 0
+    np.savez("findings.npz", logits=Z, labels=truth.astype(int))
+    return {}, ((Z > 0) != truth).ravel()
+
+
+COMMAS = {k: [str(x).replace(".", ",") for x in v.round(6)] for k, v in probs().items()}
+NUMBERED = {f"prob_{k + 1}": P[:, k] for k in range(3)}
+PAIRS = {"confidence": P.max(axis=1), "correct": (~wrong_of(P)).astype(int)}
+GIVEN = {  # the first cell of each line: its data, and which predictions are wrong
+    "scikit-learn, `predict_proba`": lambda: of_sklearn("predict_proba"),
+    "scikit-learn, `decision_function`, two classes": lambda: of_sklearn("decision_function"),
+    "scikit-learn, `decision_function`, more classes": lambda: of_sklearn("several"),
+    "XGBoost, margins, two classes": lambda: of_xgboost(TWO, {}),
+    "XGBoost, margins, more classes": lambda: of_xgboost(slice(None), {}),
+    "LightGBM, raw scores": of_lightgbm,
+    "Keras, softmax": lambda: of_keras(3, "softmax", slice(None)),
+    "Keras, one sigmoid": lambda: of_keras(1, "sigmoid", TWO),
+    "PyTorch, logits": of_torch,
+    "PyTorch, bfloat16": lambda: of_torch("bfloat16"),
+    "PyTorch, a loader": of_a_loader,
+    "Transformers, `output = trainer.predict(dataset)`": lambda: of_a_trainer(False),
+    "the same, token classification": lambda: of_a_trainer(True),
+    "text labels": lambda: of_arrays(TEXT),
+    "one-hot labels": lambda: of_arrays(np.eye(3)[Y]),
+    "labels as floats": lambda: of_arrays(Y.astype(float)),
+    "labels from 1": lambda: of_arrays(Y + 1),
+    "labels -1 and 1": of_signs,
+    "labels true and false, one probability": of_booleans,
+    "labels of -100 that do not count": of_ignored,
+    "rounded probabilities": lambda: of_arrays(Y, P.round(3)),
+    "percent": lambda: of_arrays(Y, (P * 100).round(1)),
+    "pixels, (n, K, H, W)": of_pixels,
+    "pandas, `prob_cat`, `prob_dog`, ... and `y_true` of text": lambda: of_frame(
+        "pandas", {**probs(), "y_true": TEXT}
+    ),
+    "pandas, columns named as the classes": lambda: of_frame(
+        "pandas", {**probs((2, 0, 1), ""), "species": TEXT, "age": Y}
+    ),
+    "pandas, `prob_1`, `prob_2`, ... and labels from 1": lambda: of_frame(
+        "pandas", {**NUMBERED, "label": Y + 1}
+    ),
+    "polars, a column of lists": lambda: of_frame("polars", {"logits": list(Z), "label": Y}),
+    "pandas or polars, one sigmoid, several images a patient": lambda: of_frame(
+        "polars", of_a_sigmoid()[0], of_a_sigmoid()[1]
+    ),
+    "CSV": lambda: of_text("predictions.csv", {**probs(), "y_true": TEXT}),
+    "CSV with semicolons and decimal commas": lambda: of_text(
+        "german.csv", {**COMMAS, "y_true": TEXT}, ";"
+    ),
+    "TSV, columns of other names": lambda: of_text(
+        "raw.tsv", {**probs((1, 2, 0), "out."), "species": TEXT}, "\t"
+    ),
+    "CSV, one sigmoid, several images a patient": lambda: of_text(
+        "sigmoid.csv", of_a_sigmoid()[0], wrong=of_a_sigmoid()[1]
+    ),
+    "CSV, class names in a `config.json`": of_names,
+    "CSV, a column for results by subgroup": lambda: of_text(
+        "sites.csv", {**probs(), "y_true": TEXT, "site": Y % 2}
+    ),
+    "parquet, a column of lists and text labels": of_parquet,
+    "`.npz` of other names": lambda: of_npz("arrays.npz", probs=P, y=Y),
+    "`.npy`, outputs alone": lambda: of_npy(probs=P),
+    "`.npy`, outputs and labels": lambda: of_npy(outputs=P, labels=Y),
+    "`.npz` of `predictions` and `label_ids`": lambda: of_npz(
+        "predictions.npz", predictions=Z, label_ids=Y
+    ),
+    "the same of tokens, (B, T, K)": lambda: of_npz(
+        "tokens.npz", predictions=Z.reshape(12, 5, 3), label_ids=Y.reshape(12, 5)
+    ),
+    "JSONL, log-probabilities of options": lambda: of_answers("answers.jsonl"),
+    "shards": of_shards,
+    "a sketch": of_sketches,
+    "several labels a row": of_findings,
+    "confidence and correct (`evaluate` and `compare` alone)": lambda: of_text(
+        "confidences.csv", PAIRS
+    ),
+}
+
+
+def test_every_line_of_the_page_is_run():
+    assert [have for have, _, _ in LINES] == [*GIVEN]
+
+
+@pytest.mark.parametrize(("have", "line", "kind"), LINES, ids=[have for have, _, _ in LINES])
+def test_the_line_of_the_page_takes_it(have, line, kind, recuse, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    given, wrong = GIVEN[have]()
+    if not line.startswith("recuse "):
+        check_held_out(eval(line, {"rc": sys.modules["recuse"], **given}), wrong, kind)
+        return
+    command = shlex.split(line)[1:]
+    if command[0] == "import":
+        code, out, err = recuse(*command)
+        assert (code, err, len(out.splitlines())) == (0, "", 4)
+        check_held_out(read(command[command.index("--out") + 1]), wrong, kind)
+    else:
+        code, out, _ = recuse(*command, "--json")
+        found, *_ = json.loads(out)["files"]  # of several labels, that of all together is first
+        assert code == 0
+        assert found["accuracy"] == pytest.approx(1 - wrong.mean())
+
+
+def check_held_out(found, wrong, kind):
+    assert found.kind == kind
+    flat = found.predictions()
+    prediction = recuse.scores.predict(flat.logits)
+    if flat.labels is None:
+        np.testing.assert_array_equal(prediction != Y, wrong)
+    else:
+        np.testing.assert_array_equal(prediction != flat.labels, wrong)

@@ -10,7 +10,6 @@ import typer
 
 from recuse._internal.files import to_json
 from recuse.cli.files import (
-    DECLARE,
     check_folder,
     opened,
     read_whole,
@@ -138,7 +137,7 @@ def import_(
     written = write_logits(out, file)
     for line in suspect_lines(file, told):
         warn(line)
-    warn_of_probabilities(file, DECLARE)
+    warn_of_probabilities(file, "if these are probabilities, give --kind probs")
     if as_json:
         names = None if file.class_names is None else list(file.class_names)
         sizes = {"n": len(file), "classes": file.logits.shape[1], "class_names": names}

@@ -47,7 +47,7 @@ from recuse.io._stores import (
     open_safetensors,
     reading,
 )
-from recuse.io._tables import TEXTS, Columns, Told, read_table
+from recuse.io._tables import TEXTS, Columns, Told, read_table, said
 from recuse.present.reading import suspect_lines
 
 if TYPE_CHECKING:
@@ -270,10 +270,11 @@ def read(
         columns = Columns(labels, outputs, kind, names, ids, groups, by, ignore_index)
         file, told = read_table(path, columns)
         _warn_of_suspects(file, told)
-        return file
+        return said(file)
     reader = open_logits(path, kind=kind, ignore_index=ignore_index)
     for store in reader.stores:
         if isinstance(store, TableStore):
+            said(store.file)
             _warn_of_suspects(store.file, store.told)
     return reader.read()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -21,9 +22,17 @@ import numpy as np
 from recuse._internal import public
 from recuse._internal.check import check_labels, is_floating, to_numpy
 from recuse._internal.files import csv_lines, csv_rows
-from recuse.errors import InputError
-from recuse.io._checked import KINDS, check_names, look_like_probs, naming, to_logits
-from recuse.io._rows import HeldOut
+from recuse.errors import DataWarning, InputError
+from recuse.io._checked import (
+    DECLARE_KIND,
+    KINDS,
+    check_names,
+    form_of_probs,
+    look_like_probs,
+    naming,
+    to_logits,
+)
+from recuse.io._rows import HeldOut, classes_second
 from recuse.io._stores import column, parquet_file, reading
 from recuse.present.reading import SHOWN, listed
 
@@ -38,8 +47,9 @@ LABELS = (
     *("label_ids", "ground_truth"),
 )
 IDS, GROUPS = ("id", "ids"), ("group", "groups")
-KIND_OF = {  # prefix or name of a column: kind of what it holds
-    **dict.fromkeys(("logit", "logits", "logprob", "logprobs", "output", "outputs"), "logits"),
+KIND_OF = {  # prefix or name of a column: kind of what it holds, None if the values are to tell
+    **dict.fromkeys(("output", "outputs"), None),
+    **dict.fromkeys(("logit", "logits", "logprob", "logprobs"), "logits"),
     **dict.fromkeys(("margin", "margins", "predictions"), "logits"),
     **dict.fromkeys(("prob", "probs", "proba", "probability", "probabilities", "p"), "probs"),
     **dict.fromkeys(("pred_proba", "predict_proba", "softmax"), "probs"),
@@ -47,6 +57,7 @@ KIND_OF = {  # prefix or name of a column: kind of what it holds
 TRUTHS = ("false", "true")
 POSITIVE = ("1", "pos", "positive", "true", "yes")  # classes of the one column of two
 PADDED = re.compile(r"0\d+")
+AS_PROBS = "divide percentages by 100, and each row by its sum"
 ONE = {"logits": "binary", "probs": "probs"}  # kind of a single column
 NUMBERED = re.compile(r"(?P<prefix>[A-Za-z][A-Za-z_]*?)[_ .\-\[(](?P<class>.+?)[\])]?")
 NAMES_ROWS = re.compile(
@@ -122,13 +133,35 @@ def from_arrays(
     >>> held_out.labels, held_out.class_names
     (array([0, 1]), ('cat', 'dog'))
     """
+    of = dict(subgroups or {})
+    return said(_held_out(outputs, labels, kind, classes, ids, groups, of, ignore_index, name))
+
+
+def said(file: HeldOut) -> HeldOut:
+    """Return a held-out object, after a warning if its logits look like probabilities."""
+    if form := form_of_probs(file):
+        warnings.warn(f"{file.name}: {form}; {DECLARE_KIND}", DataWarning, stacklevel=3)
+    return file
+
+
+def _held_out(
+    outputs: Any,
+    labels: Any,
+    kind: str,
+    classes: Sequence[Any] | None,
+    ids: Any,
+    groups: Any,
+    subgroups: Mapping[str, Any],
+    ignore_index: int | None,
+    name: str,
+) -> HeldOut:
     with naming(name):
         given = to_numpy(outputs)
         given = given.astype(np.float64) if given.dtype.kind in "iub" else given
         z = to_logits(given, kind)
         names = None if classes is None else _class_names(classes, z.shape[1])
         y = None if labels is None else as_labels(labels, z, names, ignore_index)
-        rows: dict[str, Any] = {"ids": ids, "groups": groups, **(subgroups or {})}
+        rows: dict[str, Any] = {"ids": ids, "groups": groups, **subgroups}
         found: dict[str, Any] = {
             k: None if x is None else _names(x, len(z), k) for k, x in rows.items()
         }
@@ -191,7 +224,7 @@ def from_frame(
     names = None if classes is None else [*map(str, classes)]
     asked = Columns(labels, outputs, kind, names, ids, groups, tuple(by), ignore_index)
     table = {str(name): _array(frame[name]) for name in getattr(frame, "columns", frame)}
-    return interpret(table, asked, "the frame")[0]
+    return said(interpret(table, asked, "the frame")[0])
 
 
 def read_table(
@@ -242,18 +275,9 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
             c: len(np.unique(table[c].astype(str))) for c in unused if NAMES_ROWS.fullmatch(c)
         }
     labels = None if label is None else table[label]
-    rows = {k: None if c is None else table[c] for k, c in (("ids", ids), ("groups", groups))}
+    rows = [None if c is None else table[c] for c in (ids, groups)]
     of = {c: table[c] for c in asked.subgroups}
-    file = from_arrays(
-        found,
-        labels,
-        kind=kind,
-        classes=names,
-        subgroups=of,
-        ignore_index=asked.ignore_index,
-        name=name,
-        **rows,
-    )
+    file = _held_out(found, labels, kind, names, *rows, of, asked.ignore_index, name)
     integers = labels is None or labels.dtype.kind not in "USO"
     told = Told(
         tuple(chosen), label, ids, groups, unused, tuple(values.items()), declared, integers
@@ -435,7 +459,7 @@ def _outputs(
     """Return the columns of outputs, and their kind where names tell it."""
     if asked.outputs is not None:
         return _matching(table, asked.outputs), None
-    families: dict[tuple[str, str], list[str]] = {}
+    families: dict[tuple[str, str | None], list[str]] = {}
     for name, values in table.items():
         plain, match = name.strip().lower(), NUMBERED.fullmatch(name.strip())
         prefix = plain if plain in KIND_OF else match["prefix"].lower() if match else ""
@@ -529,13 +553,17 @@ def _ordered(
 
 
 def _kind_by_values(found: Array) -> str:
-    """Return "probs" if every row is a distribution, else "logits"."""
+    """Return "probs" if every row is a distribution, else "logits"; refuse what may be neither."""
     if found.ndim == 1 or found.shape[1] == 1:
         raise InputError(
             "expected --kind with one column of outputs: probs, the probability of the second "
             "class, or binary, its logit"
         )
-    return "probs" if look_like_probs(found) else "logits"
+    if look_like_probs(found):
+        return "probs"
+    if form := form_of_probs(HeldOut(found)):
+        raise InputError(f"expected logits or probabilities: {form}; {AS_PROBS}, or give --kind")
+    return "logits"
 
 
 def _one(kind: str, found: Array) -> str:
@@ -558,7 +586,11 @@ def _read(path: Path, separator: str | None) -> tuple[dict[str, Array], str]:
 
 def _read_npz(path: Path) -> dict[str, Array]:
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        arrays = {name: archive[name] for name in archive.files}
+    if "predictions" in arrays:  # of a Trainer, perhaps of tokens
+        z = arrays["predictions"]
+        arrays["predictions"] = np.ascontiguousarray(z.transpose(classes_second(z.shape)))
+    return arrays
 
 
 def _read_parquet(path: Path) -> dict[str, Array]:

@@ -286,9 +286,11 @@ def from_probs(probs: ArrayLike) -> Float[Array, "n K ..."]:
     if bad.any():
         rows = bad.reshape(len(q), -1).any(axis=1)
         z = np.moveaxis(q, 1, -1)[bad][0]
+        percent = abs(z.sum() - 100) <= 100 * ROUNDED and z.min() >= 0
         raise InputError(
             f"expected `probs` in [0, 1] with rows that sum to 1, got {z.min():.4g} to "
-            f"{z.max():.4g} with the sum {z.sum():.4g} at {first(rows)}; logits? leave out --probs"
+            f"{z.max():.4g} with the sum {z.sum():.4g} at {first(rows)}; "
+            + ("percent? divide by 100" if percent else "logits? leave out --probs")
         )
     with np.errstate(divide="ignore"):
         return np.log(np.clip(q, 0, 1))
