@@ -190,15 +190,20 @@ def average(
         raise InputError(f"expected --of logits or probs, got {of!r}")
     kind = kind_of(binary, probs)
     refuse_overwrite(check_suffix(out), force, *files)
+    _check_of(of, kind)
     found = MEANS[of](_read(files, kind, ignore_index))
-    if found.file.kind == "probs" and of == "logits":
-        raise InputError("expected --of probs: probabilities have no logits to average")
+    _check_of(of, found.file.kind)
     written = "probs" if of == "probs" else found.file.kind
     digest = write_mean(out, found.file, written).digest
     if as_json:
         print(to_json(_plain(found, of, written, out) | {"digest": digest}))
     elif not quiet:
         _say(found, of, out)
+
+
+def _check_of(of: str, kind: str | None) -> None:
+    if kind == "probs" and of == "logits":
+        raise InputError("expected --of probs: probabilities have no logits to average")
 
 
 def _read(files: list[Path], kind: str | None, ignore_index: int | None) -> Iterator[HeldOut]:
