@@ -228,10 +228,18 @@ def test_the_groups_of_a_rejector_come_from_a_table(recuse, tmp_path):
         ["compare", "a.csv", "a.csv"],
         ["sketch", "a.csv", "--out", "s.npz"],
         ["diagnose", "a.csv"],
-        ["fit", "--tune", "a.csv", "--calibrate", "a.csv", "--target-risk", "0.1"],
+        ["split", "a.csv", "--out", "parts"],
     ],
 )
-def test_a_csv_of_logits_is_told_the_formats_of_logits(command, recuse, tmp_path):
-    (tmp_path / "a.csv").write_text("logit_0,logit_1,label\n1.5,0.2,0\n")
-    words = "a.csv: expected logits in a file ending in .safetensors or .npz or .parquet, or a"
-    one_line(recuse(*command), words, "columns logit_0, logit_1, ... are read from .parquet")
+def test_a_csv_of_logits_is_read_as_it_is(command, recuse, tmp_path):
+    z, y = sample(300)
+    cells = [[*row, label] for row, label in zip(z.tolist(), y.tolist())]
+    lines = [
+        "logit_0,logit_1,logit_2,logit_3,logit_4,label",
+        *(",".join(map(str, c)) for c in cells),
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    rc, _, err = recuse(*command)
+    assert rc == 0
+    said = "recuse: a.csv: 300 rows, commas between cells. Outputs: logits, 5 classes, columns"
+    assert {line[: len(said)] for line in err.splitlines()} <= {said}
