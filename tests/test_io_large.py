@@ -216,7 +216,8 @@ def test_an_npy_that_was_cut_or_is_no_array_is_one_line(tmp_path):
 def test_a_folder_replaces_only_a_folder_of_its_kind(tmp_path):
     write_logits(tmp_path / "a", Z, Y, ids=np.arange(20))
     write_logits(tmp_path / "a", Z[:9], Y[:9])
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["labels.npy", "logits.npy"]
+    names = ["about.json", "labels.npy", "logits.npy"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == names
     assert len(read(tmp_path / "a")) == 9
     (tmp_path / "a" / "thesis.tex").touch()
     with pytest.raises(InputError, match=r"a: expected a folder of .*, got thesis\.tex"):
@@ -289,7 +290,7 @@ def test_every_layout_of_a_table_reads_alike(make, tmp_path):
 
 def test_plural_names_categories_and_other_columns_are_read(tmp_path):
     names = pa.array([f"g{i % 3}" for i in range(20)]).dictionary_encode()
-    table(tmp_path / "a.parquet", logits=lists(Z), labels=Y, groups=names, image=names)
+    table(tmp_path / "a.parquet", logits=lists(Z), labels=Y, groups=names, note=names)
     assert read(tmp_path / "a.parquet").groups.tolist() == names.to_pylist()
 
 
@@ -323,7 +324,7 @@ BAD_TABLES = {
     "text": ({"logits": pa.array(["a", "b"])}, "of a floating dtype"),
     "nested": ({"logits": pa.array([[[1.0]], [[2.0]]])}, "numbers, strings or lists of numbers"),
     "dates": ({"logits": lists(Z[:1]), "label": pa.array([0], pa.date32())}, "got date32"),
-    "no logits": ({"label": Y}, "expected an array `logits`, got labels"),
+    "no logits": ({"label": Y}, "expected columns of outputs such as .*, got label"),
     "a gap": ({"logit_0": Y, "logit_2": Y}, "logit_1 is missing"),
     "both": ({"logits": lists(Z), "logit_0": Y}, "got both"),
     "two labels": ({"logits": lists(Z), "label": Y, "labels": Y}, "one column of labels, got"),

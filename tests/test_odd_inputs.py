@@ -102,6 +102,7 @@ def test_groups_of_python_objects_are_the_groups_that_they_name():
         assert rc.tune(Z, Y, groups=given).gain_se == rc.tune(Z, Y, groups=names).gain_se
 
 
+P = np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True)
 TWO = {"a": (Z, Y), "b": (2 * Z, Y)}
 THREE = {"tune": (Z, Y), "calibrate": sample(200, seed=1), "test": sample(200, seed=2)}
 
@@ -115,9 +116,11 @@ THREE = {"tune": (Z, Y), "calibrate": sample(200, seed=1), "test": sample(200, s
         (lambda: rc.tune(Z, Y, candidates=3), "`candidates` as a sequence, got 3"),
         (lambda: rc.tune(Z, Y, kind="odds"), "`kind` among logits, binary, probs, got 'odds'"),
         (
-            lambda: rc.tune(Z, Y, kind="probs", candidates=[rc.scores.Score("energy")]),
+            lambda: rc.tune(P, Y, kind="probs", candidates=[rc.scores.Score("energy")]),
             "msp, .* for probabilities, got energy",
         ),
+        (lambda: rc.tune(Z, Z > 0, kind="multilabel"), "`kind` among logits, binary, probs, got"),
+        (lambda: rc.from_arrays(Z, Z > 0, kind="multilabel"), "`kind` among logits, binary, probs"),
         (lambda: rc.diagnose(Z, Y, seed=-1), "`seed` as an integer >= 0"),
         (
             lambda: rc.diagnose(Z, Y, features=Z, weights=Z[:5], bias="no"),
@@ -126,7 +129,7 @@ THREE = {"tune": (Z, Y), "calibrate": sample(200, seed=1), "test": sample(200, s
         (lambda: pick(TWO, criterion=3), "got 3"),
         (lambda: pick(TWO, risks=5), "`risks` as a sequence, got 5"),
         (lambda: pick(TWO, kind="odds"), "`kind` among"),
-        (lambda: pick({"a": Z, "b": (Z, Y)}), r"a: expected \(logits, labels\) or a HeldOut"),
+        (lambda: pick({"a": Z, "b": (Z, Y)}), r"a: expected \(outputs, labels\) or a HeldOut"),
         (lambda: pick({"a": (Z, Y, Y), "b": (Z, Y)}), "a: expected"),
         (lambda: rc.evaluate(3), "models by name, as .*, got an int"),
         (lambda: rc.evaluate({"m": 3}), "splits of model 'm' by name, .* got an int"),

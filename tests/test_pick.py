@@ -127,7 +127,8 @@ def test_the_repaired_aurc_is_not_optimistic(monkeypatch):
     """
     from recuse.evaluation import _pick
 
-    def greedy(z, y, **_):
+    def greedy(file, **_):
+        z, y = file.logits, file.labels
         loss = (z.argmax(axis=1) != y) * 1.0
         scored = [(recuse.aurc(s(z), loss), s) for s in CANDIDATES]
         return type("Tuned", (), {"score": min(scored, key=lambda pair: pair[0])[1]})
@@ -141,7 +142,7 @@ def test_the_repaired_aurc_is_not_optimistic(monkeypatch):
         y = (z.argmax(axis=1) + loss.astype(int)) % 5
         confidence, _ = _repaired(HeldOut(z, y), scores.msp(z), _Options("logits", seed))
         crossed.append(recuse.aurc(confidence, loss) - loss.mean())
-        in_sample.append(recuse.aurc(greedy(z, y).score(z), loss) - loss.mean())
+        in_sample.append(recuse.aurc(greedy(HeldOut(z, y)).score(z), loss) - loss.mean())
     error = np.std(crossed) / 10
     assert abs(np.mean(crossed)) < 2.5 * error
     assert np.mean(in_sample) < -2.5 * error
@@ -398,8 +399,8 @@ def test_the_collapse_of_msp_is_said_where_the_repair_undoes_it():
             "5 classes, as held-out, got 7",
         ),
         ({"a": (Z, Y), "b": (W, Y)}, {"seed": -1}, "`seed` as an integer >= 0, got -1"),
-        ({"a": Z, "b": W}, {}, r"a: expected \(logits, labels\) or a HeldOut, got"),
-        ({"a": (Z,), "b": (W, Y)}, {}, r"a: expected \(logits, labels\) or a HeldOut, got"),
+        ({"a": Z, "b": W}, {}, r"a: expected \(outputs, labels\) or a HeldOut, got"),
+        ({"a": (Z,), "b": (W, Y)}, {}, r"a: expected \(outputs, labels\) or a HeldOut, got"),
         ({"a": (Z, Y), "b": (W, Y)}, {"train": {"c": (Z, Y)}}, "of a, b, got 'c'"),
         (
             {"a": (Z, Y), "b": (W, Y)},

@@ -148,6 +148,37 @@ def test_a_column_that_looks_like_groups_is_said_and_not_used(tmp_path):
     np.testing.assert_array_equal(found.groups, np.arange(60) // 5)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_missing_output_is_refused_and_a_missing_note_is_not(name, tmp_path):
+    def written(**columns):
+        if name == "a.csv":
+            cells = {k: ["" if x is None else x for x in v] for k, v in columns.items()}
+            return text(tmp_path / name, cells)
+        pa = pytest.importorskip("pyarrow")
+        table = pa.table({k: list(v) for k, v in columns.items()})
+        pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / name)
+        return tmp_path / name
+
+    columns = {**probs(), "y_true": TEXT, "note": [None, "a"] * 30, "age": [None, 3] * 30}
+    np.testing.assert_array_equal(read(written(**columns)).labels, Y)
+    for column, what in (("prob_dog", "probs|NaN"), ("y_true", "labels among cat, dog, eel")):
+        missing = [None, *columns[column][1:]]
+        with pytest.raises(InputError, match=what):
+            read(written(**{**columns, column: missing}))
+
+
+def test_a_column_of_parquet_that_looks_like_groups_is_said(recuse, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    columns = {"logits": list(Z), "label": Y, "doc_id": np.arange(60) // 5, "age": Y}
+    pytest.importorskip("pyarrow.parquet").write_table(pa.table(columns), tmp_path / "a.parquet")
+    message = r"a.parquet: column doc_id is not used and looks like groups \(12 values in 60 rows"
+    with pytest.warns(DataWarning, match=message) as said:
+        assert read(tmp_path / "a.parquet").groups is None
+    assert len(said) == 1
+    code, _, err = recuse("evaluate", "a.parquet")
+    assert (code, err.count("looks like groups (12 values")) == (0, 1)
+
+
 @pytest.mark.parametrize("cell", ["", "  "])
 def test_an_empty_cell_of_a_group_is_refused(cell, tmp_path):
     groups = ["a", cell, *["b"] * 58]

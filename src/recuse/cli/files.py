@@ -14,10 +14,10 @@ from recuse.evaluation._mixture import without_labels
 from recuse.io import HeldOut, LogitsReader, open_logits
 from recuse.io._checked import form_of_probs
 from recuse.io._overlap import ShardLabels
-from recuse.io._reader import TableStore, read_groups, shards
+from recuse.io._reader import TableStore, lines_of_suspects, read_groups, shards
 from recuse.io._stores import FORMATS
 from recuse.present import terminal
-from recuse.present.reading import reading_lines, suspect_lines
+from recuse.present.reading import reading_lines
 from recuse.scores import are_log_probs
 
 ENDINGS = (*FORMATS, ".csv", ".json", ".html")  # of files
@@ -69,12 +69,11 @@ def opened(path: Path, *, quiet: bool = False, **options: Any) -> LogitsReader:
     """Open a held-out file; say on stderr how a table was read, and which columns to look at."""
     reader = open_logits(path, **options)
     for store in reader.stores:
-        if isinstance(store, TableStore):
-            if not quiet:
-                told = " ".join(reading_lines(store.file, store.told))
-                print(f"recuse: {store.path}: {told}", file=sys.stderr)
-            for line in suspect_lines(store.file, store.told):
-                warn(line)
+        if isinstance(store, TableStore) and not quiet:
+            told = " ".join(reading_lines(store.file, store.told))
+            print(f"recuse: {store.path}: {told}", file=sys.stderr)
+        for line in lines_of_suspects(store):
+            warn(line)
     return reader
 
 

@@ -54,10 +54,10 @@ def naming(name: str) -> Generator[None]:
         raise InputError(f"{name}: {error}") from error
 
 
-def check_kind(kind: str) -> str:
-    """Return an input kind: one of `KINDS`, or multi-label."""
-    if kind not in (*KINDS, MULTILABEL):
-        raise InputError(f"expected `kind` among {', '.join((*KINDS, MULTILABEL))}, got {kind!r}")
+def check_kind(kind: str, kinds: tuple[str, ...] = (*KINDS, MULTILABEL)) -> str:
+    """Return an input kind: one of `kinds`."""
+    if kind not in kinds:
+        raise InputError(f"expected `kind` among {', '.join(kinds)}, got {kind!r}")
     return kind
 
 
@@ -75,7 +75,8 @@ def check_file(file: Any, name: str | None = None, kind: str | None = None) -> H
     where, given = f"{name}: " if name else "", not isinstance(file, HeldOut)
     if isinstance(file, (tuple, list)) and len(file) == 2:
         with naming(name) if name else nullcontext():
-            file = HeldOut(to_logits(file[0], kind or "logits"), file[1], kind=kind or "logits")
+            kind = check_kind(kind or "logits", KINDS)
+            file = HeldOut(to_logits(file[0], kind), file[1], kind=kind)
     if not isinstance(file, HeldOut):
         raise InputError(f"{where}expected (outputs, labels) or a HeldOut, got {file!r:.40}")
     if kind not in (None, file.kind):
@@ -108,7 +109,7 @@ def as_held_out(outputs: Any, labels: Any, kind: str | None, groups: Any = None)
         return file if groups is None else replace(file, groups=groups)
     if labels is None:
         raise InputError(f"expected outputs and labels, or a HeldOut, got {outputs!r:.40} alone")
-    kind = kind or "logits"
+    kind = check_kind(kind or "logits", KINDS)
     z = to_logits(outputs, kind)
     file = HeldOut(z, check_labels(labels, z), groups, kind=kind)
     if form := form_of_probs(file):

@@ -10,7 +10,7 @@ import os
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -39,6 +39,7 @@ from recuse.io._stores import (
     FORMATS,
     NUMBERED,
     Store,
+    Table,
     names_of,
     not_fields,
     open_folder,
@@ -47,7 +48,7 @@ from recuse.io._stores import (
     open_safetensors,
     reading,
 )
-from recuse.io._tables import TEXTS, Columns, Told, read_table, said
+from recuse.io._tables import TEXTS, Columns, Told, read_table, said, suspects
 from recuse.present.reading import suspect_lines
 
 if TYPE_CHECKING:
@@ -269,18 +270,27 @@ def read(
         names = None if classes is None else [*map(str, classes)]
         columns = Columns(labels, outputs, kind, names, ids, groups, by, ignore_index)
         file, told = read_table(path, columns)
-        _warn_of_suspects(file, told)
+        _warn(suspect_lines(file.name, len(file), told.suspects))
         return said(file)
     reader = open_logits(path, kind=kind, ignore_index=ignore_index)
     for store in reader.stores:
         if isinstance(store, TableStore):
             said(store.file)
-            _warn_of_suspects(store.file, store.told)
+        _warn(lines_of_suspects(store))
     return reader.read()
 
 
-def _warn_of_suspects(file: HeldOut, told: Told) -> None:
-    for line in suspect_lines(file, told):
+def lines_of_suspects(store: Store) -> Iterator[str]:
+    """Yield a line for each column that is not read and looks like ids or groups."""
+    if isinstance(store, TableStore):
+        yield from suspect_lines(str(store.path), len(store.file), store.told.suspects)
+    elif isinstance(store, Table):
+        found = suspects(store.unused, store.column, "ids" in store.columns)
+        yield from suspect_lines(str(store.path), store.n, found)
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
         warnings.warn(line, DataWarning, stacklevel=3)
 
 

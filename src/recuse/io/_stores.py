@@ -313,6 +313,17 @@ class Table:
         block = next(self._batches(1))
         return {name: Form((self.n, *x.shape[1:]), x.dtype) for name, x in block.items()}
 
+    @property
+    def unused(self) -> list[str]:
+        """Names of the columns that are not read."""
+        used = {name for names in self.columns.values() for name in names}
+        return [name for name in names_of(self.path) if name not in used]
+
+    def column(self, name: str) -> Array:
+        """Read one column, such as one that is not of the file."""
+        with reading(self.path), parquet_file(self.path) as file:
+            return column_or_missing(file.read(columns=[name]), name, f"{self.path}: `{name}`")
+
     def blocks(self, rows: int) -> Iterator[dict[str, Array]]:
         """Yield all arrays, so many rows at a time."""
         start = 0
@@ -371,6 +382,16 @@ def names_of(path: Path) -> list[str]:
     """Return the names of the columns."""
     with reading(path), parquet_file(path) as file:
         return file.schema_arrow.names
+
+
+def column_or_missing(table: Any, name: str, where: str) -> Array:
+    """Return a column as `column` does; a null becomes NaN among numbers, None among others."""
+    values = table.column(name)
+    if not values.null_count:
+        return column(table, name, where)
+    plain = values.to_pylist()
+    numbers = all(isinstance(v, (int, float, bool, type(None))) for v in plain)
+    return np.array(plain, float if numbers else object)
 
 
 def column(batch: Any, name: str, where: str) -> Array:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -26,6 +26,7 @@ from recuse.errors import DataWarning, InputError
 from recuse.io._checked import (
     DECLARE_KIND,
     KINDS,
+    check_kind,
     check_names,
     form_of_probs,
     look_like_probs,
@@ -33,7 +34,7 @@ from recuse.io._checked import (
     to_logits,
 )
 from recuse.io._rows import HeldOut, classes_second
-from recuse.io._stores import column, parquet_file, reading
+from recuse.io._stores import column_or_missing, parquet_file, reading
 from recuse.present.reading import SHOWN, listed
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _held_out(
     with naming(name):
         given = to_numpy(outputs)
         given = given.astype(np.float64) if given.dtype.kind in "iub" else given
-        z = to_logits(given, kind)
+        z = to_logits(given, check_kind(kind, KINDS))
         names = None if classes is None else _class_names(classes, z.shape[1])
         y = None if labels is None else as_labels(labels, z, names, ignore_index)
         rows: dict[str, Any] = {"ids": ids, "groups": groups, **subgroups}
@@ -271,18 +272,23 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
         if kind not in KINDS:
             raise InputError(f"expected --kind among {', '.join(KINDS)}, got {kind!r}")
         unused = tuple(c for c in table if c not in {*taken, *chosen})
-        values = {
-            c: len(np.unique(table[c].astype(str))) for c in unused if NAMES_ROWS.fullmatch(c)
-        }
+        values = suspects(unused, table.__getitem__, ids is not None)
     labels = None if label is None else table[label]
     rows = [None if c is None else table[c] for c in (ids, groups)]
     of = {c: table[c] for c in asked.subgroups}
     file = _held_out(found, labels, kind, names, *rows, of, asked.ignore_index, name)
     integers = labels is None or labels.dtype.kind not in "USO"
-    told = Told(
-        tuple(chosen), label, ids, groups, unused, tuple(values.items()), declared, integers
-    )
+    told = Told(tuple(chosen), label, ids, groups, unused, values, declared, integers)
     return file, told
+
+
+def suspects(
+    unused: Iterable[str], column: Callable[[str], Array], ids: bool
+) -> tuple[tuple[str, int], ...]:
+    """Return the unused columns that look like groups, or like ids if there are none: values."""
+    found = {name: column(name).astype(str) for name in unused if NAMES_ROWS.fullmatch(name)}
+    values = {name: len(np.unique(x)) for name, x in found.items()}
+    return tuple((name, k) for name, k in values.items() if not (ids and k == len(found[name])))
 
 
 def class_names_of(path: Path, classes: int | None = None) -> list[str]:
@@ -596,7 +602,8 @@ def _read_npz(path: Path) -> dict[str, Array]:
 def _read_parquet(path: Path) -> dict[str, Array]:
     with parquet_file(path) as file:
         table = file.read()
-        return {name: column(table, name, f"{path}: `{name}`") for name in table.column_names}
+        names = table.column_names
+        return {name: column_or_missing(table, name, f"{path}: `{name}`") for name in names}
 
 
 def _read_text(path: Path, separator: str | None) -> tuple[dict[str, Array], str]:
@@ -626,6 +633,9 @@ def _separator(path: Path) -> str:
 def _numbers_or_text(cells: Sequence[str], separator: str) -> tuple[Array, bool]:
     """Return a column as integers, floats or text, and whether commas were its decimal points."""
     text = [cell.strip() for cell in cells]
+    if any(text) and not all(text):  # a number that is missing among numbers
+        found, swapped = _numbers_or_text([cell or "nan" for cell in text], separator)
+        return (np.array(text), False) if found.dtype.kind == "U" else (found, swapped)
     if any(map(PADDED.fullmatch, text)):  # 007 is a name
         return np.array(text), False
     for convert in (int, float):

@@ -40,10 +40,15 @@ def reading_lines(file: Any, told: Any) -> Iterator[str]:
     yield f"Columns: {', '.join(said) or 'of outputs alone'}{none}."
 
 
-def suspect_lines(file: Any, told: Any) -> Iterator[str]:
-    """Yield a line for each unused column that looks like ids or groups."""
-    n = len(file)
-    for name, values in told.suspects:
+def suspect_lines(file: str, n: int, suspects: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """Yield a line for each unused column that looks like ids or groups.
+
+    Args:
+        file: Its name.
+        n: Number of its rows.
+        suspects: Names of columns, and how many values each has.
+    """
+    for name, values in suspects:
         if values == n:
             what = f"ids (a value for each row): if it names the rows, give --id {name}"
         else:
@@ -51,4 +56,4 @@ def suspect_lines(file: Any, told: Any) -> Iterator[str]:
                 f"groups ({count(values)} values in {count(n)} rows): if rows of one value depend "
                 f"on each other, give --group {name}, or standard errors and guarantees do not hold"
             )
-        yield f"{file.name}: column {name} is not used and looks like {what}"
+        yield f"{file}: column {name} is not used and looks like {what}"
