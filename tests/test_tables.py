@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-import recuse
+import recuse as recuse_package
 from recuse import InputError, from_arrays, from_frame, read, write_logits
 from recuse.errors import DataWarning
 
@@ -99,8 +99,10 @@ def test_columns_tell_the_classes_in_any_order(order):
     assert (found.kind, found.class_names) == ("probs", tuple(NAMES[k] for k in order))
     right = from_arrays(P, Y, kind="probs")
     np.testing.assert_array_equal(found.logits[:, list(np.argsort(order))], right.logits)
-    wrong = recuse.scores.predict(found.logits) != found.labels
-    np.testing.assert_array_equal(wrong, recuse.scores.predict(right.logits) != right.labels)
+    wrong = recuse_package.scores.predict(found.logits) != found.labels
+    np.testing.assert_array_equal(
+        wrong, recuse_package.scores.predict(right.logits) != right.labels
+    )
 
 
 def test_named_classes_order_the_columns():
@@ -255,7 +257,7 @@ def test_rounded_probabilities_are_taken_and_others_refused():
 )
 def test_probabilities_given_as_logits_are_said(outputs, said):
     with pytest.warns(DataWarning, match=said):
-        recuse.tune(outputs, Y)
+        recuse_package.tune(outputs, Y)
 
 
 def test_outputs_of_a_doubtful_kind_are_said_or_refused():
@@ -293,7 +295,7 @@ def halves(n=3000):
 
 def test_probabilities_decide_the_same_in_python_and_on_the_command_line(tmp_path):
     tune, calibrate, test = halves()
-    rejector = recuse.fit(tune[1:], calibrate[1:], target_risk=0.1, kind="probs")
+    rejector = recuse_package.fit(tune[1:], calibrate[1:], target_risk=0.1, kind="probs")
     write_logits(tmp_path / "test.npz", *test[1:], kind="probs")
     file = read(tmp_path / "test.npz")
     one, other = rejector.predict(test[1]), rejector.predict(file)
@@ -306,8 +308,8 @@ def test_probabilities_decide_the_same_in_python_and_on_the_command_line(tmp_pat
 
 def test_outputs_of_another_kind_are_refused_by_predict():
     tune, calibrate, test = halves()
-    of_probs = recuse.fit(tune[1:], calibrate[1:], target_risk=0.1, kind="probs")
-    of_logits = recuse.fit(tune[::2], calibrate[::2], target_risk=0.1, learned=False)
+    of_probs = recuse_package.fit(tune[1:], calibrate[1:], target_risk=0.1, kind="probs")
+    of_logits = recuse_package.fit(tune[::2], calibrate[::2], target_risk=0.1, learned=False)
     with pytest.raises(InputError, match=r"expected `probs` in .0, 1."):
         of_probs.predict(test[0])
     with pytest.raises(InputError, match=r"expected logits, as in the fit, got rows in .0, 1."):
@@ -320,7 +322,7 @@ def test_outputs_of_another_kind_are_refused_by_predict():
 
 def test_classes_in_another_order_are_refused_by_predict():
     tune, calibrate, test = (from_arrays(z, y, classes=NAMES) for z, _, y in halves())
-    rejector = recuse.fit(tune, calibrate, target_risk=0.1, learned=False)
+    rejector = recuse_package.fit(tune, calibrate, target_risk=0.1, learned=False)
     assert rejector.class_names == NAMES
     swapped = from_arrays(test.logits[:, [1, 0, 2]], classes=("dog", "cat", "eel"))
     with pytest.raises(InputError, match=r"the classes of the fit .* 'cat' in column 0, got 'dog'"):
@@ -499,7 +501,9 @@ def of_shards():
 
 
 def of_sketches():
-    recuse.CurveSketch().update(recuse.scores.msp(Z), wrong_of(Z)).save("sketch.npz")
+    recuse_package.CurveSketch().update(recuse_package.scores.msp(Z), wrong_of(Z)).save(
+        "sketch.npz"
+    )
     return {}, wrong_of(Z)
 
 
@@ -610,8 +614,52 @@ def test_the_line_of_the_page_takes_it(have, line, kind, recuse, tmp_path, monke
 def check_held_out(found, wrong, kind):
     assert found.kind == kind
     flat = found.predictions()
-    prediction = recuse.scores.predict(flat.logits)
+    prediction = recuse_package.scores.predict(flat.logits)
     if flat.labels is None:
         np.testing.assert_array_equal(prediction != Y, wrong)
     else:
         np.testing.assert_array_equal(prediction != flat.labels, wrong)
+
+
+def test_a_class_without_a_label_is_not_dropped():
+    with pytest.raises(InputError, match="numbers in eel, perhaps of a class without a label"):
+        from_frame({**probs(prefix=""), "target": ["cat"] * 30 + ["dog"] * 30})
+
+
+@pytest.mark.parametrize("asked", [{}, {"labels": "correct", "outputs": "confidence"}])
+def test_whether_a_prediction_is_correct_is_no_label(asked):
+    table = {"confidence": P.max(axis=1), "correct": (P.argmax(axis=1) == Y) * 1}
+    with pytest.raises(InputError, match="got confidences and whether predictions are correct"):
+        from_frame(table, **asked)
+
+
+def test_new_rows_are_found_and_ordered_by_the_classes_of_the_rejector(recuse, tmp_path):
+    parts = [from_arrays(p, y, kind="probs", classes=NAMES) for _, p, y in halves()]
+    recuse_fit(parts).save(tmp_path / "r.json")
+    expected = parts[2].probs
+    for name, prefix, columns in (("same", "", (0, 1, 2)), ("moved", "prob_", (2, 0, 1))):
+        found = {f"{prefix}{NAMES[k]}": expected[:, k] for k in columns}
+        text(tmp_path / f"{name}.csv", found)
+        rc, _, err = recuse("predict", "r.json", f"{name}.csv", "--out", f"{name}-d.csv")
+        assert rc == 0
+        assert "cannot be checked" not in err
+    assert (tmp_path / "same-d.csv").read_text() == (tmp_path / "moved-d.csv").read_text()
+    text(tmp_path / "numbered.csv", {f"prob_{k}": expected[:, k] for k in range(3)})
+    err = recuse("predict", "r.json", "numbered.csv")[2]
+    assert "the file does not name them: their order cannot be checked" in err
+
+
+def test_subgroups_of_a_file_are_named_by_their_column(recuse, tmp_path):
+    for (_, p, y), part in zip(halves(), ("tune", "calibrate", "test")):
+        site = np.where(np.arange(len(y)) % 2, "north", "south")
+        write_logits(tmp_path / f"{part}.npz", p, y, kind="probs", subgroups={"site": site})
+    splits = ("--tune", "tune.npz", "--calibrate", "calibrate.npz", "--target-risk", 0.2)
+    assert recuse("fit", *splits, "--by", "site", "--out", "r.json")[0] == 0
+    rc, out, _ = recuse("predict", "r.json", "test.npz", "--by", "site")
+    assert rc == 0
+    assert "north" in out
+    assert "south" in out
+
+
+def recuse_fit(parts):
+    return recuse_package.fit(*parts[:2], target_risk=0.1)

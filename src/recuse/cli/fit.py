@@ -158,6 +158,8 @@ def _subgroups(by: str | None, *files: HeldOut) -> Any:
     """Return `subgroups` of `recuse.fit`: "class", or the subgroups of each file's rows."""
     if by is None or by == CLASS:
         return by
+    if all(by in file.subgroups for file in files):
+        return tuple(file.subgroups[by] for file in files)
     subgroup_of = read_subgroups(Path(by), expected="class, or a .csv of id and subgroup")
     return tuple(joined(subgroup_of, file, by) for file in files)
 

@@ -13,6 +13,7 @@ from recuse.cli.files import (
     check_ending,
     opened,
     refuse_overwrite,
+    warn,
     warn_of_another_shift,
     warn_of_probabilities,
 )
@@ -23,6 +24,7 @@ from recuse.io._checked import naming
 from recuse.io._tables import class_names_of
 from recuse.io._write import TABLES, joined, read_subgroups, write_table
 from recuse.present import decisions, terminal
+from recuse.present.reading import listed
 from recuse.rejector import (
     ALL,
     CLASS,
@@ -82,7 +84,13 @@ def predict(
         check_ending(out, *TABLES)
         refuse_overwrite(out, force, rejector_path, file, *([] if by is None else [by]))
     rejector = Rejector.load(rejector_path)
-    reader = opened(file, kind=rejector.kind, ignore_index=ignore_index, quiet=quiet)
+    options: dict[str, Any] = {"kind": rejector.kind, "ignore_index": ignore_index}
+    reader = opened(file, classes=rejector.class_names, quiet=quiet, **options)
+    if rejector.class_names and not reader.named:
+        warn(
+            f"{file}: the rejector knows its classes ({listed(rejector.class_names)}), and the "
+            "file does not name them: their order cannot be checked"
+        )
     with terminal.working("reading", quiet=quiet):
         data = reader.read()
     warn_of_probabilities(data)
@@ -142,6 +150,8 @@ def _subgroups(path: Path | None, rejector: Rejector, data: HeldOut) -> np.ndarr
     if (path is None) != (rejector.by != SUBGROUP):
         wanted = "--by with the subgroups" if path is None else "no --by"
         raise InputError(f"expected {wanted}, since its thresholds are for {EACH[rejector.by]}")
+    if path is not None and str(path) in data.subgroups:
+        return data.subgroups[str(path)]
     return None if path is None else joined(read_subgroups(path), data, str(path))
 
 

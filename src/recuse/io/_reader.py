@@ -96,6 +96,15 @@ class LogitsReader:
         return About(self.kind, self.class_names, self.subgroups, self.ignore_index)
 
     @property
+    def named(self) -> bool:
+        """Whether the file itself names its classes; not only the reader."""
+        first = self.stores[0]
+        if self.class_names is None or not isinstance(first, TableStore):
+            return self.class_names is not None
+        columns = first.told.outputs
+        return all(column.endswith(name) for column, name in zip(columns, self.class_names))
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the stored logits."""
         forms = [store.forms["logits"] for store in self.stores]
@@ -184,7 +193,11 @@ class LogitsReader:
 
 
 def open_logits(
-    path: str | os.PathLike, *, kind: str | None = None, ignore_index: int | None = None
+    path: str | os.PathLike,
+    *,
+    kind: str | None = None,
+    ignore_index: int | None = None,
+    classes: Sequence[str] | None = None,
 ) -> LogitsReader:
     """Open a held-out file of any size; shapes are checked now, values as they are read.
 
@@ -197,6 +210,7 @@ def open_logits(
             and the logits are handed out as (n, 2, L).
         ignore_index: Label of predictions to ignore (void pixels), where the file does not tell;
             by default -100 in what `trainer.predict()` of Transformers gave.
+        classes: Names of the classes, to find and to order the columns of a table by.
 
     Raises:
         InputError: One line that names the file, what was expected and what came.
@@ -210,7 +224,7 @@ def open_logits(
     [2, 2, 1]
     """
     kind = None if kind is None else check_kind(kind)
-    stores = tuple(_open(file, kind, ignore_index) for file in shards(path))
+    stores = tuple(_open(file, kind, ignore_index, classes) for file in shards(path))
     about = _about(stores[0], kind, ignore_index)
     shapes = [_check_store(store, about) for store in stores]
     for store, shape in zip(stores, shapes):
@@ -354,8 +368,11 @@ class TableStore:
             yield {name: x[start : start + rows] for name, x in self.arrays.items()}
 
 
-def _table(path: Path, kind: str | None, ignore_index: int | None) -> TableStore:
-    return TableStore(path, *read_table(path, Columns(kind=kind, ignore_index=ignore_index)))
+def _table(
+    path: Path, kind: str | None, ignore_index: int | None, classes: Sequence[str] | None
+) -> TableStore:
+    asked = Columns(kind=kind, ignore_index=ignore_index, classes=classes)
+    return TableStore(path, *read_table(path, asked))
 
 
 def _is_table(path: Path) -> bool:
@@ -376,9 +393,14 @@ def _is_table(path: Path) -> bool:
     return not (ours or {"bin", "meta"} <= members)
 
 
-def _open(path: Path, kind: str | None = None, ignore_index: int | None = None) -> Store:
+def _open(
+    path: Path,
+    kind: str | None = None,
+    ignore_index: int | None = None,
+    classes: Sequence[str] | None = None,
+) -> Store:
     if _is_table(path):
-        return _table(path, kind, ignore_index)
+        return _table(path, kind, ignore_index, classes)
     if path.is_dir():
         if not any(path.glob("*.npy")):
             raise InputError(f"{path}: expected a file or a folder of logits.npy, got a folder")

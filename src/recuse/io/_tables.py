@@ -56,6 +56,7 @@ KIND_OF = {  # prefix or name of a column: kind of what it holds, None if the va
     **dict.fromkeys(("pred_proba", "predict_proba", "softmax"), "probs"),
 }
 TRUTHS = ("false", "true")
+OUTCOMES = ("correct", "loss")  # of a table of confidences
 POSITIVE = ("1", "pos", "positive", "true", "yes")  # classes of the one column of two
 PADDED = re.compile(r"0\d+")
 AS_PROBS = "divide percentages by 100, and each row by its sum"
@@ -257,6 +258,7 @@ def read_table(
 def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[HeldOut, Told]:
     """Return what a table holds, and how that was understood."""
     with naming(name):
+        _refuse_outcomes(table, asked)
         for wanted in (asked.labels, asked.ids, asked.groups, *asked.subgroups):
             if wanted is not None and wanted not in table:
                 raise InputError(f"expected a column {wanted!r}, got {listed(table)}")
@@ -465,6 +467,8 @@ def _outputs(
     """Return the columns of outputs, and their kind where names tell it."""
     if asked.outputs is not None:
         return _matching(table, asked.outputs), None
+    if asked.classes is not None and {*asked.classes} <= {*table}:
+        return list(asked.classes), None
     families: dict[tuple[str, str | None], list[str]] = {}
     for name, values in table.items():
         plain, match = name.strip().lower(), NUMBERED.fullmatch(name.strip())
@@ -481,12 +485,30 @@ def _outputs(
     if label is not None and table[label].dtype.kind in "USO":
         values = {str(v) for v in np.unique(table[label].astype(str))}
         named = [c for c in table if c in values and c not in taken and _numeric(table[c])]
+        rest = [c for c in table if c not in {*named, *taken} and is_floating(table[c].dtype)]
+        if len(named) == len(values) > 1 and rest:
+            raise InputError(
+                f"expected outputs that the labels name, got {listed(named)} and also numbers in "
+                f"{listed(rest)}, perhaps of a class without a label: give --outputs"
+            )
         if len(named) == len(values) > 1:
             return named, None
     raise InputError(
         f"expected columns of outputs such as logit_0, logit_1, ... or prob_cat, prob_dog, got "
         f"{listed(table)}: give --outputs"
     )
+
+
+def _refuse_outcomes(table: Mapping[str, Any], asked: Columns) -> None:
+    """Refuse a table of confidences: `correct` is whether a prediction is right, not a class."""
+    names = {name.strip().lower() for name in table}
+    given = str(asked.labels).strip().lower() in OUTCOMES
+    if given or (asked.outputs is None and "confidence" in names and names & {*OUTCOMES}):
+        raise InputError(
+            "expected outputs of a classifier and labels, got confidences and whether predictions "
+            "are correct: `recuse evaluate` and `recuse compare` measure these, and "
+            "`recuse.select` in Python chooses a threshold"
+        )
 
 
 def _plausible(names: list[str]) -> bool:

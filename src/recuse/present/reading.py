@@ -50,10 +50,15 @@ def suspect_lines(file: str, n: int, suspects: Iterable[tuple[str, int]]) -> Ite
     """
     for name, values in suspects:
         if values == n:
-            what = f"ids (a value for each row): if it names the rows, give --id {name}"
+            what = f"ids (a value for each row): if it names the rows, {_say('id', 'ids', name)}"
         else:
             what = (
                 f"groups ({count(values)} values in {count(n)} rows): if rows of one value depend "
-                f"on each other, give --group {name}, or standard errors and guarantees do not hold"
+                f"on each other, {_say('group', 'groups', name)}, or standard errors and "
+                "guarantees do not hold"
             )
         yield f"{file}: column {name} is not used and looks like {what}"
+
+
+def _say(option: str, argument: str, name: str) -> str:
+    return f"say so by recuse import --{option} {name}, in Python {argument}={name!r}"
