@@ -372,7 +372,7 @@ def test_no_limit_of_any_curve_is_exceeded_more_often_than_delta():
     m = SimpleNamespace(
         selection=SimpleNamespace(guarantee=SimpleNamespace(void=False)),
         repaired=True,
-        tuned=SimpleNamespace(score=score),
+        tuned=SimpleNamespace(score=score, filler=None),
     )
     rng = np.random.default_rng(0)
 
