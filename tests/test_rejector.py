@@ -1003,6 +1003,12 @@ def test_an_impossible_target_is_an_answer_that_says_what_would_do():
     assert not choice.selection.feasible
 
 
+def test_a_threshold_of_log_odds_is_said_as_a_probability_too():
+    said = str(altered(FITTED, threshold=np.float32(-0.5)))
+    assert said.startswith("Accept when msp >= -0.5 (log-odds of a probability of 0.377541).")
+    assert "probability" not in str(altered(FITTED, score=Score("margin"))).partition(".")[0]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -240,4 +240,4 @@ def _threshold(rejector: Rejector) -> str:
         return f"Thresholds of {accepting:,} of {len(rejector.rules):,} {PLURALS[rejector.by]}"
     if rejector.threshold == np.inf:
         return "No threshold, since abstaining always is cheapest"
-    return f"Threshold {rejector.threshold:.6g}"
+    return f"Threshold {decisions.threshold(rejector.score, rejector.threshold)}"

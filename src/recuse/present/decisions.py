@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from recuse.present.numbers import count, percent, points
+from recuse.present.numbers import count, expit, number, percent, points
 
 LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
 ERRORS = ("errors", "risk", "risk, 95 %", "of all")
@@ -158,6 +158,13 @@ def _against_the_threshold(e: Any, score: Any, names: Names) -> str:
 def name_of(subgroup: Any, names: Names = None) -> str:
     """Return a subgroup, or a class by its name."""
     return str(subgroup) if names is None else str(names[subgroup])
+
+
+def threshold(score: Any, value: float) -> str:
+    """Write a threshold in the unit of the confidence; of log-odds also as a probability."""
+    if score.name != "msp" and not score.fitted:
+        return f"{value:.6g}"
+    return f"{value:.6g} (log-odds of a probability of {number(expit(value))})"
 
 
 def _interval(limits: tuple[float, float]) -> str:

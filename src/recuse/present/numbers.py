@@ -124,6 +124,16 @@ def logit(x: float) -> str:
     return f"{x:.3f}"
 
 
+def expit(log_odds: float) -> float:
+    """Return the probability of log-odds.
+
+    >>> expit(0.0), expit(-800.0)
+    (0.5, 0.0)
+    """
+    small = math.exp(-abs(log_odds))
+    return (small if log_odds < 0 else 1.0) / (1 + small)
+
+
 def number(x: float) -> str:
     """A quantity without a unit, such as a threshold, to six significant figures."""
     return f"{x:.6g}"

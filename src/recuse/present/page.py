@@ -15,6 +15,7 @@ from recuse.present.numbers import (
     confidence_level,
     count,
     exact_percent,
+    expit,
     interval,
     listed,
     logit,
@@ -98,12 +99,7 @@ def at_least(score: Any, threshold: float) -> str:
     """Write a threshold: of MSP and of a learned score as a probability and its log-odds."""
     if score.name != "msp" and not score.fitted:
         return number(threshold)
-    return f"{number(_probability(threshold))} (log-odds {number(threshold)})"
-
-
-def _probability(log_odds: float) -> float:
-    small = math.exp(-abs(log_odds))
-    return (small if log_odds < 0 else 1.0) / (1 + small)
+    return f"{number(expit(threshold))} (log-odds {number(threshold)})"
 
 
 def outcome(m: Any) -> str:

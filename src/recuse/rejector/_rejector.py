@@ -24,6 +24,7 @@ from recuse.curves._curve import TieGroups, tie_groups
 from recuse.errors import DataWarning, InputError
 from recuse.io import HeldOut
 from recuse.io._checked import FEW_ROWS, KINDS, look_like_probs, to_logits
+from recuse.present import decisions as words
 from recuse.present.tuning import Outcome, TuningFacts, sentence
 from recuse.rejector._rules import (
     ALL,
@@ -253,7 +254,7 @@ class Rejector:
 
     def __str__(self) -> str:
         own = f"reaches the threshold of its {self.by}"
-        rule = f">= {self.threshold:.6g}" if self.by == ALL else own
+        rule = f">= {words.threshold(self.score, self.threshold)}" if self.by == ALL else own
         return f"Accept when {self.score} {rule}. {self.guarantee}"
 
     def to_dict(self) -> dict[str, Any]:
