@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-SECONDS = 0.5
+SECONDS = 0.35
 HEAD = """\
 # Tests that `make check` leaves out and `make test` runs; written by `make slow`. A line names a
 # test with all its cases, or a whole file.
