@@ -41,7 +41,7 @@ def test_the_verdict_is_short_and_says_where_everything_is(recuse, held_out, tmp
     lines = out.rstrip().splitlines()
     assert len(lines) <= 8
     heads = [line.partition(":")[0] for line in lines]
-    assert heads == ["Model", "Damage", "Score", "Guarantee", "Test part", "Deploy", "Page"]
+    assert heads == ["Model", "Training", "Score", "Guarantee", "Test part", "Deploy", "Page"]
     answer = plain(recuse(*RUN, "--force", "--json")[1])
     assert answer["feasible"]
     assert all((tmp_path / path).exists() for path in answer["written"])

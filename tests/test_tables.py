@@ -55,7 +55,7 @@ def test_labels_of_two_classes_come_as_booleans_and_signs(labels):
     [
         (
             TEXT,
-            "expected the names of the 3 classes, in the order of the outputs, .* cat, dog, eel",
+            "expected the names of the 3 classes, in the order of the outputs, .* cat, dog and eel",
         ),
         (Y + 0.5, "labels that are integers, got"),
         (
@@ -72,7 +72,7 @@ def test_labels_that_are_none_are_refused_by_name(labels, message):
 
 
 def test_a_name_that_no_class_has_is_named():
-    with pytest.raises(InputError, match="expected labels among cat, dog, got 'eel'"):
+    with pytest.raises(InputError, match="expected labels among cat and dog, got 'eel'"):
         from_arrays(Z[:, :2], TEXT, classes=NAMES[:2])
 
 
@@ -82,6 +82,9 @@ def test_labels_counted_from_one_match_their_columns():
     np.testing.assert_array_equal(found.labels, Y)
     np.testing.assert_array_equal(found.outputs, P)
     assert found.class_names == ("1", "2", "3")
+    few = Y < 2  # no row of the last class: 1 and 2 are names all the same
+    found = from_frame({name: x[few] for name, x in table.items()})
+    np.testing.assert_array_equal(found.labels, Y[few])
 
 
 def test_ignored_labels_are_left_out():
@@ -119,11 +122,11 @@ def test_columns_named_as_the_labels_are_outputs():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"a": Y, "b": Y}, "columns of outputs such as logit_0, .* got a, b: give --outputs"),
+        ({"a": Y, "b": Y}, "columns of outputs such as logit_0, .* got a and b: give --outputs"),
         ({**probs(), "logit_0": Y, "logit_1": Y}, "expected one set of outputs, got prob_cat and"),
         ({**probs(), "y": Y, "label": Y}, "expected one column of labels, got y and label"),
-        ({"score": P[:, 0], "y": Y}, "got score, y: give --outputs"),
-        ({"p_value": P[:, 0], "y": Y}, "got p_value, y: give --outputs"),
+        ({"score": P[:, 0], "y": Y}, "got score and y: give --outputs"),
+        ({"p_value": P[:, 0], "y": Y}, "got p_value and y: give --outputs"),
     ],
 )
 def test_a_doubt_is_refused(columns, message):
@@ -163,7 +166,7 @@ def test_a_missing_output_is_refused_and_a_missing_note_is_not(name, tmp_path):
 
     columns = {**probs(), "y_true": TEXT, "note": [None, "a"] * 30, "age": [None, 3] * 30}
     np.testing.assert_array_equal(read(written(**columns)).labels, Y)
-    for column, what in (("prob_dog", "probs|NaN"), ("y_true", "labels among cat, dog, eel")):
+    for column, what in (("prob_dog", "probs|NaN"), ("y_true", "labels among cat, dog and eel")):
         missing = [None, *columns[column][1:]]
         with pytest.raises(InputError, match=what):
             read(written(**{**columns, column: missing}))
@@ -186,6 +189,16 @@ def test_an_empty_cell_of_a_group_is_refused(cell, tmp_path):
     groups = ["a", cell, *["b"] * 58]
     path = text(tmp_path / "a.csv", {**probs(), "y_true": TEXT, "group": groups})
     with pytest.raises(InputError, match="no empty cell in `groups`, got 1, the first at row 1"):
+        read(path)
+
+
+def test_a_line_of_jsonl_ends_where_the_line_ends(tmp_path):
+    rows = [{"text": "a\u2028b", "probs": p, "label": y} for p, y in zip(P.tolist(), Y.tolist())]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8")
+    np.testing.assert_array_equal(read(path).labels, Y)
+    path.write_text(json.dumps(rows[0]) + "\n{no", encoding="utf-8")
+    with pytest.raises(InputError, match=r"a.jsonl: line 2: expected an object, got {no"):
         read(path)
 
 

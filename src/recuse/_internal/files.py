@@ -177,16 +177,13 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def csv_lines(path: Path, separator: str | None = None) -> Generator[Any]:
     """Open the lines of a .csv, which know their number as `line_num`.
 
-    Without a separator, cells are separated by commas; or by semicolons or tabs, where the header
-    has no comma.
+    Without a separator, it is the commonest of comma, semicolon and tab in the header.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
+            found = separator or max(",;\t", key=file.readline().count)
             file.seek(0)
-            others = [x for x in ";\t" if x in header and "," not in header]
-            found = others[0] if others else ","
-            yield csv.reader(file, strict=True, delimiter=separator or found)
+            yield csv.reader(file, strict=True, delimiter=found)
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as csv in UTF-8 ({error})") from error
 

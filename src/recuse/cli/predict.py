@@ -24,7 +24,7 @@ from recuse.io._checked import naming
 from recuse.io._tables import class_names_of
 from recuse.io._write import TABLES, joined, read_subgroups, write_table
 from recuse.present import decisions, terminal
-from recuse.present.reading import listed
+from recuse.present.numbers import listed
 from recuse.rejector import (
     ALL,
     CLASS,

@@ -15,11 +15,12 @@ file. No pickle is ever read or written.
 n = rows of the file, K = classes, N = predictions: n, or n * H * W.
 """
 
+from recuse.io._arrays import from_arrays
 from recuse.io._confidences import Confidences, read_confidences
 from recuse.io._overlap import overlap
 from recuse.io._reader import LogitsReader, open_logits, read
 from recuse.io._rows import HeldOut, split_rows
-from recuse.io._tables import from_arrays, from_frame
+from recuse.io._tables import from_frame
 from recuse.io._write import write_logits
 
 __all__ = [

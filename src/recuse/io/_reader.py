@@ -24,6 +24,7 @@ from recuse._internal import public
 from recuse._internal.check import extra, rows_from
 from recuse._internal.files import digest_of_parts
 from recuse.errors import DataWarning, InputError
+from recuse.io._arrays import said
 from recuse.io._checked import (
     Form,
     ShardIds,
@@ -48,7 +49,7 @@ from recuse.io._stores import (
     open_safetensors,
     reading,
 )
-from recuse.io._tables import TEXTS, Columns, Told, read_table, said, suspects
+from recuse.io._tables import TEXTS, Columns, Told, read_table, suspects
 from recuse.present.reading import suspect_lines
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -20,26 +19,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._internal import public
-from recuse._internal.check import check_labels, is_floating, to_numpy
+from recuse._internal.check import is_floating
 from recuse._internal.files import csv_lines, csv_rows
-from recuse.errors import DataWarning, InputError
+from recuse.errors import InputError
+from recuse.io._arrays import as_column, held_out, said, settled
 from recuse.io._checked import (
-    DECLARE_KIND,
     KINDS,
-    check_kind,
-    check_names,
     form_of_probs,
     look_like_probs,
     naming,
-    to_logits,
 )
 from recuse.io._rows import HeldOut, classes_second
 from recuse.io._stores import column_or_missing, parquet_file, reading
-from recuse.present.reading import SHOWN, listed
+from recuse.present.numbers import listed
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
-    from numpy.typing import ArrayLike
 
 TEXTS = (".csv", ".tsv", ".jsonl")
 TABLES = (*TEXTS, ".parquet", ".npz", ".npy")
@@ -55,7 +50,6 @@ KIND_OF = {  # prefix or name of a column: kind of what it holds, None if the va
     **dict.fromkeys(("prob", "probs", "proba", "probability", "probabilities", "p"), "probs"),
     **dict.fromkeys(("pred_proba", "predict_proba", "softmax"), "probs"),
 }
-TRUTHS = ("false", "true")
 OUTCOMES = ("correct", "loss")  # of a table of confidences
 POSITIVE = ("1", "pos", "positive", "true", "yes")  # classes of the one column of two
 PADDED = re.compile(r"0\d+")
@@ -91,97 +85,9 @@ class Told:
     labels: str | None
     ids: str | None
     groups: str | None
-    unused: tuple[str, ...]  # columns
     suspects: tuple[tuple[str, int], ...]  # unused columns that look like ids or groups: values
     declared: bool  # whether the kind was given, or told by names; else by the values
-    integers: bool  # labels are indices; else names of classes
     format: str = ""  # of the text: separator and decimal comma
-
-
-@public
-def from_arrays(
-    outputs: ArrayLike,
-    labels: ArrayLike | None = None,
-    *,
-    kind: str = "logits",
-    classes: Sequence[Any] | None = None,
-    ids: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
-    subgroups: Mapping[str, ArrayLike] | None = None,
-    ignore_index: int | None = None,
-    name: str = "`outputs`",
-) -> HeldOut:
-    """Make a held-out object from arrays, lists, series or tensors.
-
-    Args:
-        outputs: Shape (n, K, ...), or (n,) of a binary head or of the probability of the second
-            class.
-        labels: Shape (n, ...) or (n, 1): indices 0..K-1, as integers, booleans or floats that
-            are integers; names of `classes`; -1 and 1 of two classes; or one-hot rows (n, K).
-        kind: Input kind: "logits", "binary" or "probs".
-        classes: Names of the classes in the order of the columns, such as `classes_` of
-            scikit-learn.
-        ids: Shape (n,).
-        groups: Shape (n,): rows of one group depend on each other.
-        subgroups: Name -> shape (n,).
-        ignore_index: Label of predictions to leave out.
-        name: Name in messages.
-
-    Raises:
-        InputError: Outputs that cannot be of this kind, or labels that are none of the classes.
-
-    >>> probs, y = [[0.9, 0.1], [0.2, 0.8]], ["cat", "dog"]
-    >>> held_out = from_arrays(probs, y, kind="probs", classes=["cat", "dog"])
-    >>> held_out.labels, held_out.class_names
-    (array([0, 1]), ('cat', 'dog'))
-    """
-    of = dict(subgroups or {})
-    return said(_held_out(outputs, labels, kind, classes, ids, groups, of, ignore_index, name))
-
-
-def said(file: HeldOut) -> HeldOut:
-    """Return a held-out object, after a warning if its logits look like probabilities."""
-    if form := form_of_probs(file):
-        warnings.warn(f"{file.name}: {form}; {DECLARE_KIND}", DataWarning, stacklevel=3)
-    return file
-
-
-def _held_out(
-    outputs: Any,
-    labels: Any,
-    kind: str,
-    classes: Sequence[Any] | None,
-    ids: Any,
-    groups: Any,
-    subgroups: Mapping[str, Any],
-    ignore_index: int | None,
-    name: str,
-) -> HeldOut:
-    with naming(name):
-        given = to_numpy(outputs)
-        given = given.astype(np.float64) if given.dtype.kind in "iub" else given
-        z = to_logits(given, check_kind(kind, KINDS))
-        names = None if classes is None else _class_names(classes, z.shape[1])
-        y = None if labels is None else as_labels(labels, z, names, ignore_index)
-        rows: dict[str, Any] = {"ids": ids, "groups": groups, **subgroups}
-        found: dict[str, Any] = {
-            k: None if x is None else _names(x, len(z), k) for k, x in rows.items()
-        }
-        file = HeldOut(
-            z,
-            y,
-            found.pop("groups"),
-            found.pop("ids"),
-            name,
-            ignore_index,
-            kind,
-            names,
-            found,
-            given if kind == "probs" else None,
-        )
-    if y is None or ignore_index is None or z.ndim > 2:
-        return file
-    return replace(file.rows(y != ignore_index), ignore_index=None)
 
 
 @public
@@ -225,7 +131,7 @@ def from_frame(
     by = [subgroups] if isinstance(subgroups, str) else subgroups
     names = None if classes is None else [*map(str, classes)]
     asked = Columns(labels, outputs, kind, names, ids, groups, tuple(by), ignore_index)
-    table = {str(name): _array(frame[name]) for name in getattr(frame, "columns", frame)}
+    table = {str(name): as_column(frame[name]) for name in getattr(frame, "columns", frame)}
     return said(interpret(table, asked, "the frame")[0])
 
 
@@ -268,7 +174,7 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
         taken = {label, ids, groups, *asked.subgroups}
         chosen, kind = _outputs(table, asked, label, taken)
         found, names = _stacked(table, chosen)
-        names, found, chosen = _ordered(names, found, chosen, asked.classes, table.get(label or ""))
+        names, found, chosen = _ordered(names, found, chosen, asked.classes)
         declared = asked.kind is not None or kind is not None
         kind = asked.kind or _one(kind or _kind_by_values(found), found)
         if kind not in KINDS:
@@ -278,10 +184,8 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
     labels = None if label is None else table[label]
     rows = [None if c is None else table[c] for c in (ids, groups)]
     of = {c: table[c] for c in asked.subgroups}
-    file = _held_out(found, labels, kind, names, *rows, of, asked.ignore_index, name)
-    integers = labels is None or labels.dtype.kind not in "USO"
-    told = Told(tuple(chosen), label, ids, groups, unused, values, declared, integers)
-    return file, told
+    file = held_out(found, labels, kind, names, *rows, of, asked.ignore_index, name)
+    return file, Told(tuple(chosen), label, ids, groups, values, declared)
 
 
 def suspects(
@@ -319,132 +223,6 @@ def class_names_of(path: Path, classes: int | None = None) -> list[str]:
     if classes is not None and len(names) != classes:
         raise InputError(f"{path}: expected {classes} class names, one a line, got {len(names)}")
     return names
-
-
-def as_labels(
-    labels: Any, z: Array, names: tuple[str, ...] | None, ignore_index: int | None
-) -> Array:
-    """Return labels as class indices, in whichever form they came."""
-    y, k = _array(labels), z.shape[1]
-    shape = z.shape[:1] + z.shape[2:]
-    if y.shape == (*shape, 1) and z.ndim == 2:
-        y = y[:, 0]
-    if y.shape == z.shape and y.dtype.kind in "biuf":
-        y = _from_one_hot(y)
-    if y.dtype.kind in "USO":
-        if names is None and k == 2 and {*np.char.lower(y.astype(str)).ravel()} <= {*TRUTHS}:
-            return (np.char.lower(y.astype(str)) == "true").astype(np.int64)
-        return _from_names(y, names, k)
-    if y.dtype.kind == "b":
-        y = y.astype(np.int64)
-    if is_floating(y.dtype):
-        whole = y == np.floor(y)  # false for NaN
-        if not whole.all():
-            raise InputError(f"expected labels that are integers, got {y[~whole].flat[0]}")
-        y = y.astype(np.int64)
-    if names is not None and not _indices(y, k, ignore_index) and _all_named(y, names):
-        return _from_names(y.astype(str), names, k)
-    if k == 2 and {*np.unique(y)} == {-1, 1}:
-        y = (y + 1) // 2
-    if ignore_index is not None:
-        check_labels(np.where(y == ignore_index, 0, y), z)
-        return y
-    if y.shape == shape and (y == -100).any():
-        raise InputError(
-            f"expected labels in 0..{k - 1}, got -100, which losses of PyTorch ignore: declare it "
-            "by --ignore-index -100, in Python ignore_index=-100"
-        )
-    return check_labels(y, z)
-
-
-def _indices(y: Array, k: int, ignore_index: int | None) -> bool:
-    counted = y[y != ignore_index] if ignore_index is not None else y
-    return bool(counted.size == 0 or (counted.min() >= 0 and counted.max() < k))
-
-
-def _all_named(y: Array, names: tuple[str, ...]) -> bool:
-    return {*np.unique(y).astype(str)} <= {*names}
-
-
-def _from_one_hot(y: Array) -> Array:
-    if not (np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()):
-        raise InputError(
-            f"expected `labels` of shape {y.shape[:1]}, one class a row, got {y.shape}, which is "
-            "not one-hot; several labels a row are for evaluate --multilabel"
-        )
-    return y.argmax(axis=1)
-
-
-def _from_names(y: Array, names: tuple[str, ...] | None, k: int) -> Array:
-    """Return the index of each name of a class."""
-    text = np.array([str(x) for x in y.ravel()])
-    if names is None:
-        found = [str(x) for x in np.unique(text)[:SHOWN]]
-        raise InputError(
-            f"expected the names of the {k} classes, in the order of the outputs, for labels such "
-            f"as {', '.join(found)}: give --classes, in Python classes="
-        )
-    place = {name: index for index, name in enumerate(names)}
-    values, inverse = np.unique(text, return_inverse=True)
-    if unknown := [str(v) for v in values if v not in place]:
-        raise InputError(
-            f"expected labels among {listed(names)}, got {unknown[0]!r}"
-            + (f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else "")
-        )
-    return np.array([place[v] for v in values])[inverse.reshape(-1)].reshape(y.shape)
-
-
-def _class_names(classes: Sequence[Any], k: int) -> tuple[str, ...]:
-    names = tuple(str(name) for name in classes)
-    if len(names) != k or len({*names}) != k:
-        differ = "" if len({*names}) == len(names) else " that differ"
-        raise InputError(f"expected the names of {k} classes{differ}, got {listed(names)}")
-    return names
-
-
-def _names(x: Any, n: int, what: str) -> Array:
-    """Return ids, groups or subgroups: integers or text, none of them missing."""
-    found = _array(x)
-    if found.dtype.kind == "O" or is_floating(found.dtype):
-        missing = np.array([v is None or v != v for v in found.ravel()])
-        if missing.any():
-            raise InputError(
-                f"expected no missing value in `{what}`, got {int(missing.sum())}, "
-                f"the first at row {int(np.flatnonzero(missing)[0])}"
-            )
-        whole = is_floating(found.dtype) and (found == np.floor(found)).all()
-        found = found.astype(np.int64) if whole else np.array([str(v) for v in found])
-    if found.dtype.kind == "U" and (empty := np.char.strip(found) == "").any():
-        raise InputError(
-            f"expected no empty cell in `{what}`, got {int(empty.sum())}, "
-            f"the first at row {int(np.flatnonzero(empty)[0])}"
-        )
-    found = found.astype(np.uint8) if found.dtype.kind == "b" else found
-    return check_names(found, n, f"`{what}`")
-
-
-def _array(x: Any) -> Array:
-    """Return a column as an array: pandas and polars, categories and nullable types included."""
-    if hasattr(x, "to_numpy") and type(x).__module__.split(".")[0] in ("pandas", "polars"):
-        found = np.asarray(x.to_numpy())
-        return _settled(found) if found.dtype.kind == "O" else found
-    found = to_numpy(x)
-    return _settled(found) if found.dtype.kind == "O" else found
-
-
-def _settled(x: Array) -> Array:
-    """Return objects as numbers, rows or text; as they are where some are missing."""
-    values = x.tolist()
-    if any(v is None or (isinstance(v, float) and v != v) for v in values):
-        numbers = all(v is None or isinstance(v, (int, float, bool)) for v in values)
-        return np.array([np.nan if v is None else v for v in values], float) if numbers else x
-    if all(isinstance(v, str) for v in values):
-        return np.array(values)
-    try:
-        found = np.array([np.asarray(v) for v in values])
-    except (ValueError, TypeError):
-        return x
-    return x if found.dtype.kind == "O" else found
 
 
 def holds_outputs(name: str) -> bool:
@@ -558,7 +336,6 @@ def _ordered(
     found: Array,
     columns: list[str],
     classes: Sequence[str] | None,
-    labels: Array | None,
 ) -> tuple[Sequence[str] | None, Array, list[str]]:
     """Bring the columns into the order of the classes; return the names of these, if any."""
     if names is None:
@@ -629,8 +406,9 @@ def _read_parquet(path: Path) -> dict[str, Array]:
 
 
 def _read_text(path: Path, separator: str | None) -> tuple[dict[str, Array], str]:
-    separator = separator or _separator(path)
+    separator = separator or ("\t" if path.suffix == ".tsv" else None)
     with csv_lines(path, separator) as lines:
+        separator = lines.dialect.delimiter
         names = [name.strip() for name in next(lines, [])]
         if len({*names}) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
@@ -642,14 +420,6 @@ def _read_text(path: Path, separator: str | None) -> tuple[dict[str, Array], str
         comma = comma or swapped
     shown = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(separator, repr(separator))
     return columns, f"{shown} between cells" + (", decimal commas" if comma else "")
-
-
-def _separator(path: Path) -> str:
-    if path.suffix == ".tsv":
-        return "\t"
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
-        header = lines.readline()
-    return max(",;\t", key=header.count)
 
 
 def _numbers_or_text(cells: Sequence[str], separator: str) -> tuple[Array, bool]:
@@ -677,9 +447,12 @@ def _numbers_or_text(cells: Sequence[str], separator: str) -> tuple[Array, bool]
 def _read_jsonl(path: Path) -> dict[str, Array]:
     """Return the fields of the objects; a field of numbers by name becomes a column for each."""
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if line.strip():
-            row = json.loads(line)
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
             if not isinstance(row, dict):
                 raise InputError(f"{path}: line {number}: expected an object, got {line[:40]}")
             rows.append({str(k): v for key, value in row.items() for k, v in _flat(key, value)})
@@ -689,7 +462,7 @@ def _read_jsonl(path: Path) -> dict[str, Array]:
         values = [row.get(name) for row in rows]
         if name.startswith(OPTION) and not all(isinstance(v, str) for v in values):
             values = [-np.inf if v is None else v for v in values]  # an option that is not there
-        columns[name.removeprefix(OPTION)] = _settled(np.array(_padded(values), dtype=object))
+        columns[name.removeprefix(OPTION)] = settled(np.array(_padded(values), dtype=object))
     return columns
 
 

@@ -6,8 +6,9 @@ Rates come as fractions. A dash stands for what is undefined.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from decimal import ROUND_CEILING, Decimal
+from typing import Any
 
 import numpy as np
 
@@ -139,12 +140,13 @@ def number(x: float) -> str:
     return f"{x:.6g}"
 
 
-def listed(names: Sequence[str], most: int = NAMED) -> str:
+def listed(given: Iterable[Any], most: int = NAMED) -> str:
     """Names in a sentence; those beyond `most` are counted.
 
     >>> listed(["a", "b", "c"]), listed(["a", "b", "c"], 1)
     ('a, b and c', 'a and 2 more')
     """
+    names = [str(name) for name in given] or ["nothing"]
     more = len(names) - most
     if more > 0:
         return f"{', '.join(names[:most])} and {count(more)} more"

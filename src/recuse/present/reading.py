@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from recuse.present.numbers import count
+from recuse.present.numbers import count, listed
 
 HELD = {"logits": "logits", "probs": "probabilities", "binary": "one logit"}
-SHOWN = 6  # names in a line
-
-
-def listed(names: Iterable[Any]) -> str:
-    """Return the first names, and how many more there are."""
-    shown = [str(name) for name in names]
-    more = f" and {len(shown) - SHOWN:,} more" if len(shown) > SHOWN else ""
-    return ", ".join(shown[:SHOWN]) + more or "nothing"
 
 
 def reading_lines(file: Any, told: Any) -> Iterator[str]:
-    """Yield three lines on how a table was read, and one for each column to look at.
+    """Yield three lines on how a table was read.
 
     Args:
         file: A `recuse.io.HeldOut`.
@@ -28,16 +20,16 @@ def reading_lines(file: Any, told: Any) -> Iterator[str]:
     n, k = len(file), file.logits.shape[1]
     yield f"{count(n)} rows" + (f", {told.format}" if told.format else "") + "."
     names = "" if file.class_names is None else f" ({listed(file.class_names)})"
-    guessed = "" if told.declared else ", as their values tell"
+    guessed = "" if told.declared else ", judging by their values"
     columns = "column" if len(told.outputs) == 1 else "columns"
     held = f"{HELD[file.kind]}{guessed}, {k} classes{names}"
     yield f"Outputs: {held}, {columns} {listed(told.outputs)}."
     rest = {"labels": told.labels, "ids": told.ids, "groups": told.groups}
-    said = [f"{what} {name}" for what, name in rest.items() if name is not None]
-    said += [f"subgroups {listed(list(file.subgroups))}"] if file.subgroups else []
+    used = [f"{what} {name}" for what, name in rest.items() if name is not None]
+    used += [f"subgroups {listed(file.subgroups)}"] if file.subgroups else []
     missing = [what for what, name in rest.items() if name is None]
-    none = f"; no {' or '.join(missing)}" if missing else ""
-    yield f"Columns: {', '.join(said) or 'of outputs alone'}{none}."
+    none = [f"no {' or '.join(missing)}"] if missing else []
+    yield f"Columns: {'; '.join([', '.join(used), *none] if used else none)}."
 
 
 def suspect_lines(file: str, n: int, suspects: Iterable[tuple[str, int]]) -> Iterator[str]:

@@ -19,7 +19,7 @@ def verdict_lines(m: Any, damage: Any, target_risk: float, out: str) -> Iterator
     """
     right = percent(m.accuracy, 1)
     yield f"Model: {right} of {count(m.n)} test predictions are right, of {m.classes} classes."
-    yield f"Damage: {damage.sentence}"
+    yield f"Training: {damage.sentence}"
     yield f"Score: {m.tuned.reason}."
     yield f"Guarantee: {m.selection}"
     if m.rejector is None:

@@ -1,0 +1,240 @@
+"""Held-out objects from arrays of others: labels in any form, names of rows, columns of frames.
+
+n = rows, K = classes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recuse._internal import public
+from recuse._internal.check import check_labels, is_floating, to_numpy
+from recuse.errors import DataWarning, InputError
+from recuse.io._checked import (
+    DECLARE_KIND,
+    KINDS,
+    check_kind,
+    check_names,
+    form_of_probs,
+    naming,
+    to_logits,
+)
+from recuse.io._rows import HeldOut
+from recuse.present.numbers import listed
+
+if TYPE_CHECKING:
+    from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
+
+TRUTHS = ("false", "true")
+
+
+@public
+def from_arrays(
+    outputs: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    kind: str = "logits",
+    classes: Sequence[Any] | None = None,
+    ids: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    subgroups: Mapping[str, ArrayLike] | None = None,
+    ignore_index: int | None = None,
+    name: str = "`outputs`",
+) -> HeldOut:
+    """Make a held-out object from arrays, lists, series or tensors.
+
+    Args:
+        outputs: Shape (n, K, ...), or (n,) of a binary head or of the probability of the second
+            class.
+        labels: Shape (n, ...) or (n, 1): indices 0..K-1, as integers, booleans or floats that
+            are integers; names of `classes`; -1 and 1 of two classes; or one-hot rows (n, K).
+        kind: Input kind: "logits", "binary" or "probs".
+        classes: Names of the classes in the order of the columns, such as `classes_` of
+            scikit-learn.
+        ids: Shape (n,).
+        groups: Shape (n,): rows of one group depend on each other.
+        subgroups: Name -> shape (n,).
+        ignore_index: Label of predictions to leave out.
+        name: Name in messages.
+
+    Raises:
+        InputError: Outputs that cannot be of this kind, or labels that are none of the classes.
+
+    >>> probs, y = [[0.9, 0.1], [0.2, 0.8]], ["cat", "dog"]
+    >>> held_out = from_arrays(probs, y, kind="probs", classes=["cat", "dog"])
+    >>> held_out.labels, held_out.class_names
+    (as_column([0, 1]), ('cat', 'dog'))
+    """
+    of = dict(subgroups or {})
+    return said(held_out(outputs, labels, kind, classes, ids, groups, of, ignore_index, name))
+
+
+def said(file: HeldOut) -> HeldOut:
+    """Return a held-out object, after a warning if its logits look like probabilities."""
+    if form := form_of_probs(file):
+        warnings.warn(f"{file.name}: {form}; {DECLARE_KIND}", DataWarning, stacklevel=3)
+    return file
+
+
+def held_out(
+    outputs: Any,
+    labels: Any,
+    kind: str,
+    classes: Sequence[Any] | None,
+    ids: Any,
+    groups: Any,
+    subgroups: Mapping[str, Any],
+    ignore_index: int | None,
+    name: str,
+) -> HeldOut:
+    with naming(name):
+        given = to_numpy(outputs)
+        given = given.astype(np.float64) if given.dtype.kind in "iub" else given
+        z = to_logits(given, check_kind(kind, KINDS))
+        names = None if classes is None else _class_names(classes, z.shape[1])
+        y = None if labels is None else _labels(labels, z, names, ignore_index)
+        rows: dict[str, Any] = {"ids": ids, "groups": groups, **subgroups}
+        found: dict[str, Any] = {
+            k: None if x is None else _names(x, len(z), k) for k, x in rows.items()
+        }
+        file = HeldOut(
+            z,
+            y,
+            found.pop("groups"),
+            found.pop("ids"),
+            name,
+            ignore_index,
+            kind,
+            names,
+            found,
+            given if kind == "probs" else None,
+        )
+    if y is None or ignore_index is None or z.ndim > 2:
+        return file
+    return replace(file.rows(y != ignore_index), ignore_index=None)
+
+
+def _labels(
+    labels: Any, z: Array, names: tuple[str, ...] | None, ignore_index: int | None
+) -> Array:
+    """Return labels as class indices, in whichever form they came."""
+    y, k = as_column(labels), z.shape[1]
+    shape = z.shape[:1] + z.shape[2:]
+    if y.shape == (*shape, 1) and z.ndim == 2:
+        y = y[:, 0]
+    if y.shape == z.shape and y.dtype.kind in "biuf":
+        y = _from_one_hot(y)
+    if y.dtype.kind in "USO":
+        if names is None and k == 2 and {*np.char.lower(y.astype(str)).ravel()} <= {*TRUTHS}:
+            return (np.char.lower(y.astype(str)) == "true").astype(np.int64)
+        return _from_names(y, names, k)
+    if y.dtype.kind == "b":
+        y = y.astype(np.int64)
+    if is_floating(y.dtype):
+        whole = y == np.floor(y)  # false for NaN
+        if not whole.all():
+            raise InputError(f"expected labels that are integers, got {y[~whole].flat[0]}")
+        y = y.astype(np.int64)
+    kept = np.ones(y.shape, bool) if ignore_index is None else y != ignore_index
+    if names is not None and {*np.unique(y[kept]).astype(str)} <= {*names}:  # 1, 2, ... of columns
+        y = y.astype(np.int64)
+        y[kept] = _from_names(y[kept].astype(str), names, k)
+        return y
+    if k == 2 and {*np.unique(y)} == {-1, 1}:
+        y = (y + 1) // 2
+    if ignore_index is not None:
+        check_labels(np.where(y == ignore_index, 0, y), z)
+        return y
+    if y.shape == shape and (y == -100).any():
+        raise InputError(
+            f"expected labels in 0..{k - 1}, got -100, which losses of PyTorch ignore: declare it "
+            "by --ignore-index -100, in Python ignore_index=-100"
+        )
+    return check_labels(y, z)
+
+
+def _from_one_hot(y: Array) -> Array:
+    if not (np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()):
+        raise InputError(
+            f"expected `labels` of shape {y.shape[:1]}, one class a row, got {y.shape}, which is "
+            "not one-hot; several labels a row are for evaluate --multilabel"
+        )
+    return y.argmax(axis=1)
+
+
+def _from_names(y: Array, names: tuple[str, ...] | None, k: int) -> Array:
+    """Return the index of each name of a class."""
+    text = np.array([str(x) for x in y.ravel()])
+    if names is None:
+        found = [str(x) for x in np.unique(text)]
+        raise InputError(
+            f"expected the names of the {k} classes, in the order of the outputs, for labels such "
+            f"as {listed(found)}: give --classes, in Python classes="
+        )
+    place = {name: index for index, name in enumerate(names)}
+    values, inverse = np.unique(text, return_inverse=True)
+    if unknown := [str(v) for v in values if v not in place]:
+        raise InputError(
+            f"expected labels among {listed(names)}, got {unknown[0]!r}"
+            + (f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else "")
+        )
+    return np.array([place[v] for v in values])[inverse.reshape(-1)].reshape(y.shape)
+
+
+def _class_names(classes: Sequence[Any], k: int) -> tuple[str, ...]:
+    names = tuple(str(name) for name in classes)
+    if len(names) != k or len({*names}) != k:
+        differ = "" if len({*names}) == len(names) else " that differ"
+        raise InputError(f"expected the names of {k} classes{differ}, got {listed(names)}")
+    return names
+
+
+def _names(x: Any, n: int, what: str) -> Array:
+    """Return ids, groups or subgroups: integers or text, none of them missing."""
+    found = as_column(x)
+    if found.dtype.kind == "O" or is_floating(found.dtype):
+        missing = np.array([v is None or v != v for v in found.ravel()])
+        if missing.any():
+            raise InputError(
+                f"expected no missing value in `{what}`, got {int(missing.sum())}, "
+                f"the first at row {int(np.flatnonzero(missing)[0])}"
+            )
+        whole = is_floating(found.dtype) and (found == np.floor(found)).all()
+        found = found.astype(np.int64) if whole else np.array([str(v) for v in found])
+    if found.dtype.kind == "U" and (empty := np.char.strip(found) == "").any():
+        raise InputError(
+            f"expected no empty cell in `{what}`, got {int(empty.sum())}, "
+            f"the first at row {int(np.flatnonzero(empty)[0])}"
+        )
+    found = found.astype(np.uint8) if found.dtype.kind == "b" else found
+    return check_names(found, n, f"`{what}`")
+
+
+def as_column(x: Any) -> Array:
+    """Return a column as an array: pandas and polars, categories and nullable types included."""
+    if hasattr(x, "to_numpy") and type(x).__module__.split(".")[0] in ("pandas", "polars"):
+        found = np.asarray(x.to_numpy())
+        return settled(found) if found.dtype.kind == "O" else found
+    found = to_numpy(x)
+    return settled(found) if found.dtype.kind == "O" else found
+
+
+def settled(x: Array) -> Array:
+    """Return objects as numbers, rows or text; as they are where some are missing."""
+    values = x.tolist()
+    if any(v is None or (isinstance(v, float) and v != v) for v in values):
+        numbers = all(v is None or isinstance(v, (int, float, bool)) for v in values)
+        return np.array([np.nan if v is None else v for v in values], float) if numbers else x
+    if all(isinstance(v, str) for v in values):
+        return np.array(values)
+    try:
+        found = np.array([np.asarray(v) for v in values])
+    except (ValueError, TypeError):
+        return x
+    return x if found.dtype.kind == "O" else found
