@@ -247,7 +247,7 @@ def test_a_file_keeps_kind_names_and_subgroups(name, tmp_path):
     assert (found.kind, found.class_names, found.digest) == ("probs", NAMES, given.digest)
     np.testing.assert_array_equal(found.outputs, P)
     np.testing.assert_array_equal(found.subgroups["site"], Y % 2)
-    with pytest.raises(InputError, match="expected probs, as the file tells, got binary"):
+    with pytest.raises(InputError, match="expected probs, as the file says, got binary"):
         read(tmp_path / name, kind="binary")
 
 

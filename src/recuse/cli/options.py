@@ -76,7 +76,7 @@ Learned = Annotated[
 
 
 def kind_of(binary: bool, probs: bool, multilabel: bool = False) -> str | None:
-    """Return the declared input kind; None if the file is to tell it."""
+    """Return the declared input kind; None if the file is to say."""
     declared = {"binary": binary, "probs": probs, MULTILABEL: multilabel}
     found = [kind for kind, given in declared.items() if given]
     if len(found) > 1:

@@ -184,7 +184,7 @@ def average(
     """Average the logits, or the probabilities, of several models into one file.
 
     Rows are matched by `ids` if all files have them; otherwise the labels must be equal row by
-    row. Every other command reads the file, which tells its kind.
+    row. Every other command reads the file, which says its kind.
     """
     if of not in MEANS:
         raise InputError(f"expected --of logits or probs, got {of!r}")

@@ -79,7 +79,7 @@ def pick(
         train: Name -> the same of the training examples, for some or all of the models.
         criterion: "aurc", "accuracy" or "coverage@0.05", by which `best` is picked.
         risks: Levels of coverage at risk.
-        kind: Input kind, where the file does not tell it, as in `open_logits`; with "probs" only
+        kind: Input kind, where the file does not say, as in `open_logits`; with "probs" only
             MSP is tried.
         seed: Random seed of the halves and of the folds of `tune`.
 

@@ -40,7 +40,7 @@ class Plan:
     """How a worker scores shards."""
 
     score: Score = MSP
-    kind: str | None = None  # where the shards do not tell it
+    kind: str | None = None  # where the shards do not say
     ignore_index: int | None = None
     by: str | None = None  # one sketch for each predicted "class", or each of the file's "groups"
     rejector: str | None = None  # digest of the rejector that the score is of

@@ -5,7 +5,6 @@ n = rows, K = classes.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,16 +13,8 @@ import numpy as np
 
 from recuse._internal import public
 from recuse._internal.check import check_labels, is_floating, to_numpy
-from recuse.errors import DataWarning, InputError
-from recuse.io._checked import (
-    DECLARE_KIND,
-    KINDS,
-    check_kind,
-    check_names,
-    form_of_probs,
-    naming,
-    to_logits,
-)
+from recuse.errors import InputError
+from recuse.io._checked import KINDS, check_kind, check_names, naming, to_logits, warned
 from recuse.io._rows import HeldOut
 from recuse.present.numbers import listed
 
@@ -72,14 +63,7 @@ def from_arrays(
     (as_column([0, 1]), ('cat', 'dog'))
     """
     of = dict(subgroups or {})
-    return said(held_out(outputs, labels, kind, classes, ids, groups, of, ignore_index, name))
-
-
-def said(file: HeldOut) -> HeldOut:
-    """Return a held-out object, after a warning if its logits look like probabilities."""
-    if form := form_of_probs(file):
-        warnings.warn(f"{file.name}: {form}; {DECLARE_KIND}", DataWarning, stacklevel=3)
-    return file
+    return warned(held_out(outputs, labels, kind, classes, ids, groups, of, ignore_index, name))
 
 
 def held_out(

@@ -80,13 +80,11 @@ def check_file(file: Any, name: str | None = None, kind: str | None = None) -> H
     if not isinstance(file, HeldOut):
         raise InputError(f"{where}expected (outputs, labels) or a HeldOut, got {file!r:.40}")
     if kind not in (None, file.kind):
-        raise InputError(f"{where}expected {file.kind}, as the HeldOut tells, got kind={kind!r}")
+        raise InputError(f"{where}expected {file.kind}, as the HeldOut says, got kind={kind!r}")
     if name is not None and file.name == HeldOut.name:
         file = replace(file, name=name)
     with naming(file.name):
         z, y = check_logits(file.logits), file.labels
-        if given and (form := form_of_probs(file)):
-            warnings.warn(f"{file.name}: {form}; {DECLARE_KIND}", DataWarning, stacklevel=3)
         if y is not None:
             y = to_numpy(y)
             known = y if file.ignore_index is None else np.where(y == file.ignore_index, 0, y)
@@ -96,7 +94,8 @@ def check_file(file: Any, name: str | None = None, kind: str | None = None) -> H
             None if x is None else check_names(to_numpy(x), len(z), f"`{key}`")
             for key, x in zip(("groups", "ids"), names)
         )
-    return replace(file, logits=z, labels=y, groups=groups, ids=ids)
+    checked = replace(file, logits=z, labels=y, groups=groups, ids=ids)
+    return warned(checked) if given else checked
 
 
 def as_held_out(outputs: Any, labels: Any, kind: str | None, groups: Any = None) -> HeldOut:
@@ -112,9 +111,7 @@ def as_held_out(outputs: Any, labels: Any, kind: str | None, groups: Any = None)
     kind = check_kind(kind or "logits", KINDS)
     z = to_logits(outputs, kind)
     file = HeldOut(z, check_labels(labels, z), groups, kind=kind)
-    if form := form_of_probs(file):
-        warnings.warn(f"{form}; {DECLARE_KIND}", DataWarning, stacklevel=3)
-    return file
+    return warned(file)
 
 
 def check_names(names: Array, n: int, where: str) -> Array:
@@ -183,6 +180,13 @@ def look_like_probs(logits: Array) -> bool:
     if logits.min() < -STRAY or logits.max() > 1 + STRAY:
         return False
     return bool(np.all(np.abs(logits.astype(np.float64).sum(axis=1) - 1) <= ROUNDED))
+
+
+def warned(file: HeldOut) -> HeldOut:
+    """Return the file, after a warning if its logits look like probabilities."""
+    if form := form_of_probs(file):
+        warnings.warn(f"{file.name}: {form}; {DECLARE_KIND}", DataWarning, stacklevel=3)
+    return file
 
 
 def form_of_probs(file: HeldOut) -> str | None:

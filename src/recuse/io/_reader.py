@@ -24,7 +24,6 @@ from recuse._internal import public
 from recuse._internal.check import extra, rows_from
 from recuse._internal.files import digest_of_parts
 from recuse.errors import DataWarning, InputError
-from recuse.io._arrays import said
 from recuse.io._checked import (
     Form,
     ShardIds,
@@ -34,6 +33,7 @@ from recuse.io._checked import (
     check_values,
     integer,
     naming,
+    warned,
 )
 from recuse.io._rows import FIELDS, About, HeldOut
 from recuse.io._stores import (
@@ -205,11 +205,11 @@ def open_logits(
     Args:
         path: A .safetensors, .npz or .parquet file, a folder of logits.npy, labels.npy, ..., or
             shards: a folder or a glob of these, in the order of their names.
-        kind: Input kind, where the file does not tell it: "logits" (default); "binary", a
+        kind: Input kind, where the file does not say: "logits" (default); "binary", a
             one-column head; "probs", probabilities, or one column of that of class 1; or
             "multilabel", (n, L) with labels (n, L) of 0 and 1: each label is a binary decision,
             and the logits are handed out as (n, 2, L).
-        ignore_index: Label of predictions to ignore (void pixels), where the file does not tell;
+        ignore_index: Label of predictions to ignore (void pixels), where the file does not say;
             by default -100 in what `trainer.predict()` of Transformers gave.
         classes: Names of the classes, to find and to order the columns of a table by.
 
@@ -236,13 +236,13 @@ def open_logits(
 
 
 def _about(store: Store, kind: str | None, ignore_index: int | None) -> About:
-    """Return what a file tells, and what was declared; refuse that they differ."""
+    """Return what a file says and what was declared; refuse a contradiction."""
     told = store.about
     if told.kind is not None and kind not in (None, told.kind):
-        raise InputError(f"{store.path}: expected {told.kind}, as the file tells, got {kind}")
+        raise InputError(f"{store.path}: expected {told.kind}, as the file says, got {kind}")
     if told.ignore_index is not None and ignore_index not in (None, told.ignore_index):
         raise InputError(
-            f"{store.path}: expected the ignored label {told.ignore_index}, as the file tells, "
+            f"{store.path}: expected the ignored label {told.ignore_index}, as the file says, "
             f"got {ignore_index}"
         )
     ignored = told.ignore_index if ignore_index is None else ignore_index
@@ -267,8 +267,8 @@ def read(
     Args:
         path: As in `open_logits`, which reads in parts; or a table in .csv, .tsv, .jsonl,
             .parquet, .npz or .npy.
-        kind: Input kind, where the file does not tell it, as in `open_logits`.
-        ignore_index: Label of predictions to ignore (void pixels), where the file does not tell.
+        kind: Input kind, where the file does not say, as in `open_logits`.
+        ignore_index: Label of predictions to ignore (void pixels), where the file does not say.
         labels: Column of a table, as in `from_frame`, like all that follow.
         outputs: Columns of a table.
         classes: Names of the classes of a table.
@@ -286,11 +286,11 @@ def read(
         columns = Columns(labels, outputs, kind, names, ids, groups, by, ignore_index)
         file, told = read_table(path, columns)
         _warn(suspect_lines(file.name, len(file), told.suspects))
-        return said(file)
+        return warned(file)
     reader = open_logits(path, kind=kind, ignore_index=ignore_index)
     for store in reader.stores:
         if isinstance(store, TableStore):
-            said(store.file)
+            warned(store.file)
         _warn(lines_of_suspects(store))
     return reader.read()
 
@@ -347,7 +347,7 @@ class TableStore:
 
     @property
     def about(self) -> About:
-        """What the table tells beside its arrays."""
+        """What the table says beside its arrays."""
         return self.file.about
 
     @cached_property

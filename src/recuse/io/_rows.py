@@ -36,7 +36,7 @@ SUBGROUP = "subgroup_"  # and a number: arrays of a file, whose names stand in `
 
 
 class About(NamedTuple):
-    """What a file tells beside its arrays."""
+    """What a file says beside its arrays."""
 
     kind: str | None = None  # None in files of others
     class_names: tuple[str, ...] | None = None
@@ -104,7 +104,7 @@ class HeldOut:
 
     @property
     def about(self) -> About:
-        """What a file tells beside its arrays."""
+        """What a file says beside its arrays."""
         return About(self.kind, self.class_names, tuple(self.subgroups), self.ignore_index)
 
     def rows(self, index: Array | slice) -> HeldOut:

@@ -53,7 +53,7 @@ class Store(Protocol):
 
     @property
     def about(self) -> About:
-        """What the file tells beside its arrays."""
+        """What the file says beside its arrays."""
         ...
 
     @property
@@ -163,7 +163,7 @@ def open_npz(path: Path) -> Store:
 
 
 def _about_of(archive: zipfile.ZipFile, name: str | None) -> About:
-    """Return what a member of an archive, an array of one text, tells."""
+    """Return what a member of an archive, an array of one text, says."""
     if name is None:
         return About()
     with archive.open(name) as stream:

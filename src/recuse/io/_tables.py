@@ -1,6 +1,6 @@
 """Held-out files from tables and arrays of others: frames, CSV, JSONL, parquet, `predict_proba`.
 
-Columns are named, or told by their own names; what was understood is said in `Told`.
+Columns are given by name, or recognised by their own names; `Told` says what was understood.
 
 n = rows, K = classes.
 """
@@ -22,12 +22,13 @@ from recuse._internal import public
 from recuse._internal.check import is_floating
 from recuse._internal.files import csv_lines, csv_rows
 from recuse.errors import InputError
-from recuse.io._arrays import as_column, held_out, said, settled
+from recuse.io._arrays import as_column, held_out, settled
 from recuse.io._checked import (
     KINDS,
     form_of_probs,
     look_like_probs,
     naming,
+    warned,
 )
 from recuse.io._rows import HeldOut, classes_second
 from recuse.io._stores import column_or_missing, parquet_file, reading
@@ -132,7 +133,7 @@ def from_frame(
     names = None if classes is None else [*map(str, classes)]
     asked = Columns(labels, outputs, kind, names, ids, groups, tuple(by), ignore_index)
     table = {str(name): as_column(frame[name]) for name in getattr(frame, "columns", frame)}
-    return said(interpret(table, asked, "the frame")[0])
+    return warned(interpret(table, asked, "the frame")[0])
 
 
 def read_table(
@@ -226,7 +227,7 @@ def class_names_of(path: Path, classes: int | None = None) -> list[str]:
 
 
 def holds_outputs(name: str) -> bool:
-    """Return whether the name of a column tells that it holds outputs."""
+    """Return whether a column holds outputs, judging by its name."""
     match = NUMBERED.fullmatch(name.strip())
     return name.strip().lower() in KIND_OF or bool(match and match["prefix"].lower() in KIND_OF)
 
@@ -242,7 +243,7 @@ def _only(table: Mapping[str, Any], names: Sequence[str], what: str, option: str
 def _outputs(
     table: Mapping[str, Array], asked: Columns, label: str | None, taken: set[str | None]
 ) -> tuple[list[str], str | None]:
-    """Return the columns of outputs, and their kind where names tell it."""
+    """Return the columns of outputs, and their kind if their names say it."""
     if asked.outputs is not None:
         return _matching(table, asked.outputs), None
     if asked.classes is not None and {*asked.classes} <= {*table}:

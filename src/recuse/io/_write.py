@@ -55,7 +55,7 @@ def write_logits(
         groups: Shape (n,), integers, or strings where the format is not .safetensors.
         ids: Shape (n,), as `groups`.
         subgroups: Name -> shape (n,), as `groups`.
-        kind: Input kind, as in `open_logits`; if None, the file does not tell it.
+        kind: Input kind, as in `open_logits`; if None, the file does not say.
         class_names: Names of the K classes, in the order of the columns.
         ignore_index: Label outside 0..K-1 that is allowed (void pixels).
 
