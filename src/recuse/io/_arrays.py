@@ -60,7 +60,7 @@ def from_arrays(
     >>> probs, y = [[0.9, 0.1], [0.2, 0.8]], ["cat", "dog"]
     >>> held_out = from_arrays(probs, y, kind="probs", classes=["cat", "dog"])
     >>> held_out.labels, held_out.class_names
-    (as_column([0, 1]), ('cat', 'dog'))
+    (array([0, 1]), ('cat', 'dog'))
     """
     of = dict(subgroups or {})
     return warned(held_out(outputs, labels, kind, classes, ids, groups, of, ignore_index, name))
