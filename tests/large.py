@@ -1,4 +1,4 @@
-"""A logits file of any size, and the peak memory of a command on it."""
+"""A held-out file of any size, and the peak memory of a command on it."""
 
 from __future__ import annotations
 

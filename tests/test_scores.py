@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import reference
 from recuse import InputError, scores
+from recuse.errors import DataWarning
 from recuse.scores import SCORES, Score, are_log_probs
 from samples import learned_score, masked
 from strategies import logits
@@ -28,6 +29,21 @@ def test_scores_equal_their_definition(name, z):
 def test_renyi_equals_its_definition(z, alpha):
     expected = [reference.renyi(row, alpha) for row in z.tolist()]
     assert scores.renyi(z, alpha=alpha) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [*SCORES, "logit_norms"])
+def test_probabilities_given_to_a_score_are_said(name):
+    options = {"ps": (2, 3)} if name == "logit_norms" else {}
+    score = getattr(scores, name)
+    p = np.random.default_rng(0).dirichlet(np.ones(4), 300)
+    for of in (p, p[:3], p.round(2), np.eye(4)[p.argmax(axis=1)], 100 * p, p[:, :, None]):
+        with pytest.warns(
+            DataWarning, match=r"expected logits, got probabilities.*from_probs\("
+        ) as w:
+            score(of.astype(np.float32), **options)
+        assert (len(w), w[0].filename) == (1, __file__)
+    for of in (np.log(p), p[:1], np.eye(4)[:3], p - p.mean(axis=1, keepdims=True)):
+        score(of, **options)
 
 
 @pytest.mark.parametrize("value", [1.23456789, 0.1, 3.0, 1e-7])

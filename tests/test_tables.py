@@ -135,10 +135,47 @@ def test_a_doubt_is_refused(columns, message):
 
 
 def test_one_column_needs_its_kind():
-    with pytest.raises(InputError, match="expected --kind with one column of outputs"):
+    with pytest.raises(InputError, match="expected to be told what one column of outputs is"):
         from_frame({"score": P[:, 0], "y": Y == 0}, outputs="score")
     found = from_frame({"score": P[:, 0], "y": Y == 0}, outputs="score", kind="probs")
     np.testing.assert_allclose(np.exp(found.logits), np.column_stack([1 - P[:, 0], P[:, 0]]))
+
+
+def sigmoids(n=40):
+    return np.random.default_rng(0).uniform(size=n)
+
+
+def test_a_sigmoid_column_is_no_logit(recuse, tmp_path):
+    p = sigmoids()
+    y, message = (p > 0.5).astype(int), r"as probabilities do: declare them by --probs, in Python"
+    for outputs in (p, p[:, None], p.astype(np.float32)):
+        with pytest.raises(InputError, match=message):
+            from_arrays(outputs, y, kind="binary")
+    for real in (4 * p - 2, p[:19], 0.4 * p + 0.55):  # few, or all of class 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)
+            assert from_arrays(real, y[: len(real)], kind="binary").kind == "binary"
+    text(tmp_path / "a.csv", {"p": p, "y": y})
+    np.savez(tmp_path / "a.npz", logits=p, labels=y)
+    np.savez(tmp_path / "l.npz", logits=np.c_[p, 1 - p, p / 2], labels=np.eye(3, dtype=int)[y])
+    for words in (("evaluate", "a.npz", "--binary"), ("evaluate", "l.npz", "--multilabel")):
+        code, _, err = recuse(*words)
+        assert (code, err.count("as probabilities do")) == (2, 1), words
+    imported = "import", "a.csv", "--outputs", "p", "--out", "b.npz"
+    assert "--binary, its logit" in recuse(*imported)[2]
+    code, _, err = recuse(*imported, "--binary")
+    assert (code, "declare them by --probs" in err) == (2, True)
+    assert recuse(*imported, "--probs")[0] == 0
+    assert read(tmp_path / "b.npz").kind == "probs"
+    assert recuse(*imported, "--probs", "--binary")[2].startswith("recuse: expected --binary or")
+
+
+def test_import_takes_what_looks_like_percentages_for_logits_if_told(recuse, tmp_path):
+    text(tmp_path / "a.csv", {f"output_{k}": 100 * P[:, k] for k in range(3)} | {"y": Y})
+    code, _, err = recuse("import", "a.csv", "--out", "a.npz")
+    assert (code, "--logits" in err) == (2, True)
+    assert recuse("import", "a.csv", "--out", "a.npz", "--logits")[0] == 0
+    assert read(tmp_path / "a.npz").kind == "logits"
 
 
 def test_a_column_that_looks_like_groups_is_said_and_not_used(tmp_path):

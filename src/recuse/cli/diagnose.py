@@ -28,9 +28,7 @@ Features = Annotated[
 
 
 def diagnose_(
-    file: Annotated[
-        Path, typer.Argument(help="Labelled logits of examples that the model was not trained on.")
-    ],
+    file: Annotated[Path, typer.Argument(help="Labelled held-out file or table.")],
     features: Features = None,
     groups: Groups = None,
     binary: Binary = False,

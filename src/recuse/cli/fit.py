@@ -40,9 +40,12 @@ BY_HELP = (
 
 
 def fit(
-    tune: Annotated[Path, typer.Option("--tune", help="Logits file to choose the score on.")],
+    tune: Annotated[Path, typer.Option("--tune", help="Held-out file to choose the score on.")],
     calibrate: Annotated[
-        Path, typer.Option("--calibrate", help="Logits file to choose the threshold on.")
+        Path,
+        typer.Option(
+            "--calibrate", help="Held-out file, of other rows, to choose the threshold on."
+        ),
     ],
     target_risk: Annotated[
         str | None,

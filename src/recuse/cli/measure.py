@@ -62,8 +62,8 @@ def evaluate(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Labelled logits files (a folder or a quoted glob of shards is one file), "
-            "sketches, or .csv and .parquet of `confidence` and `correct` or `loss`."
+            help="Labelled held-out files or tables (a folder or a quoted glob of shards is one "
+            "file), sketches, or .csv and .parquet of `confidence` and `correct` or `loss`."
         ),
     ],
     score: Annotated[
@@ -153,7 +153,7 @@ def _show(entries: list[Entry], levels: Levels) -> None:
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="Labelled logits, or a table of confidences.")],
+    a: Annotated[Path, typer.Argument(help="A labelled held-out file, or a table of confidences.")],
     b: Annotated[
         Path | None,
         typer.Argument(

@@ -38,7 +38,7 @@ def mixture(
         list[str],
         typer.Argument(
             metavar="NAME=FILE...",
-            help="A name and a labelled logits file, in distribution or shifted.",
+            help="A name and a labelled held-out file, in distribution or shifted.",
         ),
     ],
     ood: Annotated[
@@ -46,7 +46,7 @@ def mixture(
         typer.Option(
             "--ood",
             metavar="NAME=FILE",
-            help="A name and logits of outliers, which have no right answer; labels are ignored. "
+            help="A name and a file of outliers, which have no right answer; labels are ignored. "
             "Repeatable.",
         ),
     ] = [],  # noqa: B006  typer reads it once

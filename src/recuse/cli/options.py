@@ -24,14 +24,15 @@ Seeds = Annotated[
     ),
 ]
 Binary = Annotated[
-    bool, typer.Option("--binary", help="`logits` holds the single column of a binary head.")
+    bool,
+    typer.Option("--binary", help="The outputs are one column, the logit of the second class."),
 ]
-Probs = Annotated[bool, typer.Option("--probs", help="`logits` holds probabilities.")]
+Probs = Annotated[bool, typer.Option("--probs", help="The outputs are probabilities.")]
 Multilabel = Annotated[
     bool,
     typer.Option(
         "--multilabel",
-        help="`logits` and `labels` are (n, L), labels 0 or 1: each label is a binary decision.",
+        help="Outputs and labels are (n, L), labels 0 or 1: each label is a binary decision.",
     ),
 ]
 IgnoreIndex = Annotated[
@@ -75,9 +76,11 @@ Learned = Annotated[
 ]
 
 
-def kind_of(binary: bool, probs: bool, multilabel: bool = False) -> str | None:
+def kind_of(
+    binary: bool, probs: bool, multilabel: bool = False, logits: bool = False
+) -> str | None:
     """Return the declared input kind; None if the file is to say."""
-    declared = {"binary": binary, "probs": probs, MULTILABEL: multilabel}
+    declared = {"binary": binary, "probs": probs, MULTILABEL: multilabel, "logits": logits}
     found = [kind for kind, given in declared.items() if given]
     if len(found) > 1:
         raise InputError(f"expected --{found[0]} or --{found[1]}, got both")

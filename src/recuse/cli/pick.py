@@ -39,7 +39,7 @@ def pick(
         list[str],
         typer.Argument(
             metavar="NAME=FILE...",
-            help="A name, such as the smoothing 0.1, and labelled logits of the same held-out "
+            help="A name, such as the smoothing 0.1, and a labelled file of the same held-out "
             "examples.",
         ),
     ],
@@ -48,7 +48,7 @@ def pick(
         typer.Option(
             "--train",
             metavar="NAME=FILE",
-            help="Logits of the training examples of a model. Repeatable.",
+            help="A file of the training examples of a model. Repeatable.",
         ),
     ] = [],  # noqa: B006  typer reads it once
     criterion: Annotated[

@@ -47,7 +47,9 @@ def predict(
     rejector_path: Annotated[
         Path, typer.Argument(metavar="REJECTOR", help="What `recuse fit` wrote.")
     ],
-    file: Annotated[Path, typer.Argument(help="A logits file, with or without labels.")],
+    file: Annotated[
+        Path, typer.Argument(help="A held-out file or a table, with or without labels.")
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Table to write: .csv, .parquet or .npz.")
     ] = None,

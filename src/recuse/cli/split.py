@@ -84,9 +84,12 @@ def import_(
             "--outputs", metavar="COLUMNS", help="Columns of outputs, such as 'prob_*'; repeatable."
         ),
     ] = [],  # noqa: B006 - typer reads it
-    kind: Annotated[
-        str | None, typer.Option("--kind", help="What they are: logits, probs or binary.")
-    ] = None,
+    binary: Binary = False,
+    probs: Probs = False,
+    logits: Annotated[
+        bool,
+        typer.Option("--logits", help="The outputs are logits, whatever names or values suggest."),
+    ] = False,
     classes: Annotated[
         Path | None,
         typer.Option(
@@ -122,6 +125,7 @@ def import_(
     Columns that are not named are found by their own names. The file keeps the kind and the class
     names, so that no other command is told them again.
     """
+    kind = kind_of(binary, probs, logits=logits)
     refuse_overwrite(check_suffix(out), force, table)
     asked = Columns(
         labels,
@@ -137,7 +141,7 @@ def import_(
     written = write_logits(out, file)
     for line in suspect_lines(file.name, len(file), told.suspects):
         warn(line)
-    warn_of_probabilities(file, "if these are probabilities, give --kind probs")
+    warn_of_probabilities(file, "if these are probabilities, give --probs")
     if as_json:
         names = None if file.class_names is None else list(file.class_names)
         sizes = {"n": len(file), "classes": file.logits.shape[1], "class_names": names}
@@ -167,9 +171,9 @@ MEANS = {"logits": average_logits, "probs": average_probs}
 
 def average(
     files: Annotated[
-        list[Path], typer.Argument(help="Logits of each model for the same examples.")
+        list[Path], typer.Argument(help="Held-out files of the models, of the same examples.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="The logits file to write.")],
+    out: Annotated[Path, typer.Option("--out", help="The held-out file to write.")],
     of: Annotated[
         str,
         typer.Option("--of", help="What to average: logits, or probs, as deep ensembles do."),

@@ -12,7 +12,7 @@ import numpy as np
 from recuse._internal.check import first
 from recuse.calibration._measures import chunks
 from recuse.errors import InputError
-from recuse.scores import max_logit, msp, predict
+from recuse.scores import Score, predict
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -45,9 +45,9 @@ def rows(z: Float[Array, "n K"], y: Int[Array, " n"]) -> Rows:
     n, k = len(z), typical_classes(z)
     f = np.bincount(y, minlength=z.shape[1]) / n - 1 / k
     out = Rows(
-        log_odds=msp(z).astype(np.float64),
+        log_odds=Score("msp")(z).astype(np.float64),
         wrong=predict(z) != y,
-        top=max_logit(z, center=k > 2).astype(np.float64),
+        top=Score("max_logit", {"center": k > 2})(z).astype(np.float64),
         **{name: np.empty(n) for name in Rows._fields[3:]},
     )
     for part, v, label in chunks(z, y):

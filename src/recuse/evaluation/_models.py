@@ -27,7 +27,7 @@ from recuse.io import HeldOut, overlap
 from recuse.io._checked import check_file, naming
 from recuse.present import evaluation as shown
 from recuse.rejector import Data, Rejector, choose
-from recuse.scores import as_probability, max_logit, predict, without_filler
+from recuse.scores import Score, as_probability, predict, without_filler
 from recuse.selectors import Selection
 from recuse.tuning import MSP, Tuned
 from recuse.tuning._tune import measure_of
@@ -233,7 +233,7 @@ def _evaluate_model(
         loss=loss,
         msp=msp,
         confidence=confidence,
-        max_logit=max_logit(z, center=True),
+        max_logit=Score("max_logit", {"center": True})(z),
         ece=calibration.ece(probability, loss),
         digests={"tune": tune.digest, "calibrate": calibrate.digest, "test": test.digest},
         sizes={"tune": len(tune), "calibrate": len(calibrate), "test": len(test)},

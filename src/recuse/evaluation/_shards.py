@@ -1,6 +1,6 @@
 """Logits shards -> sketches: scored on the decision path, chunk by chunk, and counted.
 
-A shard is a logits file, or what a reader makes of it, or a table of confidences.
+A shard is a held-out file, or what a reader makes of it, or a table of confidences.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ from recuse._internal.check import (
 from recuse._internal.files import hashes
 from recuse.errors import DataWarning, InputError
 from recuse.io._rows import FIELDS, About, HeldOut
-from recuse.scores._functions import ROUNDED, STRAY
+from recuse.scores._functions import FEW_ROWS, STRAY, are_sigmoids
+from recuse.scores._functions import form_of_probs as scores_form
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 KINDS = ("logits", "binary", "probs")
 MULTILABEL = "multilabel"
 DECLARE_KIND = 'if these are probabilities, declare them by kind="probs"'
-FEW_ROWS = 20  # fewer logits lie in [0, 1] by chance
 KEPT_IDS = 1 << 22  # hashes of ids that are compared between shards, 50 MB
 
 
@@ -175,13 +175,6 @@ def check_values(fields: Mapping[str, Array], about: About, name: str) -> HeldOu
     )
 
 
-def look_like_probs(logits: Array) -> bool:
-    """Return whether every row of (n, K) lies in [0, 1] and sums to 1, as far as rounding goes."""
-    if logits.min() < -STRAY or logits.max() > 1 + STRAY:
-        return False
-    return bool(np.all(np.abs(logits.astype(np.float64).sum(axis=1) - 1) <= ROUNDED))
-
-
 def warned(file: HeldOut) -> HeldOut:
     """Return the file, after a warning if its logits look like probabilities."""
     if form := form_of_probs(file):
@@ -191,19 +184,12 @@ def warned(file: HeldOut) -> HeldOut:
 
 def form_of_probs(file: HeldOut) -> str | None:
     """Return how outputs given as logits look like probabilities; None if they do not."""
+    if file.kind == "logits":
+        return scores_form(file.outputs)
     z = file.outputs
-    if file.kind not in ("logits", "binary") or z.min() < -STRAY or z.min() == z.max():
+    if file.kind != "binary" or z.min() < -STRAY or z.max() > 1 + STRAY or z.size < FEW_ROWS:
         return None
-    if file.kind == "binary":
-        sigmoid = z.max() <= 1 + STRAY and z.size >= FEW_ROWS
-        return "every output of the one column lies in [0, 1]" if sigmoid else None
-    if look_like_probs(z):
-        return "every row of `logits` lies in [0, 1] and sums to 1"
-    if z.max() <= 100 and look_like_probs(z.astype(np.float64) / 100):
-        return "every row of `logits` lies in [0, 100] and sums to 100, as percentages do"
-    if z.max() <= 1 + STRAY and len(z) >= FEW_ROWS:
-        return "every output lies in [0, 1], as of sigmoids"
-    return None
+    return None if z.min() == z.max() else "every output of the one column lies in [0, 1]"
 
 
 def integer(dtype: np.dtype) -> np.dtype:
@@ -234,6 +220,11 @@ def to_logits(outputs: Any, kind: str) -> Array:
     if check_kind(kind) == "probs":
         return scores.from_probs(outputs)
     z = to_numpy(outputs)
+    if kind == MULTILABEL and are_sigmoids(z):
+        raise InputError(
+            "expected logits of each label, got values that all lie in [0, 1], on both sides of "
+            "0.5, as probabilities do: give log(p / (1 - p))"
+        )
     z = z[:, None] if kind == MULTILABEL else z
     z = check_logits(scores.from_binary(z) if kind in ("binary", MULTILABEL) else z)
     if z.min() > -np.inf:

@@ -414,7 +414,7 @@ def _open(
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if path.stat().st_size == 0:
-        raise InputError(f"{path}: expected a logits file, got an empty file")
+        raise InputError(f"{path}: expected a held-out file, got an empty one")
     return OPENERS[path.suffix](path)
 
 

@@ -26,13 +26,13 @@ from recuse.io._arrays import as_column, held_out, settled
 from recuse.io._checked import (
     KINDS,
     form_of_probs,
-    look_like_probs,
     naming,
     warned,
 )
 from recuse.io._rows import HeldOut, classes_second
 from recuse.io._stores import column_or_missing, parquet_file, reading
 from recuse.present.numbers import listed
+from recuse.scores._functions import look_like_probs
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
@@ -55,6 +55,7 @@ OUTCOMES = ("correct", "loss")  # of a table of confidences
 POSITIVE = ("1", "pos", "positive", "true", "yes")  # classes of the one column of two
 PADDED = re.compile(r"0\d+")
 AS_PROBS = "divide percentages by 100, and each row by its sum"
+SAY = 'by --probs or, to import, --logits; in Python kind="probs" or "logits"'
 ONE = {"logits": "binary", "probs": "probs"}  # kind of a single column
 NUMBERED = re.compile(r"(?P<prefix>[A-Za-z][A-Za-z_]*?)[_ .\-\[(](?P<class>.+?)[\])]?")
 NAMES_ROWS = re.compile(
@@ -179,7 +180,7 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
         declared = asked.kind is not None or kind is not None
         kind = asked.kind or _one(kind or _kind_by_values(found), found)
         if kind not in KINDS:
-            raise InputError(f"expected --kind among {', '.join(KINDS)}, got {kind!r}")
+            raise InputError(f"expected `kind` among {', '.join(KINDS)}, got {kind!r}")
         unused = tuple(c for c in table if c not in {*taken, *chosen})
         values = suspects(unused, table.__getitem__, ids is not None)
     labels = None if label is None else table[label]
@@ -362,13 +363,15 @@ def _kind_by_values(found: Array) -> str:
     """Return "probs" if every row is a distribution, else "logits"; refuse what may be neither."""
     if found.ndim == 1 or found.shape[1] == 1:
         raise InputError(
-            "expected --kind with one column of outputs: probs, the probability of the second "
-            "class, or binary, its logit"
+            "expected to be told what one column of outputs is: --probs, the probability of the "
+            'second class, or --binary, its logit; in Python kind="probs" or "binary"'
         )
     if look_like_probs(found):
         return "probs"
     if form := form_of_probs(HeldOut(found)):
-        raise InputError(f"expected logits or probabilities: {form}; {AS_PROBS}, or give --kind")
+        raise InputError(
+            f"expected logits or probabilities: {form}; {AS_PROBS}, or say what they are {SAY}"
+        )
     return "logits"
 
 

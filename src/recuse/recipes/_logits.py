@@ -1,4 +1,4 @@
-"""Outputs of trained networks: logits files, sketches of all pixels, whole scenes.
+"""Outputs of trained networks: held-out files, sketches of all pixels, whole scenes.
 
 n = items of a part, b = items of a batch, K = classes, P = pixels taken from each image.
 """
@@ -54,7 +54,7 @@ class Place(NamedTuple):
 def save_logits(
     recipe: Recipe, network: nn.Module, parts: Parts, seed: int, folder: Path, device: str
 ) -> None:
-    """Write one logits file for each of the three splits."""
+    """Write one held-out file for each of the three splits."""
     first = 0
     for split in SPLITS:
         part: Part = getattr(parts, split)

@@ -47,7 +47,7 @@ class Model:
         return self.folder.parents[1]
 
     def split(self, name: str) -> Path:
-        """Return the path of the logits file of a split.
+        """Return the path of the held-out file of a split.
 
         Raises:
             InputError: There is none.
@@ -55,10 +55,10 @@ class Model:
         for path in self._paths(name):
             if path.exists():
                 return path
-        raise InputError(f"{self.folder}: expected a logits file of the {name} split, got none")
+        raise InputError(f"{self.folder}: expected a held-out file of the {name} split, got none")
 
     def has(self, name: str) -> bool:
-        """Return True if there is a logits file of this split."""
+        """Return True if there is a held-out file of this split."""
         return any(path.exists() for path in self._paths(name))
 
     @property
@@ -119,7 +119,7 @@ def check_data(out: Path, seed: int, data: str) -> None:
 def logits_of(
     models: Sequence[Model], kind: str, splits: Sequence[str] = SPLITS
 ) -> dict[int, dict[str, dict[str, HeldOut]]]:
-    """Read the logits files: seed -> name of the model -> split -> file.
+    """Read the held-out files: seed -> name of the model -> split -> file.
 
     Raises:
         InputError: A file is missing or malformed.

@@ -53,7 +53,7 @@ class Recipe:
         output: "classes", "binary" (one logit) or "pixels".
         options: Options of `load` and their defaults.
         channels_last: Memory format of images.
-        pixels_per_image: Pixels of each image in the logits files; the sketches count all.
+        pixels_per_image: Pixels of each image in the held-out files; the sketches count all.
         shift: Test items of the same classes from another source, or None if they are missing.
     """
 
@@ -79,7 +79,7 @@ class Recipe:
 
     @property
     def kind(self) -> str:
-        """Input kind of the logits files, as `recuse.read` takes it."""
+        """Input kind of the held-out files, as `recuse.read` takes it."""
         return BINARY if self.output == BINARY else "logits"
 
 

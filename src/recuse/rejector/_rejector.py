@@ -23,7 +23,7 @@ from recuse._internal.files import checksum, once, strict, to_json, write_text
 from recuse.curves._curve import TieGroups, tie_groups
 from recuse.errors import DataWarning, InputError
 from recuse.io import HeldOut
-from recuse.io._checked import FEW_ROWS, KINDS, look_like_probs, to_logits
+from recuse.io._checked import KINDS, to_logits
 from recuse.present import decisions as words
 from recuse.present.tuning import Outcome, TuningFacts, sentence
 from recuse.rejector._rules import (
@@ -37,7 +37,7 @@ from recuse.rejector._rules import (
 )
 from recuse.rejector._version1 import upgraded
 from recuse.scores import SOFTMAX_FAMILY, Score, predict, without_filler
-from recuse.scores._functions import STRAY
+from recuse.scores._functions import FEW_ROWS, STRAY, look_like_probs
 from recuse.selectors._guarantee import ROWS, AnyGuarantee
 
 if TYPE_CHECKING:

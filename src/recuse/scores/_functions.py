@@ -6,13 +6,15 @@ n = examples, K = classes, ... = any trailing axes (pixels).
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recuse._internal.check import check_logits, first, is_floating, is_number, to_numpy
-from recuse.errors import InputError
+from recuse.errors import DataWarning, InputError
 from recuse.scores._rows import (
     centered,
     check_order,
@@ -41,6 +43,68 @@ STRAY, ROUNDED = 1e-5, 0.02  # of a probability beyond [0, 1], and of the sum of
 FIRST = 64  # rows that settle the matter for nearly all logits
 FAR, FARTHER = -50.0, -1000.0  # of a constant column, and of masked entries
 FEWEST_ROWS = 10  # in which a constant column is no chance
+FEW_ROWS = 20  # fewer logits lie in [0, 1] by chance
+SEEN = 256  # rows, and pixels of each, that tell whether a score was given probabilities
+
+
+def look_like_probs(logits: Array, rounding: float = ROUNDED) -> bool:
+    """Return whether every row of (n, K, ...) lies in [0, 1] and sums to 1, as far as rounding."""
+    if logits.min() < -STRAY or logits.max() > 1 + STRAY:
+        return False
+    return bool(np.all(np.abs(logits.astype(np.float64).sum(axis=1) - 1) <= rounding))
+
+
+def form_of_probs(logits: Array) -> str | None:
+    """Return how outputs (n, K, ...) given as logits look like probabilities; None if not."""
+    z = logits
+    if z.min() < -STRAY or z.min() == z.max():
+        return None
+    if look_like_probs(z):
+        return "every row of `logits` lies in [0, 1] and sums to 1"
+    if z.max() <= 100 and look_like_probs(z.astype(np.float64) / 100):
+        return "every row of `logits` lies in [0, 100] and sums to 100, as percentages do"
+    if z.max() <= 1 + STRAY and len(z) >= FEW_ROWS:
+        return "every output lies in [0, 1], as of sigmoids"
+    return None
+
+
+def are_sigmoids(column: Array) -> bool:
+    """Return whether these are probabilities beyond doubt: in [0, 1], on both sides of 0.5.
+
+    Logits of one column that all lie there would predict class 1 in every row.
+    """
+    if column.size < FEW_ROWS or not (column.min() >= -STRAY and column.max() <= 1 + STRAY):
+        return False
+    return bool(column.min() < 0.5 < column.max())
+
+
+def of_logits(score: Callable) -> Callable:
+    """Warn of probabilities given to a score, judging by a few hundred rows."""
+
+    @wraps(score)
+    def checked(logits: ArrayLike, *args: Any, **options: Any) -> Any:
+        z = to_numpy(logits)
+        found = score(z, *args, **options)  # refuses what are no logits
+        if (form := _form_of_first(z)) is not None:
+            warnings.warn(
+                f"expected logits, got probabilities: {form}; give scores.from_probs(probs)",
+                DataWarning,
+                stacklevel=2,
+            )
+        return found
+
+    return checked
+
+
+def _form_of_first(z: Array) -> str | None:
+    part = z[:SEEN].reshape(*z[:SEEN].shape[:2], -1)
+    part = part[:, :, :: max(1, part.shape[2] // SEEN)]
+    return form_of_probs(part) if len(z) >= FEW_ROWS or _exact(part) else None
+
+
+def _exact(z: Array) -> bool:
+    """Return whether so few rows are probabilities all the same: several, and none of 0 and 1."""
+    return len(z) > 1 and look_like_probs(z, STRAY) and not np.isin(z, (0, 1)).all(axis=1).any()
 
 
 def predict(logits: ArrayLike) -> Int[Array, "n ..."]:
@@ -53,6 +117,7 @@ def predict(logits: ArrayLike) -> Int[Array, "n ..."]:
     return np.argmax(z.astype(np.float32) if z.dtype.name == "bfloat16" else z, axis=1)
 
 
+@of_logits
 def msp(logits: ArrayLike, *, temperature: float = 1.0) -> Float32[Array, "n ..."]:
     r"""Maximum softmax probability of the logits over `temperature`, as its log-odds.
 
@@ -70,6 +135,7 @@ def msp(logits: ArrayLike, *, temperature: float = 1.0) -> Float32[Array, "n ...
     return score_rows(logits, lambda z: msp_rows(z / temperature))
 
 
+@of_logits
 def max_logit(logits: ArrayLike, *, center: bool = False) -> Float32[Array, "n ..."]:
     """Maximum logit, minus the mean of the row if `center`.
 
@@ -90,6 +156,7 @@ def max_logit(logits: ArrayLike, *, center: bool = False) -> Float32[Array, "n .
     return score_rows(logits, lambda z: (centered(z) if center else z)[:, -1])
 
 
+@of_logits
 def margin(logits: ArrayLike) -> Float32[Array, "n ..."]:
     """Largest minus second largest logit: the log-ratio of their probabilities.
 
@@ -99,6 +166,7 @@ def margin(logits: ArrayLike) -> Float32[Array, "n ..."]:
     return score_rows(logits, lambda z: z[:, -1] - z[:, -2])
 
 
+@of_logits
 def prob_margin(logits: ArrayLike) -> Float32[Array, "n ..."]:
     r"""Largest minus second largest probability $d$, as $-\log(1 - d)$: 0 where they tie.
 
@@ -110,6 +178,7 @@ def prob_margin(logits: ArrayLike) -> Float32[Array, "n ..."]:
     return score_rows(logits, prob_margin_rows)
 
 
+@of_logits
 def entropy(logits: ArrayLike) -> Float32[Array, "n ..."]:
     r"""Negative entropy of the softmax, in nats: $\sum_k \pi_k \log \pi_k$, 0 when certain.
 
@@ -119,6 +188,7 @@ def entropy(logits: ArrayLike) -> Float32[Array, "n ..."]:
     return score_rows(logits, entropy_rows)
 
 
+@of_logits
 def gini(logits: ArrayLike) -> Float32[Array, "n ..."]:
     r"""$\sum_k \pi_k^2 - 1$: the negative Gini impurity, 0 when certain.
 
@@ -131,6 +201,7 @@ def gini(logits: ArrayLike) -> Float32[Array, "n ..."]:
     return score_rows(logits, gini_rows)
 
 
+@of_logits
 def energy(logits: ArrayLike, *, temperature: float = 1.0) -> Float32[Array, "n ..."]:
     r"""Negative free energy, $T \log \sum_k e^{z_k / T}$.
 
@@ -144,6 +215,7 @@ def energy(logits: ArrayLike, *, temperature: float = 1.0) -> Float32[Array, "n 
     return score_rows(logits, lambda z: temperature * logsumexp_rows(z / temperature))
 
 
+@of_logits
 def gen(logits: ArrayLike, *, gamma: float = 0.1, top: int = 100) -> Float32[Array, "n ..."]:
     r"""Negative generalised entropy of the largest probabilities, 0 when certain.
 
@@ -171,6 +243,7 @@ def gen(logits: ArrayLike, *, gamma: float = 0.1, top: int = 100) -> Float32[Arr
     return score_rows(logits, lambda z: gen_rows(z, gamma, int(top)))
 
 
+@of_logits
 def renyi(logits: ArrayLike, *, alpha: float = 2.0) -> Float32[Array, "n ..."]:
     r"""Negative Renyi entropy, $\frac{1}{\alpha - 1} \log \sum_k \pi_k^\alpha$, 0 when certain.
 
@@ -191,6 +264,7 @@ def renyi(logits: ArrayLike, *, alpha: float = 2.0) -> Float32[Array, "n ..."]:
     return score_rows(logits, lambda z: renyi_rows(z, alpha))
 
 
+@of_logits
 def logit_norm(logits: ArrayLike, *, p: float = 4, center: bool = True) -> Float32[Array, "n ..."]:
     r"""Maximum logit over the p-norm of the logits, in a form that never saturates.
 
@@ -215,13 +289,19 @@ def logit_norm(logits: ArrayLike, *, p: float = 4, center: bool = True) -> Float
     >>> logit_norm(np.array([[3.0, 0.0, 0.0], [1.0, 1.0, 1.0]]), p=1)
     array([ 1. , -0.5], dtype=float32)
     """
-    return logit_norms(logits, ps=(p,), center=center)[0]
+    return norms_of(logits, (p,), center)[0]
 
 
+@of_logits
 def logit_norms(
     logits: ArrayLike, *, ps: Iterable[float], center: bool = True
 ) -> Float32[Array, "P n ..."]:
     """`logit_norm` for every order in `ps`, in one pass over the logits."""
+    return norms_of(logits, ps, center)
+
+
+def norms_of(logits: ArrayLike, ps: Iterable[float], center: bool) -> Float32[Array, "P n ..."]:
+    """`logit_norms`, without a look at what the logits are."""
     ps = [check_order(p) for p in ps]
     return np.stack(score_rows_many(logits, lambda z: norm_rows(z, ps, center), len(ps)))
 
@@ -299,6 +379,9 @@ def from_probs(probs: ArrayLike) -> Float[Array, "n K ..."]:
 def from_binary(logit: ArrayLike) -> Float[Array, "n 2 ..."]:
     """Two-class logits (0, z) of a one-column head: (n,) or (n, 1, ...) -> (n, 2, ...).
 
+    Raises:
+        InputError: Another shape; or 20 values or more that are probabilities.
+
     >>> from_binary(np.array([[1.5]]))
     array([[0. , 1.5]])
     """
@@ -306,6 +389,11 @@ def from_binary(logit: ArrayLike) -> Float[Array, "n 2 ..."]:
     z = z[:, None] if z.ndim == 1 else z
     if z.ndim < 2 or z.shape[1] != 1:
         raise InputError(f"expected a binary head of shape (n,) or (n, 1, ...), got {z.shape}")
+    if z.size and are_sigmoids(z):
+        raise InputError(
+            "expected logits of a one-column head, got values that all lie in [0, 1], on both "
+            'sides of 0.5, as probabilities do: declare them by --probs, in Python kind="probs"'
+        )
     return np.concatenate([np.zeros_like(z), z], axis=1)
 
 

@@ -60,7 +60,7 @@ class Score:
 
     def __call__(self, logits: ArrayLike) -> Float32[Array, "n ..."]:
         """Return the confidence of every prediction."""
-        return FUNCTIONS[self.name](logits, **self.params)
+        return inspect.unwrap(FUNCTIONS[self.name])(logits, **self.params)
 
     def __str__(self) -> str:
         named = {k: v for k, v in self.params.items() if not self.fitted}

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse._internal.check import check_logits, to_numpy
-from recuse.scores import Score, features, logit_norms
+from recuse.scores import Score, features
+from recuse.scores._functions import norms_of
 from recuse.scores._learned import ORDERS as LEARNED_ORDERS
 from recuse.scores._learned import SOFTER, assembled
 from recuse.scores._rows import check_temperature
@@ -159,7 +160,7 @@ def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]
             if (p := _order(s, center)) is not None and s not in found
         }
         if rest:
-            norms = logit_norms(logits, ps=rest.values(), center=center)
+            norms = norms_of(logits, rest.values(), center)
             out[list(rest)] = norms.reshape(len(rest), -1)
     for i, score in enumerate(scores):
         if score not in found and score.name != "logit_norm":

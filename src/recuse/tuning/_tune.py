@@ -29,10 +29,10 @@ from recuse.scores import (
     SOFTMAX_FAMILY,
     Score,
     find_filler,
-    logit_norm,
     predict,
     without_filler,
 )
+from recuse.scores._functions import norms_of
 from recuse.tuning._candidates import confidences, default_candidates, features_of, possible
 from recuse.tuning._class_order import ClassOrder, Pairs, warn_of_class_order
 from recuse.tuning._cross_fit import Rows, Trial, best, cross_fit, significant
@@ -331,7 +331,7 @@ def _refined(score: Score, z: Array, y: Array, measure: Measure) -> Score:
     sign = -1 if measure.larger_is_better else 1
 
     def value(p: float) -> float:
-        return sign * measure.value(logit_norm(z, p=p, center=center).ravel(), loss)
+        return sign * measure.value(norms_of(z, (p,), center).ravel(), loss)
 
     found = minimize_scalar(value, bounds=(max(1.0, p - 1), p + 1), method="bounded")
     better = Score("logit_norm", {"p": round(float(found.x), 4), "center": center})
