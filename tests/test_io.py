@@ -337,8 +337,14 @@ def test_python_objects_of_a_trainer_are_never_unpickled(tmp_path):
     several = np.empty(2, object)
     several[:] = [z, z[:, :2]]
     np.savez(tmp_path / "b.npz", predictions=several, label_ids=y)
-    with pytest.raises(InputError, match=r"`predictions` of numbers, got Python objects.*\[0\]"):
+    with pytest.raises(InputError, match=r"`predictions` of numbers or text, got Python.*\[0\]"):
         read(tmp_path / "b.npz")
+    np.savez(tmp_path / "n.npz", predictions=z, label_ids=None)
+    message = r"n.npz: expected `label_ids` of numbers or text, got Python objects, such as None"
+    for options in ({}, {"outputs": "predictions"}):
+        with pytest.raises(InputError, match=message) as refused:
+            read(tmp_path / "n.npz", **options)
+        assert "allow_pickle" not in str(refused.value)
     np.savez(tmp_path / "c.npz", predictions=z, label_ids=y, other=y)
     with pytest.raises(InputError, match=r"expected arrays `predictions`, `label_ids`.*got other"):
         read(tmp_path / "c.npz")

@@ -57,7 +57,8 @@ def test_labels_of_two_classes_come_as_booleans_and_signs(labels):
             TEXT,
             "expected the names of the 3 classes, in the order of the outputs, .* cat, dog and eel",
         ),
-        (Y + 0.5, "labels that are integers, got"),
+        (Y + 0.5, r"integers in `labels`, got 2.5 at rows 0, 1, 2, \.\.\."),
+        ([*TEXT[:-1], ""], "a label in `labels`, got an empty cell at row 59"),
         (
             np.where(Y == 1, -100, Y),
             "got -100, which losses of PyTorch ignore: .* ignore_index=-100",
@@ -72,8 +73,52 @@ def test_labels_that_are_none_are_refused_by_name(labels, message):
 
 
 def test_a_name_that_no_class_has_is_named():
-    with pytest.raises(InputError, match="expected labels among cat and dog, got 'eel'"):
+    with pytest.raises(
+        InputError, match="expected `labels` among cat and dog, got 'eel' at rows 0, 5"
+    ):
         from_arrays(Z[:, :2], TEXT, classes=NAMES[:2])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        (
+            "y_true",
+            "dgo",
+            "column 'y_true' among cat, dog and eel, got 'dgo' at {}: did you mean 'd",
+        ),
+        ("y_true", "", "a label in column 'y_true', got an empty cell at {}"),
+        ("prob_dog", "", "a number in every row of column 'prob_dog', got 1 without, {}"),
+        ("prob_eel", "n/a", "numbers in the column 'prob_eel' of outputs, got 'n/a' at {}"),
+        ("group", "", "no {} column 'group', got 1, {}"),
+    ],
+)
+def test_a_cell_is_refused_by_column_and_line(name, column, cell, message, tmp_path):
+    columns = {**probs(), "y_true": TEXT.tolist(), "group": [f"g{k}" for k in Y], "note": [""] * 60}
+    columns = {k: list(v) for k, v in columns.items()}
+    columns[column][7] = cell
+    where, missing = {"a.csv": "line 10", "a.jsonl": "line 9"}.get(name, "row 7"), "empty cell in"
+    if name == "a.parquet":
+        pa = pytest.importorskip("pyarrow")
+        numbers = column.startswith("prob")
+        columns[column][7] = cell or None
+        if numbers and cell:
+            columns[column] = [str(x) for x in columns[column]]
+        missing = "missing value in"
+        pytest.importorskip("pyarrow.parquet").write_table(pa.table(columns), tmp_path / name)
+    elif name == "a.csv":
+        columns["note"][0] = '"two\nlines"'
+        text(tmp_path / name, columns)
+    else:
+        columns[column][7] = cell or None
+        missing = "missing value in"
+        rows = [dict(zip(columns, cells)) for cells in zip(*columns.values())]
+        lines = [json.dumps(row) for row in rows]
+        (tmp_path / name).write_text("\n\n".join([lines[0], "\n".join(lines[1:])]))
+    expected = message.format(*[missing, where] if "{} column" in message else [where])
+    with pytest.raises(InputError, match=re.escape(expected)):
+        read(tmp_path / name)
 
 
 def test_labels_counted_from_one_match_their_columns():
@@ -203,10 +248,33 @@ def test_a_missing_output_is_refused_and_a_missing_note_is_not(name, tmp_path):
 
     columns = {**probs(), "y_true": TEXT, "note": [None, "a"] * 30, "age": [None, 3] * 30}
     np.testing.assert_array_equal(read(written(**columns)).labels, Y)
-    for column, what in (("prob_dog", "probs|NaN"), ("y_true", "labels among cat, dog and eel")):
+    for column in ("prob_dog", "y_true"):
+        what = f"column '{column}', got (1 without|an empty cell)"
         missing = [None, *columns[column][1:]]
         with pytest.raises(InputError, match=what):
             read(written(**{**columns, column: missing}))
+
+
+def test_a_column_of_few_values_looks_like_subgroups():
+    n = 600
+    y = np.arange(n) % 2
+    table = {"logit_0": 3.0 * y - 1, "logit_1": np.sin(np.arange(n)), "y": y}
+    for column, use in (
+        ({"site": np.arange(n) % 2}, r"subgroups \(2 values in 600 rows\): .*--by site, in Python"),
+        ({"patient": np.arange(n) // 3}, r"groups \(200 values in 600 rows\): .*--group patient"),
+        ({"site": np.arange(n) // 40}, r"subgroups \(15 values"),
+        ({"site": np.arange(n) // 20}, r"groups \(30 values"),
+        ({"file": np.arange(n)}, r"ids \(a value for each row\)"),
+    ):
+        with pytest.warns(DataWarning, match=f"the frame: column .* looks like {use}"):
+            from_frame(table | column)
+    from_frame(table | {"site": np.zeros(n, int)})  # says nothing of a constant
+
+
+def test_ids_are_told_before_ignored_rows_are_left_out():
+    y = np.where(np.arange(60) % 7 == 0, -100, Y)
+    with pytest.warns(DataWarning, match=r"file is not used and looks like ids \(a value for each"):
+        from_frame({**probs(), "y": y, "file": np.arange(60)}, ignore_index=-100)
 
 
 def test_a_column_of_parquet_that_looks_like_groups_is_said(recuse, tmp_path):
@@ -225,7 +293,7 @@ def test_a_column_of_parquet_that_looks_like_groups_is_said(recuse, tmp_path):
 def test_an_empty_cell_of_a_group_is_refused(cell, tmp_path):
     groups = ["a", cell, *["b"] * 58]
     path = text(tmp_path / "a.csv", {**probs(), "y_true": TEXT, "group": groups})
-    with pytest.raises(InputError, match="no empty cell in `groups`, got 1, the first at row 1"):
+    with pytest.raises(InputError, match="no empty cell in column 'group', got 1, line 3"):
         read(path)
 
 

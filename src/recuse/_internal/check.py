@@ -21,6 +21,7 @@ from recuse.errors import InputError, MissingExtraError
 
 NAMED_ROWS = 3  # how many offending rows a message names
 _FIRST_ROW: ContextVar[int] = ContextVar("first_row", default=0)
+_LINES: ContextVar[np.ndarray | None] = ContextVar("lines", default=None)
 
 
 def extra(module: str, name: str, what: str) -> Any:
@@ -92,9 +93,33 @@ def is_floating(dtype: np.dtype) -> bool:
 
 def first(mask: Any) -> str:
     """Return the first offending positions of a mask, for a message."""
-    rows = np.flatnonzero(mask) + _FIRST_ROW.get()
+    rows, lines = np.flatnonzero(mask), _LINES.get()
+    text = lines is not None and len(lines) == len(mask)
+    rows, noun = (lines[rows], "line") if text else (rows + _FIRST_ROW.get(), "row")
     shown = ", ".join(str(r) for r in rows[:NAMED_ROWS])
-    return f"row {shown}" if rows.size == 1 else f"rows {shown}{', ...' * (rows.size > NAMED_ROWS)}"
+    return f"{noun}{'s' * (rows.size > 1)} {shown}{', ...' * (rows.size > NAMED_ROWS)}"
+
+
+@contextmanager
+def at_lines(lines: np.ndarray | None) -> Generator[None]:
+    """Name rows in messages by their lines in a text file, if there are any."""
+    token = _LINES.set(lines)
+    try:
+        yield
+    finally:
+        _LINES.reset(token)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return a question for a name that is nearly one of those known, or nothing.
+
+    >>> near("dgo", ["cat", "dog"])
+    ": did you mean 'dog'?"
+    """
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, [*known], n=1)
+    return f": did you mean {found[0]!r}?" if found else ""
 
 
 @contextmanager

@@ -139,7 +139,7 @@ def import_(
     )
     file, told = read_table(table, asked, separator)
     written = write_logits(out, file)
-    for line in suspect_lines(file.name, len(file), told.suspects):
+    for line in suspect_lines(file.name, told.suspects):
         warn(line)
     warn_of_probabilities(file, "if these are probabilities, give --probs")
     if as_json:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._internal import public
-from recuse._internal.check import check_labels, is_floating, to_numpy
+from recuse._internal.check import check_labels, first, is_floating, near, to_numpy
 from recuse.errors import InputError
 from recuse.io._checked import KINDS, check_kind, check_names, naming, to_logits, warned
 from recuse.io._rows import HeldOut
@@ -76,16 +76,23 @@ def held_out(
     subgroups: Mapping[str, Any],
     ignore_index: int | None,
     name: str,
+    where: Mapping[str, str] = {},
 ) -> HeldOut:
+    """Make what `from_arrays` returns; `where` is how messages call labels, ids and so on."""
     with naming(name):
         given = to_numpy(outputs)
         given = given.astype(np.float64) if given.dtype.kind in "iub" else given
         z = to_logits(given, check_kind(kind, KINDS))
         names = None if classes is None else _class_names(classes, z.shape[1])
-        y = None if labels is None else _labels(labels, z, names, ignore_index)
+        y = (
+            None
+            if labels is None
+            else _labels(labels, z, names, ignore_index, where.get("labels", "`labels`"))
+        )
         rows: dict[str, Any] = {"ids": ids, "groups": groups, **subgroups}
         found: dict[str, Any] = {
-            k: None if x is None else _names(x, len(z), k) for k, x in rows.items()
+            k: None if x is None else _names(x, len(z), where.get(k, f"`{k}`"))
+            for k, x in rows.items()
         }
         file = HeldOut(
             z,
@@ -105,10 +112,12 @@ def held_out(
 
 
 def _labels(
-    labels: Any, z: Array, names: tuple[str, ...] | None, ignore_index: int | None
+    labels: Any, z: Array, names: tuple[str, ...] | None, ignore_index: int | None, where: str
 ) -> Array:
     """Return labels as class indices, in whichever form they came."""
     y, k = as_column(labels), z.shape[1]
+    if y.ndim and (missing := _missing(y)).any():
+        raise InputError(f"expected a label in {where}, got an empty cell at {first(missing)}")
     shape = z.shape[:1] + z.shape[2:]
     if y.shape == (*shape, 1) and z.ndim == 2:
         y = y[:, 0]
@@ -117,30 +126,48 @@ def _labels(
     if y.dtype.kind in "USO":
         if names is None and k == 2 and {*np.char.lower(y.astype(str)).ravel()} <= {*TRUTHS}:
             return (np.char.lower(y.astype(str)) == "true").astype(np.int64)
-        return _from_names(y, names, k)
+        return _from_names(y, names, k, where)
     if y.dtype.kind == "b":
         y = y.astype(np.int64)
     if is_floating(y.dtype):
         whole = y == np.floor(y)  # false for NaN
         if not whole.all():
-            raise InputError(f"expected labels that are integers, got {y[~whole].flat[0]}")
+            raise InputError(
+                f"expected integers in {where}, got {y[~whole].flat[0]} at {_first(~whole)}"
+            )
         y = y.astype(np.int64)
     kept = np.ones(y.shape, bool) if ignore_index is None else y != ignore_index
     if names is not None and {*np.unique(y[kept]).astype(str)} <= {*names}:  # 1, 2, ... of columns
         y = y.astype(np.int64)
-        y[kept] = _from_names(y[kept].astype(str), names, k)
+        y[kept] = _from_names(y[kept].astype(str), names, k, where)
         return y
     if k == 2 and {*np.unique(y)} == {-1, 1}:
         y = (y + 1) // 2
     if ignore_index is not None:
-        check_labels(np.where(y == ignore_index, 0, y), z)
+        check_labels(np.where(y == ignore_index, 0, y), z, where=where)
         return y
     if y.shape == shape and (y == -100).any():
         raise InputError(
             f"expected labels in 0..{k - 1}, got -100, which losses of PyTorch ignore: declare it "
             "by --ignore-index -100, in Python ignore_index=-100"
         )
-    return check_labels(y, z)
+    return check_labels(y, z, where=where)
+
+
+def _first(bad: Array) -> str:
+    return first(bad.reshape(len(bad), -1).any(axis=1))
+
+
+def _missing(x: Array) -> Any:
+    """Return which rows of a column have nothing in them: None, NaN or blanks."""
+    if x.dtype.kind == "O":
+        gaps = [v is None or (isinstance(v, float) and v != v) for v in x.ravel()]
+        bad = np.array(gaps).reshape(x.shape)
+    elif x.dtype.kind in "US":
+        bad = np.char.strip(x) == type(x.flat[0])() if x.size else np.zeros(x.shape, bool)
+    else:
+        bad = np.isnan(x.astype(np.float32)) if is_floating(x.dtype) else np.zeros(x.shape, bool)
+    return bad.reshape(len(x), -1).any(axis=1)
 
 
 def _from_one_hot(y: Array) -> Array:
@@ -152,7 +179,7 @@ def _from_one_hot(y: Array) -> Array:
     return y.argmax(axis=1)
 
 
-def _from_names(y: Array, names: tuple[str, ...] | None, k: int) -> Array:
+def _from_names(y: Array, names: tuple[str, ...] | None, k: int, where: str) -> Array:
     """Return the index of each name of a class."""
     text = np.array([str(x) for x in y.ravel()])
     if names is None:
@@ -164,9 +191,11 @@ def _from_names(y: Array, names: tuple[str, ...] | None, k: int) -> Array:
     place = {name: index for index, name in enumerate(names)}
     values, inverse = np.unique(text, return_inverse=True)
     if unknown := [str(v) for v in values if v not in place]:
+        there = (text == unknown[0]).reshape(y.shape)
+        more = f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else ""
         raise InputError(
-            f"expected labels among {listed(names)}, got {unknown[0]!r}"
-            + (f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else "")
+            f"expected {where} among {listed(names)}, got {unknown[0]!r} at {_first(there)}{more}"
+            f"{near(unknown[0], names)}"
         )
     return np.array([place[v] for v in values])[inverse.reshape(-1)].reshape(y.shape)
 
@@ -186,18 +215,16 @@ def _names(x: Any, n: int, what: str) -> Array:
         missing = np.array([v is None or v != v for v in found.ravel()])
         if missing.any():
             raise InputError(
-                f"expected no missing value in `{what}`, got {int(missing.sum())}, "
-                f"the first at row {int(np.flatnonzero(missing)[0])}"
+                f"expected no missing value in {what}, got {int(missing.sum())}, {first(missing)}"
             )
         whole = is_floating(found.dtype) and (found == np.floor(found)).all()
         found = found.astype(np.int64) if whole else np.array([str(v) for v in found])
     if found.dtype.kind == "U" and (empty := np.char.strip(found) == "").any():
         raise InputError(
-            f"expected no empty cell in `{what}`, got {int(empty.sum())}, "
-            f"the first at row {int(np.flatnonzero(empty)[0])}"
+            f"expected no empty cell in {what}, got {int(empty.sum())}, {first(empty)}"
         )
     found = found.astype(np.uint8) if found.dtype.kind == "b" else found
-    return check_names(found, n, f"`{what}`")
+    return check_names(found, n, what)
 
 
 def as_column(x: Any) -> Array:

@@ -285,7 +285,7 @@ def read(
         names = None if classes is None else [*map(str, classes)]
         columns = Columns(labels, outputs, kind, names, ids, groups, by, ignore_index)
         file, told = read_table(path, columns)
-        _warn(suspect_lines(file.name, len(file), told.suspects))
+        _warn(suspect_lines(file.name, told.suspects))
         return warned(file)
     reader = open_logits(path, kind=kind, ignore_index=ignore_index)
     for store in reader.stores:
@@ -298,10 +298,10 @@ def read(
 def lines_of_suspects(store: Store) -> Iterator[str]:
     """Yield a line for each column that is not read and looks like ids or groups."""
     if isinstance(store, TableStore):
-        yield from suspect_lines(str(store.path), len(store.file), store.told.suspects)
+        yield from suspect_lines(str(store.path), store.told.suspects)
     elif isinstance(store, Table):
         found = suspects(store.unused, store.column, "ids" in store.columns)
-        yield from suspect_lines(str(store.path), store.n, found)
+        yield from suspect_lines(str(store.path), found)
 
 
 def _warn(lines: Iterable[str]) -> None:

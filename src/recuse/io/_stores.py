@@ -40,6 +40,7 @@ COLUMNS = {"label": "labels", "group": "groups", "id": "ids"}
 NOTHING = About()
 ABOUT = "about"  # the member, key or file that holds `About`
 NUMBERED = re.compile(r"logit_(0|[1-9]\d*)")
+OBJECTS = "damaged, or it holds Python objects, which are never unpickled"
 BUFFER = 1 << 16  # bytes of a column that are read at once
 
 
@@ -158,8 +159,28 @@ def open_npz(path: Path) -> Store:
             )
         if unknown:
             raise InputError(f"{path}: {not_fields(unknown)}")
-        arrays = {key: _member(archive, name) for key, name in members.items()}
+        arrays = {key: _numbers(path, archive, key, name) for key, name in members.items()}
         return Streams(path, arrays, about)
+
+
+def _numbers(path: Path, archive: zipfile.ZipFile, key: str, name: str) -> Stored:
+    try:
+        return _member(archive, name)
+    except ValueError as error:
+        if OBJECTS not in str(error):
+            raise
+        raise InputError(f"{path}: {holds_objects(key)}") from error
+
+
+def holds_objects(name: str) -> str:
+    """Return the message on an array of Python objects, such as None or lists of other lengths."""
+    objects, rest = "None", "leave it out, or save an array"
+    if name == "predictions":
+        objects, rest = "a tuple", "save the logits, `output.predictions[0]`"
+    return (
+        f"expected `{name}` of numbers or text, got Python objects, such as {objects}, which are "
+        f"never unpickled: {rest}"
+    )
 
 
 def _about_of(archive: zipfile.ZipFile, name: str | None) -> About:
@@ -181,14 +202,7 @@ def _open_trainer_output(
         )
     arrays = {}
     for name, at in members.items():
-        try:
-            arrays[TRAINER.get(name, name)] = _member(archive, at)
-        except ValueError as error:
-            raise InputError(
-                f"{path}: expected `{name}` of numbers, got Python objects, which are never "
-                "unpickled: of a tuple save the logits, np.savez(path, "
-                "predictions=output.predictions[0], label_ids=output.label_ids)"
-            ) from error
+        arrays[TRAINER.get(name, name)] = _numbers(path, archive, name, at)
     return TrainerOutput(path, Streams(path, arrays))
 
 
@@ -272,7 +286,7 @@ def _npy_header(stream: IO[bytes]) -> tuple[Form, bool]:
     else:
         shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
     if dtype.hasobject:
-        raise ValueError("damaged, or it holds Python objects, which are never unpickled")
+        raise ValueError(OBJECTS)
     return Form(shape, dtype), fortran and len(shape) > 1
 
 

@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from recuse._internal import public
-from recuse._internal.check import is_floating
+from recuse._internal.check import at_lines, first, is_floating, near
 from recuse._internal.files import csv_lines, csv_rows
-from recuse.errors import InputError
+from recuse.errors import DataWarning, InputError
 from recuse.io._arrays import as_column, held_out, settled
 from recuse.io._checked import (
     KINDS,
@@ -30,8 +31,9 @@ from recuse.io._checked import (
     warned,
 )
 from recuse.io._rows import HeldOut, classes_second
-from recuse.io._stores import column_or_missing, parquet_file, reading
+from recuse.io._stores import column_or_missing, holds_objects, parquet_file, reading
 from recuse.present.numbers import listed
+from recuse.present.reading import suspect_lines
 from recuse.scores._functions import look_like_probs
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ AS_PROBS = "divide percentages by 100, and each row by its sum"
 SAY = 'by --probs or, to import, --logits; in Python kind="probs" or "logits"'
 ONE = {"logits": "binary", "probs": "probs"}  # kind of a single column
 NUMBERED = re.compile(r"(?P<prefix>[A-Za-z][A-Za-z_]*?)[_ .\-\[(](?P<class>.+?)[\])]?")
+FEW_VALUES, MANY_ROWS = 20, 30  # of subgroups: at most so many, of so many rows on average
 NAMES_ROWS = re.compile(
     r"(.*[_ .-])?(id|ids|uuid|guid|key|group|patient|subject|person|user|doc|document|session|"
     r"image|file|frame|video|site|hospital|query|case)s?([_ .-](id|name|no|nr))?",
@@ -79,6 +82,22 @@ class Columns:
     ignore_index: int | None = None
 
 
+class Suspect(NamedTuple):
+    """An unused column that looks like ids, groups or subgroups, judging by its name."""
+
+    name: str
+    values: int
+    rows: int
+
+    @property
+    def use(self) -> str:
+        """Return its use: "ids", a value a row; "subgroups", few of many rows; or "groups"."""
+        if self.values == self.rows:
+            return "ids"
+        few = self.values <= FEW_VALUES and self.rows >= MANY_ROWS * self.values
+        return "subgroups" if few else "groups"
+
+
 @dataclass(frozen=True)
 class Told:
     """How a table was read, and what it may hold besides."""
@@ -87,7 +106,7 @@ class Told:
     labels: str | None
     ids: str | None
     groups: str | None
-    suspects: tuple[tuple[str, int], ...]  # unused columns that look like ids or groups: values
+    suspects: tuple[Suspect, ...]
     declared: bool  # whether the kind was given, or told by names; else by the values
     format: str = ""  # of the text: separator and decimal comma
 
@@ -134,7 +153,10 @@ def from_frame(
     names = None if classes is None else [*map(str, classes)]
     asked = Columns(labels, outputs, kind, names, ids, groups, tuple(by), ignore_index)
     table = {str(name): as_column(frame[name]) for name in getattr(frame, "columns", frame)}
-    return warned(interpret(table, asked, "the frame")[0])
+    file, told = interpret(table, asked, "the frame")
+    for line in suspect_lines(file.name, told.suspects):
+        warnings.warn(line, DataWarning, stacklevel=2)
+    return warned(file)
 
 
 def read_table(
@@ -156,10 +178,11 @@ def read_table(
         raise InputError(f"{path}: expected a table ending in {', '.join(TABLES)}")
     if not path.is_file() or path.stat().st_size == 0:
         raise InputError(f"{path}: {'empty' if path.is_file() else 'no such'} file")
-    table, form = _read(path, separator)
+    table, form, lines = _read(path, separator)
     if not table or not len(next(iter(table.values()))):
         raise InputError(f"{path}: expected at least one row, got none")
-    file, told = interpret(table, columns, str(path))
+    with at_lines(lines):
+        file, told = interpret(table, columns, str(path))
     return file, replace(told, format=form)
 
 
@@ -169,12 +192,15 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
         _refuse_outcomes(table, asked)
         for wanted in (asked.labels, asked.ids, asked.groups, *asked.subgroups):
             if wanted is not None and wanted not in table:
-                raise InputError(f"expected a column {wanted!r}, got {listed(table)}")
+                raise InputError(
+                    f"expected a column {wanted!r}, got {listed(table)}{near(wanted, table)}"
+                )
         label = asked.labels or _only(table, LABELS, "labels", "--labels")
         ids = asked.ids or _only(table, IDS, "ids", "--id")
         groups = asked.groups or _only(table, GROUPS, "groups", "--group")
         taken = {label, ids, groups, *asked.subgroups}
         chosen, kind = _outputs(table, asked, label, taken)
+        _refuse_gaps(table, chosen)
         found, names = _stacked(table, chosen)
         names, found, chosen = _ordered(names, found, chosen, asked.classes)
         declared = asked.kind is not None or kind is not None
@@ -186,17 +212,19 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
     labels = None if label is None else table[label]
     rows = [None if c is None else table[c] for c in (ids, groups)]
     of = {c: table[c] for c in asked.subgroups}
-    file = held_out(found, labels, kind, names, *rows, of, asked.ignore_index, name)
+    where = {"labels": label, "ids": ids, "groups": groups, **{c: c for c in of}}
+    named = {what: f"column {column!r}" for what, column in where.items() if column is not None}
+    file = held_out(found, labels, kind, names, *rows, of, asked.ignore_index, name, named)
     return file, Told(tuple(chosen), label, ids, groups, values, declared)
 
 
 def suspects(
     unused: Iterable[str], column: Callable[[str], Array], ids: bool
-) -> tuple[tuple[str, int], ...]:
-    """Return the unused columns that look like groups, or like ids if there are none: values."""
+) -> tuple[Suspect, ...]:
+    """Return the unused columns that look like groups or subgroups, or like ids if none are."""
     found = {name: column(name).astype(str) for name in unused if NAMES_ROWS.fullmatch(name)}
-    values = {name: len(np.unique(x)) for name, x in found.items()}
-    return tuple((name, k) for name, k in values.items() if not (ids and k == len(found[name])))
+    all_of = (Suspect(name, len(np.unique(x)), len(x)) for name, x in found.items())
+    return tuple(s for s in all_of if s.values > 1 and not (ids and s.use == "ids"))
 
 
 def class_names_of(path: Path, classes: int | None = None) -> list[str]:
@@ -253,7 +281,11 @@ def _outputs(
     for name, values in table.items():
         plain, match = name.strip().lower(), NUMBERED.fullmatch(name.strip())
         prefix = plain if plain in KIND_OF else match["prefix"].lower() if match else ""
-        if prefix in KIND_OF and name not in taken and _numeric(values):
+        if prefix not in KIND_OF or name in taken:
+            continue
+        if not _numeric(values) and _mostly_numbers(values):  # else a class would be left out
+            _refuse_text(name, values)
+        if _numeric(values):
             families.setdefault((prefix, KIND_OF[prefix]), []).append(name)
     families = {key: names for key, names in families.items() if _plausible(names)}
     if len(families) == 1:
@@ -298,6 +330,38 @@ def _plausible(names: list[str]) -> bool:
     return len(names) > 1 or exact or bool(match and match["class"].lower() in POSITIVE)
 
 
+def _refuse_gaps(table: Mapping[str, Array], columns: list[str]) -> None:
+    """Refuse outputs that are missing, by column and row."""
+    for name in columns:
+        x = table[name]
+        if x.ndim == 1 and is_floating(x.dtype) and (gaps := np.isnan(x)).any():
+            raise InputError(
+                f"expected a number in every row of column {name!r}, got {int(gaps.sum())} "
+                f"without, {first(gaps)}"
+            )
+
+
+def _refuse_text(name: str, cells: Array) -> None:
+    """Refuse a column of outputs that is not of numbers, by its first cell that is none."""
+    odd = np.array([not _is_number(cell) for cell in cells.tolist()])
+    cell = cells[odd].tolist()[0]
+    raise InputError(
+        f"expected numbers in the column {name!r} of outputs, got {cell!r} at {first(odd)}"
+    )
+
+
+def _mostly_numbers(cells: Array) -> bool:
+    return cells.ndim == 1 and 2 * sum(map(_is_number, cells.tolist())) > len(cells)
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _matching(table: Mapping[str, Array], patterns: str | Sequence[str]) -> list[str]:
     """Return the columns of names or patterns, in the order of these and then of the table."""
     asked = patterns.split(",") if isinstance(patterns, str) else list(patterns)
@@ -305,11 +369,13 @@ def _matching(table: Mapping[str, Array], patterns: str | Sequence[str]) -> list
     for pattern in (p.strip() for p in asked):
         exact = [pattern] if pattern in table else [c for c in table if fnmatchcase(c, pattern)]
         if not exact:
-            raise InputError(f"expected a column {pattern!r}, got {listed(table)}")
+            raise InputError(
+                f"expected a column {pattern!r}, got {listed(table)}{near(pattern, table)}"
+            )
         found += [c for c in exact if c not in found]
     for name in found:
         if not _numeric(table[name]):
-            raise InputError(f"expected numbers in the column {name!r} of outputs, got text")
+            _refuse_text(name, table[name])
     return found
 
 
@@ -379,23 +445,30 @@ def _one(kind: str, found: Array) -> str:
     return ONE[kind] if found.ndim == 1 or found.shape[1] == 1 else kind
 
 
-def _read(path: Path, separator: str | None) -> tuple[dict[str, Array], str]:
-    """Return the columns of a file, and what was found of its text form."""
+def _read(path: Path, separator: str | None) -> tuple[dict[str, Array], str, Array | None]:
+    """Return the columns of a file, what was found of its text form, and the lines of rows."""
     if path.suffix in (".csv", ".tsv"):
         return _read_text(path, separator)
+    if path.suffix == ".jsonl":
+        with reading(path):
+            return _read_jsonl(path)
     readers: dict[str, Callable[[Path], dict[str, Array]]] = {
-        ".jsonl": _read_jsonl,
         ".parquet": _read_parquet,
         ".npz": _read_npz,
         ".npy": lambda path: {"outputs": np.load(path, allow_pickle=False)},
     }
     with reading(path):
-        return readers[path.suffix](path), ""
+        return readers[path.suffix](path), "", None
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
     with np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+        arrays = {}
+        for name in (n for n in archive.files if n != "metrics"):  # of a Trainer
+            try:
+                arrays[name] = archive[name]
+            except ValueError as error:
+                raise InputError(f"{path}: {holds_objects(name)}") from error
     if "predictions" in arrays:  # of a Trainer, perhaps of tokens
         z = arrays["predictions"]
         arrays["predictions"] = np.ascontiguousarray(z.transpose(classes_second(z.shape)))
@@ -409,7 +482,7 @@ def _read_parquet(path: Path) -> dict[str, Array]:
         return {name: column_or_missing(table, name, f"{path}: `{name}`") for name in names}
 
 
-def _read_text(path: Path, separator: str | None) -> tuple[dict[str, Array], str]:
+def _read_text(path: Path, separator: str | None) -> tuple[dict[str, Array], str, Array | None]:
     separator = separator or ("\t" if path.suffix == ".tsv" else None)
     with csv_lines(path, separator) as lines:
         separator = lines.dialect.delimiter
@@ -417,13 +490,17 @@ def _read_text(path: Path, separator: str | None) -> tuple[dict[str, Array], str
         if len({*names}) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise InputError(f"{path}: expected columns that differ, got {twice!r} twice")
-        rows = list(csv_rows(path, lines, len(names)))
+        rows, ends = [], []
+        for row in csv_rows(path, lines, len(names)):
+            rows.append(row)
+            ends.append(lines.line_num)
     comma, columns = False, {}
     for name, cells in zip(names, zip(*rows)):
         columns[name], swapped = _numbers_or_text(cells, separator)
         comma = comma or swapped
     shown = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(separator, repr(separator))
-    return columns, f"{shown} between cells" + (", decimal commas" if comma else "")
+    form = f"{shown} between cells" + (", decimal commas" if comma else "")
+    return columns, form, np.array(ends)
 
 
 def _numbers_or_text(cells: Sequence[str], separator: str) -> tuple[Array, bool]:
@@ -448,9 +525,9 @@ def _numbers_or_text(cells: Sequence[str], separator: str) -> tuple[Array, bool]
     return np.array(text), False
 
 
-def _read_jsonl(path: Path) -> dict[str, Array]:
+def _read_jsonl(path: Path) -> tuple[dict[str, Array], str, Array | None]:
     """Return the fields of the objects; a field of numbers by name becomes a column for each."""
-    rows = []
+    rows, lines = [], []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if line.strip():
             try:
@@ -460,6 +537,7 @@ def _read_jsonl(path: Path) -> dict[str, Array]:
             if not isinstance(row, dict):
                 raise InputError(f"{path}: line {number}: expected an object, got {line[:40]}")
             rows.append({str(k): v for key, value in row.items() for k, v in _flat(key, value)})
+            lines.append(number)
     columns: dict[str, Array] = {}
     longest = max(rows, key=len, default={})  # has the options in their order
     for name in dict.fromkeys(name for row in (longest, *rows) for name in row):
@@ -467,7 +545,7 @@ def _read_jsonl(path: Path) -> dict[str, Array]:
         if name.startswith(OPTION) and not all(isinstance(v, str) for v in values):
             values = [-np.inf if v is None else v for v in values]  # an option that is not there
         columns[name.removeprefix(OPTION)] = settled(np.array(_padded(values), dtype=object))
-    return columns
+    return columns, "", np.array(lines)
 
 
 OPTION = "\0"  # marks fields of an object inside the row

@@ -32,22 +32,26 @@ def reading_lines(file: Any, told: Any) -> Iterator[str]:
     yield f"Columns: {'; '.join([', '.join(used), *none] if used else none)}."
 
 
-def suspect_lines(file: str, n: int, suspects: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Yield a line for each unused column that looks like ids or groups.
+def suspect_lines(file: str, suspects: Iterable[Any]) -> Iterator[str]:
+    """Yield a line for each unused column that looks like ids, groups or subgroups.
 
     Args:
         file: Its name.
-        n: Number of its rows.
-        suspects: Names of columns, and how many values each has.
+        suspects: `recuse.io._tables.Suspect`s.
     """
-    for name, values in suspects:
-        if values == n:
+    for name, values, rows, use in ((*s, s.use) for s in suspects):
+        seen = f"{count(values)} values in {count(rows)} rows"
+        if use == "ids":
             what = f"ids (a value for each row): if it names the rows, {_say('id', 'ids', name)}"
+        elif use == "subgroups":
+            what = (
+                f"subgroups ({seen}): for results or guarantees of each, "
+                f"{_say('by', 'subgroups', name)}"
+            )
         else:
             what = (
-                f"groups ({count(values)} values in {count(n)} rows): if rows of one value depend "
-                f"on each other, {_say('group', 'groups', name)}, or standard errors and "
-                "guarantees do not hold"
+                f"groups ({seen}): if rows of one value depend on each other, "
+                f"{_say('group', 'groups', name)}, or standard errors and guarantees do not hold"
             )
         yield f"{file}: column {name} is not used and looks like {what}"
 
