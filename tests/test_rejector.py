@@ -792,6 +792,31 @@ def test_of_dependent_rows_one_of_each_group_is_compared():
     assert summary_of(pixels(9, seed=3)[0], pixel).change.n == 9
 
 
+def test_a_grouped_file_is_compared_by_one_row_of_each_group_or_it_is_said_why_not():
+    """With identical rows in each group, one row of each is the file without repeats."""
+    (z, y), groups = sample(300, seed=5), np.arange(900) // 3
+    three = {"z": np.repeat(z, 3, axis=0), "labels": np.repeat(y, 3), "groups": groups}
+    calibrate = HeldOut(*CALIBRATE, groups=np.arange(400) // 2)
+    for goal in ({"target_risk": 0.3}, {"coverage": 0.5}, {"cost": (5, 1)}):
+        of_groups = recuse.fit(TUNE, calibrate, **goal, learned=False)
+        of_rows = recuse.fit(TUNE, CALIBRATE, **goal, learned=False)
+        once, each = summary_of(z, of_groups, labels=y), summary_of(rejector=of_groups, **three)
+        assert each.compared == once.compared is not None
+        assert (each.groups, each.kept) == (300, once.kept)
+        kind = of_groups.guarantee.kind
+        errors = f", {once.errors} of them wrong"
+        said = f"Of one random row of each of 300 groups, {once.accepted} are accepted{errors}: the"
+        assert any(line.startswith(said) for line in decisions.summary_lines(each))
+        plain = summary_of(rejector=of_rows, **three)
+        assert plain.compared is None
+        lines = [
+            x for x in decisions.summary_lines(plain) if "since the guarantee counts rows" in x
+        ]
+        assert len(lines) == 1
+        assert "there is no interval of the" in lines[0]
+        assert plain.to_dict()[f"{'risk' if kind == 'risk' else 'coverage'}_interval"] is None
+
+
 def test_each_subgroup_is_compared_with_its_own_calibration():
     site = np.where(np.arange(400) % 2, "north", "south")
     by_site = recuse.fit(TUNE, CALIBRATE, target_risk=0.3, subgroups=(site, site))

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import recuse as recuse_package
-from recuse import InputError, from_arrays, from_frame, read, write_logits
+from recuse import InputError, Rejector, from_arrays, from_frame, read, write_logits
+from recuse._internal.files import checksum
 from recuse.errors import DataWarning
+from recuse.io import split_rows
 
 NAMES = ("cat", "dog", "eel")
 RNG = np.random.default_rng(3)
@@ -269,6 +271,49 @@ def test_a_column_of_few_values_looks_like_subgroups():
         with pytest.warns(DataWarning, match=f"the frame: column .* looks like {use}"):
             from_frame(table | column)
     from_frame(table | {"site": np.zeros(n, int)})  # says nothing of a constant
+
+
+def patients(n=800, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(2, size=n)
+    score = (2 * y - 1) * 1.5 + rng.normal(size=n)
+    rows = {"logit_0": -score, "logit_1": score, "y": y, "patient": np.arange(n) // 2 + seed * n}
+    return {name: x.tolist() for name, x in rows.items()}
+
+
+def test_a_doubt_about_groups_stays_with_the_guarantee(recuse, tmp_path):
+    clause = "rows are taken as independent though column `patient` repeats"
+    for seed, name in enumerate(("tune", "calibrate")):
+        text(tmp_path / f"{name}.csv", patients(seed=seed))
+        assert recuse("import", f"{name}.csv", "--out", f"{name}.npz", "--quiet")[0] == 0
+        named = "import", f"{name}.csv", "--out", f"{name}-grouped.npz", "--group", "patient"
+        assert recuse(*named)[0] == 0
+    with pytest.warns(DataWarning, match="patient is not used"):
+        frames = [from_frame(patients(seed=seed)) for seed in (0, 1)]
+    for goal in ({"target_risk": 0.1}, {"coverage": 0.5}, {"cost": (5, 1)}):
+        found = recuse_package.fit(*frames, **goal, learned=False)
+        assert found.guarantee.ungrouped == ("patient",)
+        assert clause in str(found.guarantee) or goal.get("cost")
+        found.save(tmp_path / "saved.json")
+        assert Rejector.load(tmp_path / "saved.json") == found
+    options = "--target-risk", "0.1", "--no-learned", "--force"
+    code, out, _ = recuse("fit", "--tune", "tune.npz", "--calibrate", "calibrate.npz", *options)
+    assert (code, " ".join(out.split()).count(clause)) == (0, 1)
+    code, out, _ = recuse("predict", "rejector.json", "calibrate.npz")
+    assert (code, " ".join(out.split()).count(clause)) == (0, 1)
+    by_class = recuse_package.fit(*frames, target_risk=0.2, subgroups="class", learned=False)
+    assert clause in str(by_class.guarantee)
+    files = [f"{name}-grouped.npz" for name in ("tune", "calibrate")]
+    code, out, _ = recuse("fit", "--tune", files[0], "--calibrate", files[1], *options)
+    assert (code, clause in " ".join(out.split())) == (0, False)
+    assert "ungrouped" not in (tmp_path / "rejector.json").read_text()
+    pieces = split_rows(read(tmp_path / "tune.npz"), {"a": 0.5, "b": 0.5})
+    assert {piece.ungrouped for piece in pieces.values()} == {("patient",)}
+    wrong = json.loads((tmp_path / "saved.json").read_text())
+    wrong["rules"][0]["guarantee"]["ungrouped"] = []
+    body = {k: v for k, v in wrong.items() if k != "checksum"}
+    with pytest.raises(InputError, match="expected `ungrouped` columns"):
+        Rejector.from_dict({**body, "checksum": checksum(body)})
 
 
 def test_ids_are_told_before_ignored_rows_are_left_out():

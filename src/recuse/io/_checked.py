@@ -171,7 +171,17 @@ def check_values(fields: Mapping[str, Array], about: About, name: str) -> HeldOu
     subgroups: Any = dict(zip(about.subgroups, of))
     probs = fields["logits"] if kind == "probs" else None
     return HeldOut(
-        z, labels, groups, ids, name, ignore_index, kind, about.class_names, subgroups, probs
+        z,
+        labels,
+        groups,
+        ids,
+        name,
+        ignore_index,
+        kind,
+        about.class_names,
+        subgroups,
+        probs,
+        about.ungrouped,
     )
 
 

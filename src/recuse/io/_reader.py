@@ -49,7 +49,15 @@ from recuse.io._stores import (
     open_safetensors,
     reading,
 )
-from recuse.io._tables import TEXTS, Columns, Told, read_table, suspects
+from recuse.io._tables import (
+    TEXTS,
+    Columns,
+    Suspect,
+    Told,
+    look_like_groups,
+    read_table,
+    suspects,
+)
 from recuse.present.reading import suspect_lines
 
 if TYPE_CHECKING:
@@ -71,6 +79,7 @@ class LogitsReader:
     class_names: tuple[str, ...] | None = None
     subgroups: tuple[str, ...] = ()  # their names
     groups: Array | None = None  # (n,) in place of those of the files
+    ungrouped: tuple[str, ...] = ()  # columns that look like groups and are not used
 
     def __len__(self) -> int:
         return self.n
@@ -94,7 +103,8 @@ class LogitsReader:
     @property
     def about(self) -> About:
         """What is known beside the arrays."""
-        return About(self.kind, self.class_names, self.subgroups, self.ignore_index)
+        names, of = self.class_names, self.subgroups
+        return About(self.kind, names, of, self.ignore_index, self.ungrouped)
 
     @property
     def named(self) -> bool:
@@ -172,6 +182,7 @@ class LogitsReader:
             kind=self.kind,
             class_names=self.class_names,
             subgroups=subgroups,
+            ungrouped=self.ungrouped,
         )
 
     @cached_property
@@ -231,8 +242,18 @@ def open_logits(
     for store, shape in zip(stores, shapes):
         _check_alike(store, shape, stores[0], shapes[0])
     whole = (sum(shape[0] for shape in shapes), *shapes[0][1:])
-    kind, names, subgroups, ignore_index = about
-    return LogitsReader(str(path), stores, kind or "logits", ignore_index, whole, names, subgroups)
+    kind, names, subgroups, ignore_index, _ = about
+    doubts = dict.fromkeys(name for store in stores for name in _ungrouped(store))
+    return LogitsReader(
+        str(path),
+        stores,
+        kind or "logits",
+        ignore_index,
+        whole,
+        names,
+        subgroups,
+        ungrouped=tuple(doubts),
+    )
 
 
 def _about(store: Store, kind: str | None, ignore_index: int | None) -> About:
@@ -300,8 +321,19 @@ def lines_of_suspects(store: Store) -> Iterator[str]:
     if isinstance(store, TableStore):
         yield from suspect_lines(str(store.path), store.told.suspects)
     elif isinstance(store, Table):
-        found = suspects(store.unused, store.column, "ids" in store.columns)
-        yield from suspect_lines(str(store.path), found)
+        yield from suspect_lines(str(store.path), _suspects(store))
+
+
+def _suspects(store: Table) -> tuple[Suspect, ...]:
+    return suspects(store.unused, store.column, "ids" in store.columns)
+
+
+def _ungrouped(store: Store) -> tuple[str, ...]:
+    """Return the columns of a file that look like groups, where it has no groups."""
+    if "groups" in store.forms:
+        return ()
+    unused = look_like_groups(_suspects(store)) if isinstance(store, Table) else ()
+    return (*store.about.ungrouped, *unused)
 
 
 def _warn(lines: Iterable[str]) -> None:
@@ -436,7 +468,7 @@ def _check_alike(
     """Refuse shards that differ in arrays, dtypes, or shapes apart from the rows."""
     (forms, want), where = (store.forms, other.forms), f"{store.path}: expected shards alike"
     for told, wanted, name in zip(store.about, other.about, About._fields):
-        if told != wanted:
+        if told != wanted and name != "ungrouped":
             raise InputError(f"{where}, got {name} {told} and {wanted} in {other.path}")
     if set(forms) != set(want):
         odd = sorted(set(forms) ^ set(want))[0]

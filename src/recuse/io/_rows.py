@@ -42,6 +42,7 @@ class About(NamedTuple):
     class_names: tuple[str, ...] | None = None
     subgroups: tuple[str, ...] = ()  # names of subgroup_0, subgroup_1, ...
     ignore_index: int | None = None
+    ungrouped: tuple[str, ...] = ()  # columns of its table that look like groups and were not used
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -58,8 +59,9 @@ class About(NamedTuple):
         data = json.loads(text, object_pairs_hook=once)
         names = None if data.get("class_names") is None else tuple(data["class_names"])
         kind, ignored = data["kind"], data["ignore_index"]
-        found = cls(kind, names, tuple(data["subgroups"]), ignored)
-        texts = (*(names or ()), *found.subgroups, found.kind or "")
+        ungrouped = tuple(data.get("ungrouped", ()))
+        found = cls(kind, names, tuple(data["subgroups"]), ignored, ungrouped)
+        texts = (*(names or ()), *found.subgroups, *ungrouped, found.kind or "")
         if not all(isinstance(x, str) for x in texts) or type(found.ignore_index) not in NUMBERS:
             raise ValueError("its description is malformed")
         return found
@@ -86,6 +88,7 @@ class HeldOut:
     class_names: tuple[str, ...] | None = None  # of the K classes, in the order of the columns
     subgroups: Mapping[str, Array] = field(default_factory=dict)  # name -> (n,)
     probs: Array | None = field(default=None, repr=False)  # the outputs, of kind "probs"
+    ungrouped: tuple[str, ...] = ()  # columns of its table that look like groups and were not used
 
     def __len__(self) -> int:
         return len(self.logits)
@@ -105,7 +108,9 @@ class HeldOut:
     @property
     def about(self) -> About:
         """What a file says beside its arrays."""
-        return About(self.kind, self.class_names, tuple(self.subgroups), self.ignore_index)
+        doubts = self.ungrouped if self.groups is None else ()
+        names, of = self.class_names, tuple(self.subgroups)
+        return About(self.kind, names, of, self.ignore_index, doubts)
 
     def rows(self, index: Array | slice) -> HeldOut:
         """Return the rows of an index or mask."""

@@ -215,6 +215,7 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
     where = {"labels": label, "ids": ids, "groups": groups, **{c: c for c in of}}
     named = {what: f"column {column!r}" for what, column in where.items() if column is not None}
     file = held_out(found, labels, kind, names, *rows, of, asked.ignore_index, name, named)
+    file = replace(file, ungrouped=look_like_groups(values))
     return file, Told(tuple(chosen), label, ids, groups, values, declared)
 
 
@@ -225,6 +226,11 @@ def suspects(
     found = {name: column(name).astype(str) for name in unused if NAMES_ROWS.fullmatch(name)}
     all_of = (Suspect(name, len(np.unique(x)), len(x)) for name, x in found.items())
     return tuple(s for s in all_of if s.values > 1 and not (ids and s.use == "ids"))
+
+
+def look_like_groups(found: Iterable[Suspect]) -> tuple[str, ...]:
+    """Return the names of the columns whose rows may depend on each other."""
+    return tuple(s.name for s in found if s.use == "groups")
 
 
 def class_names_of(path: Path, classes: int | None = None) -> list[str]:

@@ -33,6 +33,11 @@ def summary_lines(s: Any) -> Iterable[str]:
         )
     if s.compared is not None:
         yield _compared(s)
+    elif s.groups is not None and s.one_of_each is None and not s.guarantee.void:
+        yield (
+            f"The rows are of {s.groups:,} groups, and rows of a group depend on each other: there "
+            f"is no interval of the {QUANTITY[s.guarantee.kind]}, since the guarantee counts rows."
+        )
     if s.change is not None and s.change.changed:
         yield _changed(s.change)
     if s.seen_in_fit:
@@ -46,6 +51,14 @@ def _compared(s: Any) -> str:
     low, high, level = (f"{x:.4g}" if kind == "cost" else percent(x, 1) for x in (*interval, level))
     side = "in line with" if s.kept else "below" if kind == "coverage" else "above"
     value = f" ({s.cost:.4g})" if kind == "cost" else ""
+    if s.one_of_each is not None:
+        accepted, errors = s.one_of_each
+        wrong = f", {errors:,} of them wrong" if s.labelled else ""
+        return (
+            f"Of one random row of each of {s.groups:,} groups, {accepted:,} are accepted{wrong}: "
+            f"the 95 % interval of this {QUANTITY[kind]}, {low} to {high}, is {side} the "
+            f"guaranteed {level}."
+        )
     return (
         f"The 95 % interval of this {QUANTITY[kind]}{value}, {low} to {high}, is {side} the "
         f"guaranteed {level}."

@@ -34,6 +34,10 @@ def assumptions(g: Any) -> str:
     'the error rate does not fall as the confidence falls'
     """
     said = [ASSUMPTIONS[name] for name in g.assumptions]
+    if doubts := getattr(g, "ungrouped", ()):
+        column, repeats = ("column", "repeats") if len(doubts) == 1 else ("columns", "repeat")
+        named = listed(f"`{name}`" for name in doubts)
+        said.append(f"rows are taken as independent though {column} {named} {repeats}")
     if getattr(g, "points", None):
         said.append(f"the limits of all {g.points} thresholds of the band hold at once")
     if getattr(g, "simultaneous", 1) > 1:

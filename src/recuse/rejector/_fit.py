@@ -277,6 +277,8 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
     """Return the rejector of a selection, whose guarantee records how rows were taken."""
     if splits.calibrate.groups is not None:
         selection = _guaranteeing(selection, _of_groups)
+    elif doubts := tuple(dict.fromkeys(splits.calibrate.ungrouped)):
+        selection = _guaranteeing(selection, lambda guarantee: replace(guarantee, ungrouped=doubts))
     if splits.shared:
         selection = _guaranteeing(selection, lambda guarantee: replace(guarantee, void=True))
     if not selection.feasible:

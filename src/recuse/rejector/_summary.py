@@ -22,6 +22,7 @@ from recuse.rejector._rules import ALL, CLASS, SUBGROUP, spread
 from recuse.scores import FEATURES, Score, features, without_filler
 from recuse.selectors import SubgroupRow, subgroup_table
 from recuse.selectors._goals import cost_interval
+from recuse.selectors._guarantee import GROUPS
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -80,14 +81,17 @@ class CoverageChange:
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts and exact 95 % intervals; None where there are no labels or rows are dependent."""
+    """Counts and exact 95 % intervals; None where there are no labels or rows are dependent.
+
+    Where the guarantee counts groups, intervals are those of one random row of each group.
+    """
 
     guarantee: Any
     delta: float
     by: str
     n: int
     accepted: int
-    independent: bool  # whether rows are, so that there are intervals
+    independent: bool  # whether rows are
     coverage_interval: Interval | None
     labelled: bool
     errors: int | None = None  # of the accepted
@@ -100,6 +104,8 @@ class Summary:
     seen_file: str | None = None  # its name
     table: tuple[SubgroupRow, ...] = ()  # of rules for classes or subgroups
     unknown: tuple[str, ...] = ()  # subgroups without calibration rows
+    groups: int | None = None  # of dependent rows
+    one_of_each: tuple[int, int] | None = None  # accepted, and errors, of one row of each group
     change: CoverageChange | None = None  # None if no subgroup of calibration is in the file
 
     @property
@@ -133,7 +139,8 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        names = ["n", "accepted", "coverage", "coverage_interval", "delta"]
+        names = ["n", "accepted", "coverage", "coverage_interval", "delta", "groups"]
+        names += ["one_of_each"] if self.one_of_each is not None else []
         if self.labelled:
             names += ["errors", "risk", "risk_interval", "error_without_rejector"]
             names += ["seen_in_fit", "seen_file"]
@@ -175,35 +182,45 @@ def summarize(
     counted = _counted(file, predictions)
     accepted = predictions.accept & counted
     n, taken = int(counted.sum()), int(accepted.sum())
+    wrong = np.zeros(predictions.accept.shape, bool)
+    if file.labels is not None:
+        wrong = (predictions.prediction != file.labels) & counted
     units = _units(file)
-    independent = units is None
+    one, of_each = None, (n, taken, int((wrong & accepted).sum()))
+    if units is not None:
+        outcomes = np.stack([predictions.accept[counted], wrong[counted]], axis=1)
+        one = index_of_one(HeldOut(outcomes * 1.0, groups=units), 0)
+        took, failed = outcomes[one].T
+        of_each = (len(one), int(took.sum()), int((took & failed).sum()))
+    whole = rejector.guarantee
+    certain = units is None or whole.unit == GROUPS  # what is guaranteed has an interval
 
     def interval(k: int, n: int) -> Interval | None:
-        return clopper_pearson_interval(k, n) if n and independent else None
+        return clopper_pearson_interval(k, n) if n and certain else None
 
     found: dict[str, Any] = {
-        "guarantee": rejector.guarantee,
+        "guarantee": whole,
         "delta": rejector.delta,
         "by": rejector.by,
         "n": n,
         "accepted": taken,
-        "independent": independent,
-        "coverage_interval": interval(taken, n),
+        "independent": units is None,
+        "groups": None if one is None else len(one),
+        "one_of_each": of_each[1:] if one is not None and certain else None,
+        "coverage_interval": interval(of_each[1], of_each[0]),
         "labelled": file.labels is not None,
     }
-    wrong = np.zeros(predictions.accept.shape, bool)
     if file.labels is not None:
-        wrong = (predictions.prediction != file.labels) & counted
         errors = int((wrong & accepted).sum())
         found |= {
             "errors": errors,
             "risk": errors / taken if taken else None,
-            "risk_interval": interval(errors, taken),
+            "risk_interval": interval(of_each[2], of_each[1]),
             "error_without_rejector": float(wrong.sum() / n),
             **_seen_in_fit((file, *shards), rejector),
         }
-        if rejector.guarantee.kind == "cost":
-            found |= _cost(rejector.guarantee, n, taken, errors, independent)
+        if whole.kind == "cost":
+            found |= _cost(whole, (n, taken, errors), of_each if certain else None)
     if rejector.by != ALL:
         by_class = predictions.prediction
         of = by_class if subgroups is None else spread(subgroups, by_class.shape)
@@ -213,7 +230,7 @@ def summarize(
         known = {rule.subgroup for rule in rejector.rules}
         rows = found["table"][1:]
         found["unknown"] = tuple(str(r.subgroup) for r in rows if r.subgroup not in known)
-    found["change"] = _change(file, predictions.accept[counted], units, rejector, subgroups)
+    found["change"] = _change(file, predictions.accept[counted], one, rejector, subgroups)
     return Summary(**found)
 
 
@@ -229,7 +246,7 @@ def _units(file: HeldOut) -> Array | None:
 def _change(
     file: HeldOut,
     accept: Array,
-    units: Array | None,
+    one: Array | None,
     rejector: Rejector,
     subgroups: Array | None,
 ) -> CoverageChange | None:
@@ -240,11 +257,10 @@ def _change(
         if file.labels is not None and file.ignore_index is not None:
             of = of[file.labels != file.ignore_index]
         of = of.reshape(-1)
-    if units is not None:
-        one = index_of_one(HeldOut(accept[:, None] * 1.0, groups=units), 0)
+    if one is not None:
         accept, of = accept[one], None if of is None else of[one]
     calibrate = rejector.splits["calibrate"]
-    size = calibrate["n"] / calibrate["used"] if units is None else 1.0  # rows of a unit
+    size = calibrate["n"] / calibrate["used"] if one is None else 1.0  # rows of a unit
     found = []
     for here, rules in _strata(rejector, of):
         rows = accept if here is None else accept[here]
@@ -294,10 +310,11 @@ def _counted(file: HeldOut, p: Predictions) -> Array:
     return counted
 
 
-def _cost(g: Any, n: int, accepted: int, errors: int, independent: bool) -> dict[str, Any]:
-    """Return the observed mean cost, and its interval where rows are independent."""
+def _cost(g: Any, counts: tuple[int, ...], units: tuple[int, ...] | None) -> dict[str, Any]:
+    """Return the observed mean cost, and its interval by counts of independent units."""
+    n, accepted, errors = counts
     spent = errors * g.cost_error + (n - accepted) * g.cost_abstain
-    interval = cost_interval(g, n, accepted, errors) if independent else None
+    interval = None if units is None else cost_interval(g, *units)
     return {"cost": spent / n, "cost_interval": interval}
 
 

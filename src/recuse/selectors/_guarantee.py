@@ -41,6 +41,7 @@ class Guarantee:
     simultaneous: int = 1  # guarantees that hold at once, with confidence 1 - delta * simultaneous
     points: int | None = None  # of the band it was read from: thresholds whose limits hold at once
     void: bool = False  # fitted on data that must not be used for it
+    ungrouped: tuple[str, ...] = ()  # columns that repeat, though rows are taken as independent
 
     @property
     def coverage(self) -> float:
@@ -52,7 +53,7 @@ class Guarantee:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return asdict(self) | {"assumptions": list(self.assumptions)}
+        return _plain(self)
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,14 @@ class CoverageGuarantee:
     assumptions: tuple[str, ...] = (IID_ROWS,)
     unit: str = ROWS
     void: bool = False
+    ungrouped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return words.sentence(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return asdict(self) | {"assumptions": list(self.assumptions)}
+        return _plain(self)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class CostGuarantee:
     assumptions: tuple[str, ...] = (IID_ROWS,)
     unit: str = ROWS
     void: bool = False
+    ungrouped: tuple[str, ...] = ()
 
     @property
     def cost(self) -> float:
@@ -107,7 +110,14 @@ class CostGuarantee:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return asdict(self) | {"assumptions": list(self.assumptions)}
+        return _plain(self)
+
+
+def _plain(guarantee: Any) -> dict[str, Any]:
+    """Return fields for JSON; `ungrouped` only where there is a doubt."""
+    fields = asdict(guarantee) | {"assumptions": list(guarantee.assumptions)}
+    doubts = list(fields.pop("ungrouped"))
+    return fields | ({"ungrouped": doubts} if doubts else {})
 
 
 AnyGuarantee = Guarantee | CoverageGuarantee | CostGuarantee

@@ -101,8 +101,14 @@ def check_method(method: str) -> None:
 
 def _fields(data: Any, own: Mapping[str, type], besides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the fields, typed, with counts that can be and the assumptions of the method."""
-    strict(data, {**ALIKE, **own}, "`guarantee`")
+    doubts = {"ungrouped": list} if "ungrouped" in data else {}
+    strict(data, {**ALIKE, **own, **doubts}, "`guarantee`")
     fields = {name: value for name, value in data.items() if name != "kind"}
+    if doubts:
+        names = fields["ungrouped"]
+        if not (names and all(isinstance(x, str) for x in names)) or data["unit"] == GROUPS:
+            raise InputError("expected `ungrouped` columns, of a guarantee that counts rows")
+        fields["ungrouped"] = tuple(names)
     if data["unit"] not in UNITS:
         raise InputError(f"expected `guarantee` of a known unit, got {data['unit']!r}")
     expected = (IID_GROUPS if data["unit"] == GROUPS else IID_ROWS, *besides)

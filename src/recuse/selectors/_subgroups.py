@@ -85,6 +85,11 @@ class SubgroupGuarantee:
         return tuple(dict.fromkeys(name for g in given for name in g.assumptions))
 
     @property
+    def ungrouped(self) -> tuple[str, ...]:
+        """Columns that repeat, though rows are taken as independent."""
+        return next(iter(self.each.values())).ungrouped
+
+    @property
     def points(self) -> int | None:
         """Points of the band, where a guarantee is read from one."""
         return next((g.points for g in self.each.values() if g.accepted and g.points), None)
