@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from scipy.special import softmax
 from scipy.stats import binom, hypergeom
 
 import recuse
@@ -20,7 +21,7 @@ from recuse.bounds import binomial_p_value
 from recuse.errors import DataWarning
 from recuse.intervals import AUGRC, AURC, coverage_at
 from recuse.io import HeldOut, overlap, split_rows
-from recuse.io._overlap import repeated_rows
+from recuse.io._overlap import repeated_rows, row_samples, share_of_sample
 from recuse.present import decisions
 from recuse.present.numbers import percent
 from recuse.rejector import choose, explain, fit_several, summarize
@@ -56,7 +57,12 @@ def test_the_file_is_json_without_nan_and_names_the_data_it_saw(tmp_path):
     (rule,) = data["rules"]
     assert float(rule["threshold"]) == float.fromhex(rule["threshold_hex"]) == FITTED.threshold
     seen = {"n": 400, "digest": HeldOut(*TUNE).digest, "log_probs": False}
+    sample = data["splits"]["tune"].pop("sample")
     assert data["splits"]["tune"] == seen
+    assert [(k, x["equal"], len(x["hashes"])) for k, x in sample.items()] == [
+        ("float32", 0, 2732),  # 256 of 8 bytes
+        ("bfloat16", 0, 2732),
+    ]
     assert data["splits"]["calibrate"]["digest"] == HeldOut(*CALIBRATE).digest
 
 
@@ -409,6 +415,9 @@ def test_the_number_of_simultaneous_guarantees_is_read_back():
         ("splits.calibrate", ..., "missing field 'calibrate'"),
         ("splits.tune.n", 0, "`n` >= 1"),
         ("splits.tune.digest", "sha256:0", "a `digest` of sha256"),
+        ("splits.tune.sample.float32.hashes", "AAAA", "at most 256 hashes of 8 bytes"),
+        ("splits.tune.sample.float32.equal", -1, "at most 256 hashes of 8 bytes"),
+        ("splits.calibrate.sample.bfloat16", ..., "missing field 'bfloat16'"),
         ("splits.tune.digest", FITTED.splits["calibrate"]["digest"], "the same data"),
         ("kind", "binary", "a known `kind`, got 5 and 'binary'"),
     ],
@@ -707,6 +716,69 @@ def test_outputs_that_repeat_by_themselves_are_no_warning(kind):
             x = honest(kind, n, rng)[:, None]
             z, labels = x * np.array([1.0, -1.0]), rng.integers(0, 2, n)
             assert repeated_rows(HeldOut(z, labels)) is None
+
+
+def seen_of(z, rejector=FITTED, **options):
+    lines = decisions.summary_lines(summary_of(z, rejector, **options))
+    return [line for line in lines if "not an unbiased test" in line]
+
+
+def test_rows_of_the_fit_are_found_in_a_file_of_another_digest(tmp_path):
+    (z, y), fresh = CALIBRATE, sample(5000, seed=9)[0]
+    k = z.shape[1]
+    whole = np.concatenate([TUNE[0], z, TEST[0]])
+    np.savetxt(tmp_path / "z.csv", z, delimiter=",")
+    table = recuse.from_frame({f"logit_{i}": z[:, i] for i in range(k)})
+    forms = {
+        "whole": whole,
+        "shuffled": z[::-1],
+        "half": np.concatenate([fresh, z[::2]]),
+        "float64": z.astype(np.float64),
+        "float16": z.astype(np.float16),
+        "bfloat16": z.astype(ml_dtypes.bfloat16),
+        "csv": np.loadtxt(tmp_path / "z.csv", delimiter=","),
+        "frame": table.logits,
+    }
+    for form, saved in forms.items():
+        (line,) = seen_of(saved)
+        assert "holds rows that were used for calibration (about " in line, form
+    for labels in (None, np.roll(y, 1)):
+        assert len(seen_of(z, labels=labels)) == 1
+    assert seen_of(z, labels=y)[0].endswith(
+        "was used for calibration, so this is not an unbiased test."
+    )
+    assert "used for tuning (about 100 %" in seen_of(TUNE[0][::-1])[0]
+    FITTED.save(tmp_path / "r.json")
+    assert seen_of(whole, Rejector.load(tmp_path / "r.json")) == seen_of(whole)
+    splits = {k: {a: b for a, b in s.items() if a != "sample"} for k, s in FITTED.splits.items()}
+    before = replace(FITTED, splits=splits)  # as an earlier version saved it
+    before.save(tmp_path / "r.json")
+    assert seen_of(whole, Rejector.load(tmp_path / "r.json")) == []
+    probs = [softmax(x.astype(np.float64), axis=1) for x in (TUNE[0], z)]
+    of_probs = recuse.fit(*zip(probs, (TUNE[1], y)), target_risk=0.2, kind="probs")
+    resaved = HeldOut(np.log(probs[1].astype(np.float32)[::-1]), kind="probs")
+    assert summarize(resaved, of_probs.predict(resaved), of_probs).seen_share > 0.9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_rows_are_no_rows_of_the_fit_though_outputs_repeat(kind):
+    rng = np.random.default_rng(1)
+    for n in (60, 400, 3000):
+        for _ in range(5):
+            one, other = (
+                HeldOut(honest(kind, m, rng)[:, None] * np.array([1.0, -1.0]))
+                for m in (n, rng.choice([n // 3, n, 8 * n]))
+            )
+            assert share_of_sample(row_samples(one), len(one), other) == 0
+
+
+def test_other_rows_are_no_rows_of_the_fit():
+    for z in (sample(200_000, seed=9)[0], TEST[0], TEST[0].astype(np.float16)):
+        assert seen_of(z) == []
+    binary = HeldOut(np.random.default_rng(0).normal(size=(400, 1)).astype(np.float32) * [0, 1])
+    many = HeldOut(np.random.default_rng(1).normal(size=(10**6, 1)).astype(np.float32) * [0, 1])
+    assert share_of_sample(row_samples(binary), 400, many) == 0
+    assert share_of_sample(row_samples(binary), 400, binary) == 1
 
 
 def most_errors(copies, **options):

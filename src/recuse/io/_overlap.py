@@ -8,16 +8,17 @@ n = rows of a file, f_k = distinct rows that stand k times in it.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._internal.files import HASH_FACTOR, hashes
+from recuse._internal.files import HASH_FACTOR, hashes, strict
 from recuse.errors import InputError
 from recuse.io._reader import LogitsReader, shards
 from recuse.io._rows import HeldOut
@@ -33,6 +34,9 @@ LEVEL = 0.01  # probability with which repeated rows may all fall into different
 AGREE = 1e-6  # probability with which all labels of two splits may agree by chance
 FEW_LABELS = 20  # fewer may be equal in two shards by chance
 SAME = 0.02  # of the range of a row: so much may batches and half precision change its outputs
+PRECISIONS = {"float32": 20, "bfloat16": 6}  # bits of a logit that tell two rows apart
+SAMPLED_ROWS = 256
+SHARED_SAMPLE = 0.05  # of the sample, and at least `FEW`: fewer rows are no matter
 IID = 1e-6  # probability with which one count of repeated rows passes its limit by chance
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
 
@@ -146,6 +150,64 @@ def fingerprints(file: HeldOut, dtype: DTypeLike = np.float64) -> Array:
             out = (out ^ bits ^ (bits >> 32)) * HASH_FACTOR
             out ^= out >> 29
     return out
+
+
+class RowSample(NamedTuple):
+    """Rows of a file by which another file with them is recognised, in one precision."""
+
+    equal: int  # pairs of rows with equal outputs, as those of trees
+    hashes: Array  # of outputs that stand in it once: the smallest ones
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {"equal": self.equal, "hashes": base64.b64encode(self.hashes.tobytes()).decode()}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> RowSample:
+        """Read what `to_dict` returns; strict."""
+        strict(data, {"equal": int, "hashes": str}, "a sample of rows")
+        found = base64.b64decode(data["hashes"], validate=True)
+        if len(found) % 8 or len(found) > 8 * SAMPLED_ROWS or data["equal"] < 0:
+            raise InputError(f"expected at most {SAMPLED_ROWS} hashes of 8 bytes")
+        return cls(data["equal"], np.frombuffer(found, "<u8"))
+
+
+def row_samples(file: HeldOut) -> dict[str, RowSample]:
+    """Return a sample of outputs (n, K) in float32, and in bfloat16 for files saved again so.
+
+    It holds no label, id or group, and no output can be computed from it.
+    """
+    out = {}
+    for name in PRECISIONS:
+        value, count = np.unique(_hashed(file, name), return_counts=True)
+        equal = int(count @ (count - 1)) // 2
+        out[name] = RowSample(equal, value[count == 1][:SAMPLED_ROWS].astype("<u8"))
+    return out
+
+
+def share_of_sample(samples: Mapping[str, RowSample], n: int, file: HeldOut) -> float:
+    """Return the fraction of a sample of n rows that a file has; 0 where chance explains it.
+
+    By chance a row equals another as often as two rows of the sampled file do; one pair more is
+    counted, and what the precision cannot tell apart.
+    """
+    found, pairs = 0.0, max(n * (n - 1) / 2, 1)
+    for name, (equal, known) in samples.items():
+        hits = int(np.isin(known, _hashed(file, name)).sum())
+        alike = (equal + 1) / pairs + 2.0 ** -(PRECISIONS[name] * (file.logits.shape[1] - 1))
+        by_chance = known.size * min(1.0, len(file) * alike)
+        if hits >= max(FEW, SHARED_SAMPLE * known.size, 3 * by_chance):
+            found = max(found, hits / known.size)
+    return found
+
+
+def _hashed(file: HeldOut, dtype: str) -> Array:
+    import ml_dtypes
+
+    z = file.logits.astype(np.float64)
+    z = np.exp(z) if file.kind == "probs" else z  # their logarithm has another rounding
+    exact = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    return fingerprints(HeldOut(z), exact)
 
 
 class Repeated(NamedTuple):

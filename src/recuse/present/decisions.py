@@ -41,8 +41,7 @@ def summary_lines(s: Any) -> Iterable[str]:
     if s.change is not None and s.change.changed:
         yield _changed(s.change)
     if s.seen_in_fit:
-        use = USE[s.seen_in_fit]
-        yield f"{s.seen_file} was used for {use}, so this is not an unbiased test."
+        yield _seen(s)
 
 
 def _compared(s: Any) -> str:
@@ -62,6 +61,17 @@ def _compared(s: Any) -> str:
     return (
         f"The 95 % interval of this {QUANTITY[kind]}{value}, {low} to {high}, is {side} the "
         f"guaranteed {level}."
+    )
+
+
+def _seen(s: Any) -> str:
+    """Return that a file was used in the fit, or holds rows that were."""
+    use = USE[s.seen_in_fit]
+    if s.seen_share is None:
+        return f"{s.seen_file} was used for {use}, so this is not an unbiased test."
+    return (
+        f"{s.seen_file} holds rows that were used for {use} (about {percent(s.seen_share)} of "
+        "these), so the accepted share and the error rate here are not an unbiased test."
     )
 
 

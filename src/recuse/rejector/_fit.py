@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from recuse._internal import public
 from recuse._internal.check import check_fraction
 from recuse.errors import InfeasibleError, InputError
+from recuse.io import HeldOut
+from recuse.io._overlap import row_samples
 from recuse.rejector._prepare import REPEATED_IDS, Data, Prepared, Subgroups, prepare
 from recuse.rejector._rejector import Rejector, fit_isotonic_map
 from recuse.rejector._rules import rules_of
@@ -294,9 +296,13 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
         splits={
             "tune": {
                 **{"n": len(t), "digest": t.digest, "log_probs": splits.log_probs},
+                "sample": _sample(t),
                 **({} if filler is None else {"filler": filler}),
             },
-            "calibrate": {"n": len(c), "used": used, "digest": c.digest},
+            "calibrate": {
+                **{"n": len(c), "used": used, "digest": c.digest},
+                "sample": _sample(c),
+            },
         },
         kind=splits.kind,
         class_names=t.class_names or c.class_names,
@@ -304,6 +310,10 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
         delta=delta,
     )
     return Choice(splits.tuned, selection, rejector)
+
+
+def _sample(file: HeldOut) -> dict[str, Any]:
+    return {name: sample.to_dict() for name, sample in row_samples(file).items()}
 
 
 def _of_groups(g: Any) -> Any:

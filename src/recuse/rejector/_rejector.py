@@ -24,6 +24,7 @@ from recuse.curves._curve import TieGroups, tie_groups
 from recuse.errors import DataWarning, InputError
 from recuse.io import HeldOut
 from recuse.io._checked import KINDS, to_logits
+from recuse.io._overlap import PRECISIONS, RowSample
 from recuse.present import decisions as words
 from recuse.present.tuning import Outcome, TuningFacts, sentence
 from recuse.rejector._rules import (
@@ -373,12 +374,19 @@ def _check_splits(splits: Any, guarantees: list[AnyGuarantee]) -> None:
     seen: dict[str, type] = {"n": int, "digest": str, "log_probs": bool}
     if "filler" in splits["tune"]:  # only of logits with masked classes
         seen["filler"] = float
+    held: dict[str, type] = {"n": int, "used": int, "digest": str}
+    for split, fields in ((splits["tune"], seen), (splits["calibrate"], held)):
+        if "sample" in split:  # not of rejectors before
+            fields["sample"] = dict
     strict(splits["tune"], seen, "split 'tune'")
     if not -np.inf < splits["tune"].get("filler", -1.0) < 0:
         raise InputError("expected `filler` finite and < 0")
-    strict(splits["calibrate"], {"n": int, "used": int, "digest": str}, "split 'calibrate'")
+    strict(splits["calibrate"], held, "split 'calibrate'")
     tune, calibrate = splits["tune"], splits["calibrate"]
     for split in (tune, calibrate):
+        if "sample" in split:
+            strict(split["sample"], dict.fromkeys(PRECISIONS, dict), "`sample`")
+            row_samples_of(split)
         if split["n"] < 1 or not DIGEST.fullmatch(split["digest"]):
             raise InputError("expected splits with `n` >= 1 and a `digest` of sha256")
     used, n = calibrate["used"], calibrate["n"]
@@ -390,6 +398,11 @@ def _check_splits(splits: Any, guarantees: list[AnyGuarantee]) -> None:
         )
     if tune["digest"] == calibrate["digest"] and not guarantees[0].void:
         raise InputError("tune and calibrate are the same data, and the guarantee is not void")
+
+
+def row_samples_of(split: Mapping[str, Any]) -> dict[str, RowSample]:
+    """Return the samples of rows of a split; none of a rejector that was saved before."""
+    return {name: RowSample.from_dict(x) for name, x in split.get("sample", {}).items()}
 
 
 def _tuning(data: Any) -> TuningFacts | str:

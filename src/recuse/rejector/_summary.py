@@ -16,8 +16,9 @@ from recuse._internal.files import hashes
 from recuse.bounds import clopper_pearson_interval
 from recuse.errors import InputError
 from recuse.io import HeldOut
+from recuse.io._overlap import share_of_sample
 from recuse.rejector._prepare import index_of_one
-from recuse.rejector._rejector import Predictions, Rejector
+from recuse.rejector._rejector import Predictions, Rejector, row_samples_of
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, spread
 from recuse.scores import FEATURES, Score, features, without_filler
 from recuse.selectors import SubgroupRow, subgroup_table
@@ -102,6 +103,7 @@ class Summary:
     cost_interval: Interval | None = None
     seen_in_fit: str | None = None  # "tune" or "calibrate": the split that a file is
     seen_file: str | None = None  # its name
+    seen_share: float | None = None  # of a sample of the split: less than the whole, or resaved
     table: tuple[SubgroupRow, ...] = ()  # of rules for classes or subgroups
     unknown: tuple[str, ...] = ()  # subgroups without calibration rows
     groups: int | None = None  # of dependent rows
@@ -143,8 +145,8 @@ class Summary:
         names += ["one_of_each"] if self.one_of_each is not None else []
         if self.labelled:
             names += ["errors", "risk", "risk_interval", "error_without_rejector"]
-            names += ["seen_in_fit", "seen_file"]
             names += ["cost", "cost_interval"] if self.guarantee.kind == "cost" else []
+        names += ["seen_in_fit", "seen_file", "seen_share"]
         plain: dict[str, Any] = {name: getattr(self, name) for name in names}
         plain |= {
             "statement": str(self.guarantee),
@@ -217,7 +219,6 @@ def summarize(
             "risk": errors / taken if taken else None,
             "risk_interval": interval(of_each[2], of_each[1]),
             "error_without_rejector": float(wrong.sum() / n),
-            **_seen_in_fit((file, *shards), rejector),
         }
         if whole.kind == "cost":
             found |= _cost(whole, (n, taken, errors), of_each if certain else None)
@@ -230,6 +231,7 @@ def summarize(
         known = {rule.subgroup for rule in rejector.rules}
         rows = found["table"][1:]
         found["unknown"] = tuple(str(r.subgroup) for r in rows if r.subgroup not in known)
+    found |= _seen_in_fit((file, *shards), rejector)
     found["change"] = _change(file, predictions.accept[counted], one, rejector, subgroups)
     return Summary(**found)
 
@@ -318,13 +320,21 @@ def _cost(g: Any, counts: tuple[int, ...], units: tuple[int, ...] | None) -> dic
     return {"cost": spent / n, "cost_interval": interval}
 
 
-def _seen_in_fit(files: Sequence[HeldOut], rejector: Rejector) -> dict[str, str | None]:
-    """Return which split of the fit a file is, if any: its error is then no unbiased test."""
+def _seen_in_fit(files: Sequence[HeldOut], rejector: Rejector) -> dict[str, Any]:
+    """Return which split of the fit a file is or holds, if any: it is then no unbiased test."""
     splits = {split["digest"]: name for name, split in rejector.splits.items()}
-    for file in files:
-        if (name := splits.get(file.predictions().digest)) is not None:
+    flat = [file.predictions() for file in files]
+    for file in flat:
+        if (name := splits.get(file.digest)) is not None:
             return {"seen_in_fit": name, "seen_file": file.name}
-    return {}
+    shares = {
+        name: share_of_sample(row_samples_of(split), split["n"], flat[0])
+        for name, split in rejector.splits.items()
+    }
+    name = max(("calibrate", "tune"), key=shares.__getitem__)
+    if not shares[name]:
+        return {}
+    return {"seen_in_fit": name, "seen_file": flat[0].name, "seen_share": shares[name]}
 
 
 RUNNERS_UP = 2  # classes that are named after the predicted one
