@@ -47,6 +47,36 @@ def test_the_verdict_is_short_and_says_where_everything_is(recuse, held_out, tmp
     assert all((tmp_path / path).exists() for path in answer["written"])
 
 
+def test_subgroups_are_a_column_or_a_file_for_every_command(recuse, tmp_path):
+    z, y = sample(2000, seed=3)
+    site, ids = np.where(np.arange(2000) % 3, "north", "south"), np.arange(2000)
+    write_logits(tmp_path / "own.npz", z, y, ids=ids, subgroups={"site": site})
+    write_logits(tmp_path / "held-out.npz", z, y, ids=ids)
+    rows = zip(*z.T, y, ids, site)
+    head = ",".join([*(f"logit_{k}" for k in range(5)), "label", "id", "site"])
+    lines = [",".join(map(str, row)) for row in rows]
+    (tmp_path / "table.csv").write_text("\n".join([head, *lines]))
+    names = [f"{i},{name}" for i, name in zip(ids, site)]
+    (tmp_path / "site.csv").write_text("\n".join(["id,site", *names]))
+    shown = []
+    for file, by in (("own.npz", "site"), ("table.csv", "site"), ("held-out.npz", "site.csv")):
+        run = ("run", file, "--out", "out", "--target-risk", 0.2, "--by", by, "--force", "--quiet")
+        assert recuse(*run)[0] == 0, file
+        shown.append((tmp_path / "out/report.html").read_text())
+        assert read(tmp_path / "out/test.npz").subgroups[by].tolist().count("south") > 100
+    assert all("north" in page and "south" in page for page in shown)
+    assert recuse("report", "--model", "a=out", "--by", "site.csv")[0] == 0
+    assert recuse("split", "own.npz", "--out", "own")[0] == 0
+    assert recuse("report", "--model", "a=own", "--by", "site", "--force")[0] == 0
+    assert "south" in (tmp_path / "report.html").read_text()
+    splits = ("--tune", "own/tune.npz", "--calibrate", "own/calibrate.npz")
+    assert recuse("fit", *splits, "--target-risk", 0.4, "--by", "site")[0] == 0
+    assert recuse("predict", "rejector.json", "own/test.npz", "--by", "site")[0] == 0
+    assert recuse("predict", "rejector.json", "table.csv", "--by", "site")[0] == 0
+    missing = recuse("run", "own.npz", "--by", "ward", "--out", "other")
+    one_line(missing, "expected a column of subgroups of own.npz (site) or a .csv of id and subg")
+
+
 def test_infeasible_is_exit_code_1_and_leaves_no_rejector_of_before(recuse, held_out, tmp_path):
     assert recuse(*RUN)[0] == 0
     rc, out, err = recuse(*RUN[:-1], 0.0001, "--force")

@@ -16,7 +16,9 @@ from recuse.io._checked import form_of_probs
 from recuse.io._overlap import ShardLabels
 from recuse.io._reader import TableStore, lines_of_suspects, read_groups, shards
 from recuse.io._stores import FORMATS
+from recuse.io._write import joined, read_subgroups
 from recuse.present import terminal
+from recuse.present.numbers import listed
 from recuse.present.reading import reading_lines
 from recuse.scores import are_log_probs
 
@@ -63,6 +65,22 @@ def _files_of(path: Path) -> list[Path]:
         return [path, *shards(path)]
     except InputError:
         return [path]
+
+
+def by_columns(by: str | None) -> tuple[str, ...]:
+    """Return the column of a table that --by names, if that is no .csv of id and subgroup."""
+    if by is None or by == "class" or Path(by).suffix == ".csv" or Path(by).exists():
+        return ()
+    return (by,)
+
+
+def subgroups_of(by: str, file: HeldOut, or_else: str = "") -> Any:
+    """Return the subgroup of each row: a column that the file keeps, or a .csv joined by id."""
+    if by in file.subgroups:
+        return file.subgroups[by]
+    kept = f" of {file.name} ({listed(file.subgroups)})" if file.subgroups else ""
+    expected = f"{or_else}a column of subgroups{kept} or a .csv of id and subgroup"
+    return joined(read_subgroups(Path(by), expected=expected), file, by)
 
 
 def opened(path: Path, *, quiet: bool = False, **options: Any) -> LogitsReader:
@@ -120,9 +138,13 @@ def read(
     kind: str | None = None,
     ignore_index: int | None = None,
     groups: Path | None = None,
+    subgroups: tuple[str, ...] = (),
 ) -> HeldOut:
     """Read a held-out file as rows of predictions, with the warnings of `read_whole`."""
-    return read_whole(path, kind=kind, ignore_index=ignore_index, groups=groups).predictions()
+    found = read_whole(
+        path, kind=kind, ignore_index=ignore_index, groups=groups, subgroups=subgroups
+    )
+    return found.predictions()
 
 
 def read_whole(
@@ -131,9 +153,10 @@ def read_whole(
     kind: str | None = None,
     ignore_index: int | None = None,
     groups: Path | None = None,
+    subgroups: tuple[str, ...] = (),
 ) -> HeldOut:
     """Read a held-out file, with the groups of a separate file if it has none."""
-    reader = opened(path, kind=kind, ignore_index=ignore_index)
+    reader = opened(path, kind=kind, ignore_index=ignore_index, subgroups=subgroups)
     file, labels = reader.read(), ShardLabels(reader)
     warn_of_probabilities(file, DECLARE)
     for part in reader.by_shard(file):

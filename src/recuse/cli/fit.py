@@ -9,7 +9,13 @@ import numpy as np
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli.files import check_ending, read_whole, refuse_overwrite
+from recuse.cli.files import (
+    by_columns,
+    check_ending,
+    read_whole,
+    refuse_overwrite,
+    subgroups_of,
+)
 from recuse.cli.options import (
     Binary,
     Delta,
@@ -26,7 +32,6 @@ from recuse.cli.options import (
 )
 from recuse.errors import InputError
 from recuse.io import HeldOut
-from recuse.io._write import joined, read_subgroups
 from recuse.present import decisions, terminal
 from recuse.rejector import ALL, CLASS, SUBGROUP, Choice, Rejector, choose, fit_several
 from recuse.selectors import SubgroupSelection
@@ -35,7 +40,8 @@ PLURALS = {CLASS: "predicted classes", SUBGROUP: "subgroups"}
 REASONS = 2  # classes or subgroups without a threshold of which it is told why
 
 BY_HELP = (
-    "class, for the predicted class, or a .csv of id and subgroup: each gets its own threshold."
+    "class, for the predicted class, a column of the files, or a .csv of id and subgroup: each "
+    "subgroup gets its own threshold."
 )
 
 
@@ -63,7 +69,9 @@ def fit(
         str | None,
         typer.Option("--cost", help="Instead: cost of an error and of an abstention, as 10:1."),
     ] = None,
-    by: Annotated[str | None, typer.Option("--by", metavar="class|FILE.csv", help=BY_HELP)] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="class|COLUMN|FILE.csv", help=BY_HELP)
+    ] = None,
     delta: Delta = 0.05,
     method: Annotated[
         str,
@@ -109,10 +117,13 @@ def fit(
     outs = _outs(out, targets)
     for path in outs:
         refuse_overwrite(path, force, tune, calibrate, *_paths(by))
-    kind = kind_of(binary, probs)
+    reading: dict[str, Any] = {
+        **{"kind": kind_of(binary, probs), "ignore_index": ignore_index},
+        "subgroups": by_columns(by),
+    }
     files = (
-        read_whole(tune, kind=kind, ignore_index=ignore_index),
-        read_whole(calibrate, kind=kind, ignore_index=ignore_index, groups=groups),
+        read_whole(tune, **reading),
+        read_whole(calibrate, **reading, groups=groups),
     )
     options: dict[str, Any] = {
         "delta": delta,
@@ -161,10 +172,7 @@ def _subgroups(by: str | None, *files: HeldOut) -> Any:
     """Return `subgroups` of `recuse.fit`: "class", or the subgroups of each file's rows."""
     if by is None or by == CLASS:
         return by
-    if all(by in file.subgroups for file in files):
-        return tuple(file.subgroups[by] for file in files)
-    subgroup_of = read_subgroups(Path(by), expected="class, or a .csv of id and subgroup")
-    return tuple(joined(subgroup_of, file, by) for file in files)
+    return tuple(subgroups_of(by, file, "class, ") for file in files)
 
 
 def _cost(text: str) -> tuple[float, float]:

@@ -46,6 +46,15 @@ Groups = Annotated[
         "line a row. Used where the file has no `groups` of its own.",
     ),
 ]
+SubgroupTable = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="COLUMN|FILE.csv",
+        help="Subgroups that get a table of their own on the page: a column of the files, or a "
+        ".csv of id and subgroup.",
+    ),
+]
 Risk = Annotated[
     list[str], typer.Option("--risk", help="Report the coverage at these risks, such as 0.01,0.05.")
 ]

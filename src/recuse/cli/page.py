@@ -8,7 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from recuse.cli.files import check_ending, read, refuse_overwrite, warn
+from recuse.cli.files import (
+    by_columns,
+    check_ending,
+    read,
+    refuse_overwrite,
+    subgroups_of,
+    warn,
+)
 from recuse.cli.options import (
     Binary,
     ClassNames,
@@ -20,6 +27,7 @@ from recuse.cli.options import (
     Probs,
     Quiet,
     Seed,
+    SubgroupTable,
     TargetRisk,
     kind_of,
     named,
@@ -29,7 +37,6 @@ from recuse.evaluation import Evaluation, evaluate
 from recuse.io import HeldOut
 from recuse.io._stores import FORMATS
 from recuse.io._tables import class_names_of
-from recuse.io._write import joined, read_subgroups
 from recuse.present import terminal
 from recuse.reports import Detail, details
 from recuse.reports import report as write_report
@@ -57,14 +64,7 @@ def report(
     probs: Probs = False,
     ignore_index: IgnoreIndex = None,
     classes: ClassNames = None,
-    by: Annotated[
-        Path | None,
-        typer.Option(
-            "--by",
-            metavar="FILE.csv",
-            help="Subgroups that get a table of their own: a .csv of id and subgroup.",
-        ),
-    ] = None,
+    by: SubgroupTable = None,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -84,6 +84,7 @@ def report(
     """Write one HTML page that opens offline: curves, damage, repair, threshold and guarantee."""
     refuse_overwrite(check_ending(out, ".html", ".htm"), force)
     options: dict[str, Any] = {"kind": kind_of(binary, probs), "ignore_index": ignore_index}
+    options["subgroups"] = by_columns(by)
     models = {
         name: {split: read(find(Path(place), split), **options) for split in SPLITS}
         for name, place in named(model, "--model NAME=DIR").items()
@@ -122,13 +123,12 @@ def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:
 
 
 def _subgroups(
-    path: Path | None, models: Mapping[str, Mapping[str, HeldOut]]
+    by: str | None, models: Mapping[str, Mapping[str, HeldOut]]
 ) -> dict[str, Any] | None:
     """The subgroup of every row of the test splits."""
-    if path is None:
+    if by is None:
         return None
-    subgroup_of = read_subgroups(path)
-    return {name: joined(subgroup_of, splits["test"], str(path)) for name, splits in models.items()}
+    return {name: subgroups_of(by, splits["test"]) for name, splits in models.items()}
 
 
 def _warn_of_no_image(folder: Path | None, found: Mapping[str, Detail]) -> None:

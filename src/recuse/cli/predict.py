@@ -10,9 +10,11 @@ import typer
 
 from recuse._internal.files import to_json
 from recuse.cli.files import (
+    by_columns,
     check_ending,
     opened,
     refuse_overwrite,
+    subgroups_of,
     warn,
     warn_of_another_shift,
     warn_of_probabilities,
@@ -22,7 +24,7 @@ from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.io._checked import naming
 from recuse.io._tables import class_names_of
-from recuse.io._write import TABLES, joined, read_subgroups, write_table
+from recuse.io._write import TABLES, write_table
 from recuse.present import decisions, terminal
 from recuse.present.numbers import listed
 from recuse.rejector import (
@@ -58,9 +60,11 @@ def predict(
     ] = 1,
     classes: ClassNames = None,
     by: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--by", metavar="FILE.csv", help="The subgroups of a rejector fitted with it."
+            "--by",
+            metavar="COLUMN|FILE.csv",
+            help="The subgroups of a rejector fitted with --by: a column of the file, or a .csv.",
         ),
     ] = None,
     ids: Annotated[
@@ -84,9 +88,10 @@ def predict(
     """
     if out is not None:
         check_ending(out, *TABLES)
-        refuse_overwrite(out, force, rejector_path, file, *([] if by is None else [by]))
+        refuse_overwrite(out, force, rejector_path, file, *([] if by is None else [Path(by)]))
     rejector = Rejector.load(rejector_path)
     options: dict[str, Any] = {"kind": rejector.kind, "ignore_index": ignore_index}
+    options["subgroups"] = by_columns(by)
     reader = opened(file, classes=rejector.class_names, quiet=quiet, **options)
     if rejector.class_names and not reader.named:
         warn(
@@ -147,14 +152,12 @@ def _tell(summary: Summary, rejector: Rejector, out: Path | None, names: np.ndar
         terminal.say(line)
 
 
-def _subgroups(path: Path | None, rejector: Rejector, data: HeldOut) -> np.ndarray | None:
+def _subgroups(by: str | None, rejector: Rejector, data: HeldOut) -> np.ndarray | None:
     """The subgroup of every row, where the rejector has thresholds for subgroups."""
-    if (path is None) != (rejector.by != SUBGROUP):
-        wanted = "--by with the subgroups" if path is None else "no --by"
+    if (by is None) != (rejector.by != SUBGROUP):
+        wanted = "--by with the subgroups" if by is None else "no --by"
         raise InputError(f"expected {wanted}, since its thresholds are for {EACH[rejector.by]}")
-    if path is not None and str(path) in data.subgroups:
-        return data.subgroups[str(path)]
-    return None if path is None else joined(read_subgroups(path), data, str(path))
+    return None if by is None else subgroups_of(by, data)
 
 
 def _plain(reason: Explanation, names: np.ndarray | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,13 @@ import typer
 
 from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.files import to_json
-from recuse.cli.files import check_folder, read_whole, refuse_overwrite
+from recuse.cli.files import (
+    by_columns,
+    check_folder,
+    read_whole,
+    refuse_overwrite,
+    subgroups_of,
+)
 from recuse.cli.options import (
     Binary,
     Delta,
@@ -21,6 +28,7 @@ from recuse.cli.options import (
     Probs,
     Quiet,
     Seed,
+    SubgroupTable,
     TargetRisk,
     kind_of,
 )
@@ -47,6 +55,7 @@ def run(
     probs: Probs = False,
     ignore_index: IgnoreIndex = None,
     groups: Groups = None,
+    by: SubgroupTable = None,
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
@@ -62,8 +71,11 @@ def run(
     rejector, page = out / "rejector.json", out / "report.html"
     for path in (*places.values(), rejector, page):
         refuse_overwrite(path, force, file)
-    whole = read_whole(file, kind=kind_of(binary, probs), ignore_index=ignore_index, groups=groups)
+    reading: dict[str, Any] = {"kind": kind_of(binary, probs), "ignore_index": ignore_index}
+    whole = read_whole(file, **reading, groups=groups, subgroups=by_columns(by))
     whole.labelled()
+    if by is not None:  # the parts keep it
+        whole = replace(whole, subgroups={**whole.subgroups, by: subgroups_of(by, whole)})
     parts = split_rows(whole, PARTS, seed=seed)
     name = file.stem
     with terminal.working("diagnosing, choosing and measuring", quiet=quiet):
@@ -71,7 +83,8 @@ def run(
         found = evaluate({name: parts}, **options, seed=seed, progress=False)
         damage = diagnose(parts["tune"], seed=seed)
         names = None if whole.class_names is None else list(whole.class_names)
-        shown = details(found, {name: parts}, classes=names, seed=seed)
+        of = None if by is None else {name: parts["test"].predictions().subgroups[by]}
+        shown = details(found, {name: parts}, classes=names, subgroups=of, seed=seed)
         model = found.models[0]
         for part, rows in parts.items():
             write_logits(places[part], rows)

@@ -210,6 +210,7 @@ def open_logits(
     kind: str | None = None,
     ignore_index: int | None = None,
     classes: Sequence[str] | None = None,
+    subgroups: Sequence[str] = (),
 ) -> LogitsReader:
     """Open a held-out file of any size; shapes are checked now, values as they are read.
 
@@ -223,6 +224,7 @@ def open_logits(
         ignore_index: Label of predictions to ignore (void pixels), where the file does not say;
             by default -100 in what `trainer.predict()` of Transformers gave.
         classes: Names of the classes, to find and to order the columns of a table by.
+        subgroups: Columns of a table to keep; a held-out file keeps its own.
 
     Raises:
         InputError: One line that names the file, what was expected and what came.
@@ -236,7 +238,10 @@ def open_logits(
     [2, 2, 1]
     """
     kind = None if kind is None else check_kind(kind)
-    stores = tuple(_open(file, kind, ignore_index, classes) for file in shards(path))
+    asked = Columns(
+        kind=kind, ignore_index=ignore_index, classes=classes, subgroups=tuple(subgroups)
+    )
+    stores = tuple(_open(file, asked) for file in shards(path))
     about = _about(stores[0], kind, ignore_index)
     shapes = [_check_store(store, about) for store in stores]
     for store, shape in zip(stores, shapes):
@@ -401,13 +406,6 @@ class TableStore:
             yield {name: x[start : start + rows] for name, x in self.arrays.items()}
 
 
-def _table(
-    path: Path, kind: str | None, ignore_index: int | None, classes: Sequence[str] | None
-) -> TableStore:
-    asked = Columns(kind=kind, ignore_index=ignore_index, classes=classes)
-    return TableStore(path, *read_table(path, asked))
-
-
 def _is_table(path: Path) -> bool:
     """Return whether a file is a table of others, not a held-out file of ours."""
     if path.suffix in TEXTS:
@@ -426,14 +424,9 @@ def _is_table(path: Path) -> bool:
     return not (ours or {"bin", "meta"} <= members)
 
 
-def _open(
-    path: Path,
-    kind: str | None = None,
-    ignore_index: int | None = None,
-    classes: Sequence[str] | None = None,
-) -> Store:
+def _open(path: Path, asked: Columns) -> Store:
     if _is_table(path):
-        return _table(path, kind, ignore_index, classes)
+        return TableStore(path, *read_table(path, asked))
     if path.is_dir():
         if not any(path.glob("*.npy")):
             raise InputError(f"{path}: expected a file or a folder of logits.npy, got a folder")
