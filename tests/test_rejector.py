@@ -418,6 +418,7 @@ def test_the_number_of_simultaneous_guarantees_is_read_back():
         ("splits.tune.sample.float32.hashes", "AAAA", "at most 256 hashes of 8 bytes"),
         ("splits.tune.sample.float32.equal", -1, "at most 256 hashes of 8 bytes"),
         ("splits.calibrate.sample.bfloat16", ..., "missing field 'bfloat16'"),
+        ("splits.calibrate.masked", ["2"], "`masked` classes as indices"),
         ("splits.tune.digest", FITTED.splits["calibrate"]["digest"], "the same data"),
         ("kind", "binary", "a known `kind`, got 5 and 'binary'"),
     ],
@@ -1215,6 +1216,32 @@ def test_splits_of_logits_and_of_log_probabilities_are_refused_where_the_score_t
         assert recuse.fit(*pair, target_risk=0.3, learned=False).log_probs is None
     assert recuse.fit(*splits, target_risk=0.3).log_probs is False
     assert recuse.fit(*logs, target_risk=0.3).splits["tune"]["log_probs"]
+
+
+@pytest.mark.parametrize("filler", [-np.inf, -1e9])
+def test_a_class_that_no_calibration_row_could_have_is_said_where_it_is_possible(filler, tmp_path):
+    splits = [(z.copy(), np.where(y == 2, 1, y)) for z, y in (TUNE, CALIBRATE, TEST)]
+    for z, _ in splits[:2]:
+        z[:, 2] = filler
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # of the filler
+        fitted = recuse.fit(*splits[:2], target_risk=0.3, learned=False)
+    fitted.save(tmp_path / "r.json")
+    loaded = Rejector.load(tmp_path / "r.json")
+    assert (loaded.masked, FITTED.masked) == ((2,), ())
+    new, masked = splits[2][0], np.where(np.arange(5) == 2, filler, splits[2][0])
+    for rejector in (loaded, replace(loaded, class_names=("2", "1", "0", "3", "4"))):
+        name = "0" if rejector.class_names else "2"
+        message = (
+            rf"the class {name}, impossible \(-inf\) in every calibration row, is possible here"
+        )
+        for outputs in (new, np.r_[masked, new[-1:]], HeldOut(new)):
+            with pytest.warns(DataWarning, match=message) as said:
+                rejector.predict(outputs)
+            assert (len(said), said[0].filename) == (1, __file__)
+    loaded.predict(masked)
+    loaded.predict(np.where(np.arange(5) == 3, filler, masked))  # one more is masked
+    FITTED.predict(new)
 
 
 def test_a_rejector_knows_the_filler_of_masked_classes_and_decides_as_without_them(tmp_path):

@@ -23,11 +23,14 @@ MANY = 20  # ranks; beyond, the axis is logarithmic
 
 
 class ByRank(NamedTuple):
-    """Mean and standard deviation over the predictions, highest rank first."""
+    """Mean and standard deviation over the predictions with this rank, highest rank first.
+
+    A class that is impossible in its row (-inf) has no rank there.
+    """
 
     name: str
-    mean: Float[Array, " K"]
-    sd: Float[Array, " K"]
+    mean: Float[Array, " k"]  # k <= K, the most possible classes of a row
+    sd: Float[Array, " k"]
 
 
 class SortedLogits(NamedTuple):
@@ -42,7 +45,7 @@ def prepare(logits: ArrayLike, *, p: int = 5, center: bool = False) -> SortedLog
     """Return mean and spread over predictions of the sorted logits.
 
     Args:
-        logits: Shape (n, K, ...), finite.
+        logits: Shape (n, K, ...).
         p: The power, a positive integer; odd ones keep the sign of a logit.
         center: Subtract the mean of each prediction's logits first.
 
@@ -59,8 +62,14 @@ def prepare(logits: ArrayLike, *, p: int = 5, center: bool = False) -> SortedLog
         raise InputError(f"expected `p` as an integer >= 1, got {p}")
     z = check_logits(logits)
     z = np.sort(np.moveaxis(z, 1, -1).reshape(-1, z.shape[1]), axis=1)[:, ::-1]
-    shift = z.mean(axis=1, dtype=np.float64) if center else np.zeros(len(z))
-    columns = (column.astype(np.float64) - shift for column in z.T)
+    there = z > -np.inf
+    total = np.where(there, z, np.zeros((), z.dtype)).sum(axis=1, dtype=np.float64)
+    shift = total / there.sum(axis=1).clip(1) if center else np.zeros(len(z))
+    columns = (
+        column[has].astype(np.float64) - shift[has]
+        for column, has in zip(z.T, there.T)
+        if has.any()
+    )
     with np.errstate(over="ignore", invalid="ignore"):
         found = [[(f.mean(), f.std()) for f in (v, v ** int(p), np.exp(v))] for v in columns]
     (a, b, c), names = np.moveaxis(np.array(found), 0, -1), ("v", f"v^{p}", "exp v")

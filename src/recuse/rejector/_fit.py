@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from recuse._internal import public
 from recuse._internal.check import check_fraction
 from recuse.errors import InfeasibleError, InputError
@@ -17,6 +19,7 @@ from recuse.io._overlap import row_samples
 from recuse.rejector._prepare import REPEATED_IDS, Data, Prepared, Subgroups, prepare
 from recuse.rejector._rejector import Rejector, fit_isotonic_map
 from recuse.rejector._rules import rules_of
+from recuse.scores import without_filler
 from recuse.selectors import (
     Selection,
     SubgroupSelection,
@@ -30,6 +33,7 @@ from recuse.selectors._goals import check_costs
 from recuse.selectors._guarantee import GROUPS, IID_GROUPS, IID_ROWS
 from recuse.selectors._recheck import check_method
 from recuse.tuning import Tuned
+from recuse.tuning._candidates import possible
 
 
 @dataclass(frozen=True)
@@ -287,6 +291,7 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
         return Choice(splits.tuned, selection, None)
     classes, used = splits.tune.logits.shape[1], len(splits.held.wrong)
     t, c, filler = splits.tune, splits.calibrate, splits.tuned.filler
+    masked = np.flatnonzero(~possible(without_filler(c.logits, filler))).tolist()
     rejector = Rejector(
         score=splits.tuned.score,
         rules=rules_of(selection, classes),
@@ -302,6 +307,7 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
             "calibrate": {
                 **{"n": len(c), "used": used, "digest": c.digest},
                 "sample": _sample(c),
+                **({"masked": masked} if masked else {}),
             },
         },
         kind=splits.kind,

@@ -26,6 +26,7 @@ from recuse.io import HeldOut
 from recuse.io._checked import KINDS, to_logits
 from recuse.io._overlap import PRECISIONS, RowSample
 from recuse.present import decisions as words
+from recuse.present.numbers import listed
 from recuse.present.tuning import Outcome, TuningFacts, sentence
 from recuse.rejector._rules import (
     ALL,
@@ -195,6 +196,11 @@ class Rejector:
         """The level at or below which a logit stands for an impossible class; None without."""
         return self.splits["tune"].get("filler")
 
+    @property
+    def masked(self) -> tuple[int, ...]:
+        """Classes that are impossible (-inf) in every calibration row."""
+        return tuple(self.splits["calibrate"].get("masked", ()))
+
     def thresholds(
         self, prediction: Int[Array, "n ..."], subgroups: ArrayLike | None = None
     ) -> Float32[Array, ...]:
@@ -248,10 +254,25 @@ class Rejector:
         return file.logits
 
     def _decide(self, z: Float[Array, "n K ..."], subgroups: ArrayLike | None) -> Predictions:
+        self._warn_of_possible(z)
         prediction, confidence = predict(z), self.score(without_filler(z, self.filler))
         threshold = self.thresholds(prediction, subgroups)
         accept = (confidence >= threshold) & (threshold < np.inf)
         return Predictions(prediction, confidence, accept, self.isotonic_map(confidence))
+
+    def _warn_of_possible(self, z: Float[Array, "n K ..."]) -> None:
+        """Warn of classes that no calibration row could have, and some of these rows can."""
+        level = -np.inf if self.filler is None else self.filler
+        if found := [k for k in self.masked if float(z[:, k].max()) > level]:
+            names = [self.class_names[k] if self.class_names else str(k) for k in found]
+            noun = "class" if len(found) == 1 else "classes"
+            warnings.warn(
+                f"the {noun} {listed(names)}, impossible (-inf) in every calibration row, "
+                f"{'is' if len(found) == 1 else 'are'} possible here: the guarantee does not hold; "
+                "mask as in the fit, or fit again",
+                DataWarning,
+                stacklevel=4,
+            )
 
     def __str__(self) -> str:
         own = f"reaches the threshold of its {self.by}"
@@ -381,7 +402,11 @@ def _check_splits(splits: Any, guarantees: list[AnyGuarantee]) -> None:
     strict(splits["tune"], seen, "split 'tune'")
     if not -np.inf < splits["tune"].get("filler", -1.0) < 0:
         raise InputError("expected `filler` finite and < 0")
+    if "masked" in splits["calibrate"]:  # only of logits with classes that are never possible
+        held["masked"] = list
     strict(splits["calibrate"], held, "split 'calibrate'")
+    if not all(type(k) is int and k >= 0 for k in splits["calibrate"].get("masked", ())):
+        raise InputError("expected `masked` classes as indices")
     tune, calibrate = splits["tune"], splits["calibrate"]
     for split in (tune, calibrate):
         if "sample" in split:
