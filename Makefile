@@ -30,6 +30,8 @@ PEERS := .venv-peers
 MAPIE := .venv-mapie
 DOCS := .venv-docs
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+# The tests start hundreds of processes: each would compile PyTorch's source again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # As many predictions as fit into 24 GB; SIZES=50000,1000000 make bench is quicker.
 SIZES ?= 50000,1000000,10000000,100000000
@@ -43,17 +45,17 @@ demo: $(VENV)/.train
 	$(BIN)/recuse demo --out demo
 
 check: $(VENV)/.dev lint
-	$(BIN)/pytest -q -n 2 -m 'not slow and not validity and not large'
+	$(BIN)/pytest -q -n 2 --dist loadgroup -m 'not slow and not validity and not large'
 
 test: $(VENV)/.dev lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 coverage: $(VENV)/.dev
-	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-report=html:build/coverage
+	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-report=html:build/coverage
 
 slow: $(VENV)/.dev
 	rm -f build/times.txt; mkdir -p build
-	RECUSE_TIMES=$(CURDIR)/build/times.txt $(BIN)/pytest -n 2
+	RECUSE_TIMES=$(CURDIR)/build/times.txt $(BIN)/pytest -n 2 --dist loadgroup
 	$(BIN)/python tests/slow.py build/times.txt
 
 test-integrations: $(INTEGRATIONS)/.ready

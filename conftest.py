@@ -22,6 +22,7 @@ for name in recuse._HOME.keys() - {"targets"}:
 
 ROOT = Path(__file__).parent
 SLOW = (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines()
+COSTLY = {"every_score", "demo"}  # fixtures of most of a minute, wanted by one worker alone
 
 
 def pytest_ignore_collect(collection_path):
@@ -31,12 +32,15 @@ def pytest_ignore_collect(collection_path):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark as slow what `tests/slow.txt` names: a test, all its cases, or a whole file."""
+    """Mark as slow what `tests/slow.txt` names, a test, all its cases or a file, and the costly."""
     slow = {line for line in SLOW if line and not line.startswith("#")}
     for item in items:
         name = item.nodeid
         if slow & {name, name.partition("[")[0], name.partition("::")[0]}:
             item.add_marker(pytest.mark.slow)
+        for fixture in COSTLY & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group(fixture))
 
 
 @pytest.hookimpl(wrapper=True)

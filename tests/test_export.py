@@ -281,7 +281,7 @@ def every_score(onnx, tmp_path_factory):
     example = (torch.zeros(2, 5, dtype=torch.float64),)
     torch.onnx.export(
         Scores().eval(), example, path, dynamo=True, dynamic_shapes=shapes, input_names=["z"],
-        opset_version=18, verbose=False,
+        opset_version=18, verbose=False, optimize=False,
     )  # fmt: skip
     opened = session(path)
     return lambda z: dict(zip(EVERY, opened.run(None, {"z": z.astype(np.float64)})))
