@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from answers import one_line, plain
-from recuse import Rejector, read, write_logits
+from recuse import Rejector, evaluate, read, write_logits
+from recuse.cli.run import PARTS
+from recuse.reports import details
 from samples import sample
 
 RUN = ("run", "held-out.npz", "--out", "out", "--target-risk", 0.2)
@@ -75,6 +77,30 @@ def test_subgroups_are_a_column_or_a_file_for_every_command(recuse, tmp_path):
     assert recuse("predict", "rejector.json", "table.csv", "--by", "site")[0] == 0
     missing = recuse("run", "own.npz", "--by", "ward", "--out", "other")
     one_line(missing, "expected a column of subgroups of own.npz (site) or a .csv of id and subg")
+
+
+def test_repeated_ids_are_refused_or_kept_once_by_every_command(recuse, tmp_path):
+    z, y = sample(1500, seed=3)
+    twice = np.r_[np.arange(1500), np.arange(300)]
+    write_logits(tmp_path / "held-out.npz", z[twice], y[twice], ids=twice)
+    one_line(recuse(*RUN), "expected ids that differ in held-out.npz, got 1,800 rows of 1,500 ids")
+    keep = ("--repeated-ids", "keep_one")
+    assert recuse(*RUN, *keep)[0] == 0
+    parts = {part: read(tmp_path / "out" / f"{part}.npz") for part in PARTS}
+    assert sum(len(np.unique(x.ids)) for x in parts.values()) == 1500
+    rejector = Rejector.load(tmp_path / "out/rejector.json")
+    assert (rejector.guarantee.unit, rejector.guarantee.n) == ("groups", 600)
+    for name, part in parts.items():  # as rows that a sampler repeated, without groups
+        write_logits(tmp_path / "own" / f"{name}.npz", part.logits, part.labels, ids=part.ids)
+    report = ("report", "--model", "own=own", "--target-risk", 0.2)
+    one_line(recuse(*report), "expected ids that differ in")
+    assert recuse(*report, *keep)[0] == 0
+    splits = {"own": {name: read(tmp_path / "own" / f"{name}.npz") for name in PARTS}}
+    found = evaluate(splits, target_risk=0.2, repeated_ids="keep_one", progress=False)
+    shown = details(found, splits, repeated_ids="keep_one")["own"]
+    grouped = details(found, {"own": parts})["own"]
+    np.testing.assert_array_equal(shown.before.accepted, grouped.before.accepted)
+    assert found.models[0].rejector.guarantee == rejector.guarantee
 
 
 def test_infeasible_is_exit_code_1_and_leaves_no_rejector_of_before(recuse, held_out, tmp_path):

@@ -724,6 +724,22 @@ def seen_of(z, rejector=FITTED, **options):
     return [line for line in lines if "not an unbiased test" in line]
 
 
+def test_equal_short_sequences_without_ids_are_no_overlap():
+    """Tokens of sequences: a few short ones, such as one word, have equal outputs everywhere."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(300, 3, 6)).astype(np.float32)
+    y = np.where(np.arange(6) < rng.integers(1, 7, (300, 1)), z.argmax(axis=1), -100)
+    z[::60], y[::60] = z[0], y[0]
+    splits = [HeldOut(z[i::2], y[i::2], ignore_index=-100) for i in (0, 1)]
+    z[1::60], y[1::60] = z[0], y[0]
+    fitted = recuse.fit(*splits, target_risk=0.3, learned=False)
+    assert fitted.guarantee.unit == "groups"
+    same = replace(splits[1], logits=np.r_[splits[1].logits, splits[0].logits[:100]])
+    same = replace(same, labels=np.r_[splits[1].labels, splits[0].labels[:100]])
+    with pytest.raises(InputError, match="identical rows in both"):
+        recuse.fit(splits[0], same, target_risk=0.3, learned=False)
+
+
 def test_rows_of_the_fit_are_found_in_a_file_of_another_digest(tmp_path):
     (z, y), fresh = CALIBRATE, sample(5000, seed=9)[0]
     k = z.shape[1]

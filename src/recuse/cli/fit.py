@@ -26,6 +26,7 @@ from recuse.cli.options import (
     Objective,
     Probs,
     Quiet,
+    RepeatedIds,
     Seed,
     kind_of,
     numbers,
@@ -94,13 +95,7 @@ def fit(
         bool,
         typer.Option("--allow-overlap", help="Tune and calibrate may share rows: no guarantee."),
     ] = False,
-    repeated_ids: Annotated[
-        str,
-        typer.Option(
-            "--repeated-ids",
-            help="refuse, or keep_one: use one row of each id, where a sampler repeated rows.",
-        ),
-    ] = "refuse",
+    repeated_ids: RepeatedIds = "refuse",
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,

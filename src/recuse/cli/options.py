@@ -46,6 +46,13 @@ Groups = Annotated[
         "line a row. Used where the file has no `groups` of its own.",
     ),
 ]
+RepeatedIds = Annotated[
+    str,
+    typer.Option(
+        "--repeated-ids",
+        help="refuse, or keep_one: use one row of each id, where a sampler repeated rows.",
+    ),
+]
 SubgroupTable = Annotated[
     str | None,
     typer.Option(

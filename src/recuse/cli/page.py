@@ -26,6 +26,7 @@ from recuse.cli.options import (
     Objective,
     Probs,
     Quiet,
+    RepeatedIds,
     Seed,
     SubgroupTable,
     TargetRisk,
@@ -65,6 +66,7 @@ def report(
     ignore_index: IgnoreIndex = None,
     classes: ClassNames = None,
     by: SubgroupTable = None,
+    repeated_ids: RepeatedIds = "refuse",
     images: Annotated[
         Path | None,
         typer.Option(
@@ -97,6 +99,7 @@ def report(
             objective=objective,
             learned=learned,
             seed=seed,
+            repeated_ids=repeated_ids,
             progress=False,
         )
         found = details(
@@ -107,6 +110,7 @@ def report(
             images=images,
             scenes=_scenes(scenes, evaluation),
             seed=seed,
+            repeated_ids=repeated_ids,
         )
         write_report(evaluation, out, details=found)
     _warn_of_no_image(images, found)

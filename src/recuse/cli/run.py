@@ -27,6 +27,7 @@ from recuse.cli.options import (
     Learned,
     Probs,
     Quiet,
+    RepeatedIds,
     Seed,
     SubgroupTable,
     TargetRisk,
@@ -37,6 +38,7 @@ from recuse.evaluation import evaluate
 from recuse.io import split_rows, write_logits
 from recuse.present import terminal
 from recuse.present.run import verdict_lines
+from recuse.rejector._prepare import each_id_once
 from recuse.reports import details
 from recuse.reports import report as write_report
 
@@ -56,6 +58,7 @@ def run(
     ignore_index: IgnoreIndex = None,
     groups: Groups = None,
     by: SubgroupTable = None,
+    repeated_ids: RepeatedIds = "refuse",
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
@@ -76,6 +79,7 @@ def run(
     whole.labelled()
     if by is not None:  # the parts keep it
         whole = replace(whole, subgroups={**whole.subgroups, by: subgroups_of(by, whole)})
+    whole = each_id_once(whole, repeated_ids)  # rows of one id go to one part
     parts = split_rows(whole, PARTS, seed=seed)
     name = file.stem
     with terminal.working("diagnosing, choosing and measuring", quiet=quiet):

@@ -27,6 +27,7 @@ from recuse.io import HeldOut, overlap
 from recuse.io._checked import check_file, naming
 from recuse.present import evaluation as shown
 from recuse.rejector import Data, Rejector, choose
+from recuse.rejector._prepare import REFUSE, each_id_once
 from recuse.scores import Score, as_probability, predict, without_filler
 from recuse.selectors import Selection
 from recuse.tuning import MSP, Tuned
@@ -140,6 +141,7 @@ def evaluate(
     risks: Sequence[float] = RISKS,
     coverages: Sequence[float] = COVERAGES,
     seed: int = 0,
+    repeated_ids: str = "refuse",
     progress: bool = True,
 ) -> Evaluation:
     """Repair, select and measure every model on its three splits.
@@ -158,6 +160,7 @@ def evaluate(
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.
         seed: Random seed of the folds of the cross-fitted test.
+        repeated_ids: "refuse" rows of one id, or "keep_one", as in `fit`.
         progress: Show a bar of the models, on a terminal or in a notebook.
 
     Raises:
@@ -179,6 +182,7 @@ def evaluate(
         "learned": learned,
         "kind": kind,
         "seed": seed,
+        "repeated_ids": repeated_ids,
     }
     from recuse.present.terminal import bar
 
@@ -195,8 +199,8 @@ def evaluate(
 def _evaluate_model(
     name: str, splits: Mapping[str, Data], levels: dict[str, Any], chosen_by: dict[str, Any]
 ) -> ModelEvaluation:
-    kind = chosen_by["kind"]
-    tune, calibrate, test = (checked_split(splits, s, name, kind) for s in SPLITS)
+    kind, once = chosen_by["kind"], chosen_by["repeated_ids"]
+    tune, calibrate, test = (checked_split(splits, s, name, kind, once) for s in SPLITS)
     for split, other in (("tune", tune), ("calibrate", calibrate)):
         if other.logits.shape[1] != test.logits.shape[1]:
             shapes = f"{other.logits.shape[1]} and {test.logits.shape[1]}"
@@ -241,9 +245,14 @@ def _evaluate_model(
 
 
 def checked_split(
-    splits: Mapping[str, Data], split: str, model: str, kind: str | None = None
+    splits: Mapping[str, Data],
+    split: str,
+    model: str,
+    kind: str | None = None,
+    repeated_ids: str = REFUSE,
 ) -> HeldOut:
-    """Return a checked split with one row a prediction."""
+    """Return a checked split with one row a prediction; with "keep_one", each id is a group."""
     file = check_file(splits[split], f"{model}, {split}", kind)
     file.labelled()
-    return file.predictions()
+    file = file.predictions()
+    return file if repeated_ids == REFUSE else each_id_once(file, repeated_ids)

@@ -89,6 +89,7 @@ class HeldOut:
     subgroups: Mapping[str, Array] = field(default_factory=dict)  # name -> (n,)
     probs: Array | None = field(default=None, repr=False)  # the outputs, of kind "probs"
     ungrouped: tuple[str, ...] = ()  # columns of its table that look like groups and were not used
+    by_content: bool = False  # whether groups are numbers of equal rows, since nothing names them
 
     def __len__(self) -> int:
         return len(self.logits)
@@ -140,6 +141,7 @@ class HeldOut:
             flat = replace(
                 self, logits=z, labels=y, groups=groups, ids=None, subgroups=of, probs=None
             )
+            flat = replace(flat, by_content=self.groups is None and self.ids is None)
         if self.ignore_index is None or flat.labels is None:
             return flat
         kept = flat.labels != self.ignore_index

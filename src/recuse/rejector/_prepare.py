@@ -67,8 +67,8 @@ def prepare(
     tuning: dict[str, Any],
 ) -> Prepared:
     """Tune the score, and score both splits by it."""
-    t = _each_id_once(as_file(tune, "tune", kind), repeated_ids)
-    c = _each_id_once(as_file(calibrate, "calibrate", kind), repeated_ids)
+    t = each_id_once(as_file(tune, "tune", kind), repeated_ids)
+    c = each_id_once(as_file(calibrate, "calibrate", kind), repeated_ids)
     kind = _same_kind(t, c)
     check_kind(kind, t.logits.shape[1])
     by, of_tune, of_calibrate = _subgroups(subgroups, tune, calibrate)
@@ -84,7 +84,7 @@ def prepare(
     return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, log_probs)
 
 
-def _each_id_once(file: HeldOut, repeated_ids: str) -> HeldOut:
+def each_id_once(file: HeldOut, repeated_ids: str) -> HeldOut:
     """Return rows whose ids differ, or of which each id is a group; rows of one id are dependent.
 
     Raises:

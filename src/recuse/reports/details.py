@@ -76,6 +76,7 @@ def details(
     images: str | os.PathLike | None = None,
     scenes: Mapping[str, str | os.PathLike] | None = None,
     seed: int = 0,
+    repeated_ids: str = "refuse",
 ) -> dict[str, Detail]:
     """Return the details of every model by name, from the splits that were evaluated.
 
@@ -89,6 +90,7 @@ def details(
         images: A folder with an image of each id, for thumbnails of errors.
         scenes: By model, a `scenes.npz` of a recipe.
         seed: Random seed of the rows taken from groups, as in `evaluate`.
+        repeated_ids: As in `evaluate`.
 
     Raises:
         InputError: Splits of other data or models, or names, subgroups, images and scenes
@@ -101,7 +103,8 @@ def details(
     folder = None if images is None else _folder(Path(images))
     out = {}
     for m in evaluation.models:
-        found = _detail(m, splits[m.name], classes, (subgroups or {}).get(m.name), share, seed)
+        once = [checked_split(splits[m.name], s, m.name, None, repeated_ids) for s in SPLITS]
+        found = _detail(m, once, classes, (subgroups or {}).get(m.name), share, seed)
         drawn = _scenes(m, (scenes or {}).get(m.name))
         out[m.name] = found._replace(images=folder, scenes=drawn)
     return out
@@ -126,13 +129,13 @@ def _scenes(m: ModelEvaluation, path: str | os.PathLike | None) -> tuple[Picture
 
 def _detail(
     m: ModelEvaluation,
-    splits: Mapping[str, Data],
+    splits: Sequence[HeldOut],
     classes: Sequence[str] | None,
     subgroups: ArrayLike | None,
     share: float,
     seed: int,
 ) -> Detail:
-    tune, calibrate, test = (checked_split(splits, name, m.name) for name in SPLITS)
+    tune, calibrate, test = splits
     z, labels = test.labelled()
     predicted = predict(z)
     same = {"tune": len(tune), "calibrate": len(calibrate), "test": len(test)} == dict(m.sizes)
