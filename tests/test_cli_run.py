@@ -1,5 +1,7 @@
 """`recuse run`: the decisions of its steps one by one, and a verdict of at most eight lines."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -127,3 +129,34 @@ def test_groups_stay_together_in_all_parts(recuse, tmp_path):
     assert recuse(*RUN)[0] == 0
     groups = [{*read(tmp_path / f"out/{p}.npz").groups} for p in ("tune", "calibrate", "test")]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 600
+
+
+def test_a_named_model_goes_from_the_import_to_the_warning_of_predict(recuse, tmp_path):
+    for part, seed in (("tune", 1), ("calibrate", 2), ("new", 3)):
+        z, y = sample(400, seed=seed)
+        lines = [",".join(map(str, (label, *row))) for label, row in zip(y, z)]
+        head = ",".join(["label", *(f"logit_{k}" for k in range(5))])
+        (tmp_path / f"{part}.csv").write_text("\n".join([head, *lines]))
+        model = "v2" if part == "new" else "v1"
+        made = recuse("import", f"{part}.csv", "--out", f"{part}.npz", "--model", model)
+        assert made[0] == 0
+    new = read(tmp_path / "new.npz")
+    assert new.model == "v2"
+    fitted = ("fit", "--tune", "tune.npz", "--calibrate", "calibrate.npz", "--target-risk", 0.2)
+    assert recuse(*fitted)[0] == 0
+    assert Rejector.load(tmp_path / "rejector.json").model.name == "v1"
+    one_line(recuse(*fitted, "--model", "v3", "--force"), "expected model='v1' (--model), as cal")
+    (tmp_path / "shards").mkdir()
+    for i in range(2):
+        part = replace(new.rows(slice(200 * i, 200 * i + 200)), model="v2")
+        write_logits(tmp_path / f"shards/{i}.npz", part)
+    rc, out, err = recuse("predict", "rejector.json", "shards", "--json")
+    assert rc == 0
+    assert err == (
+        "recuse: warning: shards: outputs of v2, but the rejector was fitted to those of v1: its "
+        "guarantee does not hold; fit again for this model\n"
+    )
+    (change,) = plain(out)["model_changes"]
+    assert change == {"what": "name", "found": "v2", "expected": "v1"}
+    write_logits(tmp_path / "shards/2.npz", replace(part, model="v3"))
+    one_line(recuse("predict", "rejector.json", "shards"), "expected shards alike, got model v3")

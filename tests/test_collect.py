@@ -242,3 +242,21 @@ def test_importing_recuse_imports_no_torch():
     code = f"import sys, recuse; sys.exit(' '.join(m for m in {heavy} if m in sys.modules) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_file_names_the_model_by_its_class_and_a_digest_of_its_weights(tmp_path):
+    model, other = linear(), linear()
+    with torch.no_grad():
+        other[0].weight[0, 0] += 1e-6
+
+    def name(model, **options):
+        collect_logits(model, batches(), tmp_path / "a.npz", **options)
+        return read(tmp_path / "a.npz").model
+
+    first = name(model)
+    assert first.startswith("Sequential sha256:")
+    assert name(linear()) == first != name(other)
+    assert name(torch.nn.DataParallel(linear())) == first  # the model inside
+    assert name(torch.compile(linear(), backend="eager")) == first
+    assert name(model, name="ours v3") == "ours v3"
+    assert name(lambda x: x[:, :3]) is None

@@ -39,7 +39,7 @@ BATCH = {"inputs": ({0: torch.export.Dim("batch")},)}
 
 def deciding(score=FITTED.score, threshold=FITTED.threshold, model=None, **fields):
     """A module that takes logits, unless a model is given."""
-    rejector = altered(FITTED, score=score, threshold=float(threshold), **fields)
+    rejector = altered(FITTED, score=score, threshold=float(threshold), model=None, **fields)
     return to_module(torch.nn.Identity() if model is None else model, rejector)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 from scipy.stats import binom, hypergeom
 
 import recuse
@@ -88,6 +88,7 @@ NESTED = [
     *(f"p_correct.{k}" for k in ("confidence", "probability")),
     *(f"splits.tune.{k}" for k in ("n", "digest", "log_probs")),
     "splits.tune",
+    *(f"model.{k}" for k in FITTED.model._fields if k != "name"),
 ]
 EVERY = [*(k for k in FITTED.to_dict() if k != "checksum"), *NESTED]
 OTHER_TYPES = [None, True, 2.5, 7, "x", [], [1], {}, {"x": 1}]
@@ -116,7 +117,7 @@ def test_a_field_of_another_type_is_refused(tmp_path, field):
             refused(tmp_path, changed(field, value))
 
 
-@pytest.mark.parametrize("field", EVERY)
+@pytest.mark.parametrize("field", [field for field in EVERY if field != "model"])
 def test_a_missing_field_is_refused(tmp_path, field):
     refused(tmp_path, changed(field, ...))
 
@@ -824,7 +825,9 @@ def test_one_row_of_each_repeated_id_keeps_the_guarantee_that_all_rows_break():
 
 def summary_of(z, rejector=FITTED, subgroups=None, **options):
     file = HeldOut(z, **options)
-    return summarize(file, rejector.predict(z, subgroups), rejector, subgroups)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # that they look like another model's
+        return summarize(file, rejector.predict(z, subgroups), rejector, subgroups)
 
 
 def said_of(summary):
@@ -1283,3 +1286,118 @@ def test_a_rejector_knows_the_filler_of_masked_classes_and_decides_as_without_th
     for a, b in zip(loaded.predict(masked(ze))[1:], plain.predict(ze)[1:]):
         assert np.array_equal(a, b)
     assert np.array_equal(loaded.predict(infinite).accept, plain.predict(ze).accept)
+
+
+def said_of_model(rejector, outputs):
+    """What `predict` warns of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rejector.predict(outputs)
+    return [str(w.message) for w in caught]
+
+
+NAMED = recuse.fit(
+    HeldOut(*TUNE, model="net v1"), HeldOut(*CALIBRATE, model="net v1"), coverage=0.5
+)
+
+
+def test_a_rejector_knows_the_name_of_its_model_and_warns_of_another(tmp_path):
+    NAMED.save(tmp_path / "r.json")
+    rejector = Rejector.load(tmp_path / "r.json")
+    assert (rejector.model.name, rejector.model) == ("net v1", NAMED.model)
+    for model in (None, "net v1"):
+        assert said_of_model(rejector, HeldOut(TEST[0], model=model)) == []
+    (said,) = said_of_model(rejector, HeldOut(TEST[0][:3], model="net v2", name="new.npz"))
+    assert said.startswith(
+        "new.npz: outputs of net v2, but the rejector was fitted to those of net v1"
+    )
+    given = recuse.fit(TUNE, CALIBRATE, coverage=0.5, model="net v1")
+    assert given.model == NAMED.model
+    assert FITTED.model.name is None
+    assert said_of_model(FITTED, HeldOut(TEST[0], model="net v2")) == []  # nobody said which
+
+
+def test_two_models_in_one_fit_are_said_and_a_contradiction_is_refused():
+    tune, calibrate = HeldOut(*TUNE, model="a"), HeldOut(*CALIBRATE, model="b")
+    with pytest.warns(DataWarning, match="outputs of a, and calibrate of b: the guarantee is that"):
+        assert recuse.fit(tune, calibrate, coverage=0.5).model.name == "b"
+    with pytest.raises(
+        InputError, match="expected model='b' \\(--model\\), as calibrate says, got 'c'"
+    ):
+        recuse.fit(TUNE, calibrate, coverage=0.5, model="c")
+    assert recuse.fit(tune, CALIBRATE, coverage=0.5).model.name == "a"
+
+
+def test_a_file_of_before_knows_no_model_and_decides_the_same():
+    old = Rejector.from_dict(changed("model", ..., NAMED))
+    assert old.model is None
+    assert said_of_model(old, HeldOut(100 * TEST[0], model="net v2")) == []
+    np.testing.assert_array_equal(old.predict(TEST[0]).accept, NAMED.predict(TEST[0]).accept)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("low", [0.0]), ("high", [1, 2, "x", 4]), ("classes", [0, 5]), ("runner_up", []), ("name", 3)],
+)
+def test_a_malformed_fingerprint_is_refused(tmp_path, field, value):
+    refused(tmp_path, changed(f"model.{field}", value))
+
+
+def test_outputs_of_another_form_are_said_and_shifts_of_the_inputs_are_not():
+    """On digits under noise, by a linear model; `Fingerprint` gives rates of a network."""
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = load_digits(return_X_y=True)
+    rng = np.random.default_rng(0)
+    x = x / 16
+
+    def noisy(rows, strength):
+        return x[rows] + strength * rng.uniform(size=(len(rows), 1)) * rng.normal(
+            size=(len(rows), 64)
+        )
+
+    train, held, new = np.split(rng.permutation(1797), [500, 1100])
+    model = LogisticRegression(C=0.3, max_iter=500).fit(noisy(train, 0.75), y[train])
+    held_out = model.decision_function(noisy(np.tile(held, 5), 0.75)), np.tile(y[held], 5)
+    tune, calibrate = ((held_out[0][i::2], held_out[1][i::2]) for i in range(2))
+    rejector = recuse.fit(tune, calibrate, coverage=0.5, learned=False, allow_overlap=True)
+    z = model.decision_function(noisy(new, 0.75))
+
+    shifts = [
+        *(model.decision_function(noisy(new, strength)) for strength in (0, 0.4, 1, 1.5)),
+        model.decision_function(0.8 * x[new]),
+        *(z[np.isin(y[new], few)] for few in ((0, 1, 2), (3, 4), (8, 9))),
+    ]
+    assert [said for other in shifts for said in said_of_model(rejector, other)] == []
+
+    half = model.decision_function(x[new] / 2)  # to a linear model, nearly logits of half the size
+    for scale, other in [(0.5, half), *((s, s * z) for s in (0.1, 0.2, 4, 10))]:
+        (said,) = said_of_model(rejector, other)
+        assert said.startswith("`outputs`: the standard deviation of a row of logits is ")
+        assert f"{'below' if scale < 1 else 'above'} that of 99 % of the calibration rows" in said
+        assert "either the inputs have changed, or these are outputs of another model" in said
+    (said,) = said_of_model(rejector, z - logsumexp(z, axis=1, keepdims=True) - 9)
+    assert said.startswith("`outputs`: the mean of a row of logits is -")
+    assert rejector.score.shift_invariant
+    assert said_of_model(rejector, log_softmax(z)) == []  # the same decisions
+    twice = np.tile(z, (4, 1))
+    orders = [said_of_model(rejector, twice[:, rng.permutation(10)]) for _ in range(10)]
+    found = [said for order in orders for said in order]
+    assert len(found) >= 5
+    assert all("the usual runner-up of the predicted class comes second in" in s for s in found)
+    assert said_of_model(rejector, 10 * z[:99]) == []  # too few rows
+    groups = np.arange(len(z)) % 19
+    assert said_of_model(rejector, HeldOut(10 * z, groups=groups)) == []  # too few groups
+
+
+def test_a_change_that_coverage_says_is_not_said_twice():
+    z = sample(4000, seed=7)[0]
+    summary = summary_of(z * np.float32(4))
+    assert [c.what for c in summary.model_changes] == ["spread"]
+    assert len(said_of(summary)) == 1
+    assert list(decisions.model_lines("new.npz", summary)) == []
+    unchanged = replace(summary, change=None)
+    (line,) = decisions.model_lines("new.npz", unchanged)
+    assert line.startswith("new.npz: the standard deviation of a row of logits is ")
+    assert summary.to_dict()["model_changes"][0]["what"] == "spread"

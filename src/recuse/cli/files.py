@@ -176,27 +176,29 @@ def _warn_of_models(reader: LogitsReader, labels: ShardLabels) -> None:
         )
 
 
-def warn_of_probabilities(file: HeldOut, advice: str = FIT_AGAIN) -> None:
+def warn_of_probabilities(file: HeldOut, advice: str = FIT_AGAIN) -> bool:
     """Warn that declared logits look like probabilities; they are read as declared.
 
     The default advice is for the file of a rejector, which knows what it was fitted to.
     """
     if form := form_of_probs(file):
         _warn_of_probabilities(file.name, form, advice)
+    return form is not None
 
 
-def warn_of_another_shift(file: HeldOut, fitted: bool | None) -> None:
+def warn_of_another_shift(file: HeldOut, fitted: bool | None) -> bool:
     """Warn that a rejector was fitted to logits and these are log-probabilities, or the reverse.
 
     `fitted` is the rejector's `log_probs`.
     """
     if fitted is None or (found := are_log_probs(file.logits)) == fitted:
-        return
+        return False
     held, wanted = SHIFTS[found], SHIFTS[fitted]
     warn(
         f"{file.name}: `logits` holds {held}, but the rejector was fitted to {wanted} and its "
         f"score tells them apart: its guarantee does not hold; give {wanted}, or fit again"
     )
+    return True
 
 
 def _warn_of_probabilities(name: str, form: str, advice: str) -> None:

@@ -23,6 +23,7 @@ from recuse.cli.options import (
     IgnoreIndex,
     Json,
     Learned,
+    ModelName,
     Objective,
     Probs,
     Quiet,
@@ -96,6 +97,7 @@ def fit(
         typer.Option("--allow-overlap", help="Tune and calibrate may share rows: no guarantee."),
     ] = False,
     repeated_ids: RepeatedIds = "refuse",
+    model: ModelName = None,
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
@@ -128,6 +130,7 @@ def fit(
         "seed": seed,
         "allow_overlap": allow_overlap,
         "repeated_ids": repeated_ids,
+        "model": model,
     }
     with terminal.working("choosing the score and the threshold", quiet=quiet):
         if len(targets) > 1:

@@ -100,7 +100,8 @@ def logits(
         )
     if as_json:
         counted = {"n": found.n, "classes": found.classes, "accuracy": found.accuracy}
-        print(to_json({"out": str(out), "model": source, **counted, "about": _about(found)}))
+        told = {"model": source, "name": found.model, **counted, "about": _about(found)}
+        print(to_json({"out": str(out), **told}))
     elif not quiet:
         _show(out, found)
 

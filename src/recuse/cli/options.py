@@ -75,6 +75,12 @@ TargetRisk = Annotated[
 Delta = Annotated[
     float, typer.Option("--delta", help="Largest probability that the guarantee fails.")
 ]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME", help="Name of the model; predict warns of outputs of another."
+    ),
+]
 ClassNames = Annotated[
     Path | None, typer.Option("--classes", help="Text file of class names, one a line.")
 ]

@@ -100,8 +100,8 @@ def predict(
         )
     with terminal.working("reading", quiet=quiet):
         data = reader.read()
-    warn_of_probabilities(data)
-    warn_of_another_shift(data, rejector.log_probs)
+    odd_form = warn_of_probabilities(data)
+    odd_form |= warn_of_another_shift(data, rejector.log_probs)
     if out is not None and data.logits.ndim > 2 and out.suffix.lower() != ".npz":
         raise InputError(f"{out}: expected .npz for pixel logits {data.logits.shape}")
     with naming(str(file)):
@@ -114,10 +114,12 @@ def predict(
     parts = reader.by_shard(data) if len(reader.stores) > 1 else ()
     with terminal.working("deciding", quiet=quiet):
         reasons = explain(rejector, data, ids, top=runners_up, subgroups=subgroups) if ids else []
-        predictions = rejector.predict(data, subgroups)
+        predictions = rejector._decide(data, subgroups)
         summary = summarize(data, predictions, rejector, subgroups, parts)
         if out is not None:
             write_table(out, _columns(data, predictions, top, names))
+    for line in decisions.model_lines(str(file), summary, odd_form):
+        warn(line)
     if as_json:
         told = [_plain(reason, names) for reason in reasons]
         print(to_json(summary.to_dict() | ({"explanations": told} if ids else {})))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,17 @@ from recuse.cli.files import (
     warn,
     warn_of_probabilities,
 )
-from recuse.cli.options import Binary, Force, IgnoreIndex, Json, Probs, Quiet, Seed, kind_of
+from recuse.cli.options import (
+    Binary,
+    Force,
+    IgnoreIndex,
+    Json,
+    ModelName,
+    Probs,
+    Quiet,
+    Seed,
+    kind_of,
+)
 from recuse.errors import InputError
 from recuse.evaluation import Ensemble, average_logits, average_probs
 from recuse.evaluation._matched import write_mean
@@ -116,6 +127,7 @@ def import_(
         str | None,
         typer.Option("--separator", help="Between the cells of a text; found if not given."),
     ] = None,
+    model: ModelName = None,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -138,6 +150,7 @@ def import_(
         ignore_index,
     )
     file, told = read_table(table, asked, separator)
+    file = file if model is None else replace(file, model=model)
     written = write_logits(out, file)
     for line in suspect_lines(file.name, told.suspects):
         warn(line)

@@ -5,12 +5,14 @@ n = images, K = outputs of the model.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +23,7 @@ from recuse._internal import public
 from recuse._internal.check import check_logits_form, extra, first_of, rows_from, to_numpy
 from recuse._internal.files import atomic_folder
 from recuse.collect._images import UNKNOWN, Images, ImageTree, image_tree, labels_of, read_class_map
-from recuse.collect._models import Model, load_model
+from recuse.collect._models import TIMM, Model, load_model
 from recuse.errors import InputError
 from recuse.io import HeldOut, open_logits, write_logits
 from recuse.io._checked import naming
@@ -42,6 +44,7 @@ def collect_logits(
     device: Any = None,
     ignore_index: int | None = None,
     progress: bool = True,
+    name: str | None = None,
 ) -> HeldOut:
     """Run a model over a loader and write its logits and labels to a file.
 
@@ -62,6 +65,8 @@ def collect_logits(
         device: Device of the inputs; by default that of the model's parameters.
         ignore_index: Label outside 0..K-1 that is allowed (void pixels).
         progress: Show a bar, on a terminal or in a notebook.
+        name: Name of the model, which the file keeps; of a module, by default, its class and a
+            digest of its weights.
 
     Raises:
         InputError: The loader is empty or yields something else, or the file cannot hold it.
@@ -88,7 +93,8 @@ def collect_logits(
             module.training = mode
     if not batches:
         raise InputError("expected a loader with at least one batch, got none")
-    written = _write_batches(path, batches)
+    name = _name_of(model) if name is None else name
+    written = _write_batches(path, batches, name=name)
     _remove(_partial(path))
     return written
 
@@ -175,7 +181,9 @@ def _of_tokens(batch: Batch) -> bool:
     return batch.fields["logits"].ndim == 3 and batch.ignore_index is not None
 
 
-def _write_batches(path: Path, batches: list[Batch], *, unlabelled: bool = False) -> HeldOut:
+def _write_batches(
+    path: Path, batches: list[Batch], *, unlabelled: bool = False, name: str | None = None
+) -> HeldOut:
     """Write all batches as one file; shorter sequences are filled up with ignored labels.
 
     With `unlabelled`, labels that are all ignored are left out.
@@ -189,7 +197,31 @@ def _write_batches(path: Path, batches: list[Batch], *, unlabelled: bool = False
     }
     if unlabelled and (fields["labels"] == batches[0].ignore_index).all():
         del fields["labels"]
-    return write_logits(path, **fields, ignore_index=batches[0].ignore_index)
+    return write_logits(path, **fields, ignore_index=batches[0].ignore_index, model=name)
+
+
+def _name_of(model: Any, source: str | None = None) -> str | None:
+    """Return the source of a module, or its class, with a digest of its weights.
+
+    A compiled or distributed module is the model inside.
+    """
+    if not (hasattr(model, "parameters") and hasattr(model, "buffers")):
+        return source
+    import torch
+
+    for inner in ("_orig_mod", "module"):  # of torch.compile, of DistributedDataParallel
+        found = getattr(model, inner, None)
+        model = found if isinstance(found, torch.nn.Module) else model
+    state = hashlib.sha256()
+    name = type(model).__name__ if source is None else source
+    try:
+        for x in (*model.parameters(), *model.buffers()):
+            state.update(f"{x.dtype}{tuple(x.shape)}".encode())
+            flat = x.detach().cpu().contiguous().reshape(-1)
+            state.update(flat.view(torch.uint8).numpy().data)
+    except (RuntimeError, TypeError, NotImplementedError):  # of weights without bytes of their own
+        return name
+    return f"{name} sha256:{state.hexdigest()[:DIGITS]}"
 
 
 def _filled(batch: Batch, longest: int) -> Batch:
@@ -223,6 +255,7 @@ def _remove(path: Path) -> None:
 
 
 ENDINGS = ("", ".npz", ".parquet")
+DIGITS = 12  # of a digest of weights
 SHARD = 1 << 26  # bytes of logits in one shard
 SHARDS = re.compile(r"\d{5}\.npz")  # names in an output folder
 
@@ -235,6 +268,7 @@ class Collected(NamedTuple):
     accuracy: float | None  # None without labels
     weights: str | None  # where they are from; None if random
     preprocessing: Any  # configuration of timm; None where the transform is the user's
+    model: str | None  # name and digest of the weights
 
 
 def collect_folder(
@@ -283,13 +317,18 @@ def collect_folder(
     labels = labels_of(kept, classes, given)
     images = Images(data, kept.ids, labels, model.images.transform, model.images.mode)
     batches = _batches(images, batch_size, workers, progress)
-    _write(model, images, batches, out, where, max(1, SHARD // (4 * classes * batch_size)))
+    name = _name_of(model.module, source if source.startswith(TIMM) else None)
+    size = max(1, SHARD // (4 * classes * batch_size))
+    _write(
+        partial(_collect, model, images, device=where, name=name), len(images), batches, out, size
+    )
     written = open_logits(out)
     right = None
     if "labels" in written.fields:
         right = sum(int((predict(c.logits) == c.labels).sum()) for c in written.chunks())
     accuracy = None if right is None else right / written.n
-    return Collected(written.n, written.shape[1], accuracy, model.weights, model.images.config)
+    how = (model.weights, model.images.config, name)
+    return Collected(written.n, written.shape[1], accuracy, *how)
 
 
 def _check_out(out: Path) -> None:
@@ -346,18 +385,22 @@ def _classes(z: Tensor, source: str) -> int:
 
 
 def _write(
-    model: Model, images: Images, batches: Iterator[Any], out: Path, device: Any, size: int
+    collect: Callable[[Iterator[Any], Path], HeldOut],
+    n: int,
+    batches: Iterator[Any],
+    out: Path,
+    size: int,
 ) -> None:
     """Write one file from memory; or shards of `size` batches, in bounded memory."""
     if out.suffix:
-        _collect(model, images, batches, out, device)
+        collect(batches, out)
         return
     with atomic_folder(out) as folder:
         done = shard = 0
         try:
-            while done < len(images):
+            while done < n:
                 part = islice(batches, size)
-                done += len(_collect(model, images, part, folder / f"{shard:05}.npz", device))
+                done += len(collect(part, folder / f"{shard:05}.npz"))
                 shard += 1
         except BaseException as error:
             if any(folder.iterdir()):
@@ -374,14 +417,21 @@ def _write(
 
 
 def _collect(
-    model: Model, images: Images, batches: Iterator[Any], out: Path, device: Any
+    model: Model,
+    images: Images,
+    batches: Iterator[Any],
+    out: Path,
+    *,
+    device: Any,
+    name: str | None,
 ) -> HeldOut:
     """Write the batches as a file; labels are `UNKNOWN` where images have none."""
     ignored = UNKNOWN if images.labels is None else None
-    file = collect_logits(
-        model.logits, batches, out, device=device, ignore_index=ignored, progress=False
-    )
-    return file if images.labels is not None else write_logits(out, file.logits, ids=file.ids)
+    options: dict[str, Any] = {"device": device, "ignore_index": ignored, "name": name}
+    file = collect_logits(model.logits, batches, out, **options, progress=False)
+    if images.labels is not None:
+        return file
+    return write_logits(out, file.logits, ids=file.ids, model=name)
 
 
 def _batches(images: Images, size: int, workers: int | None, progress: bool) -> Iterator[Any]:

@@ -256,7 +256,8 @@ def _mean(found: _Sum) -> Float[Array, "n K ..."]:
 
 
 def _of(found: _Sum, logits: Array) -> Ensemble:
-    return Ensemble(replace(found.file, logits=logits), found.members, found.matched_by)
+    file = replace(found.file, logits=logits, model=None)
+    return Ensemble(file, found.members, found.matched_by)
 
 
 def _sum(files: Iterable[HeldOut], value: Callable[[Array], Array]) -> _Sum:

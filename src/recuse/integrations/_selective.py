@@ -197,7 +197,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         if self.rejector_ is None:
             return self.classes_[predict(logits)], np.zeros(len(logits), bool)
-        found = self.rejector_.predict(HeldOut(logits, kind=self.rejector_.kind))
+        found = self.rejector_._decide(HeldOut(logits, kind=self.rejector_.kind), None)
         return self.classes_[found.prediction], found.accept
 
     def score_samples(self, X: Any) -> Float32[Array, " n"]:

@@ -182,6 +182,7 @@ def check_values(fields: Mapping[str, Array], about: About, name: str) -> HeldOu
         subgroups,
         probs,
         about.ungrouped,
+        model=about.model,
     )
 
 

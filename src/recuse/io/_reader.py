@@ -80,6 +80,7 @@ class LogitsReader:
     subgroups: tuple[str, ...] = ()  # their names
     groups: Array | None = None  # (n,) in place of those of the files
     ungrouped: tuple[str, ...] = ()  # columns that look like groups and are not used
+    model: str | None = None  # its name
 
     def __len__(self) -> int:
         return self.n
@@ -104,7 +105,7 @@ class LogitsReader:
     def about(self) -> About:
         """What is known beside the arrays."""
         names, of = self.class_names, self.subgroups
-        return About(self.kind, names, of, self.ignore_index, self.ungrouped)
+        return About(self.kind, names, of, self.ignore_index, self.ungrouped, self.model)
 
     @property
     def named(self) -> bool:
@@ -183,6 +184,7 @@ class LogitsReader:
             class_names=self.class_names,
             subgroups=subgroups,
             ungrouped=self.ungrouped,
+            model=self.model,
         )
 
     @cached_property
@@ -247,7 +249,7 @@ def open_logits(
     for store, shape in zip(stores, shapes):
         _check_alike(store, shape, stores[0], shapes[0])
     whole = (sum(shape[0] for shape in shapes), *shapes[0][1:])
-    kind, names, subgroups, ignore_index, _ = about
+    kind, names, subgroups, ignore_index, _, model = about
     doubts = dict.fromkeys(name for store in stores for name in _ungrouped(store))
     return LogitsReader(
         str(path),
@@ -258,6 +260,7 @@ def open_logits(
         names,
         subgroups,
         ungrouped=tuple(doubts),
+        model=model,
     )
 
 

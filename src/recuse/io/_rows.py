@@ -43,6 +43,7 @@ class About(NamedTuple):
     subgroups: tuple[str, ...] = ()  # names of subgroup_0, subgroup_1, ...
     ignore_index: int | None = None
     ungrouped: tuple[str, ...] = ()  # columns of its table that look like groups and were not used
+    model: str | None = None  # name of the model
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -59,9 +60,9 @@ class About(NamedTuple):
         data = json.loads(text, object_pairs_hook=once)
         names = None if data.get("class_names") is None else tuple(data["class_names"])
         kind, ignored = data["kind"], data["ignore_index"]
-        ungrouped = tuple(data.get("ungrouped", ()))
-        found = cls(kind, names, tuple(data["subgroups"]), ignored, ungrouped)
-        texts = (*(names or ()), *found.subgroups, *ungrouped, found.kind or "")
+        ungrouped, model = tuple(data.get("ungrouped", ())), data.get("model")
+        found = cls(kind, names, tuple(data["subgroups"]), ignored, ungrouped, model)
+        texts = (*(names or ()), *found.subgroups, *ungrouped, found.kind or "", model or "")
         if not all(isinstance(x, str) for x in texts) or type(found.ignore_index) not in NUMBERS:
             raise ValueError("its description is malformed")
         return found
@@ -90,6 +91,7 @@ class HeldOut:
     probs: Array | None = field(default=None, repr=False)  # the outputs, of kind "probs"
     ungrouped: tuple[str, ...] = ()  # columns of its table that look like groups and were not used
     by_content: bool = False  # whether groups are numbers of equal rows, since nothing names them
+    model: str | None = None  # its name, with a digest of its weights where that is known
 
     def __len__(self) -> int:
         return len(self.logits)
@@ -111,7 +113,7 @@ class HeldOut:
         """What a file says beside its arrays."""
         doubts = self.ungrouped if self.groups is None else ()
         names, of = self.class_names, tuple(self.subgroups)
-        return About(self.kind, names, of, self.ignore_index, doubts)
+        return About(self.kind, names, of, self.ignore_index, doubts, self.model)
 
     def rows(self, index: Array | slice) -> HeldOut:
         """Return the rows of an index or mask."""

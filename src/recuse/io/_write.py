@@ -42,10 +42,11 @@ def write_logits(
     kind: str | None = None,
     class_names: Sequence[str] | None = None,
     ignore_index: int | None = None,
+    model: str | None = None,
 ) -> HeldOut:
     """Write a held-out file, whole or not at all.
 
-    The file keeps `kind`, `class_names` and `ignore_index`, so that they are said once.
+    The file keeps `kind`, `class_names`, `ignore_index` and `model`, so that they are said once.
 
     Args:
         path: Ends in .safetensors, .npz or .parquet; without an ending, a folder of .npy.
@@ -58,6 +59,7 @@ def write_logits(
         kind: Input kind, as in `open_logits`; if None, the file does not say.
         class_names: Names of the K classes, in the order of the columns.
         ignore_index: Label outside 0..K-1 that is allowed (void pixels).
+        model: Name of the model, such as that of a checkpoint; a rejector warns of another one.
 
     Raises:
         InputError: Malformed arrays, or a format that cannot hold them.
@@ -67,9 +69,9 @@ def write_logits(
     given: dict[str, Any] = {"logits": logits, "labels": labels, "groups": groups, "ids": ids}
     of, names = dict(subgroups or {}), None if class_names is None else tuple(class_names)
     kind = None if kind is None else check_kind(kind)
-    about = About(kind, names, tuple(of), ignore_index)
+    about = About(kind, names, tuple(of), ignore_index, model=model)
     if isinstance(logits, HeldOut):
-        if any(x is not None for x in (labels, groups, ids, subgroups, class_names)):
+        if any(x is not None for x in (labels, groups, ids, subgroups, class_names, model)):
             raise InputError("expected a HeldOut alone, or arrays, got both")
         about, of = logits.about, dict(logits.subgroups)
         given = {k: getattr(logits, k) for k in FIELDS} | {"logits": logits.outputs}

@@ -86,6 +86,49 @@ def _changed(c: Any) -> str:
     )
 
 
+QUANTITIES = {
+    "spread": "standard deviation of a row of logits",
+    "mean": "mean of a row of logits",
+    "maximum": "maximum logit",
+    "logsumexp": "log-sum-exp of a row of logits",
+}
+EITHER = "either the inputs have changed, or"
+
+
+def model_lines(where: str, s: Any, odd_form: bool = False) -> Iterable[str]:
+    """Yield what `Summary.model_changes` say, but for what its coverage or the form says already.
+
+    With `odd_form`, it was said that the file holds something else than logits.
+    """
+    told = odd_form or (s.change is not None and s.change.changed)
+    changes = (c for c in s.model_changes if not (told and c.what in QUANTITIES))
+    yield from (model_changed(where, c) for c in changes)
+
+
+def model_changed(where: str, change: Any) -> str:
+    """Return a `ModelChange` in one sentence."""
+    if change.what == "name":
+        return (
+            f"{where}: outputs of {change.found}, but the rejector was fitted to those of "
+            f"{change.expected}: its guarantee does not hold; fit again for this model"
+        )
+    if change.what == "runner_up":
+        return (
+            f"{where}: the usual runner-up of the predicted class comes second in "
+            f"{percent(change.found)} of the rows, in calibration in {percent(change.expected)}: "
+            f"{EITHER} the columns are in another order or of another model, and the guarantee "
+            "may not hold"
+        )
+    low, high = change.expected
+    side = "below" if change.found < low else "above"
+    return (
+        f"{where}: the {QUANTITIES[change.what]} is {change.found:.3g} in the median, {side} "
+        f"that of 99 % of the calibration rows ({low:.3g} to {high:.3g}): {EITHER} these "
+        "are outputs of another model or in another form, such as another temperature, and the "
+        "guarantee may not hold"
+    )
+
+
 def subgroup_lines(s: Any, names: Names = None) -> Iterable[str]:
     """Yield which subgroups of a `Summary` exceed the guaranteed risk, and which are unknown."""
     if s.independent and s.labelled:

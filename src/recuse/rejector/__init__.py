@@ -8,6 +8,7 @@ several target risks, and `choose` also returns the outcome of tuning and of an 
 """
 
 from recuse.rejector._fit import Choice, choose, fit, fit_several
+from recuse.rejector._model import Fingerprint, ModelChange
 from recuse.rejector._prepare import Data, as_file
 from recuse.rejector._rejector import IsotonicMap, Predictions, Rejector, check_classes
 from recuse.rejector._rules import ALL, BY, CLASS, SUBGROUP, Rule, spread
@@ -22,7 +23,9 @@ __all__ = [
     "Choice",
     "Data",
     "Explanation",
+    "Fingerprint",
     "IsotonicMap",
+    "ModelChange",
     "Predictions",
     "Rejector",
     "Rule",

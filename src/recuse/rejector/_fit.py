@@ -16,6 +16,7 @@ from recuse._internal.check import check_fraction
 from recuse.errors import InfeasibleError, InputError
 from recuse.io import HeldOut
 from recuse.io._overlap import row_samples
+from recuse.rejector._model import Fingerprint, fingerprint, sampled
 from recuse.rejector._prepare import REPEATED_IDS, Data, Prepared, Subgroups, prepare
 from recuse.rejector._rejector import Rejector, fit_isotonic_map
 from recuse.rejector._rules import rules_of
@@ -52,6 +53,7 @@ class Options:
     kind: str | None = None
     allow_overlap: bool = False
     repeated_ids: str = "refuse"
+    model: str | None = None
 
     def __post_init__(self):
         check_method(self.method)
@@ -102,6 +104,7 @@ class Options:
             seed=self.seed,
             allow_overlap=self.allow_overlap,
             repeated_ids=self.repeated_ids,
+            model=self.model,
             tuning={
                 "objective": self.objective,
                 "target_risk": self.target_risk,
@@ -135,6 +138,7 @@ def fit(
     kind: str | None = None,
     allow_overlap: bool = False,
     repeated_ids: str = "refuse",
+    model: str | None = None,
 ) -> Rejector:
     """Choose the score on `tune` and the threshold on `calibrate`: the deployable artifact.
 
@@ -164,6 +168,7 @@ def fit(
         allow_overlap: Fit although tune and calibrate share examples; the guarantee is void.
         repeated_ids: "refuse" rows of one id, or "keep_one": each id is a group, as where a
             sampler repeats rows, or where they are views of one example.
+        model: Name of the model, where a `HeldOut` does not have it; `predict` warns of another.
 
     Raises:
         InfeasibleError: No threshold has the guarantee; it says what would be feasible.
@@ -200,6 +205,7 @@ def fit(
         kind,
         allow_overlap,
         repeated_ids,
+        model,
     )
     choice = _choose(tune, calibrate, options)
     if choice.rejector is None:
@@ -314,12 +320,18 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
         class_names=t.class_names or c.class_names,
         by=splits.by,
         delta=delta,
+        model=_fingerprint(splits),
     )
     return Choice(splits.tuned, selection, rejector)
 
 
 def _sample(file: HeldOut) -> dict[str, Any]:
     return {name: sample.to_dict() for name, sample in row_samples(file).items()}
+
+
+def _fingerprint(splits: Prepared) -> Fingerprint:
+    rows = without_filler(sampled(splits.calibrate), splits.tuned.filler)
+    return fingerprint(splits.model, rows)
 
 
 def _of_groups(g: Any) -> Any:

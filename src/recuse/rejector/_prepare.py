@@ -52,6 +52,7 @@ class Prepared(NamedTuple):
     by: str
     shared: bool  # rows in both
     kind: str
+    model: str | None  # its name
     log_probs: bool  # whether the tuning split holds log-probabilities
 
 
@@ -64,6 +65,7 @@ def prepare(
     seed: int,
     allow_overlap: bool,
     repeated_ids: str,
+    model: str | None,
     tuning: dict[str, Any],
 ) -> Prepared:
     """Tune the score, and score both splits by it."""
@@ -71,6 +73,7 @@ def prepare(
     c = each_id_once(as_file(calibrate, "calibrate", kind), repeated_ids)
     kind = _same_kind(t, c)
     check_kind(kind, t.logits.shape[1])
+    model = _model_of(t, c, model)
     by, of_tune, of_calibrate = _subgroups(subgroups, tune, calibrate)
     shared = _shared(t, c, allow_overlap)
     tuned = tune_score(t, seed=seed, **tuning)
@@ -81,7 +84,7 @@ def prepare(
     _warn_of_other_outputs(c, tuned)
     held = _scored(tuned, used, by, None if of_calibrate is None else of_calibrate[one])
     seen = _scored(tuned, t, by, of_tune)
-    return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, log_probs)
+    return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, model, log_probs)
 
 
 def each_id_once(file: HeldOut, repeated_ids: str) -> HeldOut:
@@ -230,6 +233,21 @@ def _same_kind(tune: HeldOut, calibrate: HeldOut) -> str:
             f"{tune.name} where {calibrate.name} has {other!r}"
         )
     return tune.kind
+
+
+def _model_of(t: HeldOut, c: HeldOut, given: str | None) -> str | None:
+    """Return the name of the model of the calibration rows; warn of another one in tune."""
+    if given is not None and c.model not in (None, given):
+        raise InputError(f"expected model={c.model!r} (--model), as {c.name} says, got {given!r}")
+    name = c.model if given is None else given
+    if name is not None and t.model not in (None, name):
+        warnings.warn(
+            f"{t.name}: outputs of {t.model}, and {c.name} of {name}: the guarantee is that of "
+            f"{name}, and the score may not be the best one for it",
+            DataWarning,
+            stacklevel=2,
+        )
+    return t.model if name is None else name
 
 
 def rows_of_predictions(file: HeldOut) -> Int[Array, " N"]:

@@ -28,6 +28,13 @@ from recuse.io._overlap import PRECISIONS, RowSample
 from recuse.present import decisions as words
 from recuse.present.numbers import listed
 from recuse.present.tuning import Outcome, TuningFacts, sentence
+from recuse.rejector._model import (
+    SHIFTED,
+    Fingerprint,
+    ModelChange,
+    read_fingerprint,
+    sampled,
+)
 from recuse.rejector._rules import (
     ALL,
     Rule,
@@ -38,7 +45,7 @@ from recuse.rejector._rules import (
     to_rows,
 )
 from recuse.rejector._version1 import upgraded
-from recuse.scores import SOFTMAX_FAMILY, Score, predict, without_filler
+from recuse.scores import SOFTMAX_FAMILY, Score, are_log_probs, predict, without_filler
 from recuse.scores._functions import FEW_ROWS, STRAY, look_like_probs
 from recuse.selectors._guarantee import ROWS, AnyGuarantee
 
@@ -168,6 +175,8 @@ class Rejector:
     # version know it by this
     version_1: str | None = field(default=None, kw_only=True, repr=False, compare=False)
     class_names: tuple[str, ...] | None = field(default=None, kw_only=True)
+    # what is known of the model; None in files of earlier versions
+    model: Fingerprint | None = field(default=None, kw_only=True, repr=False)
 
     @property
     def threshold(self) -> float:
@@ -224,18 +233,36 @@ class Rejector:
         Raises:
             InputError: Outputs that cannot be of this kind: malformed, probabilities for a
                 rejector of logits, another number of classes; or subgroups missing.
+
+        Warns:
+            DataWarning: The `HeldOut` names another model; or 100 or more rows look unlike those
+                of the calibration split, as `recuse.rejector.Fingerprint` describes.
         """
         check_given(self.by, subgroups)
-        if isinstance(outputs, HeldOut):
-            return self._decide(self._own(outputs), subgroups)
-        given = to_numpy(outputs)
-        if given.shape[:1] == (0,):
-            return _nothing(given, self.classes)
-        z = to_logits(given, self.kind)
-        check_classes(z.shape[1], self.classes)
-        if self.kind == "logits" and look_like_probs(z):
-            _refuse_probs(z)
-        return self._decide(z, subgroups)
+        if not isinstance(outputs, HeldOut):
+            given = to_numpy(outputs)
+            if given.shape[:1] == (0,):
+                return _nothing(given, self.classes)
+            z = to_logits(given, self.kind)
+            check_classes(z.shape[1], self.classes)
+            if self.kind == "logits" and look_like_probs(z):
+                _refuse_probs(z)
+            outputs = HeldOut(z, name="`outputs`", kind=self.kind)
+        found = self._decide(outputs, subgroups)
+        for change in self.model_changes(outputs):
+            warnings.warn(words.model_changed(outputs.name, change), DataWarning, stacklevel=2)
+        return found
+
+    def model_changes(self, file: HeldOut) -> tuple[ModelChange, ...]:
+        """Return how a file differs from the outputs of the model of the fit, if it does."""
+        if self.model is None:
+            return ()
+        z = without_filler(sampled(file), self.filler)
+        units = len(file) if file.groups is None else np.unique(file.groups).size
+        found = self.model.changes(file.model, z, units)
+        if self.score.shift_invariant and are_log_probs(z) != self.splits["tune"]["log_probs"]:
+            found = tuple(c for c in found if c.what not in SHIFTED)  # the same decisions
+        return found
 
     def _own(self, file: HeldOut) -> Array:
         """Return the logits of a file; refuse another kind or other classes than in the fit."""
@@ -253,7 +280,9 @@ class Rejector:
             )
         return file.logits
 
-    def _decide(self, z: Float[Array, "n K ..."], subgroups: ArrayLike | None) -> Predictions:
+    def _decide(self, file: HeldOut, subgroups: ArrayLike | None) -> Predictions:
+        """Decide as `predict` does, without a word on the model."""
+        z = self._own(file)
         self._warn_of_possible(z)
         prediction, confidence = predict(z), self.score(without_filler(z, self.filler))
         threshold = self.thresholds(prediction, subgroups)
@@ -281,7 +310,7 @@ class Rejector:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as in the file."""
-        body = {
+        body: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
             "score": self.score.to_dict(),
@@ -299,6 +328,8 @@ class Rejector:
             "splits": {name: dict(split) for name, split in self.splits.items()},
             "version_1": self.version_1,
         }
+        if self.model is not None:
+            body["model"] = self.model.to_dict()
         return {**body, "checksum": checksum(body)}
 
     def save(self, path: str | os.PathLike) -> None:
@@ -348,6 +379,7 @@ class Rejector:
             delta=body["delta"],
             version_1=body["version_1"],
             class_names=_class_names(body.get("class_names"), body["classes"]),
+            model=read_fingerprint(body["model"], body["classes"]) if "model" in body else None,
         )
 
 
@@ -360,8 +392,9 @@ def _checked(data: Mapping[str, Any]) -> Mapping[str, Any]:
     version_1 = str if old else type(None)
     names = list if data.get("class_names") is not None else type(None)
     fields = {**FIELDS, "tuning": tuning, "version_1": version_1, "class_names": names}
+    fields |= {"model": dict} if "model" in data else {}  # not of earlier files
     strict(data, {**fields, "checksum": str}, "a rejector")
-    if data["checksum"] != checksum({name: data[name] for name in FIELDS}):
+    if data["checksum"] != checksum({name: data[name] for name in fields}):
         raise InputError("its content was changed after it was saved (checksum differs)")
     if old and not DIGEST.fullmatch(data["version_1"]):
         raise InputError("expected `version_1` of sha256")

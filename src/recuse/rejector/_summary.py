@@ -17,6 +17,7 @@ from recuse.bounds import clopper_pearson_interval
 from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.io._overlap import share_of_sample
+from recuse.rejector._model import ModelChange
 from recuse.rejector._prepare import index_of_one
 from recuse.rejector._rejector import Predictions, Rejector, row_samples_of
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, spread
@@ -109,6 +110,7 @@ class Summary:
     groups: int | None = None  # of dependent rows
     one_of_each: tuple[int, int] | None = None  # accepted, and errors, of one row of each group
     change: CoverageChange | None = None  # None if no subgroup of calibration is in the file
+    model_changes: tuple[ModelChange, ...] = ()  # from the outputs of the model of the fit
 
     @property
     def coverage(self) -> float:
@@ -152,6 +154,7 @@ class Summary:
             "statement": str(self.guarantee),
             "guarantee": {"kind": self.guarantee.kind, **self.guarantee.to_dict()},
         }
+        plain["model_changes"] = [change._asdict() for change in self.model_changes]
         plain["change"] = None if self.change is None else self.change.to_dict()
         if self.guarantee.kind == "risk":
             plain["target_risk"] = self.guarantee.target_risk
@@ -233,6 +236,7 @@ def summarize(
         found["unknown"] = tuple(str(r.subgroup) for r in rows if r.subgroup not in known)
     found |= _seen_in_fit((file, *shards), rejector)
     found["change"] = _change(file, predictions.accept[counted], one, rejector, subgroups)
+    found["model_changes"] = rejector.model_changes(file)
     return Summary(**found)
 
 
@@ -415,7 +419,7 @@ def explain(
         raise InputError(
             f"{file.name}: expected rows of one prediction each, got {file.logits.shape}"
         )
-    found = rejector.predict(file, subgroups)
+    found = rejector._decide(file, subgroups)
     threshold = np.broadcast_to(
         rejector.thresholds(found.prediction, subgroups), found.prediction.shape
     )
