@@ -372,11 +372,8 @@ def test_every_row_is_as_likely_to_be_calibrated_on_whatever_its_class():
 def test_groups_stay_whole_and_one_row_of_each_counts():
     groups = np.arange(1000) // 4
     careful = SelectiveClassifier(LogisticRegression(), target_risk=0.3).fit(X, Y, groups=groups)
-    assert careful.rejector_.splits["calibrate"] | {"digest": ""} == {
-        "n": 200,
-        "used": 50,
-        "digest": "",
-    }
+    calibrate = careful.rejector_.splits["calibrate"]
+    assert (calibrate["n"], calibrate["used"]) == (200, 50)
     assert careful.rejector_.guarantee.unit == "groups"
 
 
