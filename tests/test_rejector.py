@@ -1401,3 +1401,21 @@ def test_a_change_that_coverage_says_is_not_said_twice():
     (line,) = decisions.model_lines("new.npz", unchanged)
     assert line.startswith("new.npz: the standard deviation of a row of logits is ")
     assert summary.to_dict()["model_changes"][0]["what"] == "spread"
+
+
+def test_a_target_is_named_only_if_a_fit_with_it_passes(monkeypatch):
+    """With the objective "coverage" another target may tune another score."""
+    asked = {"target_risk": 0.01, "objective": "coverage", "learned": False}
+    found = choose(TUNE, CALIBRATE, **asked).selection
+    assert choose(TUNE, CALIBRATE, **(asked | {"target_risk": found.smallest_target})).rejector
+
+    def fails(*data, target_risk, **options):
+        selection = recuse.select(*data, target_risk=target_risk, **options)
+        if target_risk == 0.01:
+            return selection
+        return recuse.select(*data, target_risk=0.01, **options)
+
+    monkeypatch.setattr("recuse.rejector._fit.select", fails)
+    unsure = choose(TUNE, CALIBRATE, **asked).selection
+    assert unsure.smallest_target is None
+    assert "would have passed" not in unsure.reason

@@ -94,6 +94,24 @@ def test_infeasible_is_an_answer_with_a_reason_and_a_way_out():
     assert again.feasible
 
 
+@pytest.mark.parametrize("seed", [29, 38, 83, 128])
+def test_the_smallest_target_that_passes_is_named_above_or_below_the_asked_one(seed):
+    """A fixed sequence starts elsewhere for another target: a smaller one can pass."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(60, 200))
+
+    def draw(n):
+        c = rng.uniform(size=n)
+        return c, rng.uniform(size=n) > 0.55 + 0.45 * np.sqrt(c)
+
+    tune, held = draw(int(rng.integers(60, 200))), draw(n)
+    s = select(*held, target_risk=0.2, tune=tune)
+    steps = (t / 1000 for t in range(10, 1000))
+    first = next(t for t in steps if select(*held, target_risk=t, tune=tune).feasible)
+    assert s.smallest_target == first
+    assert (first < 0.2) == (seed != 38)
+
+
 @pytest.mark.parametrize(
     ("method", "n", "target", "draws"),
     [

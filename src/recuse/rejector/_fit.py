@@ -238,7 +238,23 @@ def _choose(tune: Data, calibrate: Data, o: Options) -> Choice:
     else:
         seen: Any = splits.seen
         selection = select_by_subgroup(c, wrong, subgroup, **risk, tune=seen, by=splits.by)
-    return chosen(splits, selection, o.delta)
+    return chosen(splits, _passing(selection, tune, calibrate, o), o.delta)
+
+
+def _passing(selection: Any, tune: Data, calibrate: Data, o: Options) -> Any:
+    """Return a selection that names a smaller target only if a fit with it passes.
+
+    With the objective "coverage" another target may tune another score.
+    """
+    target = selection.smallest_target if isinstance(selection, Selection) else None
+    if o.objective != "coverage" or target is None or target == o.target_risk:
+        return selection
+    again = replace(o, target_risk=target)
+    splits = again.prepare(tune, calibrate)
+    risk: Any = {"target_risk": target, "delta": o.delta, "method": o.method}
+    if select(*splits.held[:2], **risk, tune=splits.seen[:2]).feasible:
+        return selection
+    return replace(selection, infeasible=replace(selection.infeasible, smallest_target=None))
 
 
 def fit_several(

@@ -8,7 +8,7 @@ stands its re-check: the p-value of recorded counts, and the level that it must 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -94,7 +94,9 @@ PValue = Callable[[Counts, float], np.ndarray]
 def fixed_sequence(s: Splits, target: float, delta: float) -> Plan:
     """Thresholds of the tuning split, towards more coverage, each at full delta."""
     test = mean_test(s.binary)
-    return _sequence(s, target, delta, lambda held, grid, risk: test(held, risk).__getitem__)
+    plan = _sequence(s, target, delta, lambda held, grid, risk: test(held, risk).__getitem__)
+    least = lambda: float(band_upper(plan.held, delta, s.binary).min())  # noqa: E731
+    return replace(plan, scan_from=least)  # where to start depends on the target: see all
 
 
 def betting(s: Splits, target: float, delta: float) -> Plan:

@@ -203,14 +203,15 @@ def _infeasible(plan: Plan, splits: Splits, target: float, delta: float) -> Infe
 
 
 def smallest_target(plan: Plan, target: float) -> float | None:
-    """The smallest target above the asked one for which a threshold passes.
+    """The smallest target for which a threshold passes.
 
     In steps of 0.1 %; below 1 %, of two digits.
+    It may be below the asked one: a fixed sequence starts elsewhere for another target.
     """
-    least = max(plan.scan_from(), target)
+    least = plan.scan_from()
     digits = (d / 10**place for place in range(10, 3, -1) for d in range(10, 100))
     targets = (t for t in chain(digits, (t / 1000 for t in range(10, 1000))) if t > least)
-    return next((t for t in targets if plan.choose(t) is not None), None)
+    return next((t for t in targets if t != target and plan.choose(t) is not None), None)
 
 
 def rows_needed(plan: Plan, n: int, target: float) -> int | None:
