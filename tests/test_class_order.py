@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from benchmarks.class_order import KINDS, poor
 
 import recuse as rc
 from recuse import write_logits
@@ -57,27 +58,7 @@ def test_a_shift_a_swap_and_another_order_are_said_with_their_classes():
     assert "another order than the outputs: label 3 matches output 8, label 7 matches" in text
 
 
-def poor(kind, classes, n, rng):
-    """Labels and predictions of a model that knows little or nothing, in its own order."""
-    labels = rng.choice(classes, n, p=rng.dirichlet(np.full(classes, 0.5)))
-    if kind == "random":
-        return labels, rng.choice(classes, n, p=rng.dirichlet(np.ones(classes)))
-    if kind == "one class":
-        return labels, np.where(rng.random(n) < 0.98, rng.integers(classes), labels)
-    if kind == "pairs":
-        return labels, np.where(rng.random(n) < 0.5, labels, (labels ^ 1) % classes)
-    if kind == "few classes":
-        said = rng.choice(classes, max(1, classes // 4), replace=False)
-        of = rng.choice(said, classes)
-        of[said] = said
-        return labels, np.where(rng.random(n) < 0.7, of[labels], rng.choice(said, n))
-    centers = rng.normal(size=(classes, 3)) * rng.uniform(0.05, 1)
-    x = centers[labels] + rng.normal(size=(n, 3))
-    wrong_prior = np.log(rng.dirichlet(np.ones(classes)) + 1e-9)
-    return labels, (x @ centers.T - (centers**2).sum(axis=1) / 2 + wrong_prior).argmax(axis=1)
-
-
-@pytest.mark.parametrize("kind", ["random", "one class", "pairs", "few classes", "wrong prior"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_poor_models_raise_no_alarm(kind):
     rng, alarms = np.random.default_rng(0), 0
     for _ in range(200):

@@ -167,7 +167,23 @@ def test_a_file_that_is_none_is_one_line(name, recuse, files, tmp_path):
         (("predict", "tune.npz", "test.npz"), ["tune.npz: expected a rejector"]),
         (("predict", "r.json", "four.npz"), ["four.npz: ", "5 classes, as fitted, got 4"]),
         (("predict", "r.json", "test.npz", "--out", "p.txt"), ["p.txt: ", ".csv or .parquet"]),
-        (("predict", "r.json", "test.npz", "--top", "6"), ["--top in 1..5, got 6"]),
+        (
+            ("predict", "r.json", "test.npz", "--top", "6", "--out", "a.csv"),
+            ["--top in 1..5, got 6"],
+        ),
+        (
+            ("predict", "r.json", "test.npz", "--top", "3"),
+            ["expected --out or --explain with --top 3"],
+        ),
+        (
+            ("import", "a.jsonl", "--out", "a.npz", "--separator", ";"),
+            ["a .csv or .tsv with --sep"],
+        ),
+        (
+            (*FIT, "--delta", 95),
+            ["`delta` in (0, 0.5), a fraction, got 95.0", "0.05 for 95 % conf"],
+        ),
+        ((*FIT[:-1], 1), ["`target_risk` in (0, 1), got 1.0 (1.0 % is 0.01)"]),
         (("predict", "r.json", "test.npz", "--classes", "four.txt"), ["four.txt: ", "5 class"]),
         (("predict", "r.json", "test.npz", "--classes", "none.txt"), ["none.txt: No such file"]),
         (("predict", "r.json", "pixels.npz", "--out", "p.csv"), ["p.csv: expected .npz"]),

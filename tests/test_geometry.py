@@ -101,7 +101,7 @@ def test_projections_keep_distances_within_the_plane_of_the_templates():
         ({"bias": np.zeros(4)}, r"\(4,\)"),
         ({"bias": np.full(5, np.nan)}, "finite `bias`"),
         ({"features": np.full((300, 8), np.inf)}, "finite `features`"),
-        ({"weights": np.zeros((5, 8), int)}, "`weights` of a floating dtype"),
+        ({"weights": np.zeros((5, 8), bool)}, "`weights` of a floating dtype"),
         ({"bias": None}, "expected `logits` equal to features times weights plus bias"),
     ],
 )

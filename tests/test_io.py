@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recuse
-from recuse import InputError, read, write_logits
+from recuse import InputError, read, scores, write_logits
 from recuse._internal.files import hashes, write_text
 from recuse.intervals import AURC
 from recuse.io import HeldOut, open_logits, read_confidences, split_rows
@@ -117,7 +117,7 @@ BAD = {
     "float labels": (with_labels(lambda y: y * 1.0), r"labels` as integers 0\.\.4, got float64"),
     "short labels": (with_labels(lambda y: y[:-1]), r"labels` of shape \(20,\) .* got \(19,\)"),
     "scalar labels": (with_labels(lambda y: y[:1].reshape(())), "expected `labels` of shape"),
-    "integer logits": ({"logits": np.eye(3, dtype=int)}, "logits` of a floating dtype.* int64"),
+    "Boolean logits": ({"logits": np.eye(3, dtype=bool)}, "logits` of a floating dtype.* got bool"),
     "flat logits": ({"logits": np.ones(4, np.float32)}, r"of shape \(n, K, ...\), got \(4,\)"),
     "one column": ({"logits": one_column(4)[0]}, "K >= 2 classes .* --binary"),
     "no rows": ({"logits": np.ones((0, 3))}, r"at least one row of `logits`, got shape \(0, 3\)"),
@@ -329,6 +329,35 @@ def test_what_a_trainer_predicted_is_read_as_it_was_saved(compressed, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "d.npz").logits, images)
 
 
+@pytest.mark.parametrize("name", ["a.npz", "a.safetensors", "a.parquet", "a"])
+def test_integer_logits_are_floats_everywhere(name, tmp_path):
+    if name == "a.parquet":
+        pytest.importorskip("pyarrow")
+    z, y = (10 * sample(60)[0]).astype(int), sample(60)[1]
+    written = write_logits(tmp_path / name, z, y)
+    reader = open_logits(tmp_path / name)
+    found = reader.read()
+    assert (
+        (found.logits.dtype, found.digest)
+        == (np.float64, reader.digest)
+        == (
+            written.logits.dtype,
+            HeldOut(z.astype(float), y).digest,
+        )
+    )
+    for score in (scores.msp, scores.energy, scores.predict):
+        np.testing.assert_array_equal(score(z), score(z.astype(float)))
+    np.testing.assert_array_equal(scores.from_binary(z[:, 0]), scores.from_binary(1.0 * z[:, 0]))
+    np.testing.assert_array_equal(scores.from_probs([0, 1]), scores.from_probs([0.0, 1.0]))
+
+
+def test_a_single_row_is_told_how_to_become_a_table():
+    with pytest.raises(
+        InputError, match=r"of shape \(n, K, ...\), got \(5,\); a single row z is z"
+    ):
+        scores.predict(sample(1)[0][0])
+
+
 def test_python_objects_of_a_trainer_are_never_unpickled(tmp_path):
     z, y = sample(20)
     metrics = np.array({"test_loss": 0.5}, dtype=object)
@@ -412,7 +441,7 @@ def test_a_declared_binary_head_becomes_two_columns(tmp_path, shape):
         ("binary", sample(5)[0], r"a binary head of shape \(n,\) or \(n, 1, ...\), got \(5, 5\)"),
         ("binary", np.float32([[1], [-np.inf]]), "a finite logit in every row, got none, row 1"),
         ("binary", np.float32([[1], [np.nan]]), "without NaN .* row 1"),
-        ("binary", np.array([[1], [0]]), "floating dtype"),
+        ("binary", np.array([[True], [False]]), "floating dtype"),
         ("probs", sample(5)[0], "rows that sum to 1, got .* at row"),
         ("probs", np.float32([[0.5, 0.5], [0.9, 0.2]]), "sum to 1, got .* at row 1; logits"),
         ("probs", np.float32([[0.5, 0.5], [np.nan, 0.2]]), "sum to 1, got .* at row 1; logits"),

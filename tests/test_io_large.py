@@ -330,7 +330,7 @@ BAD_TABLES = {
     "two labels": ({"logits": lists(Z), "label": Y, "labels": Y}, "one column of labels, got"),
     "float labels": ({"logits": lists(Z), "label": Y * 1.0}, "labels` as integers"),
     "no rows": ({"logits": lists(Z[:0])}, "at least one row"),
-    "integers": ({"logit_0": Y, "logit_1": Y}, "floating dtype"),
+    "Booleans": ({"logit_0": Y > 1, "logit_1": Y < 1}, "floating dtype"),
 }
 
 

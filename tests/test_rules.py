@@ -319,7 +319,7 @@ def more(by=1):
         ("class", "rules.0.infeasible", {}, "`infeasible`"),
         ("class", "rules.3.guarantee.accepted", 1, "nothing accepted without a threshold"),
         ("class", "delta", 0.04, "expected guarantees at 0.04 / 4 each"),
-        ("class", "delta", 0.6, "`delta` in (0, 0.5), got 0.6"),
+        ("class", "delta", 0.6, "`delta` in (0, 0.5), a fraction, got 0.6"),
         ("class", "classes", 10**18, "each of 1000000000000000000 classes, got 4 rules"),
         ("class", "by", "all", "`subgroup`"),
         ("class", "by", "label", "`by`"),

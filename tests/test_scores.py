@@ -243,7 +243,7 @@ def test_the_prediction_is_the_lowest_index_among_the_maxima():
         (np.zeros((0, 3)), "at least one row"),
         (np.zeros(3), r"shape \(n, K, ...\), got \(3,\)"),
         (np.zeros((3, 1)), "K >= 2 classes"),
-        (np.zeros((3, 2), int), "floating dtype .*, got int64"),
+        (np.zeros((3, 2), bool), "floating dtype .*, got bool"),
         (np.array([[0.0, np.nan], [0, 0]]), "without NaN or .inf, got 1 such values, row 0"),
         (np.array([[0.0, np.inf], [0, 0]]), "without NaN or .inf"),
         (np.array([[-np.inf, -np.inf], [0, 0]]), "a finite logit in every row, got none, row 0"),

@@ -91,6 +91,11 @@ def is_floating(dtype: np.dtype) -> bool:
     return dtype.name in ("float16", "bfloat16", "float32", "float64")
 
 
+def as_floats(x: np.ndarray) -> np.ndarray:
+    """Return integers as float64, and what is floating as it is."""
+    return x.astype(np.float64) if x.dtype.kind in "iu" else x
+
+
 def first(mask: Any) -> str:
     """Return the first offending positions of a mask, for a message."""
     rows, lines = np.flatnonzero(mask), _LINES.get()
@@ -133,9 +138,13 @@ def rows_from(start: int) -> Generator[None]:
 
 
 def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
-    """Return logits (n, K, ...), floating, with n >= 1, K >= 2 and no NaN or +inf."""
+    """Return logits (n, K, ...), floating, with n >= 1, K >= 2 and no NaN or +inf.
+
+    Integers become float64.
+    """
     z = to_numpy(logits)
     check_logits_form(z.shape, z.dtype, where=where)
+    z = as_floats(z)
     values = z.astype(np.float32) if z.dtype.name == "bfloat16" else z
     _refuse(~(values < np.inf), f"expected {where} without NaN or +inf")
     if z.dtype.name == "float64":
@@ -148,13 +157,14 @@ def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
 
 def check_logits_form(shape: tuple[int, ...], dtype: np.dtype, *, where: str = "`logits`") -> None:
     """Check shape and dtype of logits."""
-    if not is_floating(dtype):
+    if not (is_floating(dtype) or dtype.kind in "iu"):
         raise InputError(
-            f"expected {where} of a floating dtype (float16, bfloat16, float32, float64), "
-            f"got {dtype}"
+            f"expected {where} of a floating dtype (float16, bfloat16, float32, float64) or "
+            f"integers, got {dtype}"
         )
     if len(shape) < 2:
-        raise InputError(f"expected {where} of shape (n, K, ...), got {shape}")
+        one = "; a single row z is z[None]" if len(shape) == 1 and shape[0] > 1 else ""
+        raise InputError(f"expected {where} of shape (n, K, ...), got {shape}{one}")
     if 0 in shape:
         raise InputError(f"expected {where} with at least one row, got shape {shape}")
     if shape[1] < 2:
@@ -343,16 +353,17 @@ def check_fraction(x: Any, name: str, *, zero: bool = False, one: bool = False) 
     interval = f"{'[' if zero else '('}0, 1{']' if one else ')'}"
     if not is_number(x):
         raise InputError(f"expected `{name}` as a number in {interval}, got {x!r}")
-    hint = f" ({x} % is {value / 100:g})" if 1 < value <= 100 else ""
+    hint = f" ({x} % is {value / 100:g})" if 1 <= value <= 100 else ""
     raise InputError(f"expected `{name}` in {interval}, got {x}{hint}")
 
 
 def check_delta(x: Any) -> float:
     """Return the probability that a guarantee fails, below one half."""
-    if (delta := check_fraction(x, "delta")) >= 0.5:
+    delta = float(x) if is_number(x) and x >= 0.5 else check_fraction(x, "delta")
+    if delta >= 0.5:
         raise InputError(
-            f"expected `delta` in (0, 0.5), got {x}: it is the probability that the guarantee "
-            "fails, 0.05 for 95 % confidence"
+            f"expected `delta` in (0, 0.5), a fraction, got {x}: it is the probability that the "
+            "guarantee fails, 0.05 for 95 % confidence"
         )
     return delta
 

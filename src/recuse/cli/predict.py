@@ -86,6 +86,8 @@ def predict(
     The observed error, coverage or cost is compared with the guarantee. With thresholds for
     classes or subgroups, a table shows the coverage and the risk of each.
     """
+    if top > 1 and out is None and not ids:
+        raise InputError(f"expected --out or --explain with --top {top}: the table has the classes")
     if out is not None:
         check_ending(out, *TABLES)
         refuse_overwrite(out, force, rejector_path, file, *([] if by is None else [Path(by)]))

@@ -138,6 +138,8 @@ def import_(
     names, so that no other command is told them again.
     """
     kind = kind_of(binary, probs, logits=logits)
+    if separator is not None and table.suffix not in (".csv", ".tsv"):
+        raise InputError(f"{table}: expected a .csv or .tsv with --separator")
     refuse_overwrite(check_suffix(out), force, table)
     asked = Columns(
         labels,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._internal.check import first, is_floating, to_numpy
+from recuse._internal.check import as_floats, first, is_floating, to_numpy
 from recuse.errors import InputError
 from recuse.io._stores import reading
 
@@ -213,7 +213,7 @@ def _check_logits(z: Float[Array, "n K"], layer: Layer) -> float:
 
 
 def _matrix(values: ArrayLike, name: str) -> Float[Array, "m D"]:
-    x = to_numpy(values)
+    x = as_floats(to_numpy(values))
     if not is_floating(x.dtype) or x.ndim != 2 or 0 in x.shape:
         raise InputError(
             f"expected `{name}` of a floating dtype and two axes, got {x.dtype} {x.shape}"

@@ -198,7 +198,8 @@ class LogitsReader:
                 yield chunk.logits
 
         stored = self.stores[0].forms
-        dtype = np.dtype(np.float64) if self.kind == "probs" else stored["logits"].dtype
+        dtype = stored["logits"].dtype
+        dtype = np.dtype(np.float64) if self.kind == "probs" or dtype.kind in "iu" else dtype
         arrays = [(dtype, self.shape, logits())]
         if "labels" not in stored:
             return digest_of_parts(*arrays)

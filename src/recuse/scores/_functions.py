@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._internal.check import check_logits, first, is_floating, is_number, to_numpy
+from recuse._internal.check import as_floats, check_logits, first, is_floating, is_number, to_numpy
 from recuse.errors import DataWarning, InputError
 from recuse.scores._rows import (
     centered,
@@ -354,7 +354,7 @@ def from_probs(probs: ArrayLike) -> Float[Array, "n K ..."]:
     >>> msp(from_probs(np.array([0.25]))).round(4)
     array([1.0986], dtype=float32)
     """
-    q = to_numpy(probs)
+    q = as_floats(to_numpy(probs))
     if not is_floating(q.dtype) or q.ndim < 1:
         raise InputError(
             f"expected `probs` of a floating dtype and shape (n, K, ...), got {q.dtype} {q.shape}"
@@ -385,7 +385,7 @@ def from_binary(logit: ArrayLike) -> Float[Array, "n 2 ..."]:
     >>> from_binary(np.array([[1.5]]))
     array([[0. , 1.5]])
     """
-    z = to_numpy(logit)
+    z = as_floats(to_numpy(logit))
     z = z[:, None] if z.ndim == 1 else z
     if z.ndim < 2 or z.shape[1] != 1:
         raise InputError(f"expected a binary head of shape (n,) or (n, 1, ...), got {z.shape}")
