@@ -274,7 +274,7 @@ def table(tmp_path):
     rows = [(0.9, 1, "A"), (0.8, 0, "B"), (0.7, 1, "A"), (0.25, 0, "B")]
     text = "".join(f"{c},{y},{g}\n" for c, y, g in rows)
     (tmp_path / "t.csv").write_text("confidence,correct,group\n" + text)
-    return np.array([c for c, _, _ in rows]), 1 - np.array([y for _, y, _ in rows])
+    return np.float32([c for c, _, _ in rows]), 1 - np.array([y for _, y, _ in rows])
 
 
 def test_a_table_of_confidences_is_counted(recuse, table, shards):
@@ -298,8 +298,8 @@ def test_a_table_of_confidences_is_counted(recuse, table, shards):
     ("given", "words"),
     [
         (("--score", "msp"), "t.csv: expected logits for --score"),
-        (("--rejector", "r.json"), "t.csv: expected logits for --rejector"),
-        (("--probs",), "t.csv: expected logits for --probs"),
+        (("--rejector", "r.json"), "t.csv: expected logits, got a table of confidences"),
+        (("--probs",), "t.csv: expected probs, got a table of confidences"),
         (("--ignore-index", "9"), "t.csv: expected logits for --ignore-index"),
         (("--by", "class"), "t.csv: expected logits for --by class"),
         (("--scale", "guess"), "expected `scale` among"),

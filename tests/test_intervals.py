@@ -540,3 +540,11 @@ def test_groups_that_are_missing_are_refused():
     groups = np.r_[np.full(5, np.nan), np.arange(5)]
     with pytest.raises(InputError, match=r"expected `groups` without NaN, got 5, rows 0, 1, 2"):
         intervals.standard_error(np.arange(10.0), np.arange(10) % 2, groups=groups)
+
+
+def test_groups_in_the_place_of_the_measure_are_refused():
+    confidence, loss = _data(8, 0)
+    with pytest.raises(
+        InputError, match=r"a measure such as AURC in the third place, got .*groups="
+    ):
+        intervals.standard_error(confidence, loss, np.arange(8) // 2)

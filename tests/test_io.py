@@ -12,7 +12,7 @@ import recuse
 from recuse import InputError, read, scores, write_logits
 from recuse._internal.files import hashes, write_text
 from recuse.intervals import AURC
-from recuse.io import HeldOut, open_logits, read_confidences, split_rows
+from recuse.io import HeldOut, open_logits, split_rows
 from recuse.io._checked import ShardIds
 from recuse.io._reader import read_groups
 from recuse.io._stores import FORMATS
@@ -399,12 +399,12 @@ def test_blank_names_are_refused_by_every_reader(field, tmp_path):
     pa = pytest.importorskip("pyarrow", reason="needs pyarrow")
     columns = {"confidence": z[:, 0], "correct": y == 0, field[:-1]: names}
     parquet.write_table(pa.table(columns), tmp_path / "c.parquet")
-    with pytest.raises(InputError, match=f"expected `{field[:-1]}` without blanks, got 10"):
-        read_confidences(tmp_path / "c.parquet")
+    with pytest.raises(InputError, match=f"no empty cell in column '{field[:-1]}', got 10"):
+        read(tmp_path / "c.parquet")
     rows = (f"0.{i},1,{name}" for i, name in enumerate(names))
     (tmp_path / "c.csv").write_text("\n".join([f"confidence,correct,{field[:-1]}", *rows]))
-    with pytest.raises(InputError, match=f"line 3: expected `{field[:-1]}` as a name, got ''"):
-        read_confidences(tmp_path / "c.csv")
+    with pytest.raises(InputError, match=f"in column '{field[:-1]}', got 10, lines 3, 5, 7"):
+        read(tmp_path / "c.csv")
 
 
 def test_blank_groups_and_subgroups_from_elsewhere_are_refused(tmp_path):

@@ -16,6 +16,7 @@ from recuse import curves, intervals, plots, selectors
 from recuse.io import HeldOut
 from recuse.reports import details, explore, prepare, tables
 from recuse.scores import Score, predict
+from recuse.tuning import MSP
 from reference_report import outcome, splits, strictest_fallback, who
 
 details_module = sys.modules["recuse.reports.details"]  # the package names the function so
@@ -372,7 +373,7 @@ def test_no_limit_of_any_curve_is_exceeded_more_often_than_delta():
     m = SimpleNamespace(
         selection=SimpleNamespace(guarantee=SimpleNamespace(void=False)),
         repaired=True,
-        tuned=SimpleNamespace(score=score, filler=None),
+        tuned=SimpleNamespace(score=score, baseline=MSP, masked=lambda z: z),
     )
     rng = np.random.default_rng(0)
 

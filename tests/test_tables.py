@@ -678,7 +678,17 @@ def of_findings():
 
 COMMAS = {k: [str(x).replace(".", ",") for x in v.round(6)] for k, v in probs().items()}
 NUMBERED = {f"prob_{k + 1}": P[:, k] for k in range(3)}
-PAIRS = {"confidence": P.max(axis=1), "correct": (~wrong_of(P)).astype(int)}
+PAIRS_ONLY = {"correct": (~wrong_of(P)).astype(int)}
+PAIRS = {"confidence": P.max(axis=1), **PAIRS_ONLY}
+
+
+def of_json_lines():
+    rows = zip(P.max(axis=1).tolist(), np.array(NAMES)[P.argmax(axis=1)].tolist(), TEXT)
+    lines = (json.dumps({"confidence": c, "prediction": p, "label": y}) for c, p, y in rows)
+    Path("graded.jsonl").write_text("\n".join(lines) + "\n")
+    return {}, wrong_of(P)
+
+
 GIVEN = {  # the first cell of each line: its data, and which predictions are wrong
     "scikit-learn, `predict_proba`": lambda: of_sklearn("predict_proba"),
     "scikit-learn, `decision_function`, two classes": lambda: of_sklearn("decision_function"),
@@ -744,8 +754,20 @@ GIVEN = {  # the first cell of each line: its data, and which predictions are wr
     "shards": of_shards,
     "a sketch": of_sketches,
     "several labels a row": of_findings,
-    "confidence and correct (`evaluate` and `compare` alone)": lambda: of_text(
-        "confidences.csv", PAIRS
+    "confidence and correct": lambda: of_text("confidences.csv", PAIRS),
+    "the same, several answers a document": lambda: of_text(
+        "confidences.csv", {**PAIRS, "doc_id": np.arange(60) // 2}
+    ),
+    "confidence, prediction and label, JSONL": of_json_lines,
+    "several confidences": lambda: of_text(
+        "several.csv", {"conf_top": P.max(axis=1), "conf_gap": np.ptp(P, axis=1), **PAIRS_ONLY}
+    ),
+    "confidence and correct, arrays": lambda: (
+        {"confidence": P.max(axis=1), "correct": ~wrong_of(P)},
+        wrong_of(P),
+    ),
+    "confidence and loss (`evaluate`, `compare` and `sketch` alone)": lambda: of_text(
+        "losses.csv", {"confidence": P.max(axis=1), "loss": wrong_of(P) * 1}
     ),
 }
 
@@ -777,7 +799,7 @@ def test_the_line_of_the_page_takes_it(have, line, kind, recuse, tmp_path, monke
 def check_held_out(found, wrong, kind):
     assert found.kind == kind
     flat = found.predictions()
-    prediction = recuse_package.scores.predict(flat.logits)
+    prediction = flat.predicted
     if flat.labels is None:
         np.testing.assert_array_equal(prediction != Y, wrong)
     else:
@@ -789,11 +811,16 @@ def test_a_class_without_a_label_is_not_dropped():
         from_frame({**probs(prefix=""), "target": ["cat"] * 30 + ["dog"] * 30})
 
 
-@pytest.mark.parametrize("asked", [{}, {"labels": "correct", "outputs": "confidence"}])
+@pytest.mark.parametrize(
+    "asked", [{}, {"labels": "correct", "outputs": "confidence"}, {"kind": "confidences"}]
+)
 def test_whether_a_prediction_is_correct_is_no_label(asked):
     table = {"confidence": P.max(axis=1), "correct": (P.argmax(axis=1) == Y) * 1}
-    with pytest.raises(InputError, match="got confidences and whether predictions are correct"):
-        from_frame(table, **asked)
+    found = from_frame(table, **asked)
+    assert (found.kind, found.class_names, found.logits.shape) == ("confidences", None, (60, 1))
+    np.testing.assert_array_equal(found.labels, table["correct"])
+    with pytest.raises(InputError, match="expected probs, got a table of confidences"):
+        from_frame(table, kind="probs")
 
 
 def test_new_rows_are_found_and_ordered_by_the_classes_of_the_rejector(recuse, tmp_path):
@@ -826,3 +853,260 @@ def test_subgroups_of_a_file_are_named_by_their_column(recuse, tmp_path):
 
 def recuse_fit(parts):
     return recuse_package.fit(*parts[:2], target_risk=0.1)
+
+
+# Confidences: the whole way
+
+
+def graded(n, seed, noise=1.0):
+    """Answers of documents of four: confidences in [0, 1] that are right as often as they say."""
+    rng = np.random.default_rng(seed)
+    hard = np.repeat(rng.normal(size=n // 4), 4) + noise * rng.normal(size=n)
+    confidence = (1 / (1 + np.exp(-hard - 2))).round(4)
+    return confidence, rng.uniform(size=n) < confidence
+
+
+def table_of(path, n=1200, seed=0):
+    c, right = graded(n, seed)
+    columns = {"id": np.arange(n), "doc_id": np.arange(n) // 4, "confidence": c, "correct": right}
+    text(path, columns)
+    return c, right
+
+
+def test_confidences_go_the_whole_way(recuse, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    c, right = table_of(Path("t.csv"))
+    err = recuse("evaluate", "t.csv", "--json")[2]
+    assert "warning: t.csv: column doc_id is not used and looks like groups (300 values" in err
+    code, out, err = recuse("import", "t.csv", "--group", "doc_id", "--out", "h.npz")
+    assert (code, err) == (0, "")
+    assert "Outputs: confidences, larger is more certain, column confidence." in out
+    assert "Columns: right or wrong by correct, ids id, groups doc_id." in out
+    found = json.loads(recuse("evaluate", "h.npz", "--json")[1])["files"][0]
+    error = recuse_package.intervals.standard_error(c, ~right, groups=np.arange(1200) // 4)
+    assert found["scores"]["confidence"]["aurc_se"] == pytest.approx(error, rel=1e-6)
+    assert recuse("split", "h.npz", "--out", "s", "--quiet")[0] == 0
+    parts = [read(f"s/{part}.npz") for part in ("tune", "calibrate", "test")]
+    fitted = ("fit", "--tune", "s/tune.npz", "--calibrate", "s/calibrate.npz")
+    code, out, _ = recuse(*fitted, "--target-risk", "0.15")
+    assert code == 0
+    assert "one row of each of 120 groups" in out
+    assert "Kept confidence: there is no other confidence to compare with" in out
+    rejector = recuse_package.Rejector.load("rejector.json")
+    assert rejector.guarantee.unit == "groups"
+    assert recuse("predict", "rejector.json", "s/test.npz", "--out", "d.csv", "--quiet")[0] == 0
+    text(Path("new.csv"), {"id": parts[2].ids, "confidence": parts[2].logits[:, 0]})
+    assert recuse("predict", "rejector.json", "new.csv", "--out", "n.csv", "--quiet")[0] == 0
+    assert Path("d.csv").read_text() == Path("n.csv").read_text()
+    header, first_row, *_ = Path("d.csv").read_text().splitlines()
+    assert header == "id,confidence,p_correct,accept"
+    assert float(first_row.split(",")[1]) == pytest.approx(parts[2].logits[0, 0])
+    text(Path("log.csv"), {"id": parts[2].ids, "correct": parts[2].labels})
+    joined = recuse(
+        *("monitor", "rejector.json", "--state", "m.json", "--log", "n.csv", "--log", "log.csv"),
+        "--json",
+    )
+    text(Path("new.csv"), {**of_file(parts[2]), "confidence": parts[2].logits[:, 0]})
+    alone = recuse(
+        "monitor", "rejector.json", "--state", "k.json", "--log", "new.csv", "--json", "-q"
+    )
+    one, other = (json.loads(x[1]) for x in (joined, alone))
+    assert one.pop("logs") != other.pop("logs")
+    assert one == other
+    one_refusal(recuse("diagnose", "h.npz"), "label smoothing leaves its trace in the logits")
+    one_refusal(
+        recuse("export", "rejector.json", "--model", "m.py:f", "--example", "1,2"),
+        "the model that gives them is unknown",
+    )
+    one_refusal(recuse("predict", "rejector.json", "h.npz", "--explain", "3"), "threshold explains")
+    one_refusal(recuse("predict", "rejector.json", "h.npz", "--top", "1", "--by", "x"), "no --by")
+    one_refusal(recuse("average", "h.npz", "t.csv", "--out", "a.npz"), "outputs of classes")
+    one_refusal(recuse(*fitted, "--target-risk", ".15", "--by", "class", "--force"), "by a column")
+
+
+def of_file(file):
+    return {"id": file.ids, "correct": file.labels}
+
+
+def one_refusal(answer, words):
+    code, out, err = answer
+    assert (code, out) == (2, "")
+    assert words in err.splitlines()[-1]
+
+
+def test_two_confidences_compete_and_the_page_speaks_of_nothing_else(recuse, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    c, right = graded(1200, 3)
+    noise = np.random.default_rng(0).uniform(size=1200).round(3)
+    said = np.where(right, "yes", "no")
+    columns = {"conf_a": noise, "conf_b": c, "prediction": said, "label": ["yes"] * 1200}
+    text(Path("m.csv"), columns)
+    code, out, err = recuse("run", "m.csv", "--target-risk", "0.15", "--out", "o")
+    assert code == 2  # two names could mean other things
+    assert recuse("import", "m.csv", "--confidences", "--out", "m.parquet", "--quiet")[0] == 0
+    code, out, err = recuse("run", "m.parquet", "--target-risk", "0.15", "--out", "o")
+    assert (code, err) == (0, "")
+    assert "Score: confidence[conf_b] reduces AURC by" in out
+    assert "Training:" not in out
+    assert "classes" not in out
+    moved = {"conf_b": c[:50], "prediction": said[:50], "conf_a": noise[:50]}
+    text(Path("new.csv"), moved)
+    assert recuse("predict", "o/rejector.json", "new.csv", "--out", "d.csv", "--quiet")[0] == 0
+    rows = [line.split(",") for line in Path("d.csv").read_text().splitlines()]
+    assert rows[0] == ["id", "prediction", "confidence", "p_correct", "accept"]
+    assert [row[1] for row in rows[1:]] == said[:50].tolist()
+    np.testing.assert_allclose([float(row[2]) for row in rows[1:]], c[:50], rtol=1e-6)
+    page = Path("o/report.html").read_text()
+    shown = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
+    for word in ("MSP", "logit", "classes", "edicted class", "label smoothing", "softmax"):
+        assert word not in shown, word
+    headings = re.findall(r'<h2 id="([^"]+)"', page)
+    assert headings == [
+        "decisions",
+        "models",
+        "curves",
+        "confidence",
+        "reliability",
+        "errors",
+        "method",
+    ]
+    parts = {name: read(f"o/{name}.npz") for name in ("tune", "calibrate", "test")}
+    scaled = {k: from_arrays(*logit_of(v), kind="confidences") for k, v in parts.items()}
+    found = recuse_package.evaluate({"net": scaled}, target_risk=0.15, progress=False)
+    assert "AURC, confidence" in repr(found)
+    recuse_package.report(
+        found, "p.html", details=recuse_package.reports.details(found, {"net": scaled})
+    )
+    assert 'id="reliability"' not in Path("p.html").read_text()
+    picked = recuse_package.evaluation.pick(
+        {
+            k: from_arrays(c, right, kind="confidences", ids=np.arange(1200))
+            for k, c in {"one": noise, "other": c}.items()
+        }
+    )
+    assert picked.best.name == "other"
+    assert "MSP" not in str(picked)
+
+
+def logit_of(file):
+    p = np.clip(file.logits[:, 1], 1e-4, 1 - 1e-4)
+    return np.log(p / (1 - p)), file.labels
+
+
+@pytest.mark.parametrize("name", ["h.npz", "h.parquet", "h.safetensors", "h"])
+def test_a_file_keeps_confidences(name, tmp_path):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    c, right = graded(80, 1)
+    both = np.stack([c, -c], axis=1)
+    both[0, 1] = -np.inf  # of an impossible answer
+    given = from_arrays(
+        both, right, kind="confidences", classes=["top", "gap"], groups=Y[:1].repeat(80)
+    )
+    write_logits(tmp_path / name, given)
+    found = read(tmp_path / name)
+    assert (found.kind, found.class_names, found.digest) == (
+        given.kind,
+        ("top", "gap"),
+        given.digest,
+    )
+    np.testing.assert_array_equal(found.labels, right)
+    np.testing.assert_array_equal(found.loss, ~right)
+    np.testing.assert_array_equal(found.logits, both)
+
+
+def test_a_rejector_of_confidences_has_the_threshold_of_select():
+    (c, right), (d, correct), (new, _) = (graded(800, seed) for seed in range(3))
+    rejector = recuse_package.fit((c, right), (d, correct), target_risk=0.15, kind="confidences")
+    direct = recuse_package.select(d, ~correct, target_risk=0.15, tune=(c, ~right))
+    assert rejector.threshold == direct.threshold
+    assert rejector.guarantee == direct.guarantee
+    again = recuse_package.Rejector.from_dict(json.loads(json.dumps(rejector.to_dict())))
+    for given in (new, new[:, None], new.tolist(), from_arrays(new, kind="confidences")):
+        decided = again.predict(given)
+        np.testing.assert_array_equal(decided.accept, np.float32(new) >= direct.threshold)
+        np.testing.assert_array_equal(decided.confidence, np.float32(new))
+        assert (decided.prediction == 1).all()
+    assert again.predict(np.empty(0)).accept.shape == (0,)
+    with pytest.raises(InputError, match="expected 1 confidences a row, as fitted, got 2"):
+        again.predict(np.stack([new, new], axis=1))
+    with pytest.raises(InputError, match="expected confidences, as in the fit, got logits"):
+        again.predict(from_arrays(Z, Y))
+    changed = rejector.to_dict() | {"kind": "logits"}
+    with pytest.raises(InputError, match="checksum"):
+        recuse_package.Rejector.from_dict(changed)
+
+
+def test_confidences_that_know_different_things_are_combined():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 2))
+    right = rng.uniform(size=3000) < 1 / (1 + np.exp(-1 - x.sum(axis=1)))
+    halves = ((x[:1500], right[:1500]), (x[1500:], right[1500:]))
+    rejector = recuse_package.fit(*halves, target_risk=0.15, kind="confidences")
+    assert "The combination of confidences reduces AURC by" in rejector.reason
+    best = recuse_package.intervals.AURC.value
+    combined = rejector.predict(x[1500:]).confidence
+    assert best(combined, ~right[1500:]) < 0.85 * best(x[1500:, 0], ~right[1500:])
+    again = recuse_package.Rejector.from_dict(rejector.to_dict())
+    np.testing.assert_array_equal(again.predict(x).confidence[1500:], combined)
+    plain = recuse_package.tune(*halves[0], kind="confidences", learned=False)
+    assert str(plain.baseline) == "confidence"
+    assert [str(score) for score, _ in plain.table] == ["confidence", "confidence(column=1)"]
+
+
+def test_scores_of_confidences_and_of_classes_do_not_mix():
+    confidence, msp = (recuse_package.scores.Score(name) for name in ("confidence", "msp"))
+    with pytest.raises(InputError, match="`candidates` for outputs of classes, got confidence"):
+        recuse_package.tune(Z, Y, candidates=[confidence])
+    with pytest.raises(InputError, match="`candidates` for outputs of confidences, got msp"):
+        recuse_package.tune(P.max(axis=1), Y == 0, candidates=[msp], kind="confidences")
+
+
+def test_losses_are_measured_and_nothing_else(tmp_path):
+    text(tmp_path / "l.csv", {"confidence": P.max(axis=1), "loss": RNG.uniform(size=60)})
+    found = read(tmp_path / "l.csv")
+    measured = recuse_package.evaluation.measure_file(found).scores["confidence"]
+    assert measured.aurc == recuse_package.intervals.AURC.value(
+        np.float32(P.max(axis=1)), found.loss
+    )
+    for refused in (
+        lambda: recuse_package.tune(found),
+        lambda: recuse_package.fit(found, found, target_risk=0.1),
+        lambda: write_logits(tmp_path / "l.npz", found),
+        lambda: recuse_package.diagnose(found),
+    ):
+        with pytest.raises(InputError, match=r"expected `correct` \(1 or 0\), got `loss`"):
+            refused()
+
+
+BAD_CONFIDENCES = {
+    "NaN": ([0.5, np.nan], [1, 0], "`confidence` without NaN, got 1, row 1"),
+    "huge": ([0.5, 1e39], [1, 0], "within the range of float32, got others, row 1"),
+    "three axes": (np.zeros((2, 1, 1)), [1, 0], "shape .n,. or .n, C., got"),
+    "two": ([0.5, 0.6], [1, 2], "`correct` as 1 or 0, true or false, got '2' at row 1"),
+    "text": ([0.5, 0.6], ["yes", "no"], "`correct` as 1 or 0, true or false, got 'yes'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CONFIDENCES)
+def test_what_is_no_confidence_is_refused(case):
+    confidence, correct, words = BAD_CONFIDENCES[case]
+    with pytest.raises(InputError, match=words):
+        from_arrays(confidence, correct, kind="confidences")
+
+
+def test_a_probability_of_one_class_is_no_confidence():
+    """A sigmoid says little about 0.5 and much at both ends; a calibrated confidence does not."""
+    rng = np.random.default_rng(0)
+    p = rng.beta(0.6, 0.6, size=2000)
+    right = (rng.uniform(size=2000) < p) == (p >= 0.5)
+    with pytest.warns(DataWarning, match=r"the confidence is then max\(p, 1 - p\)"):
+        from_arrays(p, right, kind="confidences")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        from_arrays(np.maximum(p, 1 - p), right, kind="confidences")
+        for seed in range(100):
+            draw = np.random.default_rng(seed)
+            c = draw.uniform(size=400)
+            from_arrays(c, draw.uniform(size=400) < c, kind="confidences")
+            from_arrays(c, draw.uniform(size=400) < 0.7, kind="confidences")

@@ -3,6 +3,7 @@ import pytest
 
 import recuse as rc
 from recuse.intervals import AURC
+from recuse.io import HeldOut
 from recuse.scores import Score
 from recuse.tuning import MSP, Trial, _candidates, default_candidates, tune
 from recuse.tuning._candidates import confidences
@@ -145,7 +146,9 @@ def test_the_false_switch_rate_stays_near_its_level():
     results = []
     for seed in range(400):
         z, y = random_confidence(300, seed)
-        trials = cross_fit(_rows(z, y, default_candidates(5), True, None), AURC, 0)
+        trials = cross_fit(
+            _rows(z, HeldOut(z, y), (MSP, *default_candidates(5)), True, None), AURC, 0
+        )
         if seed < 5:
             tuned = tune(z, y)
             assert (tuned.trials, tuned.repaired) == (tuple(trials), bool(significant(trials)))

@@ -16,6 +16,7 @@ from recuse.cli.options import Force, Json, Quiet, Seed
 from recuse.collect._models import load_function
 from recuse.errors import InputError
 from recuse.io._checked import naming
+from recuse.io._rows import refuse_confidences
 from recuse.present import terminal
 from recuse.present.decisions import exported
 from recuse.rejector import Rejector
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float16", "float32", "float64", "int32", "int64", "uint8", "bool")
 CHECKED = 17  # least number of random inputs
+NO_MODEL = "the model that gives them is unknown; `recuse predict` decides on a table of them"
 FORM = "--example 1,3,32,32, or 1,128:int64"
 
 
@@ -74,6 +76,7 @@ def export(
     refuse_overwrite(out, force, rejector_path, *(check or ()))
     shapes = [_shape(text) for text in example]
     rejector = Rejector.load(rejector_path)
+    refuse_confidences(rejector.kind, NO_MODEL)
     for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
         extra(package, "onnx", "export to ONNX")
     from recuse.export import check_onnx, to_module, to_onnx

@@ -12,9 +12,10 @@ from typing import Any
 from recuse.errors import InputError
 from recuse.evaluation._mixture import without_labels
 from recuse.io import HeldOut, LogitsReader, open_logits
-from recuse.io._checked import form_of_probs
+from recuse.io._checked import form_of_probs, stated_of_one_class
 from recuse.io._overlap import ShardLabels
 from recuse.io._reader import TableStore, lines_of_suspects, read_groups, shards
+from recuse.io._rows import no_labels
 from recuse.io._stores import FORMATS
 from recuse.io._write import joined, read_subgroups
 from recuse.present import terminal
@@ -113,7 +114,7 @@ def scan(
     if not labels:
         reader = without_labels(reader)
     elif "labels" not in reader.fields:
-        raise InputError(f"{path}: expected `labels`, got logits alone")
+        raise InputError(f"{path}: {no_labels(reader.kind)}")
     if groups is not None and "groups" not in reader.fields:
         reader = reader.grouped(read_groups(groups, reader.n))
     chunks = terminal.progress(reader.chunks(), reader.n, reader.nbytes, str(path), quiet=quiet)
@@ -122,12 +123,16 @@ def scan(
 
 def _watched(chunks: Iterator[HeldOut], reader: LogitsReader) -> Iterator[HeldOut]:
     forms: set[str] = set()
+    of_one_class = None
     labels = ShardLabels(reader)
     for chunk in chunks:
         forms.add("" if "" in forms else form_of_probs(chunk) or "")
+        of_one_class = of_one_class or stated_of_one_class(chunk)
         labels.add(chunk)
         yield chunk
     _warn_of_models(reader, labels)
+    if of_one_class:
+        warn(f"{reader.name}: {of_one_class}")
     if forms and "" not in forms:
         _warn_of_probabilities(reader.name, max(forms), DECLARE)
 
@@ -177,10 +182,12 @@ def _warn_of_models(reader: LogitsReader, labels: ShardLabels) -> None:
 
 
 def warn_of_probabilities(file: HeldOut, advice: str = FIT_AGAIN) -> bool:
-    """Warn that declared logits look like probabilities; they are read as declared.
+    """Warn that declared outputs look like those of another kind; they are read as declared.
 
     The default advice is for the file of a rejector, which knows what it was fitted to.
     """
+    if found := stated_of_one_class(file):
+        warn(f"{file.name}: {found}")
     if form := form_of_probs(file):
         _warn_of_probabilities(file.name, form, advice)
     return form is not None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -31,19 +30,18 @@ from recuse.evaluation import (
     Scored,
     compare_scored,
     matched,
-    measure_confidences,
     measure_sketch,
 )
-from recuse.evaluation._scored import measure_labels, measure_scored, of_confidences, score_chunks
+from recuse.evaluation._scored import default_scores, measure_labels, measure_scored, score_chunks
 from recuse.evaluation._shards import needs_logits
 from recuse.intervals._interval import FEW_ERRORS
-from recuse.io import Confidences, LogitsReader, read_confidences
+from recuse.io import LogitsReader
 from recuse.io._checked import MULTILABEL
-from recuse.io._confidences import holds_confidences
 from recuse.io._overlap import check_given_once
-from recuse.io._reader import read_groups
+from recuse.io._rows import LOSSES, of_classes
 from recuse.present import measures as words
 from recuse.present import terminal
+from recuse.scores import Score
 from recuse.sketch import is_sketch, load
 
 Levels = Mapping[str, tuple[float, ...]]
@@ -63,7 +61,7 @@ def evaluate(
         list[Path],
         typer.Argument(
             help="Labelled held-out files or tables (a folder or a quoted glob of shards is one "
-            "file), sketches, or .csv and .parquet of `confidence` and `correct` or `loss`."
+            "file), also of `confidence` and `correct` or `loss`; or sketches."
         ),
     ],
     score: Annotated[
@@ -91,35 +89,32 @@ def evaluate(
     for path in files:
         if is_sketch(path):
             entries += _of_sketch(path, score and [str(s) for s in scores], levels)
-        elif holds_confidences(path):
-            table = _table(path, score, kind, groups)
-            note = words.confidences_note(path)
-            entries.append(_of_file(measure_confidences(table, **levels), note=note))
         else:
             reader, chunks = scan(
                 path, kind=kind, ignore_index=ignore_index, groups=groups, quiet=quiet
             )
-            entries += _of_logits(reader, score_chunks(reader, chunks, scores), levels)
+            found = score_chunks(reader, chunks, _scores(reader, score, scores))
+            entries += _of_outputs(reader, found, levels)
     if as_json:
         print(to_json({"files": [entry.plain for entry in entries]}))
     elif not quiet:
         _show(entries, levels)
 
 
-def _table(path: Path, score: list[str], kind: str | None, groups: Path | None) -> Confidences:
-    """Read a table of confidences; refuse options that need logits."""
-    if score or kind is not None:
-        raise InputError(needs_logits(str(path), "--score" if score else f"--{kind}"))
-    table = read_confidences(path)
-    if groups is not None and table.groups is None:
-        table = replace(table, groups=read_groups(groups, len(table)))
-    return table
+def _scores(reader: LogitsReader, asked: Sequence[Any], scores: Sequence[Score]) -> Sequence[Score]:
+    """Return the scores to measure: of confidences, which have no others, each column."""
+    if of_classes(reader.kind):
+        return scores
+    if any(asked):
+        raise InputError(needs_logits(reader.name, "--score"))
+    return default_scores(reader)
 
 
-def _of_logits(reader: LogitsReader, scored: Scored, levels: Levels) -> list[Entry]:
+def _of_outputs(reader: LogitsReader, scored: Scored, levels: Levels) -> list[Entry]:
     several = reader.kind == MULTILABEL
     found = measure_labels(scored, **levels) if several else [measure_scored(scored, **levels)]
-    return [_of_file(m, len(reader.stores)) for m in found]
+    note = words.losses_note(reader.name) if reader.kind == LOSSES else ""
+    return [_of_file(m, len(reader.stores), note) for m in found]
 
 
 def _of_file(m: FileMeasures, shards: int = 1, note: str = "") -> Entry:
@@ -205,11 +200,9 @@ def compare(
 
 
 def _scored(path: Path, specs: list[str | None], *, groups: Path | None, **options: Any) -> Scored:
-    if not holds_confidences(path):
-        scores = scores_of([",".join(spec or "msp" for spec in specs)], options["kind"])
-        if len(scores) != len(specs):
-            raise InputError(f"expected one score for each side, got {', '.join(map(str, scores))}")
-        reader, chunks = scan(path, groups=groups, **options)
-        return score_chunks(reader, chunks, scores, keep=True)
-    given = [spec for spec in specs if spec]
-    return of_confidences(_table(path, given, options["kind"], groups))
+    scores = scores_of([",".join(spec or "msp" for spec in specs)], options["kind"])
+    if len(scores) != len(specs):
+        raise InputError(f"expected one score for each side, got {', '.join(map(str, scores))}")
+    reader, chunks = scan(path, groups=groups, **options)
+    of_file = _scores(reader, specs, scores)[: len(scores)]
+    return score_chunks(reader, chunks, of_file, keep=True)

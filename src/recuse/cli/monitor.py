@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli.files import refuse_overwrite
+from recuse.cli.files import read_whole, refuse_overwrite
 from recuse.cli.options import ClassNames, Json, Quiet
 from recuse.errors import InputError
 from recuse.io._tables import class_names_of
 from recuse.monitor import Monitor, Update, Verdict, replay
-from recuse.monitor._log import read_predictions
+from recuse.monitor._log import Predicted, decides, read_predictions
 from recuse.present import monitor as words
 from recuse.present import terminal
 from recuse.rejector import Rejector
@@ -37,7 +37,8 @@ def monitor_(
             help="A .csv with the columns id and accept or correct (true or false), or truth: the "
             "label, which is compared with the prediction of the same id in this or another log. "
             "correct and truth may be empty, or follow in a later row or file. Repeatable. Without "
-            "a log, only the verdict is printed.",
+            "a log, only the verdict is printed. A rejector of confidences also takes a file of "
+            "these with ids, and decides on it.",
         ),
     ] = None,
     classes: ClassNames = None,
@@ -77,8 +78,8 @@ def monitor_(
     loaded = Rejector.load(rejector)
     monitor = _opened(state, loaded, given, bool(logs))
     names = () if classes is None else class_names_of(classes, loaded.classes)
-    predicted = read_predictions(logs, names)
-    updates = {str(path): replay(monitor, path, predicted) for path in logs}
+    predicted = read_predictions([p for p in logs if not decides(p, loaded.kind)], names)
+    updates = {str(path): _replayed(monitor, loaded, path, predicted) for path in logs}
     verdict = monitor.verdict
     if logs:
         monitor.save(state)
@@ -89,6 +90,17 @@ def monitor_(
         _show(verdict, updates)
     if verdict.alarm:
         raise typer.Exit(1)
+
+
+def _replayed(monitor: Monitor, rejector: Rejector, path: Path, predicted: Predicted) -> Update:
+    """Log a file: the decisions of a log, or those of the rejector on confidences."""
+    if not decides(path, rejector.kind):
+        return replay(monitor, path, predicted)
+    file = read_whole(path, kind=rejector.kind)
+    if file.ids is None:
+        raise InputError(f"{path}: expected `id`, which tells predictions apart, got none")
+    loss = None if file.labels is None else file.loss
+    return monitor.update(file.ids, rejector.predict(file).accept, loss)
 
 
 def _opened(path: Path, rejector: Rejector, given: dict[str, Any], may_begin: bool) -> Monitor:

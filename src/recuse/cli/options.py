@@ -11,7 +11,9 @@ from recuse._internal.check import check_fraction
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS
 from recuse.io._checked import MULTILABEL
+from recuse.io._rows import CONFIDENCES
 from recuse.scores import SOFTMAX_FAMILY, Score
+from recuse.scores._score import OF_CONFIDENCES
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print neither results nor progress.")]
@@ -99,10 +101,15 @@ Learned = Annotated[
 
 
 def kind_of(
-    binary: bool, probs: bool, multilabel: bool = False, logits: bool = False
+    binary: bool,
+    probs: bool,
+    multilabel: bool = False,
+    logits: bool = False,
+    confidences: bool = False,
 ) -> str | None:
     """Return the declared input kind; None if the file is to say."""
     declared = {"binary": binary, "probs": probs, MULTILABEL: multilabel, "logits": logits}
+    declared |= {CONFIDENCES: confidences}
     found = [kind for kind, given in declared.items() if given]
     if len(found) > 1:
         raise InputError(f"expected --{found[0]} or --{found[1]}, got both")
@@ -122,6 +129,10 @@ def scores_of(specs: list[str], kind: str | None) -> list[Score]:
     if not scores:
         raise InputError(f"expected --score with a name such as msp, got {specs!r}")
     for score in scores:
+        if score.name in OF_CONFIDENCES:
+            raise InputError(
+                f"expected --score of logits, got {score}, which is that of confidences"
+            )
         if kind == "probs" and score.name not in SOFTMAX_FAMILY:
             raise InputError(
                 f"expected a score of {', '.join(SOFTMAX_FAMILY)} with --probs, got {score}: "

@@ -23,7 +23,8 @@ from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
 from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.io._checked import naming
-from recuse.io._tables import class_names_of
+from recuse.io._rows import of_classes, refuse_confidences
+from recuse.io._tables import PREDICTION, class_names_of
 from recuse.io._write import TABLES, write_table
 from recuse.present import decisions, terminal
 from recuse.present.numbers import listed
@@ -96,8 +97,9 @@ def predict(
     options["subgroups"] = by_columns(by)
     reader = opened(file, classes=rejector.class_names, quiet=quiet, **options)
     if rejector.class_names and not reader.named:
+        held = "classes" if of_classes(rejector.kind) else "confidences"
         warn(
-            f"{file}: the rejector knows its classes ({listed(rejector.class_names)}), and the "
+            f"{file}: the rejector knows its {held} ({listed(rejector.class_names)}), and the "
             "file does not name them: their order cannot be checked"
         )
     with terminal.working("reading", quiet=quiet):
@@ -107,7 +109,9 @@ def predict(
     if out is not None and data.logits.ndim > 2 and out.suffix.lower() != ".npz":
         raise InputError(f"{out}: expected .npz for pixel logits {data.logits.shape}")
     with naming(str(file)):
-        check_classes(data.logits.shape[1], rejector.classes)
+        check_classes(data.logits.shape[1], rejector.classes, rejector.kind)
+    if top > 1:
+        refuse_confidences(rejector.kind, "there are no next classes for --top")
     if not 1 <= top <= data.logits.shape[1]:
         raise InputError(f"expected --top in 1..{data.logits.shape[1]}, got {top}")
     names = _class_names(classes, rejector, data)
@@ -135,6 +139,8 @@ def predict(
 
 def _class_names(path: Path | None, rejector: Rejector, data: HeldOut) -> np.ndarray | None:
     """Return the names of the classes: of --classes, of the rejector, or of the file."""
+    if not of_classes(rejector.kind):
+        return None
     if path is not None:
         return np.array(class_names_of(path, rejector.classes))
     names = rejector.class_names or data.class_names
@@ -185,9 +191,11 @@ def _columns(
     def named(label: np.ndarray) -> np.ndarray:
         return label if names is None else names[label]
 
+    # of confidences, what their table says
+    claim = named(p.prediction) if of_classes(data.kind) else data.subgroups.get(PREDICTION)
     columns = {
         "id": ids,
-        "prediction": named(p.prediction),
+        **({} if claim is None else {"prediction": claim}),
         "confidence": p.confidence,
         "p_correct": p.p_correct.astype(np.float32),
         "accept": p.accept,

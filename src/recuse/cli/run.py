@@ -36,6 +36,7 @@ from recuse.cli.options import (
 from recuse.diagnosis import diagnose
 from recuse.evaluation import evaluate
 from recuse.io import split_rows, write_logits
+from recuse.io._rows import of_classes
 from recuse.present import terminal
 from recuse.present.run import verdict_lines
 from recuse.rejector._prepare import each_id_once
@@ -85,7 +86,7 @@ def run(
     with terminal.working("diagnosing, choosing and measuring", quiet=quiet):
         options: dict[str, Any] = {"target_risk": target_risk, "delta": delta, "learned": learned}
         found = evaluate({name: parts}, **options, seed=seed, progress=False)
-        damage = diagnose(parts["tune"], seed=seed)
+        damage = diagnose(parts["tune"], seed=seed) if of_classes(whole.kind) else None
         names = None if whole.class_names is None else list(whole.class_names)
         of = None if by is None else {name: parts["test"].predictions().subgroups[by]}
         shown = details(found, {name: parts}, classes=names, subgroups=of, seed=seed)
@@ -101,7 +102,7 @@ def run(
         answer = {
             "file": str(file),
             "n": len(whole),
-            "diagnosis": damage.verdict,
+            "diagnosis": None if damage is None else damage.verdict,
             "score": str(model.tuned.score),
             "feasible": model.selection.feasible,
             "test": {"n": model.n, "accepted": model.accepted, "errors": model.errors},

@@ -34,9 +34,9 @@ from recuse.errors import InputError
 from recuse.evaluation import measure_sketch
 from recuse.evaluation._shards import Plan, Shard, Sketch, chunks, merge, needs_logits
 from recuse.io import HeldOut
-from recuse.io._confidences import holds_confidences
 from recuse.io._overlap import check_given_once, resolved, shards_of
 from recuse.io._reader import is_url
+from recuse.io._rows import of_classes
 from recuse.present import measures as words
 from recuse.present import terminal
 from recuse.scores import Score
@@ -96,7 +96,6 @@ def sketch(
     sources = [file if is_url(file) else Path(file) for file in files]
     local = [file for file in sources if isinstance(file, Path)]
     check_given_once(sources, shards_of)
-    _refuse_tables(local, score)
     refuse_overwrite(check_path(out), force, *local, *([rejector] if rejector else []))
     options = {"ignore_index": ignore_index, "by": by, "scale": scale}
     plan = _plan(score, rejector, kind_of(binary, probs), **options)
@@ -106,7 +105,7 @@ def sketch(
 
         total = dask.sketch(list(map(resolved, sources)), plan, client=scheduler, progress=bar)
     else:
-        total = _merged((file, _sketched(plan, file)) for file in _tracked(sources, bar))
+        total = _merged((file, _sketched(plan, file, score)) for file in _tracked(sources, bar))
     total.save(out)
     _print(out, total, levels, as_json, quiet)
 
@@ -143,22 +142,16 @@ def _plan(score: str | None, rejector: Path | None, kind: str | None, **options:
     return plan
 
 
-def _refuse_tables(files: list[Path], score: str | None) -> None:
-    """Refuse a score for a table of confidences."""
-    for file in files:
-        if score is not None and holds_confidences(file):
-            raise InputError(needs_logits(str(file), "--score"))
+def _sketched(plan: Plan, file: Shard, score: str | None) -> Sketch:
+    read = partial(_warned, plan, score)
+    return (replace(plan, read=read) if isinstance(file, Path) else plan).sketch(file)
 
 
-def _sketched(plan: Plan, file: Shard) -> Sketch:
-    warned = isinstance(file, Path) and not holds_confidences(file)
-    read = partial(_warned, plan)
-    return (replace(plan, read=read) if warned else plan).sketch(file)
-
-
-def _warned(plan: Plan, shard: Shard, **options: Any) -> Iterator[HeldOut]:
+def _warned(plan: Plan, score: str | None, shard: Shard, **options: Any) -> Iterator[HeldOut]:
     """Read chunks, with a warning of logits that look like something else."""
     for i, chunk in enumerate(chunks(shard, **options)):
+        if score is not None and not of_classes(chunk.kind):
+            raise InputError(needs_logits(chunk.name, "--score"))
         if i == 0:
             warn_of_probabilities(chunk, FIT_AGAIN if plan.rejector else DECLARE)
             warn_of_another_shift(chunk, plan.log_probs)

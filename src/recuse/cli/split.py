@@ -87,7 +87,12 @@ def import_(
     ],
     out: Annotated[Path, typer.Option("--out", help="The held-out file to write.")],
     labels: Annotated[
-        str | None, typer.Option("--labels", metavar="COLUMN", help="Column of true classes.")
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="COLUMN",
+            help="Column of true classes, or of whether answers are right.",
+        ),
     ] = None,
     outputs: Annotated[
         list[str],
@@ -100,6 +105,13 @@ def import_(
     logits: Annotated[
         bool,
         typer.Option("--logits", help="The outputs are logits, whatever names or values suggest."),
+    ] = False,
+    confidences: Annotated[
+        bool,
+        typer.Option(
+            "--confidences",
+            help="The outputs are confidences: larger is more certain, nothing else is known.",
+        ),
     ] = False,
     classes: Annotated[
         Path | None,
@@ -137,7 +149,7 @@ def import_(
     Columns that are not named are found by their own names. The file keeps the kind and the class
     names, so that no other command is told them again.
     """
-    kind = kind_of(binary, probs, logits=logits)
+    kind = kind_of(binary, probs, logits=logits, confidences=confidences)
     if separator is not None and table.suffix not in (".csv", ".tsv"):
         raise InputError(f"{table}: expected a .csv or .tsv with --separator")
     refuse_overwrite(check_suffix(out), force, table)

@@ -28,6 +28,7 @@ from recuse.diagnosis._smoothing import (
 from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.io._checked import as_held_out
+from recuse.io._rows import refuse_confidences
 from recuse.present import diagnosis as words
 from recuse.scores import find_filler, predict, without_filler
 from recuse.tuning import Tuned, tune
@@ -164,6 +165,9 @@ def diagnose(
     """
     file = as_held_out(logits, labels, kind, groups)
     file = file.predictions() if isinstance(logits, HeldOut) else file
+    refuse_confidences(
+        file.kind, "label smoothing leaves its trace in the logits, and here are none"
+    )
     (shaped, labels), groups, kind = file.labelled(), file.groups, file.kind
     z, y = flat(shaped, labels)
     code = None

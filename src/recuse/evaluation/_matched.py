@@ -22,6 +22,7 @@ from recuse.errors import InputError
 from recuse.evaluation._scored import Scored
 from recuse.intervals import AUGRC, AURC, Comparison, compare
 from recuse.io import HeldOut, write_logits
+from recuse.io._rows import of_classes, refuse_confidences
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -267,6 +268,7 @@ def _sum(files: Iterable[HeldOut], value: Callable[[Array], Array]) -> _Sum:
         if file.digest in names:
             raise InputError(f"expected other data in {file.name} than in {names[file.digest]}")
         names[file.digest] = file.name
+        refuse_confidences(file.kind, "their models may predict different things")
         values = value(file.logits.astype(np.float64))
         found = _Sum(file, values, 1, "ids") if found is None else _plus(found, file, values)
     if found is None or found.members < 2:
@@ -301,4 +303,5 @@ def examples(file: HeldOut) -> Scored:
     shape = (len(file), *file.logits.shape[2:])
     rows = {"row": np.arange(len(file))}
     unknown = np.broadcast_to(np.uint8(0), shape)
-    return Scored(file.name, None, rows, unknown, None, False, file.labels, file.ids)
+    labels = file.labels if of_classes(file.kind) else None
+    return Scored(file.name, None, rows, unknown, None, False, labels, file.ids)

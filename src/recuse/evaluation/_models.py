@@ -25,12 +25,13 @@ from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
 from recuse.io import HeldOut, overlap
 from recuse.io._checked import check_file, naming
+from recuse.io._rows import of_classes
 from recuse.present import evaluation as shown
 from recuse.rejector import Data, Rejector, choose
 from recuse.rejector._prepare import REFUSE, each_id_once
-from recuse.scores import Score, as_probability, predict, without_filler
+from recuse.scores import Score, as_probability
 from recuse.selectors import Selection
-from recuse.tuning import MSP, Tuned
+from recuse.tuning import Tuned
 from recuse.tuning._tune import measure_of
 
 if TYPE_CHECKING:
@@ -52,19 +53,20 @@ class ModelEvaluation:
     tuned: Tuned
     selection: Selection
     rejector: Rejector | None  # None if infeasible
-    before: Measures  # MSP
+    before: Measures  # MSP, or the first column of confidences
     after: Measures  # the chosen score
-    repair: Comparison  # AURC of the chosen score minus that of MSP
+    repair: Comparison  # AURC of the chosen score minus that before
     gain: Comparison  # the same of `tuned.objective`; of a coverage, positive is better
     accepted: int  # test predictions that the rejector accepts
     errors: int  # of the accepted
     loss: Float[Array, " n"]  # 0-1, of the test split, as everything below
-    msp: Float32[Array, " n"]  # log-odds
+    msp: Float32[Array, " n"]  # log-odds; of confidences, the first column
     confidence: Float32[Array, " n"]  # the chosen score
-    max_logit: Float32[Array, " n"]  # centred
-    ece: float
+    max_logit: Float32[Array, " n"]  # centred; NaN of confidences
+    ece: float  # NaN without a stated probability
     digests: Mapping[str, str]  # of the three splits
     sizes: Mapping[str, int]
+    kind: str = "logits"  # of the outputs
 
     @property
     def n(self) -> int:
@@ -73,13 +75,18 @@ class ModelEvaluation:
 
     @property
     def repaired(self) -> bool:
-        """Whether the chosen score is not MSP."""
+        """Whether the chosen score is not the one before, MSP."""
         return self.tuned.repaired
 
     @property
-    def probability(self) -> Float[Array, " n"]:
-        """Maximum softmax probability."""
-        return as_probability(self.msp)
+    def baseline(self) -> str:
+        """What the chosen score is compared with: MSP, or the first column of confidences."""
+        return self.tuned.facts.baseline
+
+    @property
+    def probability(self) -> Float[Array, " n"] | None:
+        """Maximum softmax probability, as `stated_probability`."""
+        return stated_probability(self.msp, self.kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +119,14 @@ class Evaluation:
         return shown.html(self._rows(), self.delta)
 
 
+def stated_probability(confidence: Array, kind: str) -> Float[Array, " n"] | None:
+    """Return the probability of being right that MSP, or a confidence in [0, 1], states."""
+    if of_classes(kind):
+        return as_probability(confidence)
+    inside = (confidence >= 0) & (confidence <= 1)
+    return confidence.astype(np.float64) if inside.all() else None
+
+
 def _row(m: ModelEvaluation, target_risk: float) -> shown.Row:
     """Return what a table shows of one model, and its curve at a few points, both ends kept."""
     curve = curves.thin(curves.risk_coverage(m.confidence, m.loss), POINTS)
@@ -126,6 +141,7 @@ def _row(m: ModelEvaluation, target_risk: float) -> shown.Row:
         m.accepted / m.n,
         m.errors / m.accepted if m.accepted else float("nan"),
         list(zip(curve.coverage.tolist(), curve.risk.tolist())),
+        m.baseline,
     )
 
 
@@ -156,7 +172,8 @@ def evaluate(
         delta: Probability that the guarantee fails.
         objective: Measure that a repair must improve on `tune`, as in `fit`.
         learned: Whether to try the learned score, as in `fit`.
-        kind: Input kind of (outputs, labels), as in `fit`: with "probs" MSP is the only score.
+        kind: Input kind of (outputs, labels), as in `fit`: with "probs" MSP is the only score,
+            with "confidences" the first column takes its place.
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.
         seed: Random seed of the folds of the cross-fitted test.
@@ -212,12 +229,10 @@ def _evaluate_model(
             raise InputError(f"model {name!r}: expected disjoint {split} and test, got {shared}")
     with naming(f"model {name!r}"):
         tuned, selection, rejector = choose(tune, calibrate, **chosen_by)
-    z, labels = test.labelled()
-    z = without_filler(z, tuned.filler)
-    loss = (predict(z) != labels).astype(np.float64)
-    msp, confidence = MSP(z), tuned.score(z)
+    z, loss = tuned.masked(test.logits), test.loss.astype(np.float64)
+    msp, confidence = tuned.baseline(z), tuned.score(z)
     accept = confidence >= np.float32(selection.threshold)
-    probability = as_probability(msp)
+    probability = stated_probability(msp, test.kind)
     objective = measure_of(chosen_by["objective"], chosen_by["target_risk"])
     of = {AURC, objective}
     change = {m: compare(confidence, loss, msp, loss, m, groups=test.groups) for m in of}
@@ -237,10 +252,13 @@ def _evaluate_model(
         loss=loss,
         msp=msp,
         confidence=confidence,
-        max_logit=Score("max_logit", {"center": True})(z),
-        ece=calibration.ece(probability, loss),
+        max_logit=Score("max_logit", {"center": True})(z)
+        if of_classes(test.kind)
+        else np.full(len(z), np.nan, np.float32),
+        ece=float("nan") if probability is None else calibration.ece(probability, loss),
         digests={"tune": tune.digest, "calibrate": calibrate.digest, "test": test.digest},
         sizes={"tune": len(tune), "calibrate": len(calibrate), "test": len(test)},
+        kind=test.kind,
     )
 
 

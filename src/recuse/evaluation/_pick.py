@@ -25,7 +25,9 @@ from recuse._internal.files import digest
 from recuse.errors import InputError
 from recuse.evaluation._matched import examples, matched
 from recuse.evaluation._measures import RISKS
+from recuse.evaluation._models import stated_probability
 from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking, key_of
+from recuse.evaluation._scored import default_scores
 from recuse.intervals import (
     AURC,
     Comparisons,
@@ -40,8 +42,9 @@ from recuse.io import HeldOut, overlap, read, split_rows
 from recuse.io._checked import check_file, naming
 from recuse.io._overlap import fingerprints
 from recuse.rejector import Data
-from recuse.scores import Score, as_probability, predict
-from recuse.tuning import MSP, tune
+from recuse.scores import Score
+from recuse.tuning import tune
+from recuse.tuning._tune import baseline_name
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32
@@ -229,26 +232,32 @@ def _checked(criterion: str, risks: Sequence[float]) -> tuple[str, tuple[float, 
 def _measured(
     name: str, file: HeldOut, train: Given | None, risks: tuple[float, ...], options: _Options
 ) -> tuple[PickedModel, Float[Array, " N"], Float[Array, " N"]]:
-    z, labels = file.labelled()
-    loss = (predict(z) != labels).astype(np.float64)
-    msp = MSP(z)
+    loss, baseline = file.loss.astype(np.float64), default_scores(file)[0]
+    msp = baseline(file.logits)
     confidence, chosen = _repaired(file, msp, options)
-    stated = as_probability(msp)
-    error = calibration.standard_error(stated, loss, calibration.ece, groups=file.groups)
     accuracy = _accuracy(loss, file.groups)
     model = PickedModel(
         name=name,
-        classes=z.shape[1],
+        classes=file.logits.shape[1],
         n=loss.size,
         errors=int(loss.sum()),
         accuracy=accuracy,
         gap=None if train is None else _gap(train, name, file, accuracy, options.kind),
-        ece=Estimate(calibration.ece(stated, loss), error),
+        ece=_ece(stated_probability(msp, file.kind), loss, file.groups),
         msp=_ranking(msp, loss, risks, file.groups),
         repaired=_ranking(confidence, loss, risks, file.groups),
         scores=chosen,
+        baseline=baseline_name(baseline),
     )
     return model, confidence, loss
+
+
+def _ece(stated: Array | None, loss: Array, groups: Array | None) -> Estimate:
+    """Return the calibration error of a stated probability; NaN where none is stated."""
+    if stated is None:
+        return Estimate(float("nan"), float("nan"))
+    error = calibration.standard_error(stated, loss, calibration.ece, groups=groups)
+    return Estimate(calibration.ece(stated, loss), error)
 
 
 def _repaired(
@@ -260,7 +269,7 @@ def _repaired(
     with naming(file.name):
         chosen = tuple(tune(half, seed=options.seed).score for half in halves[::-1])
     if len(set(chosen)) == 1:
-        return (msp if chosen[0] == MSP else chosen[0](file.logits)), chosen
+        return (msp if chosen[0] == default_scores(file)[0] else chosen[0](file.logits)), chosen
     out = np.empty(len(file))
     for half, score in zip(halves, chosen):
         out[half.ids] = mid_ranks(score(half.logits))
@@ -292,7 +301,6 @@ def _gap(train: Given, name: str, file: HeldOut, accuracy: Estimate, kind: str |
         )
     if shared := overlap(seen, file):
         raise InputError(f"{seen.name}: expected training logits of other examples, got {shared}")
-    z, labels = seen.labelled()
-    trained = _accuracy((predict(z) != labels).astype(np.float64), seen.groups)
+    trained = _accuracy(seen.loss.astype(np.float64), seen.groups)
     error = np.hypot(trained.error, accuracy.error)
     return Estimate(trained.value - accuracy.value, float(error))

@@ -50,10 +50,11 @@ class PickedModel:
     msp: Ranking
     repaired: Ranking  # cross-fitted
     scores: tuple[Score, ...]  # that rank the two halves, each chosen on the other half
+    baseline: str = "MSP"  # or the first column of confidences, in place of `msp`
 
     def ranking(self, name: str) -> Ranking:
-        """Return the ranking by "MSP" or by the "repaired" score."""
-        return self.msp if name == "MSP" else self.repaired
+        """Return the ranking by the "repaired" score, or by another name by the baseline."""
+        return self.repaired if name == "repaired" else self.msp
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an undefined number is None with a reason."""

@@ -15,11 +15,13 @@ import numpy as np
 from recuse._internal.files import hashes
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
-from recuse.io import Confidences, HeldOut, LogitsReader
+from recuse.io import HeldOut, LogitsReader
 from recuse.io._checked import check_file
-from recuse.scores import SOFTMAX_FAMILY, Score, find_filler, predict, without_filler
+from recuse.io._rows import LOSSES, of_classes
+from recuse.scores import SOFTMAX_FAMILY, Score, find_filler, without_filler
 from recuse.sketch import CurveSketch, SubgroupSketches
 from recuse.tuning import MSP
+from recuse.tuning._candidates import columns_of
 from recuse.tuning._class_order import Pairs, warn_of_class_order
 from recuse.tuning._tune import check_scores, warn_of_filler
 
@@ -75,20 +77,28 @@ class Scored:
         return tuple(None if x is None else x[counts] for x in arrays)
 
 
+def default_scores(file: HeldOut | LogitsReader) -> tuple[Score, ...]:
+    """Return MSP; of confidences each column."""
+    if of_classes(file.kind):
+        return (MSP,)
+    columns = file.logits.shape[1] if isinstance(file, HeldOut) else file.classes
+    return columns_of(file.class_names, columns)
+
+
 def score_file(
-    file: HeldOut | LogitsReader, scores: Sequence[Score] = (MSP,), *, keep: bool = False
+    file: HeldOut | LogitsReader, scores: Sequence[Score] | None = None, *, keep: bool = False
 ) -> Scored:
     """Score a labelled file, in memory or in chunks.
 
     Args:
         file: From `read` or `open_logits`.
-        scores: The scores to compute.
+        scores: The scores to compute; if None, MSP, or each column of confidences.
         keep: Also keep labels and ids.
 
     Raises:
         InputError: There are no labels, or the file is malformed.
     """
-    if not isinstance(file, LogitsReader):
+    if not isinstance(file, LogitsReader) and getattr(file, "kind", None) != LOSSES:
         file = check_file(file)
     chunks = [file] if isinstance(file, HeldOut) else file.chunks()
     return score_chunks(file, chunks, scores, keep=keep)
@@ -97,22 +107,25 @@ def score_file(
 def score_chunks(
     file: HeldOut | LogitsReader,
     chunks: Iterable[HeldOut],
-    scores: Sequence[Score],
+    scores: Sequence[Score] | None,
     *,
     keep: bool = False,
 ) -> Scored:
     """`score_file` of parts that the caller reads."""
-    check_scores(scores, "`scores`")
+    classes = of_classes(file.kind)
+    scores = default_scores(file) if scores is None else scores
+    check_scores(scores, "`scores`", file.kind)
     shape = file.logits.shape if isinstance(file, HeldOut) else file.shape
     of_rows = shape[:1] + shape[2:]
     confidence = {str(s): np.empty(of_rows, np.float32) for s in scores}
-    loss = np.empty(of_rows, np.uint8)
+    loss = np.empty(of_rows, np.float64 if file.kind == LOSSES else np.uint8)
     kept: dict[str, list[Array]] = {k: [] for k in ("units", "labels", "ids")}
     codes: dict[Hashable, int] = {}
     examples: list[Array] = []  # hashes of ids
-    counts = Pairs(shape[1])
+    counts = Pairs(shape[1] if classes else 0)
     start, grouped, filler = 0, False, None
-    others = any(score.name not in SOFTMAX_FAMILY for score in scores)  # a mask matters to these
+    # a mask matters to these
+    others = classes and any(score.name not in SOFTMAX_FAMILY for score in scores)
     for chunk in chunks:
         z, labels = chunk.labelled()
         if others and filler is None and (filler := find_filler(z)) is not None:
@@ -121,8 +134,7 @@ def score_chunks(
         rows = slice(start, start + len(chunk))
         for score in scores:
             confidence[str(score)][rows] = score(z)
-        predicted = predict(z)
-        loss[rows] = predicted != labels
+        loss[rows] = chunk.loss
         if chunk.ignore_index is not None:
             loss[rows][labels == chunk.ignore_index] = IGNORED
         if (units := chunk.units()) is not None:
@@ -130,25 +142,18 @@ def score_chunks(
         elif chunk.ids is not None:
             examples.append(hashes(chunk.ids))
         if keep:
-            kept["labels"].append(labels)
+            kept["labels"] += [labels] if classes else []  # to match rows by
             kept["ids"] += [] if chunk.ids is None else [chunk.ids]
-        counts(predicted, labels, chunk.ignore_index)
+        if counts.classes:
+            counts(chunk.predicted, labels, chunk.ignore_index)
         start, grouped = start + len(chunk), chunk.groups is not None
     if (order := counts.order()) is not None:
         warn_of_class_order(file.name, order)
     whole = {k: np.concatenate(parts) if parts else None for k, parts in kept.items()}
     if examples and (repeated := _repeated(np.concatenate(examples))) is not None:
         whole["units"], grouped = repeated, True
-    return Scored(file.name, shape[1], confidence, loss, grouped=grouped, **whole)
-
-
-def of_confidences(table: Confidences) -> Scored:
-    """Return a table of confidences as one score."""
-    units = None if table.groups is None else _coded(table.groups, {})
-    if units is None and table.ids is not None:
-        units = _repeated(hashes(table.ids))
-    rows = {"confidence": table.confidence}
-    return Scored(table.name, None, rows, table.loss, units, units is not None, ids=table.ids)
+    known = shape[1] if classes else None
+    return Scored(file.name, known, confidence, loss, grouped=grouped, **whole)
 
 
 def _repeated(examples: Array) -> Int[Array, " n"] | None:
@@ -195,7 +200,7 @@ class FileMeasures:
 
 def measure_file(
     file: HeldOut | LogitsReader,
-    scores: Sequence[Score] = (MSP,),
+    scores: Sequence[Score] | None = None,
     *,
     risks: Sequence[float] = RISKS,
     coverages: Sequence[float] = COVERAGES,
@@ -204,7 +209,7 @@ def measure_file(
 
     Args:
         file: From `read` or `open_logits`.
-        scores: The scores to measure.
+        scores: The scores to measure; if None, MSP, or each column of confidences.
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.
 
@@ -229,11 +234,6 @@ def measure_labels(scored: Scored, **levels: Sequence[float]) -> list[FileMeasur
         alone = ((s, scored.label(s, label)) for s in scored.confidence)
         out.append(_measured(scored, alone, levels, label=label, labels=count))
     return out
-
-
-def measure_confidences(table: Confidences, **levels: Sequence[float]) -> FileMeasures:
-    """`measure_file` of a table of confidences, under the name of its column."""
-    return measure_scored(of_confidences(table), **levels)
 
 
 def _measured(

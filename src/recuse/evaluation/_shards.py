@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from recuse.errors import InputError
-from recuse.io import Confidences, HeldOut, open_logits, read_confidences
+from recuse.io import HeldOut, open_logits
 from recuse.io._checked import naming
-from recuse.io._confidences import holds_confidences
 from recuse.io._reader import fetched
+from recuse.io._rows import CONFIDENCES, of_classes
 from recuse.rejector import Rejector, check_classes
-from recuse.scores import SOFTMAX_FAMILY, Score, predict, without_filler
+from recuse.scores import SOFTMAX_FAMILY, Score, without_filler
+from recuse.scores._score import OF_CONFIDENCES
 from recuse.sketch import CurveSketch, SubgroupSketches
 from recuse.tuning import MSP
 
@@ -88,8 +89,6 @@ class Plan:
             return self._sketch(local)
 
     def _sketch(self, shard: Path) -> Sketch:
-        if self.read is chunks and holds_confidences(shard):
-            return self._of_table(read_confidences(shard))
         parts = self.read(shard, kind=self.kind, ignore_index=self.ignore_index)
         total = None
         for chunk in parts:
@@ -102,24 +101,6 @@ class Plan:
             raise InputError(f"{shard}: every label is the ignored {self.ignore_index}")
         return total
 
-    def _of_table(self, table: Confidences) -> Sketch:
-        """The confidences of a table as they are; what needs logits is refused."""
-        needs = {
-            f"--{self.kind}": self.kind not in (None, "logits"),
-            "--rejector": self.rejector is not None,
-            "--ignore-index": self.ignore_index is not None,
-            "--by class": self.by == "class",
-        }
-        for option, given in needs.items():
-            if given:
-                raise InputError(needs_logits(table.name, option))
-        scale, about = self.scale or "float", TABLE | ({"by": self.by} if self.by else {})
-        keys = self._groups(table)
-        found = self._counted(table.name, scale, about, keys, table.confidence, table.loss)
-        if table.ids is not None:
-            found.keep_ids(table.ids)
-        return found
-
     def _ignored(self, chunk: HeldOut) -> bool:
         """Whether no prediction of this part counts."""
         return (
@@ -130,17 +111,27 @@ class Plan:
 
     def _count(self, chunk: HeldOut) -> Sketch:
         flat = replace(chunk, groups=self._groups(chunk)).predictions()
-        z, labels = flat.labelled()
+        z, _ = flat.labelled()
+        score = self._score_of(chunk)
         with naming(chunk.name):
             self._check_score(chunk.kind)
         if self.classes is not None:
             with naming(chunk.name):
-                check_classes(z.shape[1], self.classes)
-        label, confidence = predict(z), self.score(without_filler(z, self.filler))
-        scale = self.scale or scale_of(self.score)
-        keys: Any = label if self.by == "class" else flat.groups
+                check_classes(z.shape[1], self.classes, chunk.kind)
+        confidence = score(without_filler(z, self.filler))
+        scale = self.scale or scale_of(score)
+        keys: Any = flat.predicted if self.by == "class" else flat.groups
         about = self._about(z.shape[1], chunk.kind)
-        return self._counted(chunk.name, scale, about, keys, confidence, label != labels)
+        return self._counted(chunk.name, scale, about, keys, confidence, flat.loss)
+
+    def _score_of(self, chunk: HeldOut) -> Score:
+        """Return the score; of confidences without a rejector, the first as it is."""
+        if of_classes(chunk.kind) or self.score.name in OF_CONFIDENCES:
+            return self.score
+        if self.by == "class" or self.score != MSP:
+            option = "--by class" if self.by == "class" else "--score"
+            raise InputError(needs_logits(chunk.name, option))
+        return Score("confidence")
 
     def _counted(self, name: str, scale: str, about: dict[str, str], keys: Any, *rows: Any) -> Any:
         """A sketch of confidences and losses, or one for each of the keys."""
@@ -151,7 +142,7 @@ class Plan:
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
 
-    def _groups(self, chunk: HeldOut | Confidences):
+    def _groups(self, chunk: HeldOut):
         """Return the groups of the file if they are asked for; otherwise one group for all."""
         if self.by != "groups":
             return np.zeros(len(chunk), np.int64)
@@ -161,6 +152,8 @@ class Plan:
 
     def _about(self, classes: int, kind: str) -> dict[str, str]:
         about = {"score": str(self.score), "kind": kind, "classes": str(classes)}
+        if not of_classes(kind):
+            about = TABLE if self.score == MSP else {"score": str(self.score), "kind": CONFIDENCES}
         by = {"by": self.by} if self.by else {}
         return about | by | ({"rejector": self.rejector} if self.rejector else {})
 

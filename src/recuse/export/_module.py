@@ -15,6 +15,7 @@ from torch.utils import _pytree
 from recuse._internal.check import extra
 from recuse.errors import InputError
 from recuse.export._scores import of_rows
+from recuse.io._rows import refuse_confidences
 from recuse.rejector import CLASS, SUBGROUP, IsotonicMap, Rejector
 from recuse.scores._functions import ROUNDED, STRAY
 
@@ -116,6 +117,7 @@ def to_module(model: torch.nn.Module, rejector: Rejector) -> SelectiveModule:
         raise InputError(f"expected a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(rejector, Rejector):
         raise InputError(f"expected a Rejector, got {type(rejector).__name__}")
+    refuse_confidences(rejector.kind, "use `Rejector.predict`")
     if rejector.by == SUBGROUP:
         raise InputError(
             "expected a rejector with one threshold or one for each class, got one for each "

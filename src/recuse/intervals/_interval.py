@@ -17,6 +17,7 @@ from recuse import curves
 from recuse._internal.check import check_confidence, check_fraction, check_groups, check_loss
 from recuse.bounds._binomial import limits
 from recuse.curves._curve import halves
+from recuse.errors import InputError
 from recuse.intervals import _influence
 from recuse.intervals._influence import (
     Sorted,
@@ -125,6 +126,11 @@ def standard_error(
     >>> standard_error([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]) > 0
     True
     """
+    if not isinstance(measure, Measure):
+        raise InputError(
+            f"expected a measure such as AURC in the third place, got {measure!r:.40}: give groups "
+            "by name, groups="
+        )
     if measure == AURC and groups is None:
         form = halves(confidence, loss)
         if form is not None:

@@ -1,4 +1,4 @@
-"""Held-out files: read, write, split and compare; tables of confidences.
+"""Held-out files: read, write, split and compare.
 
 A file holds `logits` (n, K) or (n, K, H, W), `labels` (n,) or (n, H, W), and optionally `groups`
 (n,) (rows of one group depend on each other: replicates of an image, frames of a film) and `ids`
@@ -7,7 +7,6 @@ file. No pickle is ever read or written.
 
     read, open_logits         a file in memory, or a part at a time
     from_arrays, from_frame   outputs and labels of other libraries
-    read_confidences          a table of confidences in place of logits
     write_logits              every format, whole or not at all
     split_rows                disjoint parts, by group where there are groups
     overlap                   examples that two splits share
@@ -16,7 +15,6 @@ n = rows of the file, K = classes, N = predictions: n, or n * H * W.
 """
 
 from recuse.io._arrays import from_arrays
-from recuse.io._confidences import Confidences, read_confidences
 from recuse.io._overlap import overlap
 from recuse.io._reader import LogitsReader, open_logits, read
 from recuse.io._rows import HeldOut, split_rows
@@ -24,7 +22,6 @@ from recuse.io._tables import from_frame
 from recuse.io._write import write_logits
 
 __all__ = [
-    "Confidences",
     "HeldOut",
     "LogitsReader",
     "from_arrays",
@@ -32,7 +29,6 @@ __all__ = [
     "open_logits",
     "overlap",
     "read",
-    "read_confidences",
     "split_rows",
     "write_logits",
 ]

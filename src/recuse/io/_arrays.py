@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._internal import public
-from recuse._internal.check import check_labels, first, is_floating, near, to_numpy
+from recuse._internal.check import (
+    blank,
+    check_labels,
+    check_loss,
+    first,
+    is_floating,
+    near,
+    to_numpy,
+)
 from recuse.errors import InputError
 from recuse.io._checked import KINDS, check_kind, check_names, naming, to_logits, warned
-from recuse.io._rows import HeldOut
+from recuse.io._rows import LOSSES, HeldOut, of_classes
 from recuse.present.numbers import listed
 
 if TYPE_CHECKING:
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 TRUTHS = ("false", "true")
+WORDS = {"1": 1, "0": 0, "true": 1, "false": 0, "1.0": 1, "0.0": 0}  # whether an answer is right
 
 
 @public
@@ -42,12 +51,13 @@ def from_arrays(
 
     Args:
         outputs: Shape (n, K, ...), or (n,) of a binary head or of the probability of the second
-            class.
+            class; of confidences (n,) or (n, C), larger is more certain.
         labels: Shape (n, ...) or (n, 1): indices 0..K-1, as integers, booleans or floats that
-            are integers; names of `classes`; -1 and 1 of two classes; or one-hot rows (n, K).
-        kind: Input kind: "logits", "binary" or "probs".
+            are integers; names of `classes`; -1 and 1 of two classes; or one-hot rows (n, K). Of
+            confidences, whether the answer is right: 1 and 0, or true and false.
+        kind: Input kind: "logits", "binary", "probs" or "confidences".
         classes: Names of the classes in the order of the columns, such as `classes_` of
-            scikit-learn.
+            scikit-learn; of confidences, names of the C columns.
         ids: Shape (n,).
         groups: Shape (n,): rows of one group depend on each other.
         subgroups: Name -> shape (n,).
@@ -84,11 +94,8 @@ def held_out(
         given = given.astype(np.float64) if given.dtype.kind in "iub" else given
         z = to_logits(given, check_kind(kind, KINDS))
         names = None if classes is None else _class_names(classes, z.shape[1])
-        y = (
-            None
-            if labels is None
-            else _labels(labels, z, names, ignore_index, where.get("labels", "`labels`"))
-        )
+        shown = where.get("labels", "`labels`" if of_classes(kind) else "`correct`")
+        y = None if labels is None else _truth(labels, z, kind, names, ignore_index, shown)
         rows: dict[str, Any] = {"ids": ids, "groups": groups, **subgroups}
         found: dict[str, Any] = {
             k: None if x is None else _names(x, len(z), where.get(k, f"`{k}`"))
@@ -109,6 +116,32 @@ def held_out(
     if y is None or ignore_index is None or z.ndim > 2:
         return file
     return replace(file.rows(y != ignore_index), ignore_index=None)
+
+
+def _truth(
+    labels: Any,
+    z: Array,
+    kind: str,
+    names: tuple[str, ...] | None,
+    ignore_index: int | None,
+    where: str,
+) -> Array:
+    """Return class indices; of confidences 1 where the answer is right, or losses."""
+    if of_classes(kind):
+        return _labels(labels, z, names, ignore_index, where)
+    y = as_column(labels)
+    y = y[:, 0] if y.shape == (len(z), 1) else y
+    return check_loss(y, len(z), where=where) if kind == LOSSES else is_right(y, where)
+
+
+def is_right(x: Array, where: str) -> Array:
+    """Return whether each answer is right, as 1 and 0, from words or numbers that say it."""
+    text = np.char.lower(np.char.strip(x.astype(str)))
+    if (odd := ~np.isin(text, [*WORDS])).any():
+        raise InputError(
+            f"expected {where} as 1 or 0, true or false, got {str(x[odd][0])!r} at {first(odd)}"
+        )
+    return np.isin(text, [word for word, right in WORDS.items() if right]).astype(np.int64)
 
 
 def _labels(
@@ -212,10 +245,9 @@ def _names(x: Any, n: int, what: str) -> Array:
     """Return ids, groups or subgroups: integers or text, none of them missing."""
     found = as_column(x)
     if found.dtype.kind == "O" or is_floating(found.dtype):
-        missing = np.array([v is None or v != v for v in found.ravel()])
-        if missing.any():
+        if (none := missing(found)).any():
             raise InputError(
-                f"expected no missing value in {what}, got {int(missing.sum())}, {first(missing)}"
+                f"expected no missing value in {what}, got {int(none.sum())}, {first(none)}"
             )
         whole = is_floating(found.dtype) and (found == np.floor(found)).all()
         found = found.astype(np.int64) if whole else np.array([str(v) for v in found])
@@ -225,6 +257,13 @@ def _names(x: Any, n: int, what: str) -> Array:
         )
     found = found.astype(np.uint8) if found.dtype.kind == "b" else found
     return check_names(found, n, what)
+
+
+def missing(x: Array) -> Array:
+    """Return which values of a column are None, NaN or blank."""
+    if x.dtype.kind == "O" or is_floating(x.dtype):
+        return np.array([v is None or v != v for v in x.ravel()])
+    return blank(x)
 
 
 def as_column(x: Any) -> Array:

@@ -16,25 +16,29 @@ import numpy as np
 from recuse import scores
 from recuse._internal.check import (
     blank,
+    check_confidence,
     check_labels,
     check_labels_form,
     check_logits,
     check_logits_form,
+    check_loss,
     first,
+    is_floating,
     to_numpy,
 )
 from recuse._internal.files import hashes
 from recuse.errors import DataWarning, InputError
-from recuse.io._rows import FIELDS, About, HeldOut
+from recuse.io._rows import CONFIDENCES, FIELDS, LOSSES, About, HeldOut, of_classes
 from recuse.scores._functions import FEW_ROWS, STRAY, are_sigmoids
 from recuse.scores._functions import form_of_probs as scores_form
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
 
-KINDS = ("logits", "binary", "probs")
+KINDS = ("logits", "binary", "probs", CONFIDENCES)
 MULTILABEL = "multilabel"
 DECLARE_KIND = 'if these are probabilities, declare them by kind="probs"'
+CERTAIN = 5.0  # standard errors
 KEPT_IDS = 1 << 22  # hashes of ids that are compared between shards, 50 MB
 
 
@@ -55,8 +59,8 @@ def naming(name: str) -> Generator[None]:
 
 
 def check_kind(kind: str, kinds: tuple[str, ...] = (*KINDS, MULTILABEL)) -> str:
-    """Return an input kind: one of `kinds`."""
-    if kind not in kinds:
+    """Return an input kind: one of `kinds`, or of losses, which a table says."""
+    if kind not in (*kinds, LOSSES):
         raise InputError(f"expected `kind` among {', '.join(kinds)}, got {kind!r}")
     return kind
 
@@ -70,7 +74,7 @@ def check_file(file: Any, name: str | None = None, kind: str | None = None) -> H
         kind: Input kind of (outputs, labels), "logits" by default; a `HeldOut` has its own.
 
     Raises:
-        InputError: As `open_logits`; or a `HeldOut` of another kind.
+        InputError: As `open_logits`; or a `HeldOut` of another kind, or of losses.
     """
     where, given = f"{name}: " if name else "", not isinstance(file, HeldOut)
     if isinstance(file, (tuple, list)) and len(file) == 2:
@@ -83,12 +87,10 @@ def check_file(file: Any, name: str | None = None, kind: str | None = None) -> H
         raise InputError(f"{where}expected {file.kind}, as the HeldOut says, got kind={kind!r}")
     if name is not None and file.name == HeldOut.name:
         file = replace(file, name=name)
+    refuse_losses(file)
     with naming(file.name):
-        z, y = check_logits(file.logits), file.labels
-        if y is not None:
-            y = to_numpy(y)
-            known = y if file.ignore_index is None else np.where(y == file.ignore_index, 0, y)
-            check_labels(known, z)
+        z = check_logits(file.logits) if of_classes(file.kind) else _confidences(file.logits)
+        y = None if file.labels is None else _check_labels(to_numpy(file.labels), z, file)
         names = (getattr(file, key) for key in ("groups", "ids"))
         groups, ids = (
             None if x is None else check_names(to_numpy(x), len(z), f"`{key}`")
@@ -96,6 +98,17 @@ def check_file(file: Any, name: str | None = None, kind: str | None = None) -> H
         )
     checked = replace(file, logits=z, labels=y, groups=groups, ids=ids)
     return warned(checked) if given else checked
+
+
+def refuse_losses(file: HeldOut) -> HeldOut:
+    """Return a file that is not of losses, which nothing but measures can take."""
+    if file.kind == LOSSES:
+        raise InputError(
+            f"{file.name}: expected `correct` (1 or 0), got `loss`: this counts errors; "
+            "`recuse evaluate` and `recuse compare` measure losses, and `recuse.select` in Python "
+            "chooses a threshold for them"
+        )
+    return file
 
 
 def as_held_out(outputs: Any, labels: Any, kind: str | None, groups: Any = None) -> HeldOut:
@@ -110,8 +123,8 @@ def as_held_out(outputs: Any, labels: Any, kind: str | None, groups: Any = None)
         raise InputError(f"expected outputs and labels, or a HeldOut, got {outputs!r:.40} alone")
     kind = check_kind(kind or "logits", KINDS)
     z = to_logits(outputs, kind)
-    file = HeldOut(z, check_labels(labels, z), groups, kind=kind)
-    return warned(file)
+    file = HeldOut(z, groups=groups, kind=kind)
+    return warned(replace(file, labels=_check_labels(to_numpy(labels), z, file)))
 
 
 def check_names(names: Array, n: int, where: str) -> Array:
@@ -125,12 +138,17 @@ def check_names(names: Array, n: int, where: str) -> Array:
 def check_forms(forms: Mapping[str, Form], about: About) -> tuple[int, ...]:
     """Return the shape (n, K, ...) of the logits of a file whose arrays have these forms."""
     stored, kind = forms["logits"], about.kind or "logits"
+    if about.ignore_index is not None and not of_classes(kind):
+        raise InputError(
+            f"expected logits for --ignore-index, got {kind}: leave the rows out that do not count"
+        )
     if 0 in stored.shape:
         raise InputError(f"expected at least one row of `logits`, got shape {stored.shape}")
     shape = _logits_shape(stored, kind)
     if "labels" in forms:
         labels = forms["labels"]
-        dtype = integer(labels.dtype) if kind == MULTILABEL else labels.dtype
+        dtype = integer(labels.dtype) if kind in (MULTILABEL, CONFIDENCES) else labels.dtype
+        dtype = np.dtype(int) if kind == LOSSES else dtype
         if kind != MULTILABEL and labels.shape == shape and dtype.kind in "biuf":
             raise InputError(
                 f"expected `labels` of shape {shape[:1]}, one class a row, got {labels.shape}; "
@@ -163,7 +181,7 @@ def check_values(fields: Mapping[str, Array], about: About, name: str) -> HeldOu
     z = to_logits(fields["logits"], kind)
     labels = fields.get("labels")
     if labels is not None:
-        labels = _check_labels(labels, z, ignore_index)
+        labels = _check_labels(labels, z, about)
     groups, ids, *of = (
         None if key not in fields else check_names(fields[key], len(z), f"`{shown}`")
         for key, shown in _named(about).items()
@@ -187,10 +205,37 @@ def check_values(fields: Mapping[str, Array], about: About, name: str) -> HeldOu
 
 
 def warned(file: HeldOut) -> HeldOut:
-    """Return the file, after a warning if its logits look like probabilities."""
+    """Return the file, after a warning if its outputs look like those of another kind."""
+    if found := stated_of_one_class(file):
+        warnings.warn(f"{file.name}: {found}", DataWarning, stacklevel=3)
     if form := form_of_probs(file):
         warnings.warn(f"{file.name}: {form}; {DECLARE_KIND}", DataWarning, stacklevel=3)
     return file
+
+
+def stated_of_one_class(file: HeldOut) -> str | None:
+    """Return that confidences look like probabilities of one of two classes; None if they do not.
+
+    Below one half they are then the more often right the lower they are. Both halves of the rows
+    there are compared: a difference of 5 standard errors is no chance.
+    """
+    if file.kind != CONFIDENCES or file.labels is None or not len(file.logits):
+        return None
+    for column in file.logits.T.astype(np.float64):
+        below = np.sort(column[column < 0.5])
+        if column.min() < 0 or column.max() > 1 or below.size < 2 * FEW_ROWS:
+            continue
+        low = column <= below[below.size // 2]
+        lower, upper = (file.labels[rows] for rows in (low, (column < 0.5) & ~low))
+        share = (lower.sum() + upper.sum()) / below.size
+        error = np.sqrt(share * (1 - share) * (1 / lower.size + 1 / max(upper.size, 1)))
+        if upper.size and lower.mean() - upper.mean() > CERTAIN * error:
+            return (
+                f"confidences below {below[below.size // 2]:.2g} are right in {lower.mean():.0%} "
+                f"of their rows, those from there to 0.5 in {upper.mean():.0%}, as where they are "
+                "the probability p of one of two classes: the confidence is then max(p, 1 - p)"
+            )
+    return None
 
 
 def form_of_probs(file: HeldOut) -> str | None:
@@ -210,6 +255,10 @@ def integer(dtype: np.dtype) -> np.dtype:
 
 def _logits_shape(stored: Form, kind: str) -> tuple[int, ...]:
     shape, dtype = stored
+    if not of_classes(kind):
+        if len(shape) not in (1, 2) or not is_floating(dtype):
+            raise InputError(f"expected confidences (n,) or (n, C), got {dtype} of {shape}")
+        return (*shape, 1)[:2]
     if kind == "binary" and (len(shape) == 0 or (len(shape) > 1 and shape[1] != 1)):
         scores.from_binary(np.broadcast_to(np.float32(0), shape))  # its message, and no memory
     if kind == MULTILABEL and len(shape) != 2:
@@ -230,6 +279,8 @@ def to_logits(outputs: Any, kind: str) -> Array:
     """
     if check_kind(kind) == "probs":
         return scores.from_probs(outputs)
+    if not of_classes(kind):
+        return _confidences(outputs)
     z = to_numpy(outputs)
     if kind == MULTILABEL and are_sigmoids(z):
         raise InputError(
@@ -248,11 +299,34 @@ def to_logits(outputs: Any, kind: str) -> Array:
     return z
 
 
-def _check_labels(labels: Array, z: Array, ignore_index: int | None) -> Array:
+def _confidences(outputs: Any) -> Array:
+    """Return confidences (n, C) as they are; infinite ones are the most and the least certain."""
+    c = to_numpy(outputs)
+    c = c.astype(np.float64) if c.dtype.kind in "iub" else c
+    c = c[:, None] if c.ndim == 1 else c
+    if c.ndim != 2 or not c.shape[1]:
+        raise InputError(f"expected confidences of shape (n,) or (n, C), got {c.shape}")
+    for column in c.T:
+        check_confidence(column)
+    large = np.isfinite(c) & (np.abs(c.astype(np.float64)) > np.finfo(np.float32).max)
+    if large.any():
+        rows = first(large.any(axis=1))
+        raise InputError(f"expected confidences within the range of float32, got others, {rows}")
+    return c
+
+
+def _check_labels(labels: Array, z: Array, of: About | HeldOut) -> Array:
+    """Return the labels of outputs; of confidences 1 and 0, or losses."""
+    if of.kind == LOSSES:
+        return check_loss(labels, len(z))
     labels = labels.view(integer(labels.dtype))
-    if ignore_index is None:
+    if of.kind == CONFIDENCES:
+        whole = is_floating(labels.dtype) and np.isin(labels, (0, 1)).all()
+        labels = labels.astype(np.int64) if whole else labels
+        return check_labels(labels, np.broadcast_to(z[:, :1], (len(z), 2)), where="`correct`")
+    if of.ignore_index is None:
         return check_labels(labels, z)
-    check_labels(np.where(labels == ignore_index, 0, labels), z)
+    check_labels(np.where(labels == of.ignore_index, 0, labels), z)
     return labels
 
 

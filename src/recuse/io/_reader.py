@@ -221,7 +221,8 @@ def open_logits(
         path: A .safetensors, .npz or .parquet file, a folder of logits.npy, labels.npy, ..., or
             shards: a folder or a glob of these, in the order of their names.
         kind: Input kind, where the file does not say: "logits" (default); "binary", a
-            one-column head; "probs", probabilities, or one column of that of class 1; or
+            one-column head; "probs", probabilities, or one column of that of class 1;
+            "confidences", (n, C) with labels of 1 where the answer is right, else 0; or
             "multilabel", (n, L) with labels (n, L) of 0 and 1: each label is a binary decision,
             and the logits are handed out as (n, 2, L).
         ignore_index: Label of predictions to ignore (void pixels), where the file does not say;

@@ -16,6 +16,7 @@ import numpy as np
 from recuse._internal.check import check_groups
 from recuse._internal.files import digest, once
 from recuse.errors import InputError
+from recuse.scores import predict
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
@@ -30,6 +31,32 @@ def classes_second(shape: tuple[int, ...]) -> tuple[int, ...]:
     (B, K) and, of images, (B, K, H, W) are that already; of tokens, (B, T, K) is not.
     """
     return (0, 2, 1) if len(shape) == 3 else tuple(range(len(shape)))
+
+
+CONFIDENCES = "confidences"  # (n, C), with labels of 1 where the answer is right, 0 where not
+LOSSES = "losses"  # (n, C) with a loss of each row in place of a label: to measure alone
+
+
+def of_classes(kind: str) -> bool:
+    """Return whether outputs of a kind are of classes, and labels name one of these."""
+    return kind not in (CONFIDENCES, LOSSES)
+
+
+def refuse_confidences(kind: str, why: str) -> None:
+    """Refuse outputs that are of no classes."""
+    if not of_classes(kind):
+        raise InputError(f"expected outputs of classes, got {kind}: {why}")
+
+
+def no_labels(kind: str) -> str:
+    """Return the message on outputs without labels."""
+    held = ("`labels`", "logits") if of_classes(kind) else ("`correct`", "confidences")
+    return "expected {}, got {} alone".format(*held)
+
+
+def predicted(logits: Array, kind: str) -> Array:
+    """Return the predicted classes; of confidences 1, since each is of an answer being right."""
+    return predict(logits) if of_classes(kind) else np.ones(len(logits), np.int64)
 
 
 SUBGROUP = "subgroup_"  # and a number: arrays of a file, whose names stand in `About`
@@ -76,17 +103,17 @@ class HeldOut:
     """Checked outputs and labels of rows that the model has not seen.
 
     `logits` is what scores take, whichever `kind` the outputs came in: the logarithm of
-    probabilities, two columns (0, z) of a binary head. `outputs` is what came.
+    probabilities, two columns (0, z) of a binary head, C confidences. `outputs` is what came.
     """
 
     logits: Array  # (n, K) or (n, K, H, W)
-    labels: Array | None = None  # (n,) or (n, H, W)
+    labels: Array | None = None  # (n,) or (n, H, W); of confidences, 1 where right, 0 where not
     groups: Array | None = None  # (n,)
     ids: Array | None = None  # (n,)
     name: str = "`logits`"  # for messages
     ignore_index: int | None = None  # the label of predictions that do not count
     kind: str = "logits"  # of the outputs
-    class_names: tuple[str, ...] | None = None  # of the K classes, in the order of the columns
+    class_names: tuple[str, ...] | None = None  # of the K classes, or of C confidences, in order
     subgroups: Mapping[str, Array] = field(default_factory=dict)  # name -> (n,)
     probs: Array | None = field(default=None, repr=False)  # the outputs, of kind "probs"
     ungrouped: tuple[str, ...] = ()  # columns of its table that look like groups and were not used
@@ -107,6 +134,17 @@ class HeldOut:
         if self.kind == "binary":
             return self.logits[:, 1:]
         return self.logits if self.probs is None else self.probs
+
+    @property
+    def predicted(self) -> Array:
+        """The predicted class of each prediction; of confidences 1."""
+        return predicted(self.logits, self.kind)
+
+    @property
+    def loss(self) -> Array:
+        """The 0-1 loss of each prediction; of a table of losses, these."""
+        _, labels = self.labelled()
+        return labels if self.kind == LOSSES else self.predicted != labels
 
     @property
     def about(self) -> About:
@@ -158,7 +196,7 @@ class HeldOut:
     def labelled(self) -> tuple[Array, Array]:
         """Return logits and labels; refuse a file without labels."""
         if self.labels is None:
-            raise InputError(f"{self.name}: expected `labels`, got logits alone")
+            raise InputError(f"{self.name}: {no_labels(self.kind)}")
         return self.logits, self.labels
 
 

@@ -23,14 +23,14 @@ from recuse._internal import public
 from recuse._internal.check import at_lines, first, is_floating, near
 from recuse._internal.files import csv_lines, csv_rows
 from recuse.errors import DataWarning, InputError
-from recuse.io._arrays import as_column, held_out, settled
+from recuse.io._arrays import as_column, held_out, missing, settled
 from recuse.io._checked import (
     KINDS,
     form_of_probs,
     naming,
     warned,
 )
-from recuse.io._rows import HeldOut, classes_second
+from recuse.io._rows import CONFIDENCES, LOSSES, HeldOut, classes_second, of_classes
 from recuse.io._stores import column_or_missing, holds_objects, parquet_file, reading
 from recuse.present.numbers import listed
 from recuse.present.reading import suspect_lines
@@ -53,7 +53,9 @@ KIND_OF = {  # prefix or name of a column: kind of what it holds, None if the va
     **dict.fromkeys(("prob", "probs", "proba", "probability", "probabilities", "p"), "probs"),
     **dict.fromkeys(("pred_proba", "predict_proba", "softmax"), "probs"),
 }
-OUTCOMES = ("correct", "loss")  # of a table of confidences
+CONFIDENCE, PREDICTION = "confidence", "prediction"  # columns of a table of confidences
+OUTCOMES = {"correct": CONFIDENCES, "loss": LOSSES}  # and what they make of it
+OF_CONFIDENCES = re.compile(r"conf(idence)?s?([_ .-].+)?", re.IGNORECASE)
 POSITIVE = ("1", "pos", "positive", "true", "yes")  # classes of the one column of two
 PADDED = re.compile(r"0\d+")
 AS_PROBS = "divide percentages by 100, and each row by its sum"
@@ -128,14 +130,16 @@ def from_frame(
 
     Columns that are not named are found by their own names: `label`, `y_true`, ...; `logit_...`,
     `prob_...`, ...; `id`; `group`. Text after the prefix, or names of columns that are the values
-    of the labels, are the names of the classes. Where that leaves a doubt, it is refused.
+    of the labels, are the names of the classes. `confidence` beside `correct`, or beside
+    `prediction` and a label, are confidences. Where that leaves a doubt, it is refused.
 
     Args:
         frame: A pandas or polars DataFrame, or a mapping of names to columns.
         labels: Name of the column of true classes.
         outputs: Names of the columns of outputs, in the order of the classes; or patterns such as
             "prob_*".
-        kind: Input kind: "logits", "binary" or "probs"; told by prefix or values if None.
+        kind: Input kind: "logits", "binary", "probs" or "confidences"; told by names or values if
+            None.
         classes: Names of the classes in the order of integer labels. Columns are brought into it.
         ids: Name of a column.
         groups: Name of the column of rows that depend on each other.
@@ -189,34 +193,129 @@ def read_table(
 def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[HeldOut, Told]:
     """Return what a table holds, and how that was understood."""
     with naming(name):
-        _refuse_outcomes(table, asked)
         for wanted in (asked.labels, asked.ids, asked.groups, *asked.subgroups):
             if wanted is not None and wanted not in table:
                 raise InputError(
                     f"expected a column {wanted!r}, got {listed(table)}{near(wanted, table)}"
                 )
-        label = asked.labels or _only(table, LABELS, "labels", "--labels")
+        kind, of = _kind_by_names(table, asked), {c: table[c] for c in asked.subgroups}
         ids = asked.ids or _only(table, IDS, "ids", "--id")
         groups = asked.groups or _only(table, GROUPS, "groups", "--group")
-        taken = {label, ids, groups, *asked.subgroups}
-        chosen, kind = _outputs(table, asked, label, taken)
+        if of_classes(kind):
+            label = asked.labels or _only(table, LABELS, "labels", "--labels")
+            taken = {label, ids, groups, *of}
+            chosen, told = _outputs(table, asked, label, taken)
+            shown, truth = label, None if label is None else table[label]
+        else:
+            label, claim = _label_of(table, asked), _plain(table).get(PREDICTION)
+            taken = {label, claim, ids, groups, *of}
+            chosen, told = _confidence_columns(table, asked, taken), kind
+            shown, truth = _truth(table, claim, label, asked.labels is not None)
+            if claim is not None and not missing(table[claim]).any():
+                of.setdefault(PREDICTION, table[claim])
         _refuse_gaps(table, chosen)
         found, names = _stacked(table, chosen)
-        names, found, chosen = _ordered(names, found, chosen, asked.classes)
-        declared = asked.kind is not None or kind is not None
-        kind = asked.kind or _one(kind or _kind_by_values(found), found)
-        if kind not in KINDS:
+        if of_classes(kind):
+            names, found, chosen = _ordered(names, found, chosen, asked.classes)
+            declared = asked.kind is not None or told is not None
+            kind = asked.kind or _one(told or _kind_by_values(found), found)
+        else:
+            names, declared = None if [*_plain(chosen)] == [CONFIDENCE] else chosen, True
+        if kind not in (*KINDS, LOSSES):
             raise InputError(f"expected `kind` among {', '.join(KINDS)}, got {kind!r}")
         unused = tuple(c for c in table if c not in {*taken, *chosen})
         values = suspects(unused, table.__getitem__, ids is not None)
-    labels = None if label is None else table[label]
     rows = [None if c is None else table[c] for c in (ids, groups)]
-    of = {c: table[c] for c in asked.subgroups}
     where = {"labels": label, "ids": ids, "groups": groups, **{c: c for c in of}}
     named = {what: f"column {column!r}" for what, column in where.items() if column is not None}
-    file = held_out(found, labels, kind, names, *rows, of, asked.ignore_index, name, named)
+    file = held_out(found, truth, kind, names, *rows, of, asked.ignore_index, name, named)
     file = replace(file, ungrouped=look_like_groups(values))
-    return file, Told(tuple(chosen), label, ids, groups, values, declared)
+    return file, Told(tuple(chosen), shown, ids, groups, values, declared)
+
+
+def _kind_by_names(table: Mapping[str, Array], asked: Columns) -> str:
+    """Return the kind of a table of confidences, asked for or told by its columns.
+
+    `confidence` beside `correct` or `loss`, beside `prediction` and a label, or without a label,
+    leaves no doubt where there are no outputs of classes. A column `correct` is no label.
+    """
+    given, outcome = asked.outputs is not None, _outcome(table, asked)
+    columns = [*table] if asked.outputs is None else _matching(table, asked.outputs)
+    named = CONFIDENCE in _plain(table)
+    label = bool({*LABELS} & {*_plain(table)}) if asked.labels is None else outcome is None
+    if outcome is not None:
+        told = (given and not label) or asked.labels is not None
+        told = told or (not given and bool(_called_confidences(table)))
+    else:
+        told = not given and named and (PREDICTION in _plain(table) or not label)
+    told = told and not any(map(holds_outputs, columns))
+    if told and asked.kind not in (None, CONFIDENCES):
+        raise InputError(f"expected {asked.kind}, got a table of confidences")
+    if told or asked.kind == CONFIDENCES:
+        return OUTCOMES.get(outcome or "", CONFIDENCES)
+    if outcome is not None and not given and not label and not any(map(holds_outputs, columns)):
+        raise InputError(
+            f"expected a column `confidence` beside `{outcome}`, got {listed(table)}: give "
+            "--outputs"
+        )
+    return asked.kind or "logits"
+
+
+def _called_confidences(table: Iterable[str]) -> list[str]:
+    """Return the column `confidence`, or else those named as several confidences."""
+    alone = _plain(table).get(CONFIDENCE)
+    if alone is not None:
+        return [alone]
+    return [c for c in table if OF_CONFIDENCES.fullmatch(c.strip())]
+
+
+def _plain(table: Iterable[str]) -> dict[str, str]:
+    """Return the columns by their names in small letters."""
+    return {name.strip().lower(): name for name in table}
+
+
+def _outcome(table: Mapping[str, Array], asked: Columns) -> str | None:
+    """Return "correct" or "loss" where a column is that; the first is what a threshold counts."""
+    names = _plain([*table] if asked.labels is None else [asked.labels])
+    return next((name for name in OUTCOMES if name in names), None)
+
+
+def _label_of(table: Mapping[str, Array], asked: Columns) -> str | None:
+    """Return the column that says which answers are right, or what they should be."""
+    outcome = _outcome(table, asked)
+    if asked.labels is not None or outcome is None:
+        return asked.labels or _only(table, LABELS, "labels", "--labels")
+    return _plain(table)[outcome]
+
+
+def _truth(
+    table: Mapping[str, Array], claim: str | None, label: str | None, asked: bool
+) -> tuple[str | None, Array | None]:
+    """Return whether answers are right, and by which columns that is known."""
+    if label is None or label.strip().lower() in OUTCOMES or (claim is None and asked):
+        return label, None if label is None else table[label]
+    if claim is None:
+        raise InputError(
+            "expected whether answers are right, in a column `correct`, or a `prediction` to "
+            f"compare {label} with, got {listed(table)}"
+        )
+    x, y = table[claim], table[label]
+    if not (_numeric(x) and _numeric(y)):
+        x, y = (np.char.strip(column.astype(str)) for column in (x, y))
+    return f"{label} compared with {claim}", x == y
+
+
+def _confidence_columns(
+    table: Mapping[str, Array], asked: Columns, taken: set[str | None]
+) -> list[str]:
+    """Return the columns of confidences."""
+    if asked.outputs is not None:
+        return _matching(table, asked.outputs)
+    if asked.classes is not None and {*asked.classes} <= {*table}:
+        return list(asked.classes)
+    if found := [c for c in _called_confidences(table) if c not in taken]:
+        return _matching(table, found)
+    raise InputError(f"expected a column `confidence`, got {listed(table)}: give --outputs")
 
 
 def suspects(
@@ -315,18 +414,6 @@ def _outputs(
         f"expected columns of outputs such as logit_0, logit_1, ... or prob_cat, prob_dog, got "
         f"{listed(table)}: give --outputs"
     )
-
-
-def _refuse_outcomes(table: Mapping[str, Any], asked: Columns) -> None:
-    """Refuse a table of confidences: `correct` is whether a prediction is right, not a class."""
-    names = {name.strip().lower() for name in table}
-    given = str(asked.labels).strip().lower() in OUTCOMES
-    if given or (asked.outputs is None and "confidence" in names and names & {*OUTCOMES}):
-        raise InputError(
-            "expected outputs of a classifier and labels, got confidences and whether predictions "
-            "are correct: `recuse evaluate` and `recuse compare` measure these, and "
-            "`recuse.select` in Python chooses a threshold"
-        )
 
 
 def _plausible(names: list[str]) -> bool:

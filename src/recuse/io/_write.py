@@ -17,7 +17,14 @@ from recuse._internal import public
 from recuse._internal.check import extra, to_numpy
 from recuse._internal.files import atomic, atomic_folder, csv_lines, csv_rows
 from recuse.errors import InputError
-from recuse.io._checked import Form, check_forms, check_kind, check_values, naming
+from recuse.io._checked import (
+    Form,
+    check_forms,
+    check_kind,
+    check_values,
+    naming,
+    refuse_losses,
+)
 from recuse.io._rows import FIELDS, SUBGROUP, About, HeldOut
 from recuse.io._stores import ABOUT, FORMATS
 
@@ -52,12 +59,12 @@ def write_logits(
         path: Ends in .safetensors, .npz or .parquet; without an ending, a folder of .npy.
         logits: Shape (n, K, ...), floating; another `kind` as in `open_logits`. Or a `HeldOut`,
             whose other fields are then not given again.
-        labels: Shape (n, ...), integers.
+        labels: Shape (n, ...), integers; of confidences 1 where the answer is right, else 0.
         groups: Shape (n,), integers, or strings where the format is not .safetensors.
         ids: Shape (n,), as `groups`.
         subgroups: Name -> shape (n,), as `groups`.
         kind: Input kind, as in `open_logits`; if None, the file does not say.
-        class_names: Names of the K classes, in the order of the columns.
+        class_names: Names of the K classes, or of C confidences, in the order of the columns.
         ignore_index: Label outside 0..K-1 that is allowed (void pixels).
         model: Name of the model, such as that of a checkpoint; a rejector warns of another one.
 
@@ -73,7 +80,7 @@ def write_logits(
     if isinstance(logits, HeldOut):
         if any(x is not None for x in (labels, groups, ids, subgroups, class_names, model)):
             raise InputError("expected a HeldOut alone, or arrays, got both")
-        about, of = logits.about, dict(logits.subgroups)
+        about, of = refuse_losses(logits).about, dict(logits.subgroups)
         given = {k: getattr(logits, k) for k in FIELDS} | {"logits": logits.outputs}
     given |= zip(about.fields[len(FIELDS) :], of.values())
     fields = {k: _plain(to_numpy(v)) for k, v in given.items() if v is not None}

@@ -15,7 +15,9 @@ import numpy as np
 
 from recuse._internal.files import csv_lines, csv_rows
 from recuse.errors import InputError
-from recuse.io._confidences import EXPECTED, WORDS
+from recuse.io._arrays import WORDS
+from recuse.io._rows import of_classes
+from recuse.io._tables import OF_CONFIDENCES
 from recuse.monitor._e_process import UNKNOWN
 from recuse.monitor._monitor import Monitor, Update
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
 
 ROWS = 1 << 16  # of a part
-OUTCOMES = {word: int(value) for word, value in WORDS.items()} | {"": UNKNOWN}
+OUTCOMES = WORDS | {"": UNKNOWN}
 COLUMNS = ("id", "accept", "correct", "truth", "prediction")
 
 
@@ -71,6 +73,17 @@ def replay(monitor: Monitor, path: str | os.PathLike, predicted: Predicted = ALO
         found = monitor._apply(part.ids, part.accept, part.loss, where)
         total = Update(*(a + b for a, b in zip(total, found)))
     return total
+
+
+def decides(path: Path, kind: str) -> bool:
+    """Return whether a file has confidences for a rejector of these to decide on, not decisions."""
+    if of_classes(kind):
+        return False
+    if path.suffix != ".csv":
+        return True
+    with csv_lines(path) as lines:
+        names = [name.strip().lower() for name in next(lines, [])]
+    return "accept" not in names and any(OF_CONFIDENCES.fullmatch(name) for name in names)
 
 
 def read_predictions(paths: Sequence[Path], names: Sequence[str] = ()) -> Predicted:
@@ -144,7 +157,7 @@ def _outcome(text: str) -> int:
     try:
         return OUTCOMES[text.lower()]
     except KeyError:
-        raise InputError(f"expected {EXPECTED['correct']}, or nothing, got {text!r}") from None
+        raise InputError(f"expected 1 or 0, true or false, or nothing, got {text!r}") from None
 
 
 def _compared(row: Mapping[str, str], right: int, predicted: Predicted) -> int:

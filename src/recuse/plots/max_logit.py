@@ -74,7 +74,7 @@ def of(evaluation: Evaluated, *, width: float = WIDTH) -> MaxLogit:
     finite = np.isfinite(m.max_logit)
     if not finite.any():
         raise InputError(f"model {m.name!r}: expected finite logits, got none")
-    msp, top, wrong = (x[finite] for x in (m.probability, m.max_logit, m.loss > 0))
+    msp, top, wrong = (x[finite] for x in (scores.as_probability(m.msp), m.max_logit, m.loss > 0))
     return MaxLogit(*_windows(msp, top, wrong, width), center=True)
 
 

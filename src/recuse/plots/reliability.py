@@ -12,6 +12,7 @@ import numpy as np
 from recuse import calibration
 from recuse._internal.check import check_bins
 from recuse.calibration._measures import equal_width, rounding, stated
+from recuse.errors import InputError
 from recuse.plots._shared import FIRST, SHADE, Evaluated, ink, legend, one, percent
 from recuse.selectors import subgroup_table
 
@@ -78,9 +79,12 @@ def of(evaluation: Evaluated, *, bins: int = BINS) -> Diagram:
     """Prepare the maximum softmax probability of a model on its test split.
 
     Raises:
-        InputError: An evaluation of several models: name one, as in evaluation["net"].
+        InputError: An evaluation of several models: name one, as in evaluation["net"]; or of
+            confidences outside [0, 1].
     """
     m = one(evaluation)
+    if m.probability is None:
+        raise InputError(f"model {m.name!r}: expected confidences in [0, 1], got others")
     return prepare(m.probability, m.loss, bins=bins)
 
 

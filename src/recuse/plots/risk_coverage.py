@@ -90,7 +90,7 @@ def of(evaluation: Evaluated, *, points: int = POINTS) -> tuple[Curve, ...]:
     """
     models, thresholds = {}, {}
     for m in several(evaluation):
-        name = f"{m.name}, MSP"
+        name = f"{m.name}, {m.baseline}"
         models[name] = m.msp, m.loss
         if m.repaired:
             name = f"{m.name}, {m.tuned.score}"

@@ -45,6 +45,13 @@ class Row(NamedTuple):
     coverage: float
     risk: float  # NaN if nothing is accepted
     curve: Sequence[tuple[float, float]]  # (m,) coverage and risk, of the chosen score
+    baseline: str = "MSP"
+
+
+def header(rows: Sequence[Row]) -> list[str]:
+    """Return the head of the table, with what the chosen scores are compared with."""
+    before = " or ".join(dict.fromkeys(row.baseline for row in rows))
+    return [name.replace("MSP", before) for name in HEADER]
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -76,7 +83,7 @@ def table(rows: Sequence[Row], delta: float) -> Table:
     from recuse.present.terminal import grid
 
     options = {"caption": caption(rows, delta), "caption_justify": "left"}
-    return grid(HEADER, map(cells, rows), **options)
+    return grid(header(rows), map(cells, rows), **options)
 
 
 def text(rows: Sequence[Row], delta: float) -> str:
@@ -91,7 +98,7 @@ def text(rows: Sequence[Row], delta: float) -> str:
 
 def html(rows: Sequence[Row], delta: float) -> str:
     """Return the table and the curves of the chosen scores; every name is escaped."""
-    head = "".join(f"<th>{name}</th>" for name in HEADER)
+    head = "".join(f"<th>{escape(name)}</th>" for name in header(rows))
     body = "".join(
         f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells(row))}</tr>" for row in rows
     )

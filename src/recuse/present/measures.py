@@ -183,9 +183,9 @@ def _of(m: Any) -> str:
     return m.name if m.subgroup is None else f"{m.name}, {m.subgroup}"
 
 
-def confidences_note(path: Path) -> str:
-    """Say what a table of confidences cannot do."""
-    return f"{path} holds confidences without logits: they can be measured, but not repaired."
+def losses_note(name: str) -> str:
+    """Say what a table of losses cannot do."""
+    return f"{name} holds losses: they can be measured, but a rejector needs `correct`."
 
 
 def few_errors_note(m: Any, least: int) -> str:

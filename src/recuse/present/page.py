@@ -44,7 +44,7 @@ def lead(models: Sequence[Any], first: Any) -> list[str]:
     """
     others = [m.result for m in models if m is not first]
     feasible = [m.name for m in others if m.selection.feasible]
-    repaired = [m.name for m in others if m.repaired]
+    repaired = [m for m in others if m.repaired]
     sentences = [_deploy(first.result, len(models)), _guarantee(first.result), naive(first)]
     if feasible and not first.result.selection.feasible:
         sentences.append(
@@ -52,7 +52,8 @@ def lead(models: Sequence[Any], first: Any) -> list[str]:
             "calibration split: the choice of the model has seen the present one."
         )
     if repaired:
-        sentences.append(f"For {listed(repaired)}, MSP was replaced.")
+        replaced = listed(dict.fromkeys(m.baseline for m in repaired))
+        sentences.append(f"For {listed([m.name for m in repaired])}, {replaced} was replaced.")
     return sentences
 
 
@@ -125,9 +126,9 @@ def naive(model: Any) -> str:
     m = model.result
     if not m.repaired:
         aim = f"{'larger' if of_coverage(m) else 'smaller'} {objective(m)}"
-        return f"No score has a significantly {aim} than MSP for {m.name}: {_kept(m)}."
+        return f"No score has a significantly {aim} than {m.baseline} for {m.name}: {_kept(m)}."
     better = m.gain.difference if of_coverage(m) else -m.gain.difference
-    seen, adopted = on_test(model), f"The tuning split replaced MSP for {m.name}"
+    seen, adopted = on_test(model), f"The tuning split replaced {m.baseline} for {m.name}"
     if math.isnan(m.gain.p_value):
         return f"{adopted}; on the test split the gain has no standard error: {seen}."
     significant = m.gain.p_value < SIGNIFICANT
@@ -140,9 +141,10 @@ def naive(model: Any) -> str:
 def _cost(model: Any, seen: str) -> str:
     """Say what MSP costs, where the test split confirms it."""
     m, (before, after) = model.result, model.low_risk
+    ranking = f"Ranking {m.name} by {m.baseline}"
     if of_coverage(m):
-        return f"Ranking {m.name} by MSP accepts fewer predictions: on the test split {seen}."
-    said = f"Ranking {m.name} by MSP lets more errors through: on the test split {seen}"
+        return f"{ranking} accepts fewer predictions: on the test split {seen}."
+    said = f"{ranking} lets more errors through: on the test split {seen}"
     if before <= after:
         return f"{said}."
     return (
@@ -153,7 +155,7 @@ def _cost(model: Any, seen: str) -> str:
 
 def score(m: Any) -> str:
     """Name the chosen score, and say why it was chosen."""
-    return f"{m.tuned.reason}." if m.repaired else f"MSP kept: {_kept(m)}."
+    return f"{m.tuned.reason}." if m.repaired else f"{m.baseline} kept: {_kept(m)}."
 
 
 def _kept(m: Any) -> str:
@@ -183,7 +185,7 @@ def on_test(model: Any) -> str:
     gap = f"difference {write(m.gain.difference)}{' points' * of_coverage(m)}"
     if not math.isnan(m.gain.p_value):
         gap = f"{gap} {interval(m.gain.low, m.gain.high, write)}, {p_value(m.gain.p_value)}"
-    return f"{_scaled(m)} is {before} with MSP and {after} with {name} ({gap})"
+    return f"{_scaled(m)} is {before} with {m.baseline} and {after} with {name} ({gap})"
 
 
 def _objectives(model: Any) -> tuple[float, float]:
@@ -199,16 +201,19 @@ def _objectives(model: Any) -> tuple[float, float]:
 def explained(m: Any) -> str:
     """Say what the learned score is, and how it was tested."""
     p, (own, others) = m.tuned.score.params, _trials(m)
+    first, features = "those of MSP", "features of the logits"
+    if m.baseline != "MSP":
+        first, features = m.baseline, "confidences"
     sign = "−" if p["intercept"] < 0 else "+"
     against = f"; {others}" if others else ""
     return (
-        f"It estimates the log-odds of being right: {logit(p['slope'])} times those of MSP "
-        f"{sign} {logit(abs(p['intercept']))}, and a correction by {len(p['weights'])} features of "
-        f"the logits, shrunk by a penalty. It was fitted to the {count(m.tuned.n)} predictions of "
+        f"It estimates the log-odds of being right: {logit(p['slope'])} times {first} "
+        f"{sign} {logit(abs(p['intercept']))}, and a correction by {len(p['weights'])} {features}, "
+        f"shrunk by a penalty. It was fitted to the {count(m.tuned.n)} predictions of "
         "the tuning split and tested there by cross-fitting: fitted on four fifths and compared "
-        f"with MSP on the remaining fifth, {own}{against}. The guarantee does not depend on this "
-        "estimate: it rests on the calibration split alone. The score belongs to this model; after "
-        "any new training, also on the same data, fit again."
+        f"with {m.baseline} on the remaining fifth, {own}{against}. The guarantee does not "
+        "depend on this estimate: it rests on the calibration split alone. The score belongs to "
+        "this model; after any new training, also on the same data, fit again."
     )
 
 
@@ -232,7 +237,7 @@ def weight_note(m: Any) -> str:
     """Say how to read the table of weights."""
     p = m.tuned.score.params
     return (
-        "Before any correction, one standard deviation of MSP adds "
+        f"Before any correction, one standard deviation of {m.baseline} adds "
         f"{logit(p['slope'] * p['scale'][0])}. The features are correlated: do not read one weight "
         "alone."
     )

@@ -40,13 +40,14 @@ def table(found: Any) -> list[str]:
     """Return a title and two rows for each model, in 80 columns."""
     levels = [x for r in found.risks for x in (f"cov@{tight_percent(r)}", "s.e.")]
     blocks = {
-        m.name: {name: _cells(m.ranking(name)) for name in ("MSP", "repaired")}
+        m.name: {name: _cells(m.ranking(name)) for name in (m.baseline, "repaired")}
         for m in found.models
     }
     head, lines = block_lines(["AURC", "s.e.", *levels], blocks)
     out = [head]
     for m in found.models:
-        out += [f"{m.name}: accuracy {_rate(m.accuracy)}{_gap(m)}, ECE {_rate(m.ece)}"]
+        ece = f", ECE {_rate(m.ece)}" if m.ece.value == m.ece.value else ""
+        out += [f"{m.name}: accuracy {_rate(m.accuracy)}{_gap(m)}{ece}"]
         out += lines[m.name]
     return out
 
@@ -167,10 +168,10 @@ def _collapse(found: Any) -> str:
         _all([percent(m.ranking(name).coverage[risk].value, 1) for m in lost])
         for name in ("MSP", "repaired")
     )
+    names, first, share = _all([m.name for m in lost]), lost[0].baseline, percent(most, 1)
     return (
-        f"Do not rank {_all([m.name for m in lost])} by MSP: at {exact_percent(risk)} risk its "
-        f"coverage is {before}, against {percent(most, 1)} of another model; repaired it is "
-        f"{after}."
+        f"Do not rank {names} by {first}: at {exact_percent(risk)} risk its coverage is {before}, "
+        f"against {share} of another model; repaired it is {after}."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from recuse.present.numbers import count, listed
 
-HELD = {"logits": "logits", "probs": "probabilities", "binary": "one logit"}
+HELD = {"logits": "logits", "probs": "probabilities", "binary": "one logit"}  # of classes
 
 
 def reading_lines(file: Any, told: Any) -> Iterator[str]:
@@ -22,12 +22,15 @@ def reading_lines(file: Any, told: Any) -> Iterator[str]:
     names = "" if file.class_names is None else f" ({listed(file.class_names)})"
     guessed = "" if told.declared else ", judging by their values"
     columns = "column" if len(told.outputs) == 1 else "columns"
-    held = f"{HELD[file.kind]}{guessed}, {k} classes{names}"
+    if file.kind in HELD:
+        held, truth = f"{HELD[file.kind]}{guessed}, {k} classes{names}", "labels"
+    else:
+        held, truth = "confidences, larger is more certain", "right or wrong by"
     yield f"Outputs: {held}, {columns} {listed(told.outputs)}."
-    rest = {"labels": told.labels, "ids": told.ids, "groups": told.groups}
+    rest = {truth: told.labels, "ids": told.ids, "groups": told.groups}
     used = [f"{what} {name}" for what, name in rest.items() if name is not None]
     used += [f"subgroups {listed(file.subgroups)}"] if file.subgroups else []
-    missing = [what for what, name in rest.items() if name is None]
+    missing = ["correct" if " " in what else what for what, x in rest.items() if x is None]
     none = [f"no {' or '.join(missing)}"] if missing else []
     yield f"Columns: {'; '.join([', '.join(used), *none] if used else none)}."
 

@@ -13,13 +13,15 @@ def verdict_lines(m: Any, damage: Any, target_risk: float, out: str) -> Iterator
 
     Args:
         m: A `recuse.evaluation.ModelEvaluation`.
-        damage: A `recuse.diagnosis.Diagnosis` of its tuning split.
+        damage: A `recuse.diagnosis.Diagnosis` of its tuning split; None of confidences.
         target_risk: Largest error rate of accepted predictions.
         out: Folder that was written.
     """
     right = percent(m.accuracy, 1)
-    yield f"Model: {right} of {count(m.n)} test predictions are right, of {m.classes} classes."
-    yield f"Training: {damage.sentence}"
+    classes = "" if damage is None else f", of {m.classes} classes"
+    yield f"Model: {right} of {count(m.n)} test predictions are right{classes}."
+    if damage is not None:
+        yield f"Training: {damage.sentence}"
     yield f"Score: {m.tuned.reason}."
     yield f"Guarantee: {m.selection}"
     if m.rejector is None:

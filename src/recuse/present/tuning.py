@@ -13,6 +13,7 @@ Outcome = Literal[
     # nothing was compared:
     "probabilities",  # logarithms of probabilities, and no candidate was given
     "two_classes",  # no norm is tried for two classes, and no score was learned
+    "one_confidence",  # one column of confidences
     "no_candidates",
     "few_errors",  # or few right predictions
     "few_rows",
@@ -33,6 +34,7 @@ class TuningFacts(NamedTuple):
     alternative: str | None = None  # the best alternative to MSP; None if nothing was compared
     gain: float | None = None  # its cross-fitted gain over MSP, in units of the objective
     gain_se: float | None = None  # standard error of the gain
+    baseline: str = "MSP"  # or the first column of confidences; in all of the above
 
 
 NAMED = 5  # classes
@@ -49,9 +51,15 @@ def sentence(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
     'entropy reduces AURC by 1.2 % (standard error 2.1 %), cross-fitted on the tuning split'
     """
     if facts.outcome == "adopted":
-        name = "The learned score" if facts.alternative == "learned" else facts.alternative
-        return f"{name} {effect(facts, data)}"
-    return f"Kept MSP: {why_kept(facts, data)}"
+        name = alternative(facts)
+        return f"{'The' if name[:4] == 'the ' else name[:3]}{name[3:]} {effect(facts, data)}"
+    return f"Kept {facts.baseline}: {why_kept(facts, data)}"
+
+
+def alternative(facts: TuningFacts) -> str:
+    """Name the best alternative to the baseline."""
+    fitted = {"learned": "the learned score", "combination": "the combination of confidences"}
+    return fitted.get(facts.alternative or "", str(facts.alternative))
 
 
 def masked_note(where: str, filler: float, never: list[int], some: float) -> str:
@@ -87,12 +95,14 @@ def class_order_note(
 
 
 def why_kept(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
-    """Return the reason to keep MSP as a clause."""
+    """Return the reason to keep the baseline as a clause."""
     match facts.outcome:
         case "probabilities":
             return "probabilities have lost what other scores use; logits keep it"
         case "two_classes":
             return "with two classes no norm is tried (centered, it is constant)"
+        case "one_confidence":
+            return "there is no other confidence to compare with"
         case "no_candidates":
             return "there is no candidate to compare with"
         case "few_errors":
@@ -105,8 +115,7 @@ def why_kept(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
                 f"{data} has {count(facts.units)} independent rows or groups, "
                 f"and a comparison needs at least {facts.needed}"
             )
-    name = "the learned score" if facts.alternative == "learned" else facts.alternative
-    return f"the best alternative, {name}, {_change(facts)}"
+    return f"the best alternative, {alternative(facts)}, {_change(facts)}"
 
 
 def effect(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:

@@ -163,8 +163,9 @@ def fit(
             "coverage", the largest at `target_risk`.
         learned: Whether to try the learned score, as in `tune`.
         seed: Random seed of the folds in `tune` and of the rows taken from groups.
-        kind: Input kind of the outputs: "logits" (default), "binary", a one-column head, or
-            "probs"; a `HeldOut` has its own. `predict` takes outputs of the same kind.
+        kind: Input kind of the outputs: "logits" (default), "binary", a one-column head, "probs",
+            or "confidences" (n, C) with labels of 1 where the answer is right; a `HeldOut` has
+            its own. `predict` takes outputs of the same kind.
         allow_overlap: Fit although tune and calibrate share examples; the guarantee is void.
         repeated_ids: "refuse" rows of one id, or "keep_one": each id is a group, as where a
             sampler repeats rows, or where they are views of one example.

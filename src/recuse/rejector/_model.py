@@ -12,6 +12,7 @@ import numpy as np
 from recuse._internal.files import strict
 from recuse.errors import InputError
 from recuse.io import HeldOut
+from recuse.io._rows import of_classes
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -103,6 +104,7 @@ class Fingerprint(NamedTuple):
 
 def fingerprint(name: str | None, z: Float[Array, "n K"]) -> Fingerprint:
     """Return the fingerprint of `sampled` calibration rows."""
+    z = z if len(z) else np.zeros((1, 2))
     first, second = _first_two(z)
     classes = np.flatnonzero(np.bincount(first) >= OFTEN)
     counts = [np.bincount(second[first == k], minlength=1) for k in classes]
@@ -117,7 +119,12 @@ def fingerprint(name: str | None, z: Float[Array, "n K"]) -> Fingerprint:
 
 
 def sampled(file: HeldOut) -> Float[Array, "n K"]:
-    """Return the logits of at most `ROWS` predictions that count, evenly spaced."""
+    """Return the logits of at most `ROWS` predictions that count, evenly spaced.
+
+    Confidences have none: of their model the name is compared, and of the rest the coverage.
+    """
+    if not of_classes(file.kind):
+        return np.zeros((0, 2))
     z = np.moveaxis(file.logits, 1, -1)
     counted = np.ones(z.shape[:-1], bool)
     if file.labels is not None and file.ignore_index is not None:

@@ -16,12 +16,14 @@ from recuse.io import HeldOut, overlap
 from recuse.io._checked import check_file, naming
 from recuse.io._overlap import fingerprints, repeated_rows
 from recuse.io._overlap import repeated_ids as find_repeated_ids
+from recuse.io._rows import of_classes
 from recuse.rejector._rejector import check_kind
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of, spread
-from recuse.scores import are_log_probs, find_filler, predict, without_filler
+from recuse.scores import are_log_probs
 from recuse.tuning import Tuned
 from recuse.tuning import tune as tune_score
-from recuse.tuning._class_order import Pairs, warn_of_class_order
+from recuse.tuning._class_order import warn_of_class_order
+from recuse.tuning._tune import filler_of, order_of
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -73,6 +75,11 @@ def prepare(
     c = each_id_once(as_file(calibrate, "calibrate", kind), repeated_ids)
     kind = _same_kind(t, c)
     check_kind(kind, t.logits.shape[1])
+    if subgroups == CLASS and not of_classes(kind):
+        raise InputError(
+            "expected subgroups by a column, got the predicted class: confidences say none; a "
+            "column `prediction` of their table is one (--by prediction)"
+        )
     model = _model_of(t, c, model)
     by, of_tune, of_calibrate = _subgroups(subgroups, tune, calibrate)
     shared = _shared(t, c, allow_overlap)
@@ -130,17 +137,15 @@ def _warn_of_repeated_rows(file: HeldOut) -> None:
 
 def _warn_of_other_outputs(calibrate: HeldOut, tuned: Tuned) -> None:
     """Warn of masked classes that tune does not have, and of labels in another order."""
-    z, labels = calibrate.labelled()
-    z = without_filler(z, tuned.filler)
-    if (filler := find_filler(z)) is not None:
+    masked = replace(calibrate, logits=tuned.masked(calibrate.logits))
+    if (filler := filler_of(masked)) is not None:
         warnings.warn(
             f"{calibrate.name}: values of {filler:.4g} or less look like masked classes, which "
             "tune does not have: they count as logits; mask both splits alike, by -inf",
             DataWarning,
             stacklevel=2,
         )
-    (pairs := Pairs(z.shape[1]))(predict(z), labels)
-    if (order := pairs.order()) is not None:
+    if (order := order_of(masked)) is not None:
         warn_of_class_order(calibrate.name, order)
 
 
@@ -189,6 +194,8 @@ def _shared(tune: HeldOut, calibrate: HeldOut, allowed: bool) -> str | None:
 
 def _log_probs(tune: HeldOut, calibrate: HeldOut, tuned: Tuned) -> bool:
     """Return whether tune holds log-probabilities; so must calibrate, where the score can tell."""
+    if not of_classes(tune.kind):
+        return False
     of_tune = are_log_probs(tune.logits)
     if not tuned.score.shift_invariant and are_log_probs(calibrate.logits) != of_tune:
         odd, other = (calibrate, tune) if of_tune else (tune, calibrate)
@@ -201,9 +208,8 @@ def _log_probs(tune: HeldOut, calibrate: HeldOut, tuned: Tuned) -> bool:
 
 def _scored(tuned: Tuned, file: HeldOut, by: str, of: Array | None) -> Scored:
     """Confidence and error of every row; the predicted class where the rules are for classes."""
-    logits, labels = file.labelled()
-    label = predict(logits)
-    return Scored(tuned.confidence(logits), label != labels, label if by == CLASS else of)
+    found = tuned.confidence(file.logits)
+    return Scored(found, file.loss, file.predicted if by == CLASS else of)
 
 
 def as_file(data: Data, name: str, kind: str | None = None) -> HeldOut:

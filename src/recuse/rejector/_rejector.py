@@ -25,6 +25,7 @@ from recuse.errors import DataWarning, InputError
 from recuse.io import HeldOut
 from recuse.io._checked import KINDS, to_logits
 from recuse.io._overlap import PRECISIONS, RowSample
+from recuse.io._rows import of_classes, predicted
 from recuse.present import decisions as words
 from recuse.present.numbers import listed
 from recuse.present.tuning import Outcome, TuningFacts, sentence
@@ -45,8 +46,9 @@ from recuse.rejector._rules import (
     to_rows,
 )
 from recuse.rejector._version1 import upgraded
-from recuse.scores import SOFTMAX_FAMILY, Score, are_log_probs, predict, without_filler
+from recuse.scores import SOFTMAX_FAMILY, Score, are_log_probs, without_filler
 from recuse.scores._functions import FEW_ROWS, STRAY, look_like_probs
+from recuse.scores._score import OF_CONFIDENCES
 from recuse.selectors._guarantee import ROWS, AnyGuarantee
 
 if TYPE_CHECKING:
@@ -139,6 +141,7 @@ TUNING: dict[str, type] = {
     "alternative": str,
     "gain": float,
     "gain_se": float,
+    "baseline": str,
 }
 COMPARED = ("adopted", "not_significant", "no_gain")  # outcomes of a comparison
 TOO_FEW = ("few_errors", "few_rows")  # outcomes for lack of data
@@ -147,7 +150,7 @@ TOO_FEW = ("few_errors", "few_rows")  # outcomes for lack of data
 class Predictions(NamedTuple):
     """Decisions of a rejector, one for each example (or pixel)."""
 
-    prediction: Int[Array, "n ..."]  # the predicted class
+    prediction: Int[Array, "n ..."]  # the predicted class; of confidences 1: that it is right
     confidence: Float32[Array, "n ..."]  # the ranking score, in its own unit
     accept: Bool[Array, "n ..."]  # confidence >= its threshold, if it has one
     p_correct: Float[Array, "n ..."]  # estimated probability of being right
@@ -168,7 +171,7 @@ class Rejector:
     isotonic_map: IsotonicMap = field(repr=False)
     tuning: TuningFacts | str  # why this score; of a file of version 1, its sentence
     splits: Mapping[str, Mapping[str, Any]]  # name -> facts of the data it saw, and their digest
-    kind: str = "logits"  # of the outputs: logits, binary or probs
+    kind: str = "logits"  # of the outputs: logits, binary, probs or confidences
     by: str = ALL  # or "class", the predicted one, or "subgroup"
     delta: float = field(kw_only=True)  # of all guarantees together
     # checksum of the file of version 1 that it was first saved in: states of monitors of that
@@ -224,9 +227,10 @@ class Rejector:
 
         Args:
             outputs: Shape (n, K, ...), of the model that this rejector was fitted for and of
-                its `kind`; n may be 0. A score that depends on the shift of logits (`log_probs`)
-                means something else on a log-softmax, of which nothing is said here. Or a
-                `HeldOut`, which is refused if it is of another kind, or has other classes.
+                its `kind`, of confidences (n,) or (n, C); n may be 0. A score that depends on the
+                shift of logits (`log_probs`) means something else on a log-softmax, of which
+                nothing is said here. Or a `HeldOut`, which is refused if it is of another kind,
+                or has other classes.
             subgroups: Shape (n,), where the thresholds are those of subgroups; rows of one that
                 the calibration split did not have are abstained on.
 
@@ -242,9 +246,9 @@ class Rejector:
         if not isinstance(outputs, HeldOut):
             given = to_numpy(outputs)
             if given.shape[:1] == (0,):
-                return _nothing(given, self.classes)
+                return _nothing(given, self.classes, self.kind)
             z = to_logits(given, self.kind)
-            check_classes(z.shape[1], self.classes)
+            check_classes(z.shape[1], self.classes, self.kind)
             if self.kind == "logits" and look_like_probs(z):
                 _refuse_probs(z)
             outputs = HeldOut(z, name="`outputs`", kind=self.kind)
@@ -260,6 +264,8 @@ class Rejector:
         z = without_filler(sampled(file), self.filler)
         units = len(file) if file.groups is None else np.unique(file.groups).size
         found = self.model.changes(file.model, z, units)
+        if not of_classes(self.kind):
+            return found
         if self.score.shift_invariant and are_log_probs(z) != self.splits["tune"]["log_probs"]:
             found = tuple(c for c in found if c.what not in SHIFTED)  # the same decisions
         return found
@@ -268,7 +274,7 @@ class Rejector:
         """Return the logits of a file; refuse another kind or other classes than in the fit."""
         if file.kind != self.kind:
             raise InputError(f"{file.name}: expected {self.kind}, as in the fit, got {file.kind}")
-        check_classes(file.logits.shape[1], self.classes)
+        check_classes(file.logits.shape[1], self.classes, self.kind)
         names, own = file.class_names, self.class_names
         if names and own and names != own:
             place, (name, wanted) = next(
@@ -284,7 +290,8 @@ class Rejector:
         """Decide as `predict` does, without a word on the model."""
         z = self._own(file)
         self._warn_of_possible(z)
-        prediction, confidence = predict(z), self.score(without_filler(z, self.filler))
+        confidence = self.score(without_filler(z, self.filler))
+        prediction = predicted(z, self.kind)
         threshold = self.thresholds(prediction, subgroups)
         accept = (confidence >= threshold) & (threshold < np.inf)
         return Predictions(prediction, confidence, accept, self.isotonic_map(confidence))
@@ -480,23 +487,30 @@ def _tuning(data: Any) -> TuningFacts | str:
 
 
 def check_kind(kind: str, classes: int) -> None:
-    """Require a known input kind, and two classes of a binary head."""
-    if classes < 2 or kind not in KINDS or (kind == "binary" and classes != 2):
-        raise InputError(f"expected `classes` >= 2 and a known `kind`, got {classes} and {kind!r}")
+    """Require a known input kind, and two classes of a binary head, or one confidence."""
+    least = 2 if of_classes(kind) else 1
+    if classes < least or kind not in KINDS or (kind == "binary" and classes != 2):
+        raise InputError(
+            f"expected `classes` >= {least} and a known `kind`, got {classes} and {kind!r}"
+        )
 
 
-def _nothing(z: Float[Array, "0 K ..."], classes: int) -> Predictions:
+def _nothing(z: Float[Array, "0 K ..."], classes: int, kind: str) -> Predictions:
     """No rows have no decisions."""
-    check_logits_form((1, *z.shape[1:]), z.dtype)
-    check_classes(z.shape[1], classes)
+    if of_classes(kind):
+        check_logits_form((1, *z.shape[1:]), z.dtype)
+    else:
+        z = z.reshape(0, *(z.shape[1:] or (1,)))
+    check_classes(z.shape[1], classes, kind)
     empty = np.empty((0, *z.shape[2:]))
     return Predictions(*(empty.astype(t) for t in (int, np.float32, bool, float)))
 
 
-def check_classes(classes: int, fitted: int) -> None:
-    """A rejector decides on logits of as many classes as it was fitted to."""
+def check_classes(classes: int, fitted: int, kind: str = "logits") -> None:
+    """A rejector decides on logits of as many classes, or confidences, as it was fitted to."""
     if classes != fitted:
-        raise InputError(f"expected logits of {fitted} classes, as fitted, got {classes}")
+        what = "logits of {} classes" if of_classes(kind) else "{} confidences a row"
+        raise InputError(f"expected {what.format(fitted)}, as fitted, got {classes}")
 
 
 def _score(data: Any, kind: str, classes: int) -> Score:
@@ -506,7 +520,10 @@ def _score(data: Any, kind: str, classes: int) -> Score:
     score = Score.from_dict(data)
     if kind == "probs" and score.name not in SOFTMAX_FAMILY:
         raise InputError(f"expected a score that probabilities can give, got {score}")
-    score(np.zeros((1, 2)))  # refuses values that its parameters cannot take
+    if (score.name in OF_CONFIDENCES) == of_classes(kind):
+        raise InputError(f"expected a score of {kind}, got {score}")
+    # refuses values that its parameters cannot take
+    score(np.zeros((1, 2 if of_classes(kind) else classes)))
     return score
 
 

@@ -17,6 +17,7 @@ from recuse.bounds import clopper_pearson_interval
 from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.io._overlap import share_of_sample
+from recuse.io._rows import refuse_confidences
 from recuse.rejector._model import ModelChange
 from recuse.rejector._prepare import index_of_one
 from recuse.rejector._rejector import Predictions, Rejector, row_samples_of
@@ -419,6 +420,7 @@ def explain(
         raise InputError(
             f"{file.name}: expected rows of one prediction each, got {file.logits.shape}"
         )
+    refuse_confidences(rejector.kind, "nothing but the threshold explains a decision")
     found = rejector._decide(file, subgroups)
     threshold = np.broadcast_to(
         rejector.thresholds(found.prediction, subgroups), found.prediction.shape

@@ -48,7 +48,8 @@ def charts(
             scale(score),
             log_odds=score == MSP or score.fitted,
         )
-        out[f"reliability-{i}"] = reliability(f"reliability-{i}")
+        if m.reliability is not None:
+            out[f"reliability-{i}"] = reliability(f"reliability-{i}", m.result.baseline)
     return {name: _finish(chart) for name, chart in out.items()}
 
 
@@ -256,7 +257,7 @@ def histogram(data: str, threshold: str | None, title: str, *, log_odds: bool) -
     return alt.layer(bars, *_rule(threshold, alt.X("score:Q"))).properties(height=220)
 
 
-def reliability(data: str) -> alt.LayerChart:
+def reliability(data: str, stated: str) -> alt.LayerChart:
     """Stated against observed probability of being right, over the share of predictions."""
     import altair as alt
 
@@ -264,14 +265,14 @@ def reliability(data: str) -> alt.LayerChart:
     percent = alt.Axis(labelExpr=PERCENT, tickCount=5, labelFlush=False)
     y = alt.Y("accuracy:Q", title="Fraction right", scale=unit, axis=percent)
     tooltip = [
-        alt.Tooltip("probability:Q", title="mean MSP", format=".2%"),
+        alt.Tooltip("probability:Q", title=f"mean {stated}", format=".2%"),
         alt.Tooltip("accuracy:Q", title="fraction right", format=".2%"),
         alt.Tooltip("count:Q", format=","),
         alt.Tooltip("share:Q", title="share of predictions", format=".2%"),
     ]
     base = alt.Chart(alt.NamedData(data))
     bars = base.mark_rect(fill="var(--faint)", aria=False).encode(
-        x=alt.X("start:Q", title="MSP", scale=unit, axis=percent),
+        x=alt.X("start:Q", title=stated, scale=unit, axis=percent),
         x2="end:Q",
         y=alt.Y("share:Q", title="Fraction right", scale=unit, axis=percent),
         y2=alt.Y2Datum(0),

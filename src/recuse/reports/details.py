@@ -26,14 +26,14 @@ from recuse.errors import InputError
 from recuse.evaluation import Evaluation, ModelEvaluation
 from recuse.evaluation._models import SPLITS, checked_split
 from recuse.io import HeldOut
+from recuse.io._rows import of_classes
 from recuse.plots import scene
 from recuse.present.numbers import percent
 from recuse.present.text import isolated
 from recuse.rejector import Data
 from recuse.rejector._prepare import index_of_one
-from recuse.scores import Score, predict, without_filler
+from recuse.scores import Score, predict
 from recuse.selectors import Band, band
-from recuse.tuning import MSP
 
 if TYPE_CHECKING:
     from jaxtyping import Float16, Int, Shaped, UInt8
@@ -47,7 +47,11 @@ Splits = Mapping[str, Mapping[str, Data]]
 
 
 class Detail(NamedTuple):
-    """One model; `before` and `after` are the limits of MSP and of the chosen score."""
+    """One model; `before` and `after` are the limits of MSP and of the chosen score.
+
+    Of confidences, labels say which answers are right, all are predicted to be, and no classes
+    have names.
+    """
 
     labels: Int[Array, " n"]
     predicted: Int[Array, " n"]
@@ -57,7 +61,7 @@ class Detail(NamedTuple):
     classes: tuple[str, ...]  # their names
     before: Band | None  # None where the guarantee is void
     after: Band | None
-    smoothing: Smoothing | None  # None where a tune probability is 0
+    smoothing: Smoothing | None  # None where a tune probability is 0, and of confidences
     images: Path | None = None  # folder with images of the ids
     scenes: tuple[Picture, ...] = ()
 
@@ -136,15 +140,13 @@ def _detail(
     seed: int,
 ) -> Detail:
     tune, calibrate, test = splits
-    z, labels = test.labelled()
-    predicted = predict(z)
     same = {"tune": len(tune), "calibrate": len(calibrate), "test": len(test)} == dict(m.sizes)
-    if not (same and np.array_equal(predicted != labels, m.loss > 0)):
+    if not (same and np.array_equal(test.loss, m.loss > 0)):
         raise InputError(f"model {m.name!r}: expected the splits that were evaluated, got others")
     before, after = _bands(m, tune, calibrate, share, seed)
     return Detail(
-        labels=labels,
-        predicted=predicted,
+        labels=test.labelled()[1],
+        predicted=test.predicted,
         ids=test.ids,
         groups=test.groups,
         subgroups=_subgroups(m, subgroups),
@@ -161,20 +163,21 @@ def _bands(
     """Return limits of MSP and of the chosen score, from one row of each group as in the fit."""
     if m.selection.guarantee.void:
         return None, None
-    z, labels = calibrate.rows(index_of_one(calibrate, seed)).labelled()
-    wrong = (predict(z) != labels).astype(np.float64)
-
-    z, seen = (without_filler(x, m.tuned.filler) for x in (z, tune.logits))
+    one = calibrate.rows(index_of_one(calibrate, seed))
+    wrong = one.loss.astype(np.float64)
+    z, seen = map(m.tuned.masked, (one.logits, tune.logits))
 
     def limits(score: Score) -> Band:
         return band(score(z), wrong, delta=share, tune=score(seen))
 
-    before = limits(MSP)
+    before = limits(m.tuned.baseline)
     return before, limits(m.tuned.score) if m.repaired else before
 
 
 def _smoothing(tune: HeldOut, classes: int) -> Smoothing | None:
     """Fit the smoothing, to evenly spaced rows if there are many."""
+    if not of_classes(tune.kind):
+        return None
     some = tune.rows(slice(None, None, -(-len(tune) // ENOUGH)))
     z, labels = some.labelled()
     if np.isneginf(z[:, ~np.isneginf(z).all(axis=0)]).any():
@@ -184,6 +187,8 @@ def _smoothing(tune: HeldOut, classes: int) -> Smoothing | None:
 
 
 def _names(m: ModelEvaluation, classes: Sequence[str] | None) -> tuple[str, ...]:
+    if not of_classes(m.kind):
+        return ()
     if classes is None:
         return tuple(map(str, range(m.classes)))
     if len(classes) != m.classes:

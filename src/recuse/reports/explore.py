@@ -19,7 +19,6 @@ from recuse.reports.details import Detail
 from recuse.reports.prepare import Curve, ModelData, colour, dash
 from recuse.selectors import Band
 from recuse.selectors._grid import counts
-from recuse.tuning import MSP
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int, Shaped
@@ -75,7 +74,7 @@ def explore(
 
 def _curve(model: ModelData, curve: Curve, detail: Detail | None, risks: Array) -> dict[str, Any]:
     m, before = model.result, curve.stage == "before"
-    c, score = (m.msp, MSP) if before else (m.confidence, m.tuned.score)
+    c, score = (m.msp, m.tuned.baseline) if before else (m.confidence, m.tuned.score)
     band = None if detail is None else getattr(detail, curve.stage)
     fits = m.selection.feasible and curve is model.curves[-1]
     fitted = [m.selection.threshold] if fits else []
@@ -145,9 +144,11 @@ def limits(band: Band, at: Positions, risks: Array) -> dict[str, Any]:
 
 def tables(detail: Detail, c: Array, loss: Array, at: Positions) -> list[dict[str, Any]]:
     """Return counts by label, predicted class and subgroup, at every position."""
-    names = np.array(detail.classes)
-    of = {"True class": names[detail.labels], "Predicted class": names[detail.predicted]}
-    codes = {"True class": detail.labels, "Predicted class": detail.predicted}
+    of, codes = {}, {}
+    if detail.classes:
+        names = np.array(detail.classes)
+        codes = {"True class": detail.labels, "Predicted class": detail.predicted}
+        of = {kind: names[code] for kind, code in codes.items()}
     if detail.subgroups is not None:
         of["Subgroup"], codes["Subgroup"] = detail.subgroups, detail.subgroups
     return [{"kind": kind, **table(of[kind], codes[kind], c, loss, at)} for kind in of]

@@ -131,7 +131,7 @@
     if (select.options.length !== tables.length) {
       select.replaceChildren(...tables.map((t) => new Option(t.kind)));
     }
-    const table = tables[select.selectedIndex];
+    const table = tables[select.selectedIndex] || { names: [] };
     $("who").tBodies[0].replaceChildren(...table.names.map((name, g) => {
       const row = document.createElement("tr"), n = table.size[g];
       const accepted = k < 0 ? 0 : table.accepted[g][k], errors = k < 0 ? 0 : table.errors[g][k];

@@ -27,6 +27,7 @@ from recuse._version import __version__
 from recuse.calibration import smooth_ece
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation
+from recuse.io._rows import of_classes
 from recuse.present import numbers
 from recuse.present import page as words
 from recuse.present.guarantee import assumptions
@@ -78,6 +79,9 @@ def render(
             chosen=_last_curve(models, first),
             outcome_labels=_outcome_labels(bool(details), evaluation.delta),
             fitted_rows=grids.fitted_rows(sliders, limits=bool(details)),
+            base=numbers.listed(dict.fromkeys(m.result.baseline for m in models)),
+            of_classes=[m for m in models if of_classes(m.result.kind)],
+            stated=[m for m in models if m.reliability is not None],
             paired=None if against is None else grids.paired_table(against),
             whose=next(filter(None, (words.whose(m.result) for m in models)), ""),
             unfitted=[m.result.name for m in models if not m.result.selection.feasible],

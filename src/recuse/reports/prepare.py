@@ -18,6 +18,7 @@ from recuse.calibration import Reliability, reliability
 from recuse.calibration._measures import equal_width, rounding
 from recuse.curves import RiskCoverage
 from recuse.evaluation import Evaluation, ModelEvaluation
+from recuse.io._rows import of_classes
 from recuse.plots import confidence
 from recuse.present.page import of_coverage
 from recuse.reports.details import Detail
@@ -93,7 +94,7 @@ class ModelData(NamedTuple):
     after: Curve | None  # None if MSP was kept
     point: Point | None  # the fitted threshold; None if it is infeasible or accepts nothing
     fingerprint: Fingerprint
-    reliability: Reliability
+    reliability: Reliability | None  # None where no probability is stated
     histogram: confidence.Confidence
     low_risk: tuple[float, float]  # at LOW_COVERAGE, before and after
     target_coverage: tuple[float, float]  # largest with a test risk under target, before and after
@@ -122,7 +123,7 @@ def best(models: tuple[ModelData, ...]) -> ModelData:
 
 
 def _model(index: int, m: ModelEvaluation, target_risk: float) -> ModelData:
-    before = _curve("before", "MSP", m.before.aurc, m.msp, m.loss)
+    before = _curve("before", m.baseline, m.before.aurc, m.msp, m.loss)
     after = _curve("after", str(m.tuned.score), m.after.aurc, m.confidence, m.loss)
     return ModelData(
         index=index,
@@ -131,7 +132,9 @@ def _model(index: int, m: ModelEvaluation, target_risk: float) -> ModelData:
         after=after if m.repaired else None,
         point=_point(m),
         fingerprint=fingerprint(m),
-        reliability=reliability(m.probability, m.loss, bins=RELIABILITY_BINS),
+        reliability=None
+        if (stated := m.probability) is None
+        else reliability(stated, m.loss, bins=RELIABILITY_BINS),
         histogram=confidence.of(m),
         low_risk=(
             curves.risk_at_coverage(m.msp, m.loss, LOW_COVERAGE),
@@ -164,7 +167,7 @@ def fingerprint(m: ModelEvaluation) -> Fingerprint:
     look like a difference. With two classes it is a function of MSP, and no bin is filled.
     """
     nothing = Band(*np.empty((5, 0)))
-    if m.classes == 2:
+    if m.classes == 2 or not of_classes(m.kind):
         return Fingerprint(nothing, nothing, np.nan, np.nan, 0)
     x, y = m.msp.astype(np.float64), m.max_logit.astype(np.float64)
     finite = np.isfinite(x) & np.isfinite(y)
@@ -215,7 +218,8 @@ def datasets(
         if (detail := details.get(m.result.name)) is not None and detail.smoothing is not None:
             out[f"ceiling-{i}"] = [_part({}, msp=[detail.smoothing.ceiling_log_odds])]
         out[f"fingerprint-{i}"] = [_band_data(m, "right"), _band_data(m, "wrong")]
-        out[f"reliability-{i}"] = [_reliability_data(m)]
+        if m.reliability is not None:
+            out[f"reliability-{i}"] = [_reliability_data(m.reliability)]
     return out
 
 
@@ -278,8 +282,7 @@ def _bars(m: ModelData, kind: str) -> dict[str, dict[str, Any]]:
     )
 
 
-def _reliability_data(m: ModelData) -> dict[str, dict[str, Any]]:
-    bins = m.reliability
+def _reliability_data(bins: Reliability) -> dict[str, dict[str, Any]]:
     index = equal_width(bins.probability, RELIABILITY_BINS, rounding(bins.probability))
     return _part(
         {},

@@ -13,6 +13,7 @@ import numpy as np
 
 from recuse.evaluation import ModelEvaluation
 from recuse.intervals import AURC, Comparisons, compare_all
+from recuse.io._rows import of_classes
 from recuse.plots.confusion import Confusion, prepare
 from recuse.present.numbers import (
     UNDEFINED,
@@ -88,8 +89,9 @@ def fingerprint_table(model: ModelData) -> Table:
 
 def bin_table(model: ModelData) -> Table:
     """Stated and observed probability of being right."""
-    rows = [(percent(q), percent(right), count(n)) for q, right, n in zip(*model.reliability)]
-    return Table("Reliability of MSP", ("Mean MSP", "Fraction right", "Count"), rows)
+    name, bins = model.result.baseline, model.reliability or ()
+    rows = [(percent(q), percent(right), count(n)) for q, right, n in zip(*bins)]
+    return Table(f"Reliability of {name}", (f"Mean {name}", "Fraction right", "Count"), rows)
 
 
 def histogram_table(model: ModelData) -> Table:
@@ -105,7 +107,9 @@ def histogram_table(model: ModelData) -> Table:
 
 def weight_table(m: ModelEvaluation) -> Table:
     """The weights of the features of a learned score, largest first."""
-    ranked = sorted(zip(FEATURES, m.tuned.score.params["weights"]), key=lambda row: -abs(row[1]))
+    columns = [str(score) for score, _ in m.tuned.table if score.name == "confidence"]
+    weights = zip(columns or FEATURES, m.tuned.score.params["weights"])
+    ranked = sorted(weights, key=lambda row: -abs(row[1]))
     caption = "Correction of the log-odds for one standard deviation of each feature"
     return Table(caption, ("Feature", "Weight"), [(name, logit(w)) for name, w in ranked])
 
@@ -141,7 +145,7 @@ def accepted(m: ModelEvaluation) -> Bool[Array, " n"]:
 
 def confusion(m: ModelEvaluation, detail: Detail) -> Confusion | None:
     """Return the confusion matrix; None if there are too many classes for one."""
-    if m.classes > LARGEST:
+    if m.classes > LARGEST or not detail.classes:
         return None
     d = detail
     return prepare(d.labels, d.predicted, accepted(m), classes=d.classes, most=m.classes)
@@ -177,11 +181,12 @@ def most_confident(m: ModelEvaluation, detail: Detail) -> list[Mistake]:
     wrong = np.flatnonzero(m.loss > 0)
     first = wrong[np.argsort(-m.confidence[wrong], kind="stable")[:SHOWN]]
     kept, msp = accepted(m), as_probability(m.msp[first])
+    names = detail.classes or ("wrong", "right")
     return [
         Mistake(
             id=f"row {i}" if detail.ids is None else str(detail.ids[i]),
-            label=detail.classes[detail.labels[i]],
-            predicted=detail.classes[detail.predicted[i]],
+            label=names[detail.labels[i]],
+            predicted=names[detail.predicted[i]],
             msp=float(q),
             score=float(m.confidence[i]),
             accepted=_accepted(m, kept[i]),
@@ -212,6 +217,11 @@ def mistake_table(m: ModelEvaluation, found: list[Mistake]) -> Table:
     ]
     score = "Log-odds" if m.tuned.score == MSP or m.tuned.score.fitted else str(m.tuned.score)
     header = ("Id", "Label", "Prediction", "MSP", score, "Accepted")
+    if not of_classes(m.kind):  # there is neither label nor prediction, nor MSP
+        header, rows = (
+            ("Id", score, "Accepted"),
+            [(e.id, number(e.score), e.accepted) for e in found],
+        )
     return Table("The most confident errors of the chosen score", header, rows)
 
 

@@ -9,7 +9,8 @@ A logit of -inf is a class that is impossible in its row, such as one that a mas
 left out of every sum, norm, mean and count: the row scores as if it had its possible classes alone.
 With one possible class the prediction is certain, and every score that has no largest value is
 +inf, but for `energy` and the plain `max_logit`, which are then the logit.
-Probabilities and one-column heads come in by `from_probs` and `from_binary`.
+Probabilities and one-column heads come in by `from_probs` and `from_binary`. `confidence` and
+`combination` take confidences (n, C) of which nothing is known but that larger is more certain.
 """
 
 from recuse.scores._functions import (
@@ -17,6 +18,7 @@ from recuse.scores._functions import (
     SOFTMAX_FAMILY,
     are_log_probs,
     as_probability,
+    confidence,
     energy,
     entropy,
     find_filler,
@@ -34,7 +36,7 @@ from recuse.scores._functions import (
     renyi,
     without_filler,
 )
-from recuse.scores._learned import FEATURES, features, learned
+from recuse.scores._learned import FEATURES, combination, features, learned
 from recuse.scores._score import Score
 
 __all__ = [
@@ -44,6 +46,8 @@ __all__ = [
     "Score",
     "are_log_probs",
     "as_probability",
+    "combination",
+    "confidence",
     "energy",
     "entropy",
     "features",

@@ -306,6 +306,26 @@ def norms_of(logits: ArrayLike, ps: Iterable[float], center: bool) -> Float32[Ar
     return np.stack(score_rows_many(logits, lambda z: norm_rows(z, ps, center), len(ps)))
 
 
+def confidence(confidences: ArrayLike, *, column: int = 0, name: str = "") -> Float32[Array, " n"]:
+    """Return one column of confidences as it is, rounded to float32.
+
+    Args:
+        confidences: Shape (n, C).
+        column: Its number.
+        name: What a file calls it, for messages.
+
+    Raises:
+        InputError: There is no such column.
+
+    >>> confidence(np.array([[0.9, 0.2], [0.5, 0.7]]), column=1)
+    array([0.2, 0.7], dtype=float32)
+    """
+    c = to_numpy(confidences)
+    if type(column) is not int or not 0 <= column < c.shape[1]:
+        raise InputError(f"expected `column` in 0..{c.shape[1] - 1}, got {column!r}")
+    return c[:, column].astype(np.float32)
+
+
 SCORES: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (

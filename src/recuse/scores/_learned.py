@@ -80,15 +80,59 @@ def learned(
     >>> learned(np.array([[2.0, 0.0], [0.0, 0.0]]), **parameters)
     array([2., 1.], dtype=float32)
     """
-    columns = (weights, center, scale, low, high)
-    if any(len(c) != len(FEATURES) or not np.isfinite(c).all() for c in columns):
-        raise InputError(f"expected a learned score of {len(FEATURES)} finite numbers a parameter")
+    table = _checked((weights, center, scale, low, high), (slope, intercept), len(FEATURES))
+    return score_rows(logits, lambda z: combined(feature_rows(z), (slope, intercept), table))
+
+
+def combination(
+    confidences: ArrayLike,
+    *,
+    slope: float,
+    intercept: float,
+    weights: Sequence[float],
+    center: Sequence[float],
+    scale: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+) -> Float32[Array, " n"]:
+    """Log-odds of being right from several confidences: `learned`, with these as its features.
+
+    Args:
+        confidences: Shape (n, C).
+        slope: As in `learned`, of the first confidence, like all that follow.
+        intercept: b.
+        weights: w, one a confidence.
+        center: c.
+        scale: s.
+        low: l.
+        high: h.
+
+    Raises:
+        InputError: The parameters are not those of a fit to C confidences.
+
+    >>> line = {"slope": 1, "intercept": 0, "weights": (0.0, 0.5), "center": (0.0, 0.0)}
+    >>> bounds = {"scale": (1.0, 1.0), "low": (-9.0, -9.0), "high": (9.0, 9.0)}
+    >>> combination(np.array([[1.0, 2.0]]), **line, **bounds)
+    array([2.], dtype=float32)
+    """
+    x = np.asarray(confidences, np.float64)
+    table = _checked((weights, center, scale, low, high), (slope, intercept), x.shape[1])
+    with np.errstate(over="ignore"):
+        return combined(x, (slope, intercept), table).astype(np.float32)
+
+
+def _checked(
+    columns: tuple[Sequence[float], ...], line: tuple[float, float], features: int
+) -> Float[Array, "5 f"]:
+    """Return weights, center, scale, low and high as an array, checked."""
+    (slope, intercept), (_, _, scale, low, high) = line, columns
+    if any(len(c) != features or not np.isfinite(c).all() for c in columns):
+        raise InputError(f"expected a learned score of {features} finite numbers a parameter")
     if not (0 <= slope < np.inf and np.isfinite(intercept)) or min(scale) <= 0:
         raise InputError("expected a learned score with `slope` >= 0 and `scale` > 0")
     if any(a > b for a, b in zip(low, high)):
         raise InputError("expected a learned score with `low` <= `high`")
-    line, table = (slope, intercept), np.array(columns, dtype=np.float64)
-    return score_rows(logits, lambda z: combined(feature_rows(z), line, table))
+    return np.array(columns, dtype=np.float64)
 
 
 def combined(

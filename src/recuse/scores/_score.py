@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse.errors import InputError
-from recuse.scores._functions import SCORES, SOFTMAX_FAMILY
-from recuse.scores._learned import combined, learned
+from recuse.scores._functions import SCORES, SOFTMAX_FAMILY, confidence
+from recuse.scores._learned import combination, combined, learned
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-FUNCTIONS = {**SCORES, "learned": learned}
+LEARNED = {"learned": learned, "combination": combination}
+OF_CONFIDENCES = ("confidence", "combination")  # these take confidences, the others logits
+FUNCTIONS = {**SCORES, **LEARNED, "confidence": confidence}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Score:
     def __post_init__(self):
         if self.name not in FUNCTIONS:
             raise InputError(f"expected a score among {', '.join(SCORES)}, got {self.name!r}")
-        known = {k: v for k, v in self._signature().items() if k != "logits"}
+        known = dict([*self._signature().items()][1:])
         for key, value in self.params.items():
             if key not in known:
                 takes = ", ".join(known) or "no parameters"
@@ -63,6 +65,8 @@ class Score:
         return inspect.unwrap(FUNCTIONS[self.name])(logits, **self.params)
 
     def __str__(self) -> str:
+        if name := self.params.get("name"):
+            return f"{self.name}[{name}]"
         named = {k: v for k, v in self.params.items() if not self.fitted}
         shown = ", ".join(f"{k}={_show(v)}" for k, v in named.items())
         return f"{self.name}({shown})" if shown else self.name
@@ -70,13 +74,13 @@ class Score:
     @property
     def fitted(self) -> bool:
         """True if its parameters were learned from data, so that its name does not state them."""
-        return self.name not in SCORES
+        return self.name in LEARNED
 
     @property
     def shift_invariant(self) -> bool:
-        """True if a shift of all logits of a row does not change it, as for the softmax."""
+        """True if a shift of all logits of a row does not change it, or it does not take logits."""
         centered = self.name == "logit_norm" and self.params.get("center", True)
-        return self.name in SOFTMAX_FAMILY or centered
+        return self.name in (*SOFTMAX_FAMILY, *OF_CONFIDENCES) or centered
 
     @classmethod
     def parse(cls, text: str) -> Score:
@@ -137,10 +141,13 @@ def _check_value(name: str, parameter: inspect.Parameter, value: Any) -> None:
     """Refuse a value of another kind than its parameter."""
     flag = isinstance(parameter.default, bool)
     several = str(parameter.annotation).startswith("Sequence")
-    if several:
+    if isinstance(parameter.default, str):
+        right = isinstance(value, str)
+    elif several:
         right = isinstance(value, tuple) and all(type(v) in (int, float) for v in value)
     else:
         right = isinstance(value, bool) == flag and isinstance(value, (bool, int, float))
     if not right:
-        kind = "numbers" if several else "true or false" if flag else "a number"
+        text = "text" if isinstance(parameter.default, str) else "a number"
+        kind = "numbers" if several else "true or false" if flag else text
         raise InputError(f"expected `{parameter.name}` of score `{name}` {kind}, got {value!r}")

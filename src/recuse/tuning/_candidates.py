@@ -141,6 +141,18 @@ def default_candidates(num_classes: int) -> tuple[Score, ...]:
     )
 
 
+def columns_of(names: Sequence[str] | None, columns: int) -> tuple[Score, ...]:
+    """Return a score for each column of confidences; the first is the baseline.
+
+    >>> [str(score) for score in columns_of(("top", "margin"), 2)], str(*columns_of(None, 1))
+    (['confidence[top]', 'confidence[margin]'], 'confidence')
+    """
+    if names is not None:
+        return tuple(Score("confidence", {"column": i, "name": n}) for i, n in enumerate(names))
+    others = (Score("confidence", {"column": i}) for i in range(1, columns))
+    return (Score("confidence"), *others)
+
+
 def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]:
     """Compute the confidence of every prediction under each score.
 

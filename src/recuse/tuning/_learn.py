@@ -50,15 +50,21 @@ class Path(NamedTuple):
 
 
 def learn(
-    features: Float[Array, "n f"], right: Bool[Array, " n"], code: Int[Array, " n"], seed: int = 0
+    features: Float[Array, "n f"],
+    right: Bool[Array, " n"],
+    code: Int[Array, " n"],
+    seed: int = 0,
+    name: str = "learned",
 ) -> Score:
     """Fit the learned score to these rows; those with one possible class are certain anyhow.
 
     Args:
-        features: Shape (n, f), from `scores.features`. Their order affects only the folds.
+        features: Shape (n, f), from `scores.features`, or confidences. Their order affects only
+            the folds.
         right: Shape (n,), whether the prediction is right.
         code: Shape (n,), group 0, 1, ... of each row: rows of one group stay in one fold.
         seed: Random seed of the folds, and of the subset if there are more than 8,000 rows.
+        name: Of the score: "learned", or "combination" of confidences.
     """
     rng = np.random.default_rng(seed)
     uncertain = np.isfinite(features[:, 0])
@@ -79,7 +85,7 @@ def learn(
     intercept, *weights = (share / share.sum()) @ path.weights
     columns = {"center": path.center, "scale": path.scale, "low": path.low, "high": path.high}
     return Score(
-        "learned",
+        name,
         {
             "slope": float(path.slope),
             "intercept": float(intercept),

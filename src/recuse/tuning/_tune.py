@@ -24,16 +24,23 @@ from recuse.errors import DataWarning, InputError
 from recuse.intervals import AUGRC, AURC, Measure, coverage_at
 from recuse.io import HeldOut
 from recuse.io._checked import as_held_out
+from recuse.io._rows import of_classes
 from recuse.present.tuning import Outcome, TuningFacts, masked_note, sentence
 from recuse.scores import (
     SOFTMAX_FAMILY,
     Score,
     find_filler,
-    predict,
     without_filler,
 )
 from recuse.scores._functions import norms_of
-from recuse.tuning._candidates import confidences, default_candidates, features_of, possible
+from recuse.scores._score import OF_CONFIDENCES
+from recuse.tuning._candidates import (
+    columns_of,
+    confidences,
+    default_candidates,
+    features_of,
+    possible,
+)
 from recuse.tuning._class_order import ClassOrder, Pairs, warn_of_class_order
 from recuse.tuning._cross_fit import Rows, Trial, best, cross_fit, significant
 from recuse.tuning._learn import learn
@@ -44,9 +51,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 MSP = Score("msp")
+COMBINED = "combination"  # the learned score of confidences
 FEWEST_UNITS = 50  # independent rows or groups, below which nothing is compared
 FEWEST_OF_EACH = 10  # wrong predictions, and right ones
-KINDS = ("logits", "binary", "probs")  # a binary head arrives as two logits
 OBJECTIVES = ("aurc", "augrc", "coverage")
 
 
@@ -65,7 +72,11 @@ class Tuned:
 
     def confidence(self, logits: ArrayLike) -> Float32[Array, "n ..."]:
         """Return the confidence under the score; a `filler` counts as an impossible class."""
-        return self.score(without_filler(logits, self.filler))
+        return self.score(self.masked(logits))
+
+    def masked(self, logits: ArrayLike) -> Array:
+        """Return logits in which a `filler` is -inf."""
+        return without_filler(logits, self.filler)
 
     @property
     def outcome(self) -> Outcome:
@@ -78,9 +89,14 @@ class Tuned:
         return sentence(self.facts)
 
     @property
+    def baseline(self) -> Score:
+        """What the others are compared with: MSP, or the first column of confidences."""
+        return self.table[0][0]
+
+    @property
     def repaired(self) -> bool:
-        """Whether MSP was replaced."""
-        return self.score != MSP
+        """Whether the baseline was replaced."""
+        return self.score != self.baseline
 
     @property
     def objective(self) -> str:
@@ -154,9 +170,11 @@ def tune(
         learned: Whether to try the learned score. It needs the logits as the model gives them.
         refine: Search p continuously around the best p of the candidates.
         groups: Shape (n,) or that of `labels`: rows of one group stay in one fold.
-        kind: Input kind: "logits" (default), "binary", a one-column head, or "probs". Of
-            probabilities only the given `candidates` are tried: their logarithm has lost what
-            the norms and the learned score use.
+        kind: Input kind: "logits" (default), "binary", a one-column head, "probs" or
+            "confidences". Of probabilities only the given `candidates` are tried: their logarithm
+            has lost what the norms and the learned score use. Of confidences (n, C), the first
+            column stands for MSP, the others are the candidates, and the learned score combines
+            them.
         seed: Random seed of the folds.
 
     Raises:
@@ -165,21 +183,21 @@ def tune(
     References:
         Cattelan & Silva, UAI 2024 (the norm and the fallback); Xia et al., ICLR 2025.
     """
-    z, y, groups, kind = _given(logits, labels, groups, kind)
+    file, groups = _given(logits, labels, groups, kind)
+    (z, y), kind = file.labelled(), file.kind
     data = digest(z, y)
-    if (filler := find_filler(z)) is not None:
+    if (filler := filler_of(file)) is not None:
         z = without_filler(z, filler)
         warn_of_filler("`logits`", z, filler)
-    (pairs := Pairs(z.shape[1]))(predict(z), y)
-    if (order := pairs.order()) is not None:
+    if (order := order_of(file)) is not None:
         warn_of_class_order("`labels`", order)
     measure, seed = measure_of(objective, target_risk), check_seed(seed)
     classes = max(2, int(possible(z).sum()))
-    candidates, learned = _tried(candidates, learned, kind, classes)
-    rows = _rows(z, y, candidates, learned, groups)
+    (baseline, *candidates), learned = _tried(file, candidates, learned, classes)
+    rows = _rows(z, file, (baseline, *candidates), learned, groups)
     table = tuple(
         (score, measure.value(c, rows.loss))
-        for score, c in zip((MSP, *candidates), rows.confidence)
+        for score, c in zip((baseline, *candidates), rows.confidence)
     )
     facts = TuningFacts(
         "no_candidates",
@@ -189,18 +207,19 @@ def tune(
         n=rows.loss.size,
         errors=int(rows.loss.sum()),
         units=int(rows.code.max()) + 1,
+        baseline=baseline_name(baseline),
     )
     if obstacle := _obstacle(rows, facts, classes, kind):
         outcome, needed = obstacle
         facts = facts._replace(outcome=outcome, needed=needed)
-        return Tuned(MSP, table, facts, data, filler=filler, class_order=order)
+        return Tuned(baseline, table, facts, data, filler=filler, class_order=order)
     trials = cross_fit(rows, measure, seed)
-    final = _final(rows, candidates, measure, seed)
+    final = _final(rows, candidates, measure, seed, "learned" if of_classes(kind) else COMBINED)
     passed = significant(trials)
     trial = max(passed or trials, key=lambda t: t.gain)
     score = final[trial.family]
     if refine and score.name == "logit_norm":
-        score = _refined(score, z, y, measure)
+        score = _refined(score, z, file.loss, measure)
     facts = facts._replace(
         outcome="adopted" if passed else "not_significant" if trial.gain > 0 else "no_gain",
         alternative=str(score),
@@ -208,7 +227,25 @@ def tune(
         gain_se=trial.error,
     )
     table += _cross_fitted(final, trials, facts.msp, measure)
-    return Tuned(score if passed else MSP, table, facts, data, tuple(trials), filler, order)
+    return Tuned(score if passed else baseline, table, facts, data, tuple(trials), filler, order)
+
+
+def baseline_name(score: Score) -> str:
+    """Return how text calls a baseline."""
+    return "MSP" if score == MSP else str(score)
+
+
+def filler_of(file: HeldOut) -> float | None:
+    """Return the filler of masked classes, as `scores.find_filler`; confidences have no classes."""
+    return find_filler(file.logits) if of_classes(file.kind) else None
+
+
+def order_of(file: HeldOut) -> ClassOrder | None:
+    """Return the order that the labels follow, if not that of the outputs."""
+    z, y = file.labelled()
+    pairs = Pairs(z.shape[1] if of_classes(file.kind) else 0)
+    pairs(file.predicted, y)
+    return pairs.order()
 
 
 def warn_of_filler(where: str, z: Array, filler: float) -> None:
@@ -221,12 +258,12 @@ def warn_of_filler(where: str, z: Array, filler: float) -> None:
 
 def _given(
     logits: Any, labels: Any, groups: ArrayLike | None, kind: str | None
-) -> tuple[Array, Array, ArrayLike | None, str]:
-    """Return logits, labels, groups and input kind of what was given."""
+) -> tuple[HeldOut, ArrayLike | None]:
+    """Return what was given as rows, and their groups."""
     file = as_held_out(logits, labels, kind)
     if isinstance(logits, HeldOut):
         file = file.predictions()
-    return *file.labelled(), file.groups if groups is None else groups, file.kind
+    return file, file.groups if groups is None else groups
 
 
 def measure_of(objective: str, target_risk: float | None) -> Measure:
@@ -241,20 +278,24 @@ def measure_of(objective: str, target_risk: float | None) -> Measure:
 
 
 def _rows(
-    z: Array, y: Array, candidates: Sequence[Score], learned: bool, groups: ArrayLike | None
+    z: Array, file: HeldOut, scores: Sequence[Score], learned: bool, groups: ArrayLike | None
 ) -> Rows:
     """Collect the rows, in an order determined by their values alone."""
-    confidence = confidences(z, (MSP, *candidates))
-    features = features_of(z) if learned else None
+    if of_classes(file.kind):
+        confidence, features = confidences(z, scores), features_of(z) if learned else None
+    else:
+        confidence = np.stack([score(z) for score in scores])
+        features = z.astype(np.float64) if learned and z.shape[1] > 1 else None
+        features = None if features is None or not np.isfinite(features).all() else features
     if features is not None and np.isfinite(features[:, 0]).sum() < FEWEST_UNITS:
         features = None  # hardly a row has two possible classes
-    loss = (predict(z) != y).ravel().astype(np.float64)
+    loss = file.loss.ravel().astype(np.float64)
     keys = (loss, *(() if features is None else features.T), *confidence)
     if groups is None:  # folds must not depend on the order of the rows
         order = np.lexsort(keys)
         code = np.arange(loss.size)
     else:
-        code = check_groups(per_row(groups, y), loss.size)
+        code = check_groups(per_row(groups, file.loss), loss.size)
         order = np.lexsort((*keys, code))
         code = code[order]
     return Rows(
@@ -263,26 +304,33 @@ def _rows(
 
 
 def _tried(
-    candidates: Sequence[Score] | None, learned: bool, kind: str, classes: int
+    file: HeldOut, candidates: Sequence[Score] | None, learned: bool, classes: int
 ) -> tuple[tuple[Score, ...], bool]:
-    """Return the candidates, and whether a score is learned."""
-    if kind != "probs":
+    """Return the baseline and the candidates, and whether a score is learned."""
+    if not of_classes(file.kind):
+        baseline, *others = columns_of(file.class_names, file.logits.shape[1])
+        tried = others if candidates is None else candidates
+        return (baseline, *check_scores(tried, "`candidates`", file.kind)), learned
+    if file.kind != "probs":
         tried = default_candidates(classes) if candidates is None else candidates
-        return check_scores(tried, "`candidates`"), learned
+        return (MSP, *check_scores(tried, "`candidates`")), learned
     given = check_scores(() if candidates is None else candidates, "`candidates`")
     for score in given:
         if score.name not in SOFTMAX_FAMILY:
             family = ", ".join(SOFTMAX_FAMILY)
             raise InputError(f"expected candidates of {family} for probabilities, got {score}")
-    return given, False
+    return (MSP, *given), False
 
 
-def check_scores(given: Sequence[Score], what: str) -> tuple[Score, ...]:
-    """Check a sequence of scores: `Score` objects, not names."""
+def check_scores(given: Sequence[Score], what: str, kind: str = "logits") -> tuple[Score, ...]:
+    """Check a sequence of scores: `Score` objects, not names, that outputs of this kind allow."""
     scores = check_sequence(given, what)
     for score in scores:
         if not isinstance(score, Score):
             raise InputError(f"expected {what} of recuse.scores.Score, got {score!r}")
+        if (score.name in OF_CONFIDENCES) == of_classes(kind):
+            held = "classes" if of_classes(kind) else "confidences"
+            raise InputError(f"expected {what} for outputs of {held}, got {score}")
     return scores
 
 
@@ -292,6 +340,8 @@ def _obstacle(
     """Why nothing can be compared, and how many rows it would take; None if all is well."""
     if not rows.families and kind == "probs":
         return "probabilities", None
+    if not rows.families and not of_classes(kind):
+        return "one_confidence", None
     if not rows.families:
         return "two_classes" if classes == 2 else "no_candidates", None
     if not FEWEST_OF_EACH <= facts.errors <= facts.n - FEWEST_OF_EACH:
@@ -300,14 +350,14 @@ def _obstacle(
 
 
 def _final(
-    rows: Rows, candidates: Sequence[Score], measure: Measure, seed: int
+    rows: Rows, candidates: Sequence[Score], measure: Measure, seed: int, name: str
 ) -> dict[str, Score]:
     """Choose or fit a score of each family on all rows."""
     out = {}
     if "candidates" in rows.families:
         out["candidates"] = candidates[best(rows, measure) - 1]
     if rows.features is not None:
-        out["learned"] = learn(rows.features, rows.loss == 0, rows.code, seed)
+        out["learned"] = learn(rows.features, rows.loss == 0, rows.code, seed, name)
     return out
 
 
@@ -319,7 +369,7 @@ def _cross_fitted(
     return tuple((final["learned"], msp - sign * t.gain) for t in trials if t.family == "learned")
 
 
-def _refined(score: Score, z: Array, y: Array, measure: Measure) -> Score:
+def _refined(score: Score, z: Array, wrong: Array, measure: Measure) -> Score:
     """Search the best p between the neighbors of this one, on all rows, after the decision."""
     from scipy.optimize import minimize_scalar
 
@@ -327,7 +377,7 @@ def _refined(score: Score, z: Array, y: Array, measure: Measure) -> Score:
     center = bool(score.params.get("center", True))
     if not np.isfinite(p):
         return score
-    loss = (predict(z) != y).ravel().astype(np.float64)
+    loss = wrong.ravel().astype(np.float64)
     sign = -1 if measure.larger_is_better else 1
 
     def value(p: float) -> float:
