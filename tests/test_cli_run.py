@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from answers import one_line, plain
-from recuse import Rejector, evaluate, read, write_logits
+from recuse import Rejector, evaluate, read, run, write_logits
 from recuse.cli.run import PARTS
 from recuse.reports import details
 from samples import sample
@@ -49,6 +49,11 @@ def test_the_verdict_is_short_and_says_where_everything_is(recuse, held_out, tmp
     answer = plain(recuse(*RUN, "--force", "--json")[1])
     assert answer["feasible"]
     assert all((tmp_path / path).exists() for path in answer["written"])
+    again = run(read(tmp_path / "held-out.npz"), target_risk=0.2)  # the same in Python
+    assert again.rejector == Rejector.load(tmp_path / "out/rejector.json")
+    told = " ".join(out.split())
+    assert all(" ".join(line.split()) in told for line in again.lines())
+    assert str(again).splitlines()[-1].startswith("Deploy: save `rejector`")
 
 
 def test_subgroups_are_a_column_or_a_file_for_every_command(recuse, tmp_path):

@@ -184,11 +184,23 @@ def test_infeasible_is_a_warning_and_nothing_is_accepted():
         careful = fitted(target_risk=0.0001, abstain_label=-1)
     assert not careful.feasible_
     assert careful.rejector_ is None
+    assert careful.summary().endswith("\nDeploy: nothing yet, at a target of 0.01 %.")
     label, accept = careful.predict_accept(NEW)
     assert not accept.any()
     assert (label == careful.estimator_.predict(NEW)).all()
     assert (careful.predict(NEW) == -1).all()
     assert careful.score_samples(NEW).shape == (200,)
+
+
+def test_the_summary_says_what_run_says_and_that_nothing_was_tested():
+    careful = fitted(target_risk=0.3)
+    lines = careful.summary().splitlines()
+    heads = ["Model", "Score", "Guarantee", "Test part", "Deploy"]
+    assert [line.partition(":")[0] for line in lines] == heads
+    assert lines[2] == f"Guarantee: {careful.selection_}"
+    assert [line for line in lines if "not measured" in line] == [lines[0], lines[3]]
+    with pytest.raises(NotFittedError):
+        SelectiveClassifier(LogisticRegression()).summary()
 
 
 def test_a_fitted_estimator_is_used_as_it_is_and_all_rows_are_calibrated():

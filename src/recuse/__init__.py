@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from recuse.diagnosis import diagnose
     from recuse.errors import InfeasibleError, InputError, MissingExtraError
-    from recuse.evaluation import evaluate
+    from recuse.evaluation import evaluate, run
     from recuse.io import from_arrays, from_frame, read, write_logits
     from recuse.losses import targets
     from recuse.monitor import Monitor
@@ -83,6 +83,7 @@ __all__ = [
     "report",
     "risk_at_coverage",
     "risk_coverage",
+    "run",
     "scores",
     "select",
     "selectors",
@@ -113,6 +114,7 @@ _HOME = {  # packages of the names that are no packages themselves
     "report": "reports",
     "risk_at_coverage": "curves",
     "risk_coverage": "curves",
+    "run": "evaluation",
     "select": "selectors",
     "targets": "losses",
     "tune": "tuning",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,8 @@ from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.files import to_json
 from recuse.cli.files import check_folder
 from recuse.cli.options import Delta, Json, Quiet, Seed, Seeds, TargetRisk
-from recuse.evaluation import over_seeds
+from recuse.diagnosis import diagnose
+from recuse.evaluation import Run, over_seeds
 from recuse.evaluation._measures import RISKS
 from recuse.io import HeldOut, write_logits
 from recuse.present import over_seeds as words
@@ -59,28 +61,42 @@ def demo(
     else:
         rejector.save(out / "rejector.json")
     table = words.by_measure(found, f"{digits.REPLICATES} noisy copies of each image")
-    story = [*words.story(found), *words.deployment(first[SMOOTHED], seed)]
+    splits, page = files[SMOOTHED], out / "report.html"
+    alone = replace(first, models=(first[SMOOTHED],))
+    smoothed = Run(splits, alone, diagnose(splits["tune"], seed=seed))
+    story, strict = words.story(found), []
+    verdict = f"The verdict, as of recuse run, on {SMOOTHED} with seed {seed}:"
     if target_risk > STRICT:
-        splits = files[SMOOTHED]
-        strict = choose(splits["tune"], splits["calibrate"], target_risk=STRICT, delta=delta)
-        story.append(f"A guarantee of {percent(STRICT, 0)} instead? {strict.selection}")
-    page = out / "report.html"
+        choice = choose(splits["tune"], splits["calibrate"], target_risk=STRICT, delta=delta)
+        strict = [f"A guarantee of {percent(STRICT, 0)} instead? {choice.selection}"]
     report(
         first,
         page,
         title="Handwritten digits under noise: what label smoothing does to a reject option",
-        lead=[*story, f"All that follows is of seed {seed}, unless it says otherwise."],
+        lead=[
+            *story,
+            verdict,
+            *smoothed.lines(),
+            *strict,
+            f"All that follows is of seed {seed}, unless it says otherwise.",
+        ],
         tables=[table],
         details=details(first, files, seed=seed),
     )
     if as_json:
-        print(to_json({**found.to_dict(), "story": story}))
+        told = [*story, verdict, *smoothed.lines(), *strict]
+        print(to_json({**found.to_dict(), "story": told}))
     elif not quiet:
         terminal.table(table.header, table.rows, title=table.caption)
         for sentence in story:
             terminal.say(f"- {sentence}")
-        written = f"{page}, {out / 'logits'}"
-        terminal.say(f"Written: {written}{f', {out}/rejector.json' if rejector else ''}")
+        terminal.say(verdict)
+        new = out / "logits" / f"{SMOOTHED}-test.safetensors"
+        deploy = f"recuse predict {out / 'rejector.json'} {new} --out decisions.csv"
+        for line in smoothed.lines(deploy, str(page), f"logits of both models in {out / 'logits'}"):
+            terminal.say(line)
+        for sentence in strict:
+            terminal.say(sentence)
 
 
 def _trained(seeds: Sequence[int], show_progress: bool) -> dict[int, Files]:

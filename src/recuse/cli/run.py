@@ -33,17 +33,12 @@ from recuse.cli.options import (
     TargetRisk,
     kind_of,
 )
-from recuse.diagnosis import diagnose
-from recuse.evaluation import evaluate
-from recuse.io import split_rows, write_logits
-from recuse.io._rows import of_classes
+from recuse.evaluation import run as run_steps
+from recuse.evaluation._models import PARTS
+from recuse.io import write_logits
 from recuse.present import terminal
-from recuse.present.run import verdict_lines
-from recuse.rejector._prepare import each_id_once
 from recuse.reports import details
 from recuse.reports import report as write_report
-
-PARTS = {"tune": 0.4, "calibrate": 0.4, "test": 0.2}
 
 
 def run(
@@ -80,29 +75,27 @@ def run(
     whole.labelled()
     if by is not None:  # the parts keep it
         whole = replace(whole, subgroups={**whole.subgroups, by: subgroups_of(by, whole)})
-    whole = each_id_once(whole, repeated_ids)  # rows of one id go to one part
-    parts = split_rows(whole, PARTS, seed=seed)
     name = file.stem
     with terminal.working("diagnosing, choosing and measuring", quiet=quiet):
         options: dict[str, Any] = {"target_risk": target_risk, "delta": delta, "learned": learned}
-        found = evaluate({name: parts}, **options, seed=seed, progress=False)
-        damage = diagnose(parts["tune"], seed=seed) if of_classes(whole.kind) else None
+        options |= {"repeated_ids": repeated_ids, "seed": seed, "name": name}
+        found = run_steps(whole, **options)
+        parts, model = found.parts, found.model
         names = None if whole.class_names is None else list(whole.class_names)
         of = None if by is None else {name: parts["test"].predictions().subgroups[by]}
-        shown = details(found, {name: parts}, classes=names, subgroups=of, seed=seed)
-        model = found.models[0]
+        shown = details(found.evaluation, {name: parts}, classes=names, subgroups=of, seed=seed)
         for part, rows in parts.items():
             write_logits(places[part], rows)
         if model.rejector is None:
             rejector.unlink(missing_ok=True)  # of an earlier run
         else:
             model.rejector.save(rejector)
-        write_report(found, page, details=shown)
+        write_report(found.evaluation, page, details=shown)
     if as_json:
         answer = {
             "file": str(file),
             "n": len(whole),
-            "diagnosis": None if damage is None else damage.verdict,
+            "diagnosis": None if found.diagnosis is None else found.diagnosis.verdict,
             "score": str(model.tuned.score),
             "feasible": model.selection.feasible,
             "test": {"n": model.n, "accepted": model.accepted, "errors": model.errors},
@@ -111,7 +104,9 @@ def run(
         }
         print(to_json(answer))
     elif not quiet:
-        for line in verdict_lines(model, damage, target_risk, str(out)):
+        deploy = f"recuse predict {rejector} NEW_OUTPUTS --out decisions.csv"
+        more = f"parts for later: tune.npz, calibrate.npz, test.npz in {out}"
+        for line in found.lines(deploy, str(page), more):
             terminal.say(line)
     if model.rejector is None:
         raise typer.Exit(1)

@@ -27,7 +27,7 @@ from recuse.evaluation._mixture import (
     measure_mixture,
     score_sources,
 )
-from recuse.evaluation._models import Evaluation, ModelEvaluation, evaluate
+from recuse.evaluation._models import Evaluation, ModelEvaluation, Run, evaluate, run
 from recuse.evaluation._pick import pick
 from recuse.evaluation._picked import Distance, Estimate, Pick, PickedModel, Ranking
 from recuse.evaluation._scored import (
@@ -61,6 +61,7 @@ __all__ = [
     "PickedModel",
     "Ranked",
     "Ranking",
+    "Run",
     "Scored",
     "SketchMeasures",
     "Source",
@@ -80,6 +81,7 @@ __all__ = [
     "measure_sketch",
     "over_seeds",
     "pick",
+    "run",
     "scod_loss",
     "score_file",
     "score_sources",

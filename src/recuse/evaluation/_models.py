@@ -20,15 +20,17 @@ from recuse._internal.check import (
     check_seed,
     check_sequence,
 )
+from recuse.diagnosis import Diagnosis, diagnose
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
-from recuse.io import HeldOut, overlap
+from recuse.io import HeldOut, overlap, split_rows
 from recuse.io._checked import check_file, naming
 from recuse.io._rows import of_classes
 from recuse.present import evaluation as shown
+from recuse.present.run import Verdict, verdict_lines
 from recuse.rejector import Data, Rejector, choose
-from recuse.rejector._prepare import REFUSE, each_id_once
+from recuse.rejector._prepare import REFUSE, each_id_once, whole
 from recuse.scores import Score, as_probability
 from recuse.selectors import Selection
 from recuse.tuning import Tuned
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SPLITS = ("tune", "calibrate", "test")
+PARTS = {"tune": 0.4, "calibrate": 0.4, "test": 0.2}  # of `run`
 POINTS = 200  # of the curve in a notebook
 
 
@@ -274,3 +277,88 @@ def checked_split(
     file.labelled()
     file = file.predictions()
     return file if repeated_ids == REFUSE else each_id_once(file, repeated_ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One model from held-out rows to a rejector; `print` shows the verdict."""
+
+    parts: Mapping[str, HeldOut]  # tune, calibrate and test
+    evaluation: Evaluation  # of this model alone
+    diagnosis: Diagnosis | None  # of the tuning split; None of confidences
+
+    @property
+    def model(self) -> ModelEvaluation:
+        """Score, threshold and what they do on the test split."""
+        return self.evaluation.models[0]
+
+    @property
+    def rejector(self) -> Rejector | None:
+        """What to deploy; None if no threshold has the guarantee."""
+        return self.model.rejector
+
+    def lines(
+        self, deploy: str | None = None, page: str | None = None, more: str | None = None
+    ) -> list[str]:
+        """Return the verdict, one fact a line.
+
+        Args:
+            deploy: How to deploy the rejector.
+            page: Path of a report that was written.
+            more: What else was written.
+        """
+        m, target = self.model, self.evaluation.target_risk
+        d, fitted = self.diagnosis, (m.tuned.reason, m.selection, target, m)
+        told = (None, *fitted, None) if d is None else (m.classes, *fitted, d.sentence)
+        return list(verdict_lines(Verdict(*told, deploy, page, more)))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines('save `rejector` (rejector.save("rejector.json"))'))
+
+
+@public
+def run(
+    held_out: Data,
+    *,
+    target_risk: float = 0.05,
+    delta: float = 0.05,
+    learned: bool = True,
+    kind: str | None = None,
+    repeated_ids: str = "refuse",
+    seed: int = 0,
+    name: str = "model",
+) -> Run:
+    """Split held-out rows, diagnose, repair, choose a threshold and measure it, in one go.
+
+    40 % of the rows (or groups) choose the score, 40 % the threshold, and 20 % measure both. If
+    no threshold has the guarantee, the result says so, and what would be feasible.
+
+    Args:
+        held_out: A `HeldOut`, or outputs (n, K, ...) and labels (n, ...); not training data.
+        target_risk: As in `fit`.
+        delta: As in `fit`.
+        learned: As in `fit`.
+        kind: As in `fit`.
+        repeated_ids: As in `fit`; rows of one id go to one part.
+        seed: Random seed of the parts and of the folds in `tune`.
+        name: Name of the model in tables.
+
+    Raises:
+        InputError: Malformed input, or rows too few for three parts.
+
+    >>> rng = np.random.default_rng(0)
+    >>> labels = rng.integers(0, 3, 3000)
+    >>> logits = 3 * np.eye(3)[labels] + rng.normal(size=(3000, 3))
+    >>> found = run((logits, labels), target_risk=0.05)
+    >>> [line.partition(":")[0] for line in str(found).splitlines()]
+    ['Model', 'Training', 'Score', 'Guarantee', 'Test part', 'Deploy']
+    >>> found.rejector.threshold == found.model.selection.threshold
+    True
+    """
+    check_fraction(target_risk, "target_risk"), check_delta(delta), check_seed(seed)
+    rows = each_id_once(whole(held_out, "held_out", kind), repeated_ids)
+    parts = split_rows(rows, PARTS, seed=seed)
+    options: dict[str, Any] = {"target_risk": target_risk, "delta": delta, "learned": learned}
+    found = evaluate({name: parts}, **options, seed=seed, progress=False)
+    of = diagnose(parts["tune"], seed=seed) if of_classes(rows.kind) else None
+    return Run(parts, found, of)

@@ -15,6 +15,7 @@ import numpy as np
 from recuse._internal.check import base_class, check_fraction, check_groups
 from recuse.errors import InputError
 from recuse.io import HeldOut
+from recuse.present.run import Verdict, verdict_lines
 from recuse.rejector import choose
 from recuse.scores import from_binary, from_probs, predict
 
@@ -204,6 +205,18 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """The confidence of each row, in the unit of `score_`; larger is more certain."""
         return self.score_(self._logits(X))
 
+    def summary(self) -> str:
+        """The verdict in lines, as of `recuse run`: score, guarantee and how to deploy it.
+
+        There is no test part: errors on other rows are for the user to count.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        deploy = 'predict_accept(X), or rejector_.save("rejector.json")'
+        facts = (len(self.classes_), self._reason, self.selection_, self.target_risk)
+        return "\n".join(verdict_lines(Verdict(*facts, deploy=deploy)))
+
     predict_proba = _delegated("predict_proba")
     predict_log_proba = _delegated("predict_log_proba")
     decision_function = _delegated("decision_function")
@@ -295,7 +308,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             seed=seed,
         )
         self.score_, self.selection_, self.rejector_ = choice.tuned.score, *choice[1:]
-        self.feasible_ = choice.rejector is not None
+        self.feasible_, self._reason = choice.rejector is not None, choice.tuned.reason
         if not self.feasible_:
             warnings.warn(choice.selection.reason, InfeasibleWarning, stacklevel=3)
 

@@ -73,17 +73,6 @@ def story(found: Any) -> list[str]:
     return sentences
 
 
-def deployment(model: Any, seed: int) -> list[str]:
-    """Return the threshold of one model of one seed, and what it did on the test split."""
-    sentences = [f"To deploy {model.name} of seed {seed}: {model.selection.reason}"]
-    if model.rejector:
-        accepted, risk = model.accepted / model.n, model.errors / max(model.accepted, 1)
-        sentences.append(
-            f"On the test split it accepts {percent(accepted, 1)} with {percent(risk, 1)} wrong."
-        )
-    return sentences
-
-
 def all_pixels(model: str, seed: int, n: int, areas: Mapping[str, Any]) -> str:
     """Return the certified area of every labelled pixel, score by score."""
     said = ", ".join(
