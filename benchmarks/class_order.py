@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from itertools import product
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
@@ -26,7 +27,7 @@ TABLES = (load_breast_cancer, load_digits, load_iris, load_wine)
 MODELS = (LogisticRegression, GaussianNB, KNeighborsClassifier, DecisionTreeClassifier)
 PERMUTED = 0.3  # of the labels that a model is fitted to
 FEWEST, MOST = 10, 100  # rows that a model is fitted to
-ACCURACY, ROWS = 0.75, 50  # of a model whose labels have moved, and rows of a class
+ACCURACY, ROWS = 0.75, (50, 100, 200)  # of a model whose labels have moved, and rows of a class
 
 
 def found(labels: np.ndarray, predicted: np.ndarray, classes: int) -> ClassOrder | None:
@@ -73,14 +74,17 @@ def of_tables(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
     return y[rest], model.fit(x[rows] / scale, given).predict(x[rest] / scale), classes
 
 
-def moved(classes: int, rng: np.random.Generator) -> bool:
+def moved(classes: int, rows: int, rng: np.random.Generator) -> bool:
     """Return whether a shift or a permutation of the labels is found."""
-    n = ROWS * classes
+    n = rows * classes
     labels = rng.integers(0, classes, n)
     right = (ACCURACY - 1 / classes) / (1 - 1 / classes)
     predicted = np.where(rng.random(n) < right, labels, rng.integers(0, classes, n))
     shift = classes < 4 or rng.random() < 0.5
-    places = (np.arange(classes) + 1) % classes if shift else rng.permutation(classes)
+    here = np.arange(classes)
+    places = (here + 1) % classes if shift else rng.permutation(classes)
+    while (places == here).all():
+        places = rng.permutation(classes)
     return found(places[labels], predicted, classes) is not None
 
 
@@ -99,10 +103,10 @@ def main() -> None:
     rng = np.random.default_rng(0)
     alarms = sum(found(*of_tables(rng)) is not None for _ in range(10 * times))
     print(f"{'tables':14}{alarms:>6} alarms of {10 * times:,} models")
-    for classes in (2, 3, 5, 10, 100):
+    for classes, rows in product((2, 3, 5, 10, 50), ROWS):
         rng = np.random.default_rng(0)
-        of = sum(moved(classes, rng) for _ in range(times // 5))
-        print(f"moved, K = {classes:<4}{of:>5} found of {times // 5:,}")
+        of = sum(moved(classes, rows, rng) for _ in range(times))
+        print(f"moved, K = {classes:<3} {rows:3} rows a class {of:>6} found of {times:,}")
 
 
 if __name__ == "__main__":

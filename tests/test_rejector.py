@@ -799,6 +799,20 @@ def test_other_rows_are_no_rows_of_the_fit():
     assert share_of_sample(row_samples(binary), 400, binary) == 1
 
 
+def test_a_few_copies_have_the_counts_of_honest_outputs():
+    """No test of how often rows stand in a file can be honest and find 20 copies in 200 rows."""
+    rng = np.random.default_rng(0)
+
+    def counts(x):
+        return sorted(np.unique(x, return_counts=True)[1].tolist())
+
+    padded = rng.normal(size=180)[np.r_[0:180, 0:20]]
+    draws = (rng.integers(0, 1000, 200) for _ in range(1000))
+    honest = next(x for x in draws if counts(x) == counts(padded))
+    for x in (padded, honest):
+        assert repeated_rows(HeldOut(x[:, None] * np.array([1.0, -1.0]))) is None
+
+
 def most_errors(copies, **options):
     """The largest number of wrong ones among 300 examples that fits a risk of 15 %."""
 
