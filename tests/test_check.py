@@ -42,7 +42,9 @@ def test_a_number_of_any_type_is_a_fraction(x):
 
 
 def test_numbers_outside_are_named_with_their_hint():
-    with pytest.raises(InputError, match=r"expected `risk` in \[0, 1\], got 5 \(5 % is 0.05\)"):
+    with pytest.raises(
+        InputError, match=r"expected `risk` in \[0, 1\], got 5 \(5 % is the fraction 0.05\)"
+    ):
         curves.coverage_at_risk([0.1], [0], 5)
     with pytest.raises(InputError, match=r"expected `share` in \(0, 1\), got nan$"):
         check.check_fraction(np.nan, "share")

@@ -183,7 +183,7 @@ def test_a_file_that_is_none_is_one_line(name, recuse, files, tmp_path):
             (*FIT, "--delta", 95),
             ["`delta` in (0, 0.5), a fraction, got 95.0", "0.05 for 95 % conf"],
         ),
-        ((*FIT[:-1], 1), ["`target_risk` in (0, 1), got 1.0 (1.0 % is 0.01)"]),
+        ((*FIT[:-1], 1), ["`target_risk` in (0, 1), got 1.0 (1.0 % is the fraction 0.01)"]),
         (("predict", "r.json", "test.npz", "--classes", "four.txt"), ["four.txt: ", "5 class"]),
         (("predict", "r.json", "test.npz", "--classes", "none.txt"), ["none.txt: No such file"]),
         (("predict", "r.json", "pixels.npz", "--out", "p.csv"), ["p.csv: expected .npz"]),
@@ -770,7 +770,7 @@ def test_a_split_of_the_fit_is_called_no_test(recuse, files):
 
 
 def test_percent_and_confidence_given_for_fractions_are_explained(recuse, files):
-    one_line(recuse(*FIT[:-1], 5), "`target_risk` in (0, 1), got 5.0 (5.0 % is 0.05)")
+    one_line(recuse(*FIT[:-1], 5), "`target_risk` in (0, 1), got 5.0 (5.0 % is the fraction 0.05)")
     one_line(recuse(*FIT, "--delta", 0.95), "`delta` in (0, 0.5)", "0.05 for 95 % confidence")
 
 

@@ -345,7 +345,7 @@ def test_labels_of_abstained_predictions_are_left_alone():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"target_risk": 5}, "`target_risk` in .0, 1., got 5 .5 % is 0.05"),
+        ({"target_risk": 5}, "`target_risk` in .0, 1., got 5 .5 % is the fraction 0.05"),
         ({"delta": 0.5}, "`delta`"),
         ({"order": "any"}, "`order` prediction or arrival, got 'any'"),
     ],

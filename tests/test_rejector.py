@@ -497,7 +497,7 @@ def test_pixels_are_decided_like_rows():
 def test_another_number_of_classes_or_malformed_logits_are_refused():
     with pytest.raises(InputError, match="expected logits of 5 classes, as fitted, got 4"):
         FITTED.predict(TEST[0][:, :4])
-    for bad in (np.full((2, 5), np.nan), np.ones(5), np.ones((2, 5), int), np.ones(0)):
+    for bad in (np.full((2, 5), np.nan), np.ones(5), np.ones((2, 5), bool), np.ones(0)):
         with pytest.raises(InputError):
             FITTED.predict(bad)
 
@@ -1150,7 +1150,7 @@ def test_a_threshold_of_log_odds_is_said_as_a_probability_too():
         ({"objective": "guess"}, "`objective` among aurc, augrc, coverage, got 'guess'"),
         (
             {"objective": "coverage", "target_risk": 5},
-            "`target_risk` in .0, 1., got 5 .5 % is 0.05",
+            "`target_risk` in .0, 1., got 5 .5 % is the fraction 0.05",
         ),
         ({"tune": (TUNE[0], TUNE[1] * 1.0)}, "tune: expected `labels` as integers"),
         (

@@ -318,7 +318,7 @@ def test_methods_that_the_estimator_lacks_are_lacking():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target_risk": 5}, "`target_risk` in .0, 1., got 5 .5 % is 0.05"),
+        ({"target_risk": 5}, "`target_risk` in .0, 1., got 5 .5 % is the fraction 0.05"),
         ({"delta": 0.9}, "`delta`"),
         ({"tune_size": 0}, "`tune_size`"),
         ({"calibrate_size": 0.9}, "`tune_size` . `calibrate_size` < 1, got 0.2 . 0.9"),

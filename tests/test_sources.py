@@ -216,7 +216,7 @@ def test_integers_and_text_name_sources_in_sorted_order():
         ({}, "expected one of `coverage`, `risk` and `threshold`, got none"),
         ({"coverage": 0.1, "risk": 0.1}, "got coverage and risk"),
         ({"coverage": 0}, r"expected `coverage` in \(0, 1\], got 0"),
-        ({"coverage": 10}, r"10 % is 0\.1"),
+        ({"coverage": 10}, r"10 % is the fraction 0\.1"),
         ({"risk": -1}, r"expected `risk` in \[0, 1\], got -1"),
         ({"threshold": math.nan}, "expected `threshold` as a number, got NaN"),
         ({"coverage": 1, "shares": {"x": 0.5}}, "expected shares of a, b, got one of x"),

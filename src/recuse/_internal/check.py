@@ -353,7 +353,7 @@ def check_fraction(x: Any, name: str, *, zero: bool = False, one: bool = False) 
     interval = f"{'[' if zero else '('}0, 1{']' if one else ')'}"
     if not is_number(x):
         raise InputError(f"expected `{name}` as a number in {interval}, got {x!r}")
-    hint = f" ({x} % is {value / 100:g})" if 1 <= value <= 100 else ""
+    hint = f" ({x} % is the fraction {value / 100:g})" if 1 <= value <= 100 else ""
     raise InputError(f"expected `{name}` in {interval}, got {x}{hint}")
 
 
