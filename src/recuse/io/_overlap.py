@@ -36,6 +36,7 @@ FEW_LABELS = 20  # fewer may be equal in two shards by chance
 SAME = 0.02  # of the range of a row: so much may batches and half precision change its outputs
 PRECISIONS = {"float32": 20, "bfloat16": 6}  # bits of a logit that tell two rows apart
 SAMPLED_ROWS = 256
+PART = 1 << 20  # logits that are hashed at once
 SHARED_SAMPLE = 0.05  # of the sample, and at least `FEW`: fewer rows are no matter
 IID = 1e-6  # probability with which one count of repeated rows passes its limit by chance
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
@@ -198,7 +199,11 @@ def share_of_sample(samples: Mapping[str, RowSample], n: int, file: HeldOut) -> 
     """
     found, pairs = 0.0, max(n * (n - 1) / 2, 1)
     for name, (equal, known) in samples.items():
-        hits = int(np.isin(known, _hashed(file, name)).sum())
+        if not known.size:
+            continue
+        seen = _hashed(file, name)
+        place = np.searchsorted(known, seen).clip(max=known.size - 1)  # they ascend
+        hits = np.unique(place[known[place] == seen]).size
         alike = (equal + 1) / pairs + 2.0 ** -(PRECISIONS[name] * (file.logits.shape[1] - 1))
         by_chance = known.size * min(1.0, len(file) * alike)
         if hits >= max(FEW, SHARED_SAMPLE * known.size, 3 * by_chance):
@@ -207,12 +212,17 @@ def share_of_sample(samples: Mapping[str, RowSample], n: int, file: HeldOut) -> 
 
 
 def _hashed(file: HeldOut, dtype: str) -> Array:
+    """Return a hash of the outputs of each row, in the memory of a part."""
     import ml_dtypes
 
-    z = file.logits.astype(np.float64)
-    z = np.exp(z) if file.kind == "probs" else z  # their logarithm has another rounding
     exact = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
-    return fingerprints(HeldOut(z), exact)
+    step = max(1, PART // file.logits.shape[1])
+    out = np.empty(len(file), np.uint64)
+    for start in range(0, len(file), step):
+        z = file.logits[start : start + step].astype(np.float64)
+        z = np.exp(z) if file.kind == "probs" else z  # their logarithm has another rounding
+        out[start : start + step] = fingerprints(HeldOut(z), exact)
+    return out
 
 
 class Repeated(NamedTuple):
