@@ -188,6 +188,73 @@ def test_one_column_needs_its_kind():
     np.testing.assert_allclose(np.exp(found.logits), np.column_stack([1 - P[:, 0], P[:, 0]]))
 
 
+CERTAINTY = {"confidence": P.max(axis=1), "is_correct": (Y == 0).astype(int)}
+
+
+@pytest.mark.parametrize("outputs", [None, "confidence"])
+def test_confidences_are_offered_where_a_column_is_called_so(outputs):
+    with pytest.raises(
+        InputError, match=r"or --confidences, how sure|give --confidences, or kind="
+    ):
+        from_frame(CERTAINTY, labels="is_correct", outputs=outputs)
+    found = from_frame(CERTAINTY, labels="is_correct", outputs=outputs, kind="confidences")
+    np.testing.assert_array_equal(found.labels, CERTAINTY["is_correct"])
+    with pytest.raises(
+        InputError, match=r"give --outputs to recuse import, or outputs= in Python$"
+    ):
+        from_frame({**CERTAINTY, "is_correct": TEXT}, labels="is_correct")
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("ele", "among cat, dog and eel, got 'ele' at row 7: did you mean 'eel'"),
+        ("Dog", "among cat, dog and eel, got 'Dog' at row 7: did you mean 'dog'"),
+        ("DOG", "among cat, dog and eel, got 'DOG' at row 7: did you mean 'dog'"),
+        ("", "expected a label in column 'y_true', got an empty cell at row 7"),
+        (None, "expected a label in column 'y_true', got an empty cell at row 7"),
+    ],
+)
+@pytest.mark.parametrize("only", [False, True])
+def test_one_odd_label_of_columns_named_as_the_classes_is_named(cell, message, only):
+    labels = TEXT.astype(object)
+    if (
+        only and cell == "ele"
+    ):  # the column of the class is found by the name that is nearly its own
+        labels[labels == "eel"] = "cat"
+    labels[7] = cell
+    with pytest.raises(InputError, match=message):
+        from_frame({**probs(prefix=""), "y_true": labels, "age": Y})
+
+
+@pytest.mark.parametrize(
+    ("prediction", "label", "shown"),
+    [
+        (
+            np.array(["A", "D"])[Y % 2],
+            np.array(["d", "a"])[Y % 2],
+            "got '[AD]' in .* and '[ad]' in",
+        ),
+        (Y, TEXT, "got '[012]' in prediction and '(cat|dog|eel)' in label"),
+    ],
+)
+def test_predictions_and_labels_that_share_no_value_are_refused(prediction, label, shown):
+    table = {"confidence": P.max(axis=1), "prediction": prediction, "label": label}
+    with pytest.raises(InputError, match=f"{shown}.*: do they differ in case, or is one of names"):
+        from_frame(table)
+    few = {"confidence": [0.5, 0.7], "prediction": ["London", "9"], "label": ["Paris", "Rome"]}
+    np.testing.assert_array_equal(from_frame(few).labels, [0, 0])
+
+
+@pytest.mark.parametrize("cells", [[1.0, np.nan], ["1", ""], [True, None]])
+def test_an_empty_cell_of_correct_is_called_so(cells):
+    with pytest.raises(InputError, match="expected a value in column 'correct', got an empty cell"):
+        from_frame({"confidence": [0.5, 0.7], "correct": np.array(cells)})
+    with pytest.raises(InputError, match="expected a value in column 'label', got an empty cell"):
+        from_frame({"confidence": [0.5, 0.7], "prediction": ["a", "b"], "label": ["a", ""]})
+    assert from_frame({"confidence": [0.5, 0.7], "correct": ["", ""]}).labels is None
+
+
 def sigmoids(n=40):
     return np.random.default_rng(0).uniform(size=n)
 

@@ -120,11 +120,14 @@ def near(name: str, known: Iterable[str]) -> str:
 
     >>> near("dgo", ["cat", "dog"])
     ": did you mean 'dog'?"
+    >>> near("DOG", ["cat", "dog"])
+    ": did you mean 'dog'?"
     """
     from difflib import get_close_matches
 
-    found = get_close_matches(name, [*known], n=1)
-    return f": did you mean {found[0]!r}?" if found else ""
+    plain = {other.casefold(): other for other in known}
+    found = get_close_matches(name.casefold(), plain, n=1)
+    return f": did you mean {plain[found[0]]!r}?" if found else ""
 
 
 @contextmanager

@@ -131,6 +131,8 @@ def _truth(
         return _labels(labels, z, names, ignore_index, where)
     y = as_column(labels)
     y = y[:, 0] if y.shape == (len(z), 1) else y
+    if y.ndim and (none := _missing(y)).any():
+        raise InputError(f"expected a value in {where}, got an empty cell at {first(none)}")
     return check_loss(y, len(z), where=where) if kind == LOSSES else is_right(y, where)
 
 

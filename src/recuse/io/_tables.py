@@ -23,7 +23,7 @@ from recuse._internal import public
 from recuse._internal.check import at_lines, first, is_floating, near
 from recuse._internal.files import csv_lines, csv_rows
 from recuse.errors import DataWarning, InputError
-from recuse.io._arrays import as_column, held_out, missing, settled
+from recuse.io._arrays import WORDS, as_column, held_out, missing, settled
 from recuse.io._checked import (
     KINDS,
     form_of_probs,
@@ -59,9 +59,13 @@ OF_CONFIDENCES = re.compile(r"conf(idence)?s?([_ .-].+)?", re.IGNORECASE)
 POSITIVE = ("1", "pos", "positive", "true", "yes")  # classes of the one column of two
 PADDED = re.compile(r"0\d+")
 AS_PROBS = "divide percentages by 100, and each row by its sum"
+GIVE = "give --{} to recuse import, or {}= in Python"
+GIVE_OUTPUTS = GIVE.format("outputs", "outputs")
+AS_CONFIDENCES = 'give --confidences, or kind="confidences" in Python,'
 SAY = 'by --probs or, to import, --logits; in Python kind="probs" or "logits"'
 ONE = {"logits": "binary", "probs": "probs"}  # kind of a single column
 NUMBERED = re.compile(r"(?P<prefix>[A-Za-z][A-Za-z_]*?)[_ .\-\[(](?P<class>.+?)[\])]?")
+SOME_ROWS = 10  # of which one at least is right, if predictions and labels name classes alike
 FEW_VALUES, MANY_ROWS = 20, 30  # of subgroups: at most so many, of so many rows on average
 NAMES_ROWS = re.compile(
     r"(.*[_ .-])?(id|ids|uuid|guid|key|group|patient|subject|person|user|doc|document|session|"
@@ -82,6 +86,7 @@ class Columns:
     groups: str | None = None
     subgroups: Sequence[str] = ()
     ignore_index: int | None = None
+    pending: bool = False  # whether rows may have no label yet
 
 
 class Suspect(NamedTuple):
@@ -111,6 +116,7 @@ class Told:
     suspects: tuple[Suspect, ...]
     declared: bool  # whether the kind was given, or told by names; else by the values
     format: str = ""  # of the text: separator and decimal comma
+    known: Array | None = None  # (n,) rows that have a label, where others have none yet
 
 
 @public
@@ -199,10 +205,10 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
                     f"expected a column {wanted!r}, got {listed(table)}{near(wanted, table)}"
                 )
         kind, of = _kind_by_names(table, asked), {c: table[c] for c in asked.subgroups}
-        ids = asked.ids or _only(table, IDS, "ids", "--id")
-        groups = asked.groups or _only(table, GROUPS, "groups", "--group")
+        ids = asked.ids or _only(table, IDS, "ids", "id")
+        groups = asked.groups or _only(table, GROUPS, "groups", "group")
         if of_classes(kind):
-            label = asked.labels or _only(table, LABELS, "labels", "--labels")
+            label = asked.labels or _only(table, LABELS, "labels", "labels")
             taken = {label, ids, groups, *of}
             chosen, told = _outputs(table, asked, label, taken)
             shown, truth = label, None if label is None else table[label]
@@ -213,6 +219,8 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
             shown, truth = _truth(table, claim, label, asked.labels is not None)
             if claim is not None and not missing(table[claim]).any():
                 of.setdefault(PREDICTION, table[claim])
+        truth, known = (truth, None) if asked.labels is not None else _known(truth, kind, asked)
+        label, shown = (None, None) if truth is None else (label, shown)
         _refuse_gaps(table, chosen)
         found, names = _stacked(table, chosen)
         if of_classes(kind):
@@ -230,7 +238,7 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
     named = {what: f"column {column!r}" for what, column in where.items() if column is not None}
     file = held_out(found, truth, kind, names, *rows, of, asked.ignore_index, name, named)
     file = replace(file, ungrouped=look_like_groups(values))
-    return file, Told(tuple(chosen), shown, ids, groups, values, declared)
+    return file, Told(tuple(chosen), shown, ids, groups, values, declared, known=known)
 
 
 def _kind_by_names(table: Mapping[str, Array], asked: Columns) -> str:
@@ -255,8 +263,8 @@ def _kind_by_names(table: Mapping[str, Array], asked: Columns) -> str:
         return OUTCOMES.get(outcome or "", CONFIDENCES)
     if outcome is not None and not given and not label and not any(map(holds_outputs, columns)):
         raise InputError(
-            f"expected a column `confidence` beside `{outcome}`, got {listed(table)}: give "
-            "--outputs"
+            f"expected a column `confidence` beside `{outcome}`, got {listed(table)}: "
+            f"{GIVE_OUTPUTS}"
         )
     return asked.kind or "logits"
 
@@ -284,7 +292,7 @@ def _label_of(table: Mapping[str, Array], asked: Columns) -> str | None:
     """Return the column that says which answers are right, or what they should be."""
     outcome = _outcome(table, asked)
     if asked.labels is not None or outcome is None:
-        return asked.labels or _only(table, LABELS, "labels", "--labels")
+        return asked.labels or _only(table, LABELS, "labels", "labels")
     return _plain(table)[outcome]
 
 
@@ -300,9 +308,42 @@ def _truth(
             f"compare {label} with, got {listed(table)}"
         )
     x, y = table[claim], table[label]
-    if not (_numeric(x) and _numeric(y)):
+    unknown, named = missing(y), not (_numeric(x) and _numeric(y))
+    if named:
         x, y = (np.char.strip(column.astype(str)) for column in (x, y))
-    return f"{label} compared with {claim}", x == y
+    right = x == y
+    if not right.any() and not unknown.all():
+        _refuse_strangers(claim, x[~unknown], label, y[~unknown])
+    return f"{label} compared with {claim}", np.where(unknown, np.nan, right)
+
+
+def _refuse_strangers(claim: str, x: Array, label: str, y: Array) -> None:
+    """Refuse predictions and labels that name classes differently: they share no value."""
+    plain = [{str(v).casefold() for v in np.unique(column)} for column in (x, y)]
+    numbers = [all(map(_is_number, values)) for values in plain]
+    told = bool(plain[0] & plain[1]) or numbers[0] != numbers[1] or len(x) >= SOME_ROWS
+    if told and not np.isin(x, y).any():
+        raise InputError(
+            f"expected values of {label} that {claim} has too, got {x.tolist()[0]!r} in {claim} "
+            f"and {y.tolist()[0]!r} in {label}, none in common: do they differ in case, or is one "
+            "of names and the other of numbers?"
+        )
+
+
+def _known(truth: Array | None, kind: str, asked: Columns) -> tuple[Array | None, Array | None]:
+    """Return the labels, None where they are not usable, and which rows have one if not all.
+
+    A column without any label is none. Of classes, labels of some rows are none either; of
+    confidences, `known` says which count.
+    """
+    if truth is None or truth.ndim > 1 or not (unknown := missing(truth)).any():
+        return truth, None
+    if unknown.all():
+        return None, None
+    if not asked.pending:
+        return truth, None
+    filled = None if of_classes(kind) else np.where(unknown, "0", truth.astype(str))
+    return filled, ~unknown
 
 
 def _confidence_columns(
@@ -315,7 +356,7 @@ def _confidence_columns(
         return list(asked.classes)
     if found := [c for c in _called_confidences(table) if c not in taken]:
         return _matching(table, found)
-    raise InputError(f"expected a column `confidence`, got {listed(table)}: give --outputs")
+    raise InputError(f"expected a column `confidence`, got {listed(table)}: {GIVE_OUTPUTS}")
 
 
 def suspects(
@@ -370,7 +411,8 @@ def _only(table: Mapping[str, Any], names: Sequence[str], what: str, option: str
     """Return the one column of these names, if there is one."""
     found = [name for name in table if name.strip().lower() in names]
     if len(found) > 1:
-        raise InputError(f"expected one column of {what}, got {' and '.join(found)}: give {option}")
+        give = GIVE.format(option, what)
+        raise InputError(f"expected one column of {what}, got {' and '.join(found)}: {give}")
     return found[0] if found else None
 
 
@@ -398,22 +440,49 @@ def _outputs(
         return columns, kind
     if families:
         first = [" and ".join(columns[:2]) for columns in families.values()]
-        raise InputError(f"expected one set of outputs, got {' or '.join(first)}: give --outputs")
-    if label is not None and table[label].dtype.kind in "USO":
-        values = {str(v) for v in np.unique(table[label].astype(str))}
-        named = [c for c in table if c in values and c not in taken and _numeric(table[c])]
-        rest = [c for c in table if c not in {*named, *taken} and is_floating(table[c].dtype)]
-        if len(named) == len(values) > 1 and rest:
-            raise InputError(
-                f"expected outputs that the labels name, got {listed(named)} and also numbers in "
-                f"{listed(rest)}, perhaps of a class without a label: give --outputs"
-            )
-        if len(named) == len(values) > 1:
-            return named, None
+        raise InputError(f"expected one set of outputs, got {' or '.join(first)}: {GIVE_OUTPUTS}")
+    text = label is not None and table[label].dtype.kind in "USO"
+    if text and (named := _named_by(table, label, taken)):
+        return named, None
     raise InputError(
         f"expected columns of outputs such as logit_0, logit_1, ... or prob_cat, prob_dog, got "
-        f"{listed(table)}: give --outputs"
+        f"{listed(table)}: {GIVE_OUTPUTS}{_or_confidences(table, label)}"
     )
+
+
+def _named_by(table: Mapping[str, Array], label: str, taken: set[str | None]) -> list[str]:
+    """Return the columns that text labels name, if they name those of most rows.
+
+    A label that names none is refused later, by its row, as where a prefix tells the classes.
+    """
+    values, counts = np.unique(table[label].astype(str), return_counts=True)
+    free = [c for c in table if c not in taken and _numeric(table[c])]
+    named = [c for c in free if c in values]
+    odd = [v for v in values.tolist() if v not in named]
+    if len(named) < 2 or 2 * counts[np.isin(values, named)].sum() <= counts.sum():
+        return []
+    floats = [c for c in free if is_floating(table[c].dtype)]
+    meant = [c for c in floats if c not in named and any(near(v, [c]) for v in odd)]
+    if rest := [c for c in floats if c not in {*named, *meant}]:
+        raise InputError(
+            f"expected outputs that the labels name, got {listed(named)} and also numbers in "
+            f"{listed(rest)}, perhaps of a class without a label: {GIVE_OUTPUTS}"
+        )
+    return [c for c in free if c in {*named, *meant}]
+
+
+def _or_confidences(table: Mapping[str, Array], label: str | None) -> str:
+    """Return the offer to read a table as confidences, where columns and labels look so."""
+    called = _called_confidences(table)
+    if not called or (label is not None and not _says_right(table[label])):
+        return ""
+    by = "" if label is None else f" and {label} whether it is right"
+    return f"; {AS_CONFIDENCES} if {listed(called)} is how sure an answer is{by}"
+
+
+def _says_right(x: Array) -> bool:
+    """Return whether a column has the two values that say whether answers are right."""
+    return {str(v).strip().lower() for v in np.unique(x.astype(str))} <= {*WORDS}
 
 
 def _plausible(names: list[str]) -> bool:
@@ -523,7 +592,8 @@ def _kind_by_values(found: Array) -> str:
     if found.ndim == 1 or found.shape[1] == 1:
         raise InputError(
             "expected to be told what one column of outputs is: --probs, the probability of the "
-            'second class, or --binary, its logit; in Python kind="probs" or "binary"'
+            "second class, --binary, its logit, or --confidences, how sure an answer is, with "
+            'labels of whether it is right; in Python kind="probs", "binary" or "confidences"'
         )
     if look_like_probs(found):
         return "probs"
