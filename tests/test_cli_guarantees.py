@@ -142,7 +142,7 @@ BAD = [
     (("--coverage", 0.8, "--by", "class"), "with one --target-risk, got --coverage 0.8"),
     (("--target-risk", "0.1,0.2", "--by", "class"), "risk, got --target-risk 0.1,0.2"),
     (("--target-risk", "0.1,x"), "expected numbers for --target-risk"),
-    (("--target-risk", 0.1, "--by", "none.csv"), "none.csv: expected class, or a"),
+    (("--target-risk", 0.1, "--by", "none.csv"), "none.csv: expected class, a column of"),
     (("--target-risk", 0.1, "--by", "twice.csv"), "twice.csv: line 6002: expected one subgroup"),
     (
         ("--target-risk", 0.1, "--by", "less.csv"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from answers import one_line, plain
-from recuse import Rejector, evaluate, read, run, write_logits
+from recuse import InputError, Rejector, diagnose, evaluate, read, run, write_logits
 from recuse.cli.run import PARTS
 from recuse.reports import details
 from samples import sample
@@ -165,3 +165,14 @@ def test_a_named_model_goes_from_the_import_to_the_warning_of_predict(recuse, tm
     assert change == {"what": "name", "found": "v2", "expected": "v1"}
     write_logits(tmp_path / "shards/2.npz", replace(part, model="v3"))
     one_line(recuse("predict", "rejector.json", "shards"), "expected shards alike, got model v3")
+
+
+def test_probabilities_of_exactly_0_are_no_obstacle():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 600)
+    votes = rng.multinomial(5, 0.2 / 3 + 0.8 * np.eye(3)[labels]) / 5  # as of a small forest
+    found = run((votes, labels), kind="probs", target_risk=0.2)
+    assert found.diagnosis is None
+    assert "\nTraining: Cannot tell: probabilities of exactly 0, as of trees" in str(found)
+    with pytest.raises(InputError, match=r"expected probabilities > 0.* of trees"):
+        diagnose(votes, labels, kind="probs")

@@ -55,7 +55,6 @@ BAD = {
     "labels from 1": (Z, Y + 1),
     "labels of -1": (Z, Y - 1),
     "too few labels": (Z, Y[1:]),
-    "integer logits": (Z.astype(int), Y),
     "ragged logits": ([[1.0, 2.0], [1.0]], [0, 1]),
     "strings": ("logits", Y),
     "None": (None, None),
@@ -114,13 +113,22 @@ THREE = {"tune": (Z, Y), "calibrate": sample(200, seed=1), "test": sample(200, s
         (lambda: rc.tune(Z, Y, seed=1.5), "`seed` as an integer >= 0, got 1.5"),
         (lambda: rc.tune(Z, Y, candidates=["msp"]), "of recuse.scores.Score, got 'msp'"),
         (lambda: rc.tune(Z, Y, candidates=3), "`candidates` as a sequence, got 3"),
-        (lambda: rc.tune(Z, Y, kind="odds"), "`kind` among logits, binary, probs, got 'odds'"),
+        (
+            lambda: rc.tune(Z, Y, kind="odds"),
+            "`kind` among logits, binary, probs, confidences, got 'odds'",
+        ),
         (
             lambda: rc.tune(P, Y, kind="probs", candidates=[rc.scores.Score("energy")]),
             "msp, .* for probabilities, got energy",
         ),
-        (lambda: rc.tune(Z, Z > 0, kind="multilabel"), "`kind` among logits, binary, probs, got"),
-        (lambda: rc.from_arrays(Z, Z > 0, kind="multilabel"), "`kind` among logits, binary, probs"),
+        (
+            lambda: rc.tune(Z, Z > 0, kind="multilabel"),
+            "`kind` among logits, binary, probs, confidences, got",
+        ),
+        (
+            lambda: rc.from_arrays(Z, Z > 0, kind="multilabel"),
+            "`kind` among logits, binary, probs, c",
+        ),
         (lambda: rc.diagnose(Z, Y, seed=-1), "`seed` as an integer >= 0"),
         (
             lambda: rc.diagnose(Z, Y, features=Z, weights=Z[:5], bias="no"),

@@ -741,6 +741,49 @@ def test_equal_short_sequences_without_ids_are_no_overlap():
         recuse.fit(splits[0], same, target_risk=0.3, learned=False)
 
 
+def test_confidences_of_the_fit_are_found_in_a_larger_file():
+    rng = np.random.default_rng(0)
+    c = rng.uniform(size=1200)
+    right = rng.uniform(size=1200) < c
+    parts = [HeldOut(c[i::3][:, None], right[i::3] * 1, kind="confidences") for i in range(3)]
+    rejector = recuse.fit(*parts[:2], target_risk=0.3)
+    whole = HeldOut(c[:, None], right * 1, kind="confidences")
+    assert summarize(whole, rejector.predict(whole), rejector).seen_share == 1
+    assert summarize(parts[2], rejector.predict(parts[2]), rejector).seen_share is None
+
+
+def test_the_columns_of_a_frame_are_ordered_by_the_classes_of_the_fit():
+    pandas = pytest.importorskip("pandas")
+    names = ["cat", "dog", "eel", "fox", "gnu"]
+    files = [recuse.from_arrays(*part, classes=names) for part in (TUNE, CALIBRATE)]
+    rejector = recuse.fit(*files, target_risk=0.2)
+    frame = pandas.DataFrame(TEST[0], columns=names)
+    found = rejector.predict(frame[names[::-1]])
+    for values, expected in zip(found, rejector.predict(TEST[0])):
+        np.testing.assert_array_equal(values, expected)
+    with pytest.raises(InputError, match="got cat and dog"):
+        rejector.predict(frame[names[:2]])
+
+
+def test_subgroups_are_named_and_are_not_the_labels():
+    site = np.arange(len(TUNE[0])) % 2
+    files = [
+        recuse.from_arrays(*part, subgroups={"site": site[: len(part[0])]})
+        for part in (TUNE, CALIBRATE)
+    ]
+    named = recuse.fit(*files, target_risk=0.3, subgroups="site")
+    given = recuse.fit(*files, target_risk=0.3, subgroups=[f.subgroups["site"] for f in files])
+    assert named.rules == given.rules
+    accept = named.predict(files[1], subgroups="site").accept
+    np.testing.assert_array_equal(
+        accept, given.predict(files[1], files[1].subgroups["site"]).accept
+    )
+    with pytest.raises(InputError, match="'ward', got site"):
+        recuse.fit(*files, target_risk=0.3, subgroups="ward")
+    with pytest.raises(InputError, match="got the true classes"):
+        recuse.fit(TUNE, CALIBRATE, target_risk=0.3, subgroups=(TUNE[1], CALIBRATE[1] * 7))
+
+
 def test_rows_of_the_fit_are_found_in_a_file_of_another_digest(tmp_path):
     (z, y), fresh = CALIBRATE, sample(5000, seed=9)[0]
     k = z.shape[1]
@@ -1112,7 +1155,7 @@ def test_pixel_files_of_different_images_fit_and_of_the_same_image_do_not():
     again = recuse.fit(tune, (calibrate[0][order], calibrate[1][order]), target_risk=0.4)
     assert (again.threshold, again.guarantee) == (rejector.threshold, rejector.guarantee)
     both = np.concatenate([calibrate[0], tune[0][:1]]), np.concatenate([calibrate[1], tune[1][:1]])
-    with pytest.raises(InputError, match="1 groups in both"):
+    with pytest.raises(InputError, match="36 identical rows in both"):
         recuse.fit(tune, both, target_risk=0.4)
 
 

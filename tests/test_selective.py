@@ -465,3 +465,9 @@ def test_the_guarantee_is_kept_as_often_as_it_says(kind, most_feasible):
     assert failures <= delta * runs + 3 * np.sqrt(runs * delta * (1 - delta))
     assert feasible <= most_feasible * runs
     assert kind == "flat" or feasible > 0.3 * runs
+
+
+def test_its_rejector_knows_the_names_of_the_classes():
+    names = np.array(["cat", "dog", "eel", "fox"])[Y] if Y.max() == 3 else Y.astype(str)
+    careful = SelectiveClassifier(LogisticRegression(), target_risk=0.3).fit(X, names)
+    assert careful.rejector_.class_names == tuple(map(str, careful.classes_))

@@ -1177,3 +1177,11 @@ def test_a_probability_of_one_class_is_no_confidence():
             c = draw.uniform(size=400)
             from_arrays(c, draw.uniform(size=400) < c, kind="confidences")
             from_arrays(c, draw.uniform(size=400) < 0.7, kind="confidences")
+
+
+def test_the_mapping_of_a_config_names_the_classes():
+    z, y = 4 * np.eye(3)[[0, 1, 2, 2]], ["b", "a", "c", "c"]
+    for mapping in ({2: "c", 0: "b", 1: "a"}, {"0": "b", "2": "c", "1": "a"}):
+        found = from_arrays(z, y, classes=mapping)
+        assert found.class_names == ("b", "a", "c")
+        np.testing.assert_array_equal(found.labels, [0, 1, 2, 2])

@@ -108,5 +108,10 @@ def run(
         more = f"parts for later: tune.npz, calibrate.npz, test.npz in {out}"
         for line in found.lines(deploy, str(page), more):
             terminal.say(line)
+        if by is not None and model.rejector is not None:
+            terminal.say(
+                f"Subgroups: the guarantee is for all rows together; for each {by}, with its own "
+                f"threshold: recuse fit --by {by}."
+            )
     if model.rejector is None:
         raise typer.Exit(1)

@@ -85,7 +85,10 @@ def check_possible(z: Float[Array, "n K"], kind: str) -> None:
     zero = np.isneginf(z)
     zero &= ~zero.all(axis=0)
     if zero.any():
-        raise InputError(f"expected probabilities > 0, got 0, {first(zero.any(axis=1))}")
+        raise InputError(
+            f"expected probabilities > 0, got 0, {first(zero.any(axis=1))}: rounded ones, or those "
+            "of trees, tell nothing of smoothing"
+        )
 
 
 def low_classes(num_classes: int) -> int:

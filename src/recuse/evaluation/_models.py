@@ -21,6 +21,7 @@ from recuse._internal.check import (
     check_sequence,
 )
 from recuse.diagnosis import Diagnosis, diagnose
+from recuse.diagnosis._rows import check_possible
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
@@ -28,7 +29,7 @@ from recuse.io import HeldOut, overlap, split_rows
 from recuse.io._checked import check_file, naming
 from recuse.io._rows import of_classes
 from recuse.present import evaluation as shown
-from recuse.present.run import Verdict, verdict_lines
+from recuse.present.run import ZEROS, Verdict, verdict_lines
 from recuse.rejector import Data, Rejector, choose
 from recuse.rejector._prepare import REFUSE, each_id_once, whole
 from recuse.scores import Score, as_probability
@@ -285,7 +286,8 @@ class Run:
 
     parts: Mapping[str, HeldOut]  # tune, calibrate and test
     evaluation: Evaluation  # of this model alone
-    diagnosis: Diagnosis | None  # of the tuning split; None of confidences
+    diagnosis: Diagnosis | None  # of the tuning split; None where `untold`, and of confidences
+    untold: str | None = None  # why there is no diagnosis
 
     @property
     def model(self) -> ModelEvaluation:
@@ -309,7 +311,8 @@ class Run:
         """
         m, target = self.model, self.evaluation.target_risk
         d, fitted = self.diagnosis, (m.tuned.reason, m.selection, target, m)
-        told = (None, *fitted, None) if d is None else (m.classes, *fitted, d.sentence)
+        classes = m.classes if of_classes(self.parts["test"].kind) else None
+        told = (classes, *fitted, self.untold if d is None else d.sentence)
         return list(verdict_lines(Verdict(*told, deploy, page, more)))
 
     def __str__(self) -> str:
@@ -360,5 +363,10 @@ def run(
     parts = split_rows(rows, PARTS, seed=seed)
     options: dict[str, Any] = {"target_risk": target_risk, "delta": delta, "learned": learned}
     found = evaluate({name: parts}, **options, seed=seed, progress=False)
-    of = diagnose(parts["tune"], seed=seed) if of_classes(rows.kind) else None
-    return Run(parts, found, of)
+    if not of_classes(rows.kind):
+        return Run(parts, found, None)
+    try:
+        check_possible(parts["tune"].predictions().logits, rows.kind)
+    except InputError:
+        return Run(parts, found, None, ZEROS)
+    return Run(parts, found, diagnose(parts["tune"], seed=seed))

@@ -294,7 +294,10 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         logits = logits_of(self.estimator_, self.response_method_, _safe_indexing(X, rows))
         labels = _labels(y[rows], self.classes_, predict(logits))
         kind = "probs" if self.response_method_ == "predict_proba" else "logits"
-        return HeldOut(logits, labels, None if groups is None else groups[rows], rows, kind=kind)
+        of = None if groups is None else groups[rows]
+        names = tuple(map(str, self.classes_.tolist()))
+        names = names if len({*names}) == len(names) else None
+        return HeldOut(logits, labels, of, rows, kind=kind, class_names=names)
 
     def _choose(self, tune: HeldOut, calibrate: HeldOut, seed: int) -> None:
         """The score, the threshold, and a warning if there is none."""

@@ -57,7 +57,8 @@ def from_arrays(
             confidences, whether the answer is right: 1 and 0, or true and false.
         kind: Input kind: "logits", "binary", "probs" or "confidences".
         classes: Names of the classes in the order of the columns, such as `classes_` of
-            scikit-learn; of confidences, names of the C columns.
+            scikit-learn, or a mapping such as `id2label` of Transformers; of confidences, names
+            of the C columns.
         ids: Shape (n,).
         groups: Shape (n,): rows of one group depend on each other.
         subgroups: Name -> shape (n,).
@@ -236,6 +237,8 @@ def _from_names(y: Array, names: tuple[str, ...] | None, k: int, where: str) -> 
 
 
 def _class_names(classes: Sequence[Any], k: int) -> tuple[str, ...]:
+    if isinstance(classes, Mapping):  # id2label
+        classes = [classes[key] for key in sorted(classes, key=int)]
     names = tuple(str(name) for name in classes)
     if len(names) != k or len({*names}) != k:
         differ = "" if len({*names}) == len(names) else " that differ"

@@ -147,7 +147,7 @@ def check_forms(forms: Mapping[str, Form], about: About) -> tuple[int, ...]:
     shape = _logits_shape(stored, kind)
     if "labels" in forms:
         labels = forms["labels"]
-        dtype = integer(labels.dtype) if kind in (MULTILABEL, CONFIDENCES) else labels.dtype
+        dtype = integer(labels.dtype, kind, shape[1])
         dtype = np.dtype(int) if kind == LOSSES else dtype
         if kind != MULTILABEL and labels.shape == shape and dtype.kind in "biuf":
             raise InputError(
@@ -248,9 +248,10 @@ def form_of_probs(file: HeldOut) -> str | None:
     return None if z.min() == z.max() else "every output of the one column lies in [0, 1]"
 
 
-def integer(dtype: np.dtype) -> np.dtype:
-    """Return the dtype of labels; booleans are handed out as bytes."""
-    return np.dtype(np.uint8) if dtype.kind == "b" else dtype
+def integer(dtype: np.dtype, kind: str, classes: int) -> np.dtype:
+    """Return the dtype of labels; booleans, of two classes or whether right, are bytes."""
+    two = classes == 2 or kind in (MULTILABEL, CONFIDENCES)
+    return np.dtype(np.uint8) if dtype.kind == "b" and two else dtype
 
 
 def _logits_shape(stored: Form, kind: str) -> tuple[int, ...]:
@@ -319,7 +320,7 @@ def _check_labels(labels: Array, z: Array, of: About | HeldOut) -> Array:
     """Return the labels of outputs; of confidences 1 and 0, or losses."""
     if of.kind == LOSSES:
         return check_loss(labels, len(z))
-    labels = labels.view(integer(labels.dtype))
+    labels = labels.view(integer(labels.dtype, of.kind or "logits", z.shape[1]))
     if of.kind == CONFIDENCES:
         whole = is_floating(labels.dtype) and np.isin(labels, (0, 1)).all()
         labels = labels.astype(np.int64) if whole else labels

@@ -21,7 +21,7 @@ import numpy as np
 from recuse._internal.files import HASH_FACTOR, hashes, strict
 from recuse.errors import InputError
 from recuse.io._reader import LogitsReader, shards
-from recuse.io._rows import HeldOut
+from recuse.io._rows import HeldOut, of_classes
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
@@ -204,7 +204,8 @@ def share_of_sample(samples: Mapping[str, RowSample], n: int, file: HeldOut) -> 
         seen = _hashed(file, name)
         place = np.searchsorted(known, seen).clip(max=known.size - 1)  # they ascend
         hits = np.unique(place[known[place] == seen]).size
-        alike = (equal + 1) / pairs + 2.0 ** -(PRECISIONS[name] * (file.logits.shape[1] - 1))
+        columns = file.logits.shape[1] - of_classes(file.kind)  # of classes, one follows
+        alike = (equal + 1) / pairs + 2.0 ** -(PRECISIONS[name] * columns)
         by_chance = known.size * min(1.0, len(file) * alike)
         if hits >= max(FEW, SHARED_SAMPLE * known.size, 3 * by_chance):
             found = max(found, hits / known.size)

@@ -204,7 +204,9 @@ class LogitsReader:
         if "labels" not in stored:
             return digest_of_parts(*arrays)
         shape = self.shape[:1] + self.shape[2:]
-        return digest_of_parts(*arrays, (integer(stored["labels"].dtype), shape, labels))
+        return digest_of_parts(
+            *arrays, (integer(stored["labels"].dtype, self.kind, self.classes), shape, labels)
+        )
 
 
 def open_logits(

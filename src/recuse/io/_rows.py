@@ -153,6 +153,13 @@ class HeldOut:
         names, of = self.class_names, tuple(self.subgroups)
         return About(self.kind, names, of, self.ignore_index, doubts, self.model)
 
+    def subgroup(self, name: str) -> Array:
+        """Return the subgroup of each row by the name of its column."""
+        if name not in self.subgroups:
+            held = ", ".join(self.subgroups) or "none"
+            raise InputError(f"{self.name}: expected subgroups {name!r}, got {held}")
+        return self.subgroups[name]
+
     def rows(self, index: Array | slice) -> HeldOut:
         """Return the rows of an index or mask."""
         arrays = {f: getattr(self, f) for f in (*FIELDS, "probs")}

@@ -208,7 +208,9 @@ def read_subgroups(path: Path, expected: str = "a .csv of id and subgroup") -> d
         with csv_lines(path) as lines:
             return _parsed(path, lines)
     except OSError as error:
-        raise InputError(f"{path}: expected {expected}, got {error.strerror}") from error
+        missing = isinstance(error, FileNotFoundError)
+        found = "; there is none of this name" if missing else f", got {error.strerror}"
+        raise InputError(f"{path}: expected {expected}{found}") from error
 
 
 def _parsed(path: Path, lines: Any) -> dict[str, str]:

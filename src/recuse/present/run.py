@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from recuse.present.numbers import count, percent
 
+ZEROS = "Cannot tell: probabilities of exactly 0, as of trees, tell nothing of smoothing."
+
 
 class Verdict(NamedTuple):
     """What the lines are made from."""

@@ -155,10 +155,13 @@ def _subgroups(
     """Return what the rules are for, and the subgroup of every prediction of both splits."""
     if subgroups is None or (isinstance(subgroups, str) and subgroups == "class"):
         return ALL if subgroups is None else CLASS, None, None
+    if isinstance(subgroups, str):
+        of = subgroups
+        subgroups = whole(tune, "tune").subgroup(of), whole(calibrate, "calibrate").subgroup(of)
     if not isinstance(subgroups, (tuple, list)) or len(subgroups) != 2:
         raise InputError(
-            f'expected `subgroups` "class", or (subgroups of tuning rows, of calibration rows), '
-            f"got {subgroups!r}"
+            'expected `subgroups` "class", the name of a column, or (subgroups of tuning rows, of '
+            f"calibration rows), got {subgroups!r}"
         )
     of_tune, of_calibrate = (
         _spread(subgroups[0], tune, "tune"),
@@ -166,7 +169,20 @@ def _subgroups(
     )
     if (of_tune.dtype.kind == "U") != (of_calibrate.dtype.kind == "U"):
         raise InputError("expected `subgroups` of one kind, got integers and text")
+    _refuse_labels(of_calibrate, calibrate)
     return SUBGROUP, of_tune, of_calibrate
+
+
+def _refuse_labels(of: Array, calibrate: Data) -> None:
+    """Refuse the true class as subgroup: no row to predict has one."""
+    file = as_file(calibrate, "calibrate")
+    value, code = np.unique(of, return_inverse=True)
+    label, place = np.unique(file.labelled()[1], return_inverse=True)
+    if 1 < len(value) == len(label) == len(np.unique(code * len(label) + place)):
+        raise InputError(
+            "expected subgroups that are known when the decision is made, got the true classes; "
+            'the predicted class is known: "class" (--by class)'
+        )
 
 
 def _spread(groups: ArrayLike, data: Data, name: str) -> Array:

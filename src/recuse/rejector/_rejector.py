@@ -22,7 +22,7 @@ from recuse._internal.check import check_logits_form, to_numpy
 from recuse._internal.files import checksum, once, strict, to_json, write_text
 from recuse.curves._curve import TieGroups, tie_groups
 from recuse.errors import DataWarning, InputError
-from recuse.io import HeldOut
+from recuse.io import HeldOut, from_frame
 from recuse.io._checked import KINDS, to_logits
 from recuse.io._overlap import PRECISIONS, RowSample
 from recuse.io._rows import of_classes, predicted
@@ -143,6 +143,7 @@ TUNING: dict[str, type] = {
     "gain_se": float,
     "baseline": str,
 }
+FRAMES = ("pandas", "polars")
 COMPARED = ("adopted", "not_significant", "no_gain")  # outcomes of a comparison
 TOO_FEW = ("few_errors", "few_rows")  # outcomes for lack of data
 
@@ -230,9 +231,11 @@ class Rejector:
                 its `kind`, of confidences (n,) or (n, C); n may be 0. A score that depends on the
                 shift of logits (`log_probs`) means something else on a log-softmax, of which
                 nothing is said here. Or a `HeldOut`, which is refused if it is of another kind,
-                or has other classes.
-            subgroups: Shape (n,), where the thresholds are those of subgroups; rows of one that
-                the calibration split did not have are abstained on.
+                or has other classes. Or a pandas or polars frame, whose columns are found and
+                ordered by the names of the classes, if the fit had them.
+            subgroups: Shape (n,), or the name of a column of the `HeldOut`, where the thresholds
+                are those of subgroups; rows of one that the calibration split did not have are
+                abstained on.
 
         Raises:
             InputError: Outputs that cannot be of this kind: malformed, probabilities for a
@@ -242,6 +245,10 @@ class Rejector:
             DataWarning: The `HeldOut` names another model; or 100 or more rows look unlike those
                 of the calibration split, as `recuse.rejector.Fingerprint` describes.
         """
+        if self.class_names and type(outputs).__module__.partition(".")[0] in FRAMES:
+            outputs = from_frame(outputs, kind=self.kind, classes=self.class_names)
+        if isinstance(subgroups, str) and isinstance(outputs, HeldOut):
+            subgroups = outputs.subgroup(subgroups)
         check_given(self.by, subgroups)
         if not isinstance(outputs, HeldOut):
             given = to_numpy(outputs)
