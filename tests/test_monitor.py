@@ -18,6 +18,7 @@ import recuse
 import reference_monitor as reference
 from recuse import InputError, Monitor, Rejector, fit
 from recuse._internal.files import checksum, to_json
+from recuse.errors import DataWarning
 from recuse.monitor import FEWER, MORE, ORDERS, RISK, Terms, replay, risk_interval
 from recuse.monitor._e_process import NOTHING, SPACING, STEP, EProcess, advance, lower_limit
 from recuse.monitor._state import NEW, Ledger, digest_of, keys_of, log_tried, pack, rate_limits
@@ -657,6 +658,31 @@ def test_spaces_around_an_id_of_a_log_are_no_part_of_it(tmp_path):
     (tmp_path / "log.csv").write_text("id,accept,correct\na,1,\n a,1,\na ,1,1\n")
     monitor = alarmed()
     assert replay(monitor, tmp_path / "log.csv") == (3, 1, 1)
+
+
+def test_ids_of_a_column_of_objects_are_text():
+    monitor = Monitor(FITTED)
+    ids = np.array(["a", "b"], object)
+    assert monitor.update(ids, np.ones(2, bool)) == (2, 2, 0)
+    assert monitor.label(["b", "a"], [0, 0]) == (2, 0, 2)
+    with pytest.raises(InputError, match="`ids` of an integer or string dtype, got object"):
+        monitor.update(np.array(["a", None], object), np.ones(2, bool))
+
+
+def test_rows_of_one_group_are_said_to_be_dependent(tmp_path):
+    of_groups = altered(FITTED, guarantee=replace(FITTED.guarantee, unit="groups"))
+    with pytest.warns(DataWarning, match="counts groups; .* log one row of each group"):
+        monitor = Monitor(of_groups)
+    monitor.save(tmp_path / "s.json")
+    with pytest.warns(DataWarning, match="counts groups"):
+        Monitor.load(tmp_path / "s.json", of_groups)
+    log = tmp_path / "log.csv"
+    log.write_text("id,group,accept,correct\na,g,1,\nb,h,1,\na,g,,1\nc,,1,\nd,,1,\n")
+    replay(Monitor(FITTED), log)  # one id of each group
+    log.write_text("id,group,accept\na,g,1\nb,h,1\nc,g,1\nd,h,1\n")
+    with pytest.warns(DataWarning, match="line 4: group 'g' has several ids; rows of one") as said:
+        replay(Monitor(FITTED), log)
+    assert len(said) == 1
 
 
 def test_a_state_in_which_a_field_stands_twice_is_refused(tmp_path):

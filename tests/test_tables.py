@@ -991,6 +991,69 @@ def test_confidences_go_the_whole_way(recuse, tmp_path, monkeypatch):
     one_refusal(recuse(*fitted, "--target-risk", ".15", "--by", "class", "--force"), "by a column")
 
 
+def test_outcomes_that_are_not_known_yet_are_no_labels(recuse, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (c, right), (d, wrong) = graded(400, 0), graded(400, 1)
+    parts = [from_arrays(x, y, kind="confidences") for x, y in ((c, right), (d, wrong))]
+    recuse_package.fit(*parts, target_risk=0.2).save("r.json")
+    c, right = graded(80, 2)
+    some = [str(int(y)) if i % 2 else "" for i, y in enumerate(right)]
+    claims, truths = ["a"] * 80, [("a" if y == "1" else "b") if y else "" for y in some]
+    rows = {"id": np.arange(80), "confidence": c}
+    text(Path("none.csv"), {**rows, "correct": [""] * 80})
+    text(Path("some.csv"), {**rows, "correct": some})
+    text(Path("truth.csv"), {**rows, "prediction": claims, "label": truths})
+    seen = []
+    for name in ("none.csv", "some.csv", "truth.csv"):
+        code, out, err = recuse("predict", "r.json", name, "--json", "--quiet")
+        assert (code, "40 of 80 rows have no label yet" in err) == (0, name != "none.csv"), err
+        assert json.loads(out)["n"] == 80
+        code, out, _ = recuse(
+            "monitor", "r.json", "--state", f"{name}.json", "--log", name, "--json"
+        )
+        assert code == 0
+        seen.append(json.loads(out))
+        assert "got an empty cell at line" in recuse("evaluate", name)[2] or name == "none.csv"
+    accept = recuse_package.Rejector.load("r.json").predict(c).accept
+    odd = np.arange(80) % 2 == 1
+    assert [s["labelled"] for s in seen] == [0, (accept & odd).sum(), (accept & odd).sum()]
+    assert seen[1]["errors"] == seen[2]["errors"] == (accept & odd & ~right).sum()
+    p, y = P[:20], TEXT[:20].copy()
+    whole = from_frame({**probs(), "y": TEXT})
+    recuse_package.fit(whole, whole, target_risk=0.9, allow_overlap=True).save("c.json")
+    y[3] = ""
+    text(Path("c.csv"), {**{f"prob_{k}": p[:, i] for i, k in enumerate(NAMES)}, "y_true": y})
+    code, _, err = recuse("predict", "c.json", "c.csv")
+    assert (code, "1 of 20 rows have no label yet: errors are not counted" in err) == (0, True)
+
+
+class Frame(dict):
+    """A frame that prints in several lines, as those of pandas do."""
+
+    columns = property(lambda self: [*self])
+
+    def __repr__(self):
+        return "  confidence\n0  0.5"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (Frame(a=[1]), r"or a HeldOut, got a Frame: give rc.from_frame\(df\)$"),
+        ("a.csv", r"or a HeldOut, got 'a.csv': if it is a file, give rc.read\(path\)$"),
+    ],
+)
+def test_a_frame_or_a_path_in_place_of_rows_is_told_what_takes_it(given, words):
+    for call in (
+        lambda: recuse_package.fit(given, given, target_risk=0.1),
+        lambda: recuse_package.run(given),
+        lambda: recuse_package.tune(given),
+        lambda: recuse_package.diagnose(given),
+    ):
+        with pytest.raises(InputError, match=words):
+            call()
+
+
 def of_file(file):
     return {"id": file.ids, "correct": file.labels}
 

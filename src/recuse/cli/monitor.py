@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli.files import read_whole, refuse_overwrite
+from recuse.cli.files import DECLARE, opened, refuse_overwrite, warn, warn_of_probabilities
 from recuse.cli.options import ClassNames, Json, Quiet
 from recuse.errors import InputError
 from recuse.io._tables import class_names_of
@@ -96,10 +98,16 @@ def _replayed(monitor: Monitor, rejector: Rejector, path: Path, predicted: Predi
     """Log a file: the decisions of a log, or those of the rejector on confidences."""
     if not decides(path, rejector.kind):
         return replay(monitor, path, predicted)
-    file = read_whole(path, kind=rejector.kind)
+    reader = opened(path, kind=rejector.kind, pending=True)
+    file, known = reader.read(), reader.known
+    warn_of_probabilities(file if known is None else replace(file, labels=None), DECLARE)
     if file.ids is None:
         raise InputError(f"{path}: expected `id`, which tells predictions apart, got none")
+    if file.groups is not None and np.unique(file.groups).size < np.unique(file.ids).size:
+        warn(f"{path}: groups have several ids; {words.ONE_OF_EACH}")
     loss = None if file.labels is None else file.loss
+    if loss is not None and known is not None:
+        loss = np.where(known, loss, np.nan)
     return monitor.update(file.ids, rejector.predict(file).accept, loss)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ from recuse.io._rows import of_classes, refuse_confidences
 from recuse.io._tables import PREDICTION, class_names_of
 from recuse.io._write import TABLES, write_table
 from recuse.present import decisions, terminal
-from recuse.present.numbers import listed
+from recuse.present.numbers import count, listed
 from recuse.rejector import (
     ALL,
     CLASS,
@@ -95,7 +96,7 @@ def predict(
     rejector = Rejector.load(rejector_path)
     options: dict[str, Any] = {"kind": rejector.kind, "ignore_index": ignore_index}
     options["subgroups"] = by_columns(by)
-    reader = opened(file, classes=rejector.class_names, quiet=quiet, **options)
+    reader = opened(file, classes=rejector.class_names, quiet=quiet, pending=True, **options)
     if rejector.class_names and not reader.named:
         held = "classes" if of_classes(rejector.kind) else "confidences"
         warn(
@@ -104,6 +105,10 @@ def predict(
         )
     with terminal.working("reading", quiet=quiet):
         data = reader.read()
+    if (known := reader.known) is not None:
+        none = f"{count(int((~known).sum()))} of {count(len(data))} rows have no label yet"
+        warn(f"{file}: {none}: errors are not counted")
+        data = replace(data, labels=None)
     odd_form = warn_of_probabilities(data)
     odd_form |= warn_of_another_shift(data, rejector.log_probs)
     if out is not None and data.logits.ndim > 2 and out.suffix.lower() != ".npz":

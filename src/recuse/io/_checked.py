@@ -5,6 +5,7 @@ n = rows, K = classes, L = labels of a multi-label file.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -82,7 +83,7 @@ def check_file(file: Any, name: str | None = None, kind: str | None = None) -> H
             kind = check_kind(kind or "logits", KINDS)
             file = HeldOut(to_logits(file[0], kind), file[1], kind=kind)
     if not isinstance(file, HeldOut):
-        raise InputError(f"{where}expected (outputs, labels) or a HeldOut, got {file!r:.40}")
+        raise InputError(f"{where}expected (outputs, labels) or a HeldOut, got {_what(file)}")
     if kind not in (None, file.kind):
         raise InputError(f"{where}expected {file.kind}, as the HeldOut says, got kind={kind!r}")
     if name is not None and file.name == HeldOut.name:
@@ -120,11 +121,21 @@ def as_held_out(outputs: Any, labels: Any, kind: str | None, groups: Any = None)
         file.labelled()
         return file if groups is None else replace(file, groups=groups)
     if labels is None:
-        raise InputError(f"expected outputs and labels, or a HeldOut, got {outputs!r:.40} alone")
+        came = _what(outputs, " alone")
+        raise InputError(f"expected outputs and labels, or a HeldOut, got {came}")
     kind = check_kind(kind or "logits", KINDS)
     z = to_logits(outputs, kind)
     file = HeldOut(z, groups=groups, kind=kind)
     return warned(replace(file, labels=_check_labels(to_numpy(labels), z, file)))
+
+
+def _what(given: Any, alone: str = "") -> str:
+    """Return what came in place of a `HeldOut` in one line, and what makes one of it."""
+    if hasattr(given, "columns"):
+        return f"a {type(given).__name__}: give rc.from_frame(df)"
+    if isinstance(given, (str, os.PathLike)):
+        return f"{str(given)!r:.40}: if it is a file, give rc.read(path)"
+    return " ".join(repr(given).split())[:40] + alone
 
 
 def check_names(names: Array, n: int, where: str) -> Array:

@@ -117,6 +117,15 @@ class LogitsReader:
         return all(column.endswith(name) for column, name in zip(columns, self.class_names))
 
     @property
+    def known(self) -> Array | None:
+        """Which rows (n,) have a label, where others of a table have none yet."""
+        found = [s.told.known if isinstance(s, TableStore) else None for s in self.stores]
+        if all(known is None for known in found):
+            return None
+        sizes = [store.forms["logits"].shape[0] for store in self.stores]
+        return np.concatenate([np.ones(n, bool) if k is None else k for k, n in zip(found, sizes)])
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the stored logits."""
         forms = [store.forms["logits"] for store in self.stores]
@@ -216,6 +225,7 @@ def open_logits(
     ignore_index: int | None = None,
     classes: Sequence[str] | None = None,
     subgroups: Sequence[str] = (),
+    pending: bool = False,
 ) -> LogitsReader:
     """Open a held-out file of any size; shapes are checked now, values as they are read.
 
@@ -231,6 +241,7 @@ def open_logits(
             by default -100 in what `trainer.predict()` of Transformers gave.
         classes: Names of the classes, to find and to order the columns of a table by.
         subgroups: Columns of a table to keep; a held-out file keeps its own.
+        pending: Whether rows of a table may have no label yet, as `known` of the reader says.
 
     Raises:
         InputError: One line that names the file, what was expected and what came.
@@ -245,7 +256,11 @@ def open_logits(
     """
     kind = None if kind is None else check_kind(kind)
     asked = Columns(
-        kind=kind, ignore_index=ignore_index, classes=classes, subgroups=tuple(subgroups)
+        kind=kind,
+        ignore_index=ignore_index,
+        classes=classes,
+        subgroups=tuple(subgroups),
+        pending=pending,
     )
     stores = tuple(_open(file, asked) for file in shards(path))
     about = _about(stores[0], kind, ignore_index)

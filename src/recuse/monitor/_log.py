@@ -6,6 +6,7 @@ b = rows of a part. `recuse predict` writes such a log.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse._internal.files import csv_lines, csv_rows
-from recuse.errors import InputError
+from recuse.errors import DataWarning, InputError
 from recuse.io._arrays import WORDS
 from recuse.io._rows import of_classes
-from recuse.io._tables import OF_CONFIDENCES
+from recuse.io._tables import GROUPS, OF_CONFIDENCES
 from recuse.monitor._e_process import UNKNOWN
 from recuse.monitor._monitor import Monitor, Update
+from recuse.present.monitor import ONE_OF_EACH
 
 if TYPE_CHECKING:
     from jaxtyping import Int, Shaped
@@ -63,6 +65,9 @@ def replay(monitor: Monitor, path: str | os.PathLike, predicted: Predicted = ALO
 
     Raises:
         InputError: One line that names the file, the line, and what was expected.
+
+    Warns:
+        DataWarning: A column `group` has one value for several ids.
     """
     path, total = Path(path), Update(0, 0, 0)
     for part in parts(path, predicted):
@@ -123,10 +128,17 @@ def _parsed(path: Path, lines: Any, predicted: Predicted) -> Iterator[tuple[str,
     """Yield id, accept, loss and line number of each row."""
     names = _names(path, next(lines, []))
     at = {name: names.index(name) for name in COLUMNS if name in names}
+    group, first = next((names.index(name) for name in GROUPS if name in names), None), {}
     for cells in csv_rows(path, lines, len(names)):
         row = {name: cells[place].strip() for name, place in at.items()}
         if not row["id"]:
             raise InputError(f"{path}: line {lines.line_num}: expected an `id`, got none")
+        unit = "" if group is None else cells[group].strip()
+        if unit and first.setdefault(unit, row["id"]) != row["id"]:
+            where = f"{path}: line {lines.line_num}"
+            text = f"{where}: group {unit!r} has several ids; {ONE_OF_EACH}"
+            warnings.warn(text, DataWarning, stacklevel=2)
+            group = None  # once is enough
         try:
             a, right = _outcome(row.get("accept", "")), _outcome(row.get("correct", ""))
             if row.get("truth"):

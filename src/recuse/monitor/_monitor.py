@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -22,7 +23,8 @@ import numpy as np
 from recuse._internal import public
 from recuse._internal.check import check_zero_one, first, to_numpy
 from recuse._internal.files import checksum, once, to_json, write_text
-from recuse.errors import InputError
+from recuse.errors import DataWarning, InputError
+from recuse.io._arrays import as_column
 from recuse.io._checked import check_names
 from recuse.monitor._e_process import UNKNOWN, EProcess, Wealth, risk_interval
 from recuse.monitor._state import (
@@ -53,6 +55,7 @@ from recuse.monitor._state import (
 )
 from recuse.present import monitor as words
 from recuse.rejector import Rejector
+from recuse.selectors._guarantee import GROUPS
 
 if TYPE_CHECKING:
     from jaxtyping import Int, UInt64
@@ -170,6 +173,9 @@ class Monitor:
         delta: Probability that any test ever raises a false alarm, in (0, 0.5).
         order: "prediction" or "arrival".
 
+    Warns:
+        DataWarning: The guarantee counts groups, of which only one row each may be logged.
+
     References:
         Ville 1939; Waudby-Smith & Ramdas, JRSS B 2024; docs/how-to/monitor.md.
 
@@ -196,6 +202,7 @@ class Monitor:
         order: str = "prediction",
     ):
         self._begin(terms_of(rejector, target_risk, delta, order))
+        _warn_of_groups(rejector)
 
     def _begin(self, terms: Terms) -> None:
         self.terms = terms
@@ -319,6 +326,7 @@ class Monitor:
             if known not in (digest, rejector.version_1):
                 raise InputError(f"{path}: expected the state of this rejector, got another one's")
             monitor.terms = monitor.terms._replace(rejector=digest)
+            _warn_of_groups(rejector)
         return monitor
 
     def _evidence(self) -> tuple[dict[str, float], dict[str, float], tuple[str, ...]]:
@@ -407,9 +415,16 @@ def _from_dict(data: Mapping[str, Any], rate: float, unknown: Array | None) -> E
     return EProcess(rate, wealth, data["n"], unpack_errors(data), unknown)
 
 
+def _warn_of_groups(rejector: Rejector) -> None:
+    """Warn that rows of one group are dependent, which the tests cannot see."""
+    if rejector.guarantee.unit == GROUPS:
+        text = f"the guarantee of this rejector counts groups; {words.ONE_OF_EACH}"
+        warnings.warn(text, DataWarning, stacklevel=3)
+
+
 def check_ids(ids: ArrayLike) -> Array:
     """Ids of shape (b,), integers or strings."""
-    x = to_numpy(ids)
+    x = as_column(ids)
     return check_names(x.astype(np.int64) if x.size == 0 else x, len(np.atleast_1d(x)), "`ids`")
 
 

@@ -29,6 +29,9 @@ ADVICE = {
     "new rejector on them.",
 }
 NO_RISK = "risk is undefined: no label is known"
+ONE_OF_EACH = (
+    "rows of one group depend on each other: log one row of each group, or most alarms may be false"
+)
 POOLED = {"class": "predicted class", "subgroup": "subgroup"}
 
 
