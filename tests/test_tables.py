@@ -16,6 +16,8 @@ from recuse import InputError, Rejector, from_arrays, from_frame, read, write_lo
 from recuse._internal.files import checksum
 from recuse.errors import DataWarning
 from recuse.io import split_rows
+from recuse.io._tables import read_table
+from recuse.present.reading import reading_lines
 
 NAMES = ("cat", "dog", "eel")
 RNG = np.random.default_rng(3)
@@ -449,6 +451,37 @@ def test_options_of_a_language_model_may_be_missing(tmp_path):
     assert (found.kind, found.class_names) == ("logits", tuple("ABC"))
     assert np.isneginf(found.logits).sum() == 2
     assert found.ids[0] == "q0"
+    table, told = read_table(path)
+    assert next(reading_lines(table, told)) == "60 rows, missing options read as impossible: 1."
+    for row in rows:
+        row["probs"] = {k: 1 / len(row["logprobs"]) for k in row["logprobs"]}
+        del row["logprobs"]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert np.isneginf(read(path).logits).sum() == 1
+
+
+@pytest.mark.parametrize("name", ["a.csv", "flat.jsonl", "list.jsonl"])
+def test_a_missing_logit_is_told_how_an_impossible_class_is_written(name, tmp_path):
+    cells = [[*row] for row in Z[:6].tolist()]
+    said = r"in every row of column 'log.+', got 1 without, line .: write -inf where a class is imp"
+    for cell, written in ((None, ""), ("-inf", "-inf")):
+        cells[2][1] = cell
+        rows = [dict(zip(("logit_a", "logit_b", "logit_c"), row)) for row in cells]
+        if name == "list.jsonl":
+            rows = [{"logits": row} for row in cells]
+        path = tmp_path / name
+        if name == "a.csv":
+            columns = {k: [written if r[k] is cell else r[k] for r in rows] for k in rows[0]}
+            text(path, columns)
+        else:
+            path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        if cell is None:
+            with pytest.raises(InputError, match=said):
+                read(path)
+    assert np.isneginf(read(path).logits).sum() == 1
+    text(tmp_path / "p.csv", {"prob_a": [0.5, ""], "prob_b": [0.5, 1]})
+    with pytest.raises(InputError, match=r"got 1 without, line 3$"):
+        read(tmp_path / "p.csv")
 
 
 # Files

@@ -32,7 +32,7 @@ from recuse.io._checked import (
 )
 from recuse.io._rows import CONFIDENCES, LOSSES, HeldOut, classes_second, of_classes
 from recuse.io._stores import column_or_missing, holds_objects, parquet_file, reading
-from recuse.present.numbers import listed
+from recuse.present.numbers import count, listed
 from recuse.present.reading import suspect_lines
 from recuse.scores._functions import look_like_probs
 
@@ -58,6 +58,7 @@ OUTCOMES = {"correct": CONFIDENCES, "loss": LOSSES}  # and what they make of it
 OF_CONFIDENCES = re.compile(r"conf(idence)?s?([_ .-].+)?", re.IGNORECASE)
 POSITIVE = ("1", "pos", "positive", "true", "yes")  # classes of the one column of two
 PADDED = re.compile(r"0\d+")
+IMPOSSIBLE = ": write -inf where a class is impossible"
 AS_PROBS = "divide percentages by 100, and each row by its sum"
 GIVE = "give --{} to recuse import, or {}= in Python"
 GIVE_OUTPUTS = GIVE.format("outputs", "outputs")
@@ -221,7 +222,9 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
                 of.setdefault(PREDICTION, table[claim])
         truth, known = (truth, None) if asked.labels is not None else _known(truth, kind, asked)
         label, shown = (None, None) if truth is None else (label, shown)
-        _refuse_gaps(table, chosen)
+        logits = len(chosen) > 1 or table[chosen[0]].ndim > 1
+        logits = logits and of_classes(kind) and (asked.kind or told) in ("logits", None)
+        _refuse_gaps(table, chosen, IMPOSSIBLE if logits else "")
         found, names = _stacked(table, chosen)
         if of_classes(kind):
             names, found, chosen = _ordered(names, found, chosen, asked.classes)
@@ -492,14 +495,15 @@ def _plausible(names: list[str]) -> bool:
     return len(names) > 1 or exact or bool(match and match["class"].lower() in POSITIVE)
 
 
-def _refuse_gaps(table: Mapping[str, Array], columns: list[str]) -> None:
+def _refuse_gaps(table: Mapping[str, Array], columns: list[str], hint: str) -> None:
     """Refuse outputs that are missing, by column and row."""
     for name in columns:
         x = table[name]
-        if x.ndim == 1 and is_floating(x.dtype) and (gaps := np.isnan(x)).any():
+        if x.ndim in (1, 2) and is_floating(x.dtype) and np.isnan(x).any():
+            gaps = np.isnan(x).reshape(len(x), -1).any(axis=1)
             raise InputError(
                 f"expected a number in every row of column {name!r}, got {int(gaps.sum())} "
-                f"without, {first(gaps)}"
+                f"without, {first(gaps)}{hint}"
             )
 
 
@@ -701,14 +705,20 @@ def _read_jsonl(path: Path) -> tuple[dict[str, Array], str, Array | None]:
                 raise InputError(f"{path}: line {number}: expected an object, got {line[:40]}")
             rows.append({str(k): v for key, value in row.items() for k, v in _flat(key, value)})
             lines.append(number)
-    columns: dict[str, Array] = {}
+    columns, without = {}, 0  # and the number of options that are not there
     longest = max(rows, key=len, default={})  # has the options in their order
     for name in dict.fromkeys(name for row in (longest, *rows) for name in row):
         values = [row.get(name) for row in rows]
         if name.startswith(OPTION) and not all(isinstance(v, str) for v in values):
-            values = [-np.inf if v is None else v for v in values]  # an option that is not there
-        columns[name.removeprefix(OPTION)] = settled(np.array(_padded(values), dtype=object))
-    return columns, "", np.array(lines)
+            plain = NUMBERED.fullmatch(name.removeprefix(OPTION))
+            probs = plain is not None and KIND_OF.get(plain["prefix"].lower()) == "probs"
+            without += sum(v is None for v in values)
+            values = [(0.0 if probs else -np.inf) if v is None else v for v in values]
+        values, added = _padded(values)
+        without += added
+        columns[name.removeprefix(OPTION)] = settled(np.array(values, dtype=object))
+    form = f"missing options read as impossible: {count(without)}" if without else ""
+    return columns, form, np.array(lines)
 
 
 OPTION = "\0"  # marks fields of an object inside the row
@@ -725,11 +735,11 @@ def _number(value: Any) -> Any:
     return -np.inf if infinite else value
 
 
-def _padded(values: list[Any]) -> list[Any]:
-    """Return lists of one length: an option that is not there has the logit -inf."""
+def _padded(values: list[Any]) -> tuple[list[Any], int]:
+    """Return lists of one length, and by how many: an option not there has the logit -inf."""
     if not all(isinstance(v, list) for v in values):
-        return values
+        return values, 0
     longest = max(map(len, values))
-    return [
-        np.array([_number(x) for x in v] + [-np.inf] * (longest - len(v)), float) for v in values
-    ]
+    gaps = [longest - len(v) for v in values]
+    rows = [[*map(_number, v)] + [-np.inf] * gap for v, gap in zip(values, gaps)]
+    return [np.array(row, float) for row in rows], sum(gaps)
