@@ -1476,3 +1476,12 @@ def test_a_target_is_named_only_if_a_fit_with_it_passes(monkeypatch):
     unsure = choose(TUNE, CALIBRATE, **asked).selection
     assert unsure.smallest_target is None
     assert "would have passed" not in unsure.reason
+
+
+def test_a_file_of_probabilities_that_was_not_told_so_is_refused():
+    odds = np.exp(TEST[0].astype(np.float64))
+    probs = HeldOut(odds / odds.sum(axis=1, keepdims=True), name="softmax.npz")
+    with pytest.raises(
+        InputError, match=r"^softmax\.npz: expected logits, as in the fit, got rows"
+    ):
+        FITTED.predict(probs)

@@ -112,7 +112,7 @@ def predict(
     odd_form = warn_of_probabilities(data)
     odd_form |= warn_of_another_shift(data, rejector.log_probs)
     if out is not None and data.logits.ndim > 2 and out.suffix.lower() != ".npz":
-        raise InputError(f"{out}: expected .npz for pixel logits {data.logits.shape}")
+        raise InputError(f"{out}: expected .npz for several predictions a row, {data.logits.shape}")
     with naming(str(file)):
         check_classes(data.logits.shape[1], rejector.classes, rejector.kind)
     if top > 1:

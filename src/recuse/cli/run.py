@@ -104,7 +104,8 @@ def run(
         }
         print(to_json(answer))
     elif not quiet:
-        deploy = f"recuse predict {rejector} NEW_OUTPUTS --out decisions.csv"
+        ending = "csv" if whole.logits.ndim == 2 else "npz"
+        deploy = f"recuse predict {rejector} NEW_OUTPUTS --out decisions.{ending}"
         more = f"parts for later: tune.npz, calibrate.npz, test.npz in {out}"
         for line in found.lines(deploy, str(page), more):
             terminal.say(line)

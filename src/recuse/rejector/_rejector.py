@@ -256,8 +256,6 @@ class Rejector:
                 return _nothing(given, self.classes, self.kind)
             z = to_logits(given, self.kind)
             check_classes(z.shape[1], self.classes, self.kind)
-            if self.kind == "logits" and look_like_probs(z):
-                _refuse_probs(z)
             outputs = HeldOut(z, name="`outputs`", kind=self.kind)
         found = self._decide(outputs, subgroups)
         for change in self.model_changes(outputs):
@@ -278,10 +276,15 @@ class Rejector:
         return found
 
     def _own(self, file: HeldOut) -> Array:
-        """Return the logits of a file; refuse another kind or other classes than in the fit."""
+        """Return the logits of a file; refuse another kind or other classes than in the fit.
+
+        A file of logits that are probabilities was not told its kind.
+        """
         if file.kind != self.kind:
             raise InputError(f"{file.name}: expected {self.kind}, as in the fit, got {file.kind}")
         check_classes(file.logits.shape[1], self.classes, self.kind)
+        if self.kind == "logits" and look_like_probs(file.logits):
+            _refuse_probs(file)
         names, own = file.class_names, self.class_names
         if names and own and names != own:
             place, (name, wanted) = next(
@@ -415,16 +418,17 @@ def _checked(data: Mapping[str, Any]) -> Mapping[str, Any]:
     return data
 
 
-def _refuse_probs(z: Array) -> None:
+def _refuse_probs(file: HeldOut) -> None:
     """Refuse probabilities in place of logits; warn where few rows could be either."""
+    z = file.logits
     what = (
-        "expected logits, as in the fit, got rows in [0, 1] that sum to 1: give logits, or fit "
-        'again with kind="probs"'
+        f"{file.name}: expected logits, as in the fit, got rows in [0, 1] that sum to 1: give "
+        'logits, or fit again with kind="probs"'
     )
     if len(z) >= FEW_ROWS:
         raise InputError(what)
     if np.all(np.abs(z.astype(np.float64).sum(axis=1) - 1) <= STRAY):
-        warnings.warn(what, DataWarning, stacklevel=3)
+        warnings.warn(what, DataWarning, stacklevel=5)
 
 
 def _class_names(names: Any, classes: int) -> tuple[str, ...] | None:
