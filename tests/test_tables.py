@@ -1011,6 +1011,7 @@ def test_confidences_go_the_whole_way(recuse, tmp_path, monkeypatch):
         "monitor", "rejector.json", "--state", "k.json", "--log", "new.csv", "--json", "-q"
     )
     one, other = (json.loads(x[1]) for x in (joined, alone))
+    assert "counts groups; rows of one group depend on each other: log one row" in joined[2]
     assert one.pop("logs") != other.pop("logs")
     assert one == other
     one_refusal(recuse("diagnose", "h.npz"), "label smoothing leaves its trace in the logits")
@@ -1051,6 +1052,9 @@ def test_outcomes_that_are_not_known_yet_are_no_labels(recuse, tmp_path, monkeyp
     odd = np.arange(80) % 2 == 1
     assert [s["labelled"] for s in seen] == [0, (accept & odd).sum(), (accept & odd).sum()]
     assert seen[1]["errors"] == seen[2]["errors"] == (accept & odd & ~right).sum()
+    text(Path("g.csv"), {**rows, "group": np.arange(80) // 2})
+    err = recuse("monitor", "r.json", "--state", "g.json", "--log", "g.csv", "--quiet")[2]
+    assert "g.csv: groups have several ids; rows of one group depend on each other: log one" in err
     p, y = P[:20], TEXT[:20].copy()
     whole = from_frame({**probs(), "y": TEXT})
     recuse_package.fit(whole, whole, target_risk=0.9, allow_overlap=True).save("c.json")
