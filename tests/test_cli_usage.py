@@ -217,9 +217,10 @@ def test_the_groups_of_a_rejector_come_from_a_table(recuse, tmp_path):
         write_logits(tmp_path / f"{name}.npz", *sample(1000, seed=seed), ids=ids)
     assert recuse("fit", *SPLITS, "--target-risk", 0.3, "--by", "sites.csv")[0] == 0
     answer = recuse("predict", "rejector.json", "calibrate.npz", "--by", "class")
-    one_line(
-        answer, "class: expected a column of subgroups or a .csv of id and subgroup, got No such"
+    expected = (
+        "class: expected a column of subgroups or a .csv of id and subgroup; there is none of"
     )
+    one_line(answer, expected)
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def test_splits_that_overlap_void_every_guarantee(options):
         ({"cost": (1, 1), "subgroups": "class"}, "`subgroups` with a target risk alone"),
         ({"coverage": 0.8, "objective": "coverage"}, "`objective` with a target risk alone"),
         ({"cost": (1, 1), "method": "sgr"}, "`method` with a target risk alone"),
-        ({"target_risk": 0.1, "subgroups": "label"}, "`subgroups`"),
+        ({"target_risk": 0.1, "subgroups": "label"}, "tune: expected subgroups .label., got none"),
         ({"target_risk": 0.1, "method": "betting"}, "band, sgr, got 'betting'"),
         ({"target_risk": 0.1, "subgroups": (SITE[0], np.arange(2000))}, "one kind"),
         (
