@@ -184,7 +184,7 @@ def test_groups_of_a_shifted_copy_are_those_of_the_original(recuse, tmp_path):
         (["a=a.npz", "--cost-ood", "-1"], ["`cost_ood` finite and >= 0, got -1"]),
         (["a=a.npz", "--cost-error", "nan"], ["`cost_error` finite and >= 0, got nan"]),
         (["a=a.npz", "--cost-error", "0", "--cost-ood", "0"], ["above 0, got 0 and 0"]),
-        (["a=a.npz", "--coverage", "10"], ["`coverage` in (0, 1], got 10", "is 0.1"]),
+        (["a=a.npz", "--coverage", "10"], ["`coverage` in (0, 1], got 10", "is the fraction 0.1"]),
         (["a=a.npz", "--coverage", "x"], ["expected numbers for --coverage, got 'x'"]),
         (["a=a.npz", "--risk", "5"], ["`risk` in [0, 1], got 5"]),
         (["a=a.npz", "--threshold", "nan"], ["`threshold` as a number, got NaN"]),

@@ -116,15 +116,16 @@ def test_the_warning_of_probabilities_says_what_helps_in_this_command(recuse, tm
     z, y = sample(400, seed=3)
     odds = np.exp(z.astype(np.float64))
     write_logits(tmp_path / "q.npz", odds / odds.sum(axis=1, keepdims=True), y)
-    for command in (
-        ["predict", "rejector.json", "q.npz"],
-        ["sketch", "q.npz", "--rejector", "rejector.json", "--out", "s.npz"],
-    ):
-        code, _, err = recuse(*command)
-        assert code == 0
-        assert err.startswith("recuse: warning: q.npz: every row of `logits` lies in [0, 1]")
-        assert "its guarantee does not hold: give logits, or fit again with --probs" in err
-        assert err.count("\n") == 1
+    code, out, err = recuse("predict", "rejector.json", "q.npz")
+    assert (code, out) == (2, "")
+    assert err.startswith("recuse: q.npz: expected logits, as in the fit, got rows in [0, 1]")
+    assert err.count("\n") == 1
+    sketched = ["sketch", "q.npz", "--rejector", "rejector.json", "--out", "s.npz"]
+    code, _, err = recuse(*sketched)
+    assert code == 0
+    assert err.startswith("recuse: warning: q.npz: every row of `logits` lies in [0, 1]")
+    assert "its guarantee does not hold: give logits, or fit again with --probs" in err
+    assert err.count("\n") == 1
     for command in (["evaluate", "q.npz"], ["sketch", "q.npz", "--out", "t.npz"]):
         assert "declare them by --probs" in recuse(*command)[2]
 

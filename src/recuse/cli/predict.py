@@ -23,7 +23,6 @@ from recuse.cli.files import (
 from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
 from recuse.errors import InputError
 from recuse.io import HeldOut
-from recuse.io._checked import naming
 from recuse.io._rows import of_classes, refuse_confidences
 from recuse.io._tables import PREDICTION, class_names_of
 from recuse.io._write import TABLES, write_table
@@ -38,7 +37,6 @@ from recuse.rejector import (
     Predictions,
     Rejector,
     Summary,
-    check_classes,
     explain,
     ranked,
     summarize,
@@ -109,12 +107,11 @@ def predict(
         none = f"{count(int((~known).sum()))} of {count(len(data))} rows have no label yet"
         warn(f"{file}: {none}: errors are not counted")
         data = replace(data, labels=None)
+    rejector._own(data)  # refuses outputs of another kind, before anything is said of them
     odd_form = warn_of_probabilities(data)
     odd_form |= warn_of_another_shift(data, rejector.log_probs)
     if out is not None and data.logits.ndim > 2 and out.suffix.lower() != ".npz":
         raise InputError(f"{out}: expected .npz for several predictions a row, {data.logits.shape}")
-    with naming(str(file)):
-        check_classes(data.logits.shape[1], rejector.classes, rejector.kind)
     if top > 1:
         refuse_confidences(rejector.kind, "there are no next classes for --top")
     if not 1 <= top <= data.logits.shape[1]:

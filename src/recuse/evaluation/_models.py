@@ -349,6 +349,7 @@ def run(
     Raises:
         InputError: Malformed input, or rows too few for three parts.
 
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> labels = rng.integers(0, 3, 3000)
     >>> logits = 3 * np.eye(3)[labels] + rng.normal(size=(3000, 3))

@@ -104,7 +104,9 @@ def _form_of_first(z: Array) -> str | None:
 
 def _exact(z: Array) -> bool:
     """Return whether so few rows are probabilities all the same: several, and none of 0 and 1."""
-    return len(z) > 1 and look_like_probs(z, STRAY) and not np.isin(z, (0, 1)).all(axis=1).any()
+    if len(z) < 2 or not look_like_probs(z, STRAY):
+        return False
+    return not (np.abs(z - np.round(z)) <= STRAY).all(axis=1).any()
 
 
 def predict(logits: ArrayLike) -> Int[Array, "n ..."]:
