@@ -23,7 +23,7 @@ from recuse._internal.files import checksum, once, strict, to_json, write_text
 from recuse.curves._curve import TieGroups, tie_groups
 from recuse.errors import DataWarning, InputError
 from recuse.io import HeldOut, from_frame
-from recuse.io._checked import KINDS, to_logits
+from recuse.io._checked import KINDS, naming, to_logits
 from recuse.io._overlap import PRECISIONS, RowSample
 from recuse.io._rows import of_classes, predicted
 from recuse.present import decisions as words
@@ -282,7 +282,8 @@ class Rejector:
         """
         if file.kind != self.kind:
             raise InputError(f"{file.name}: expected {self.kind}, as in the fit, got {file.kind}")
-        check_classes(file.logits.shape[1], self.classes, self.kind)
+        with naming(file.name):
+            check_classes(file.logits.shape[1], self.classes, self.kind)
         if self.kind == "logits" and look_like_probs(file.logits):
             _refuse_probs(file)
         names, own = file.class_names, self.class_names
