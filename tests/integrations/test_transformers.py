@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from recuse import InputError
+from recuse import InputError, tune
 from recuse.integrations.transformers import compute_loss_func, held_out
 from recuse.losses import (
     MarginSmoothing,
@@ -140,6 +140,10 @@ def test_predictions_of_a_trainer_are_held_out_data():
         np.testing.assert_array_equal(found.logits, z)
         assert (found.labels.tolist(), found.name, found.ids[3]) == (labels.tolist(), "day", 3)
     assert held_out((z, None)).labels is None
+    names = {i: f"intent {i}" for i in range(z.shape[1])}
+    assert held_out((z, None), classes=names).class_names == tuple(names.values())
+    with pytest.raises(InputError, match=r"got a SimpleNamespace: give .*held_out\(output\)$"):
+        tune(output)
     for given, message in (
         (z, "expected what trainer.predict"),
         (({"scores": z}, labels), "expected outputs with `logits`, got scores"),

@@ -6,7 +6,7 @@ n = examples, B = sequences, T = tokens, K = classes or vocabulary, ... = pixels
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,8 @@ import numpy as np
 from recuse._internal.check import extra, first_of, to_numpy
 from recuse.errors import InputError
 from recuse.io import HeldOut
-from recuse.io._checked import check_file
+from recuse.io._arrays import names_of_classes
+from recuse.io._checked import check_file, naming
 from recuse.io._rows import TRAINER_IGNORES, classes_second
 from recuse.losses import SmoothedBCEWithLogits
 
@@ -31,6 +32,7 @@ def held_out(
     ids: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     ignore_index: int | None = TRAINER_IGNORES,
+    classes: Sequence[str] | Mapping[int, str] | None = None,
     name: str = "predictions",
 ) -> HeldOut:
     """Return what `trainer.predict(dataset)` gave as held-out data, for `fit` and `evaluate`.
@@ -44,6 +46,7 @@ def held_out(
         ids: Shape (n,) or (B,): of the examples.
         groups: Likewise: rows, or sequences, that depend on each other.
         ignore_index: The label of tokens that do not count; None if all do.
+        classes: Names of the classes, such as `model.config.id2label`.
         name: For messages.
 
     Raises:
@@ -72,7 +75,10 @@ def held_out(
     z = to_numpy(first_of(predictions, f"{name}: "))
     z = np.ascontiguousarray(z.transpose(classes_second(z.shape)))
     rest: Any = (labels, groups, ids)
-    return check_file(HeldOut(z, *rest, name=name, ignore_index=ignore_index))
+    with naming(name):
+        names = None if classes is None else names_of_classes(classes, z.shape[1])
+    file = HeldOut(z, *rest, name=name, ignore_index=ignore_index, class_names=names)
+    return check_file(file)
 
 
 def compute_loss_func(

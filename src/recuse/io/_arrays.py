@@ -94,7 +94,7 @@ def held_out(
         given = to_numpy(outputs)
         given = given.astype(np.float64) if given.dtype.kind in "iub" else given
         z = to_logits(given, check_kind(kind, KINDS))
-        names = None if classes is None else _class_names(classes, z.shape[1])
+        names = None if classes is None else names_of_classes(classes, z.shape[1])
         shown = where.get("labels", "`labels`" if of_classes(kind) else "`correct`")
         y = None if labels is None else _truth(labels, z, kind, names, ignore_index, shown)
         rows: dict[str, Any] = {"ids": ids, "groups": groups, **subgroups}
@@ -236,7 +236,8 @@ def _from_names(y: Array, names: tuple[str, ...] | None, k: int, where: str) -> 
     return np.array([place[v] for v in values])[inverse.reshape(-1)].reshape(y.shape)
 
 
-def _class_names(classes: Sequence[Any], k: int) -> tuple[str, ...]:
+def names_of_classes(classes: Sequence[Any] | Mapping[Any, Any], k: int) -> tuple[str, ...]:
+    """Return the names of K classes in the order of the columns; a mapping is by index."""
     if isinstance(classes, Mapping):  # id2label
         classes = [classes[key] for key in sorted(classes, key=int)]
     names = tuple(str(name) for name in classes)

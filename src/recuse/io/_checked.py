@@ -133,6 +133,8 @@ def _what(given: Any, alone: str = "") -> str:
     """Return what came in place of a `HeldOut` in one line, and what makes one of it."""
     if hasattr(given, "columns"):
         return f"a {type(given).__name__}: give rc.from_frame(df)"
+    if hasattr(given, "label_ids"):
+        return f"a {type(given).__name__}: give recuse.integrations.transformers.held_out(output)"
     if isinstance(given, (str, os.PathLike)):
         return f"{str(given)!r:.40}: if it is a file, give rc.read(path)"
     return " ".join(repr(given).split())[:40] + alone
