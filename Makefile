@@ -45,17 +45,17 @@ demo: $(VENV)/.train
 	$(BIN)/recuse demo --out demo
 
 check: $(VENV)/.dev lint
-	$(BIN)/pytest -q -n 2 --dist loadgroup -m 'not slow and not validity and not large'
+	$(BIN)/pytest -q -n 2 -m 'not slow and not validity and not large'
 
 test: $(VENV)/.dev lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 
 coverage: $(VENV)/.dev
-	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-report=html:build/coverage
+	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-report=html:build/coverage
 
 slow: $(VENV)/.dev
 	rm -f build/times.txt; mkdir -p build
-	RECUSE_TIMES=$(CURDIR)/build/times.txt $(BIN)/pytest -n 2 --dist loadgroup
+	RECUSE_TIMES=$(CURDIR)/build/times.txt $(BIN)/pytest -n 2
 	$(BIN)/python tests/slow.py build/times.txt
 
 test-integrations: $(INTEGRATIONS)/.ready

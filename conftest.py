@@ -21,8 +21,9 @@ for name in recuse._HOME.keys() - {"targets"}:
 
 
 ROOT = Path(__file__).parent
-SLOW = (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines()
-COSTLY = {"every_score", "demo"}  # fixtures of most of a minute, wanted by one worker alone
+NAMES = (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines()
+SLOW = {name for name in NAMES if name and not name.startswith("#")}
+COSTLY = {"every_score", "demo"}  # fixtures of most of a minute
 
 
 def pytest_ignore_collect(collection_path):
@@ -31,16 +32,12 @@ def pytest_ignore_collect(collection_path):
     return True if module and ROOT / "src" not in collection_path.parents else None
 
 
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """Mark as slow what `tests/slow.txt` names, a test, all its cases or a file, and the costly."""
-    slow = {line for line in SLOW if line and not line.startswith("#")}
-    for item in items:
-        name = item.nodeid
-        if slow & {name, name.partition("[")[0], name.partition("::")[0]}:
-            item.add_marker(pytest.mark.slow)
-        for fixture in COSTLY & {*getattr(item, "fixturenames", ())}:
-            item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group(fixture))
+    name = item.nodeid
+    named = SLOW & {name, name.partition("[")[0], name.partition("::")[0]}
+    if named or COSTLY & {*getattr(item, "fixturenames", ())}:
+        item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -20,7 +20,7 @@ def slow(lines):
     total = Counter()
     for line in lines:
         seconds, name = line.split("\t")
-        total[name.partition("[")[0].partition("@")[0]] += float(seconds)
+        total[name.partition("[")[0]] += float(seconds)
     return [name for name, seconds in total.most_common() if seconds > SECONDS]
 
 
