@@ -857,7 +857,7 @@ def test_a_table_of_confidences_has_the_measures_of_its_logits(recuse, column, s
     rc, out, err = recuse("evaluate", f"c.{suffix}", "z.npz", "--json")
     assert rc == 0
     assert f"c.{suffix}: 200 rows" in err
-    assert f"right or wrong by {column}; no ids or groups" in err
+    assert f"correctness from {column}; no ids or groups" in err
     table, logits = plain(out)["files"]
     assert table["scores"]["confidence"] == logits["scores"]["msp"]
     assert (table["n"], table["classes"], table["accuracy"]) == (200, None, logits["accuracy"])

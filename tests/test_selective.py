@@ -184,7 +184,7 @@ def test_infeasible_is_a_warning_and_nothing_is_accepted():
         careful = fitted(target_risk=0.0001, abstain_label=-1)
     assert not careful.feasible_
     assert careful.rejector_ is None
-    assert careful.summary().endswith("\nDeploy: nothing yet, at a target of 0.01 %.")
+    assert careful.summary().endswith("\nDeploy: nothing yet for a target of 0.01 %.")
     label, accept = careful.predict_accept(NEW)
     assert not accept.any()
     assert (label == careful.estimator_.predict(NEW)).all()

@@ -981,7 +981,7 @@ def test_confidences_go_the_whole_way(recuse, tmp_path, monkeypatch):
     code, out, err = recuse("import", "t.csv", "--group", "doc_id", "--out", "h.npz")
     assert (code, err) == (0, "")
     assert "Outputs: confidences, larger is more certain, column confidence." in out
-    assert "Columns: right or wrong by correct, ids id, groups doc_id." in out
+    assert "Columns: correctness from correct, ids id, groups doc_id." in out
     found = json.loads(recuse("evaluate", "h.npz", "--json")[1])["files"][0]
     error = recuse_package.intervals.standard_error(c, ~right, groups=np.arange(1200) // 4)
     assert found["scores"]["confidence"]["aurc_se"] == pytest.approx(error, rel=1e-6)
@@ -1207,13 +1207,14 @@ def test_a_rejector_of_confidences_has_the_threshold_of_select():
 def test_confidences_that_know_different_things_are_combined():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3000, 2))
-    right = rng.uniform(size=3000) < 1 / (1 + np.exp(-1 - x.sum(axis=1)))
+    odds = 1 + x @ [0.5, 1.5]
+    right = rng.uniform(size=3000) < 1 / (1 + np.exp(-odds))
     halves = ((x[:1500], right[:1500]), (x[1500:], right[1500:]))
     rejector = recuse_package.fit(*halves, target_risk=0.15, kind="confidences")
     assert "The combination of confidences reduces AURC by" in rejector.reason
     best = recuse_package.intervals.AURC.value
     combined = rejector.predict(x[1500:]).confidence
-    assert best(combined, ~right[1500:]) < 0.85 * best(x[1500:, 0], ~right[1500:])
+    assert best(combined, ~right[1500:]) < 1.01 * best(odds[1500:], ~right[1500:])
     again = recuse_package.Rejector.from_dict(rejector.to_dict())
     np.testing.assert_array_equal(again.predict(x).confidence[1500:], combined)
     plain = recuse_package.tune(*halves[0], kind="confidences", learned=False)
@@ -1285,3 +1286,6 @@ def test_the_mapping_of_a_config_names_the_classes():
         found = from_arrays(z, y, classes=mapping)
         assert found.class_names == ("b", "a", "c")
         np.testing.assert_array_equal(found.labels, [0, 1, 2, 2])
+    for mapping in ({"a": 0, "b": 1, "c": 2}, {0: "a", 1: "b", 5: "c"}):
+        with pytest.raises(InputError, match=r'expected "id2label" with a name for 0, 1'):
+            from_arrays(z, y, classes=mapping)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._internal import public
-from recuse._internal.check import check_groups, per_row, to_numpy
+from recuse._internal.check import check_groups, first, per_row, to_numpy
 from recuse.calibration._measures import flat
 from recuse.diagnosis._geometry import Geometry, Layer, check_layer, geometry
 from recuse.diagnosis._max_logit import Gradient, MaxLogit, gradient, max_logit_given_msp
-from recuse.diagnosis._rows import check_possible, rows, typical_classes
+from recuse.diagnosis._rows import rows, typical_classes, zeros
 from recuse.diagnosis._smoothing import (
     CANNOT_TELL,
     EXCLUDED,
@@ -166,7 +166,7 @@ def diagnose(
     file = as_held_out(logits, labels, kind, groups)
     file = file.predictions() if isinstance(logits, HeldOut) else file
     refuse_confidences(
-        file.kind, "label smoothing leaves its trace in the logits, and here are none"
+        file.kind, "label smoothing leaves its trace in logits, which these rows lack"
     )
     (shaped, labels), groups, kind = file.labelled(), file.groups, file.kind
     z, y = flat(shaped, labels)
@@ -176,7 +176,11 @@ def diagnose(
     file = HeldOut(z, y, code, kind=kind)
     z = without_filler(z, find_filler(z))  # `tune` says so
     layer = check_layer(features, weights, bias, shaped.shape)
-    check_possible(z, kind)
+    if (zero := zeros(z, kind)).any():
+        raise InputError(
+            f"expected probabilities > 0, got 0, {first(zero)}: rounded ones, or those of trees, "
+            "tell nothing of smoothing"
+        )
     z, y, code, layer = _of_choice(z, y, code, layer)
     r, k = rows(z, y), typical_classes(z)
     fitted, form = fit_smoothing(r, k, code), shape(r, k)

@@ -5,13 +5,11 @@ n = predictions, K = classes, m = low logits of a row.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._internal.check import first
 from recuse.calibration._measures import chunks
-from recuse.errors import InputError
 from recuse.scores import Score, predict
 
 if TYPE_CHECKING:
@@ -74,21 +72,12 @@ def typical_classes(z: Float[Array, "n K"]) -> int:
     return int(np.median((z.astype(np.float32) > -np.inf).sum(axis=1)))
 
 
-def check_possible(z: Float[Array, "n K"], kind: str) -> None:
-    """Refuse probabilities of 0 in a class that is possible elsewhere: rounding, not a mask.
-
-    Raises:
-        InputError: There are some.
-    """
+def zeros(z: Float[Array, "n K"], kind: str) -> Bool[Array, " n"]:
+    """Return rows with a probability of 0 in a class that is possible elsewhere: not a mask."""
     if kind != "probs":
-        return
-    zero = np.isneginf(z)
-    zero &= ~zero.all(axis=0)
-    if zero.any():
-        raise InputError(
-            f"expected probabilities > 0, got 0, {first(zero.any(axis=1))}: rounded ones, or those "
-            "of trees, tell nothing of smoothing"
-        )
+        return np.zeros(len(z), bool)
+    zero: Any = np.isneginf(z)
+    return (zero & ~zero.all(axis=0)).any(axis=1)
 
 
 def low_classes(num_classes: int) -> int:

@@ -21,7 +21,7 @@ from recuse._internal.check import (
     check_sequence,
 )
 from recuse.diagnosis import Diagnosis, diagnose
-from recuse.diagnosis._rows import check_possible
+from recuse.diagnosis._rows import zeros
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
@@ -366,8 +366,6 @@ def run(
     found = evaluate({name: parts}, **options, seed=seed, progress=False)
     if not of_classes(rows.kind):
         return Run(parts, found, None)
-    try:
-        check_possible(parts["tune"].predictions().logits, rows.kind)
-    except InputError:
+    if zeros(parts["tune"].predictions().logits, rows.kind).any():
         return Run(parts, found, None, ZEROS)
     return Run(parts, found, diagnose(parts["tune"], seed=seed))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+ID2LABEL = 'expected "id2label" with a name for 0, 1, ...'
 TRUTHS = ("false", "true")
 WORDS = {"1": 1, "0": 0, "true": 1, "false": 0, "1.0": 1, "0.0": 0}  # whether an answer is right
 
@@ -236,10 +237,18 @@ def _from_names(y: Array, names: tuple[str, ...] | None, k: int, where: str) -> 
     return np.array([place[v] for v in values])[inverse.reshape(-1)].reshape(y.shape)
 
 
+def by_index(id2label: Mapping[Any, Any]) -> list[str]:
+    """Return the names of the classes in their order, from a mapping of 0, 1, ... to names."""
+    names = {str(k): str(name) for k, name in id2label.items()}
+    if {*names} != {*map(str, range(len(names)))}:
+        raise InputError(ID2LABEL)
+    return [names[str(k)] for k in range(len(names))]
+
+
 def names_of_classes(classes: Sequence[Any] | Mapping[Any, Any], k: int) -> tuple[str, ...]:
     """Return the names of K classes in the order of the columns; a mapping is by index."""
     if isinstance(classes, Mapping):  # id2label
-        classes = [classes[key] for key in sorted(classes, key=int)]
+        classes = by_index(classes)
     names = tuple(str(name) for name in classes)
     if len(names) != k or len({*names}) != k:
         differ = "" if len({*names}) == len(names) else " that differ"

@@ -35,6 +35,7 @@ from recuse.io._checked import (
     naming,
     warned,
 )
+from recuse.io._columns import TEXTS
 from recuse.io._rows import FIELDS, About, HeldOut
 from recuse.io._stores import (
     FORMATS,
@@ -50,7 +51,6 @@ from recuse.io._stores import (
     reading,
 )
 from recuse.io._tables import (
-    TEXTS,
     Columns,
     Suspect,
     Told,

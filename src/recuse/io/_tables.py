@@ -21,43 +21,32 @@ import numpy as np
 
 from recuse._internal import public
 from recuse._internal.check import at_lines, first, is_floating, near
-from recuse._internal.files import csv_lines, csv_rows
 from recuse.errors import DataWarning, InputError
-from recuse.io._arrays import WORDS, as_column, held_out, missing, settled
+from recuse.io._arrays import ID2LABEL, WORDS, as_column, by_index, held_out, missing
 from recuse.io._checked import (
     KINDS,
     form_of_probs,
     naming,
     warned,
 )
-from recuse.io._rows import CONFIDENCES, LOSSES, HeldOut, classes_second, of_classes
-from recuse.io._stores import column_or_missing, holds_objects, parquet_file, reading
-from recuse.present.numbers import count, listed
+from recuse.io._columns import KIND_OF, NUMBERED, TABLES, holds_outputs, read_columns
+from recuse.io._rows import CONFIDENCES, LOSSES, HeldOut, of_classes
+from recuse.present.numbers import listed
 from recuse.present.reading import suspect_lines
 from recuse.scores._functions import look_like_probs
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
 
-TEXTS = (".csv", ".tsv", ".jsonl")
-TABLES = (*TEXTS, ".parquet", ".npz", ".npy")
 LABELS = (
     *("label", "labels", "target", "targets", "y", "y_true", "true", "truth", "true_label"),
     *("label_ids", "ground_truth"),
 )
 IDS, GROUPS = ("id", "ids"), ("group", "groups")
-KIND_OF = {  # prefix or name of a column: kind of what it holds, None if the values are to tell
-    **dict.fromkeys(("output", "outputs"), None),
-    **dict.fromkeys(("logit", "logits", "logprob", "logprobs"), "logits"),
-    **dict.fromkeys(("margin", "margins", "predictions"), "logits"),
-    **dict.fromkeys(("prob", "probs", "proba", "probability", "probabilities", "p"), "probs"),
-    **dict.fromkeys(("pred_proba", "predict_proba", "softmax"), "probs"),
-}
 CONFIDENCE, PREDICTION = "confidence", "prediction"  # columns of a table of confidences
 OUTCOMES = {"correct": CONFIDENCES, "loss": LOSSES}  # and what they make of it
 OF_CONFIDENCES = re.compile(r"conf(idence)?s?([_ .-].+)?", re.IGNORECASE)
 POSITIVE = ("1", "pos", "positive", "true", "yes")  # classes of the one column of two
-PADDED = re.compile(r"0\d+")
 IMPOSSIBLE = ": write -inf where a class is impossible"
 AS_PROBS = "divide percentages by 100, and each row by its sum"
 GIVE = "give --{} to recuse import, or {}= in Python"
@@ -65,7 +54,6 @@ GIVE_OUTPUTS = GIVE.format("outputs", "outputs")
 AS_CONFIDENCES = 'give --confidences, or kind="confidences" in Python,'
 SAY = 'by --probs or, to import, --logits; in Python kind="probs" or "logits"'
 ONE = {"logits": "binary", "probs": "probs"}  # kind of a single column
-NUMBERED = re.compile(r"(?P<prefix>[A-Za-z][A-Za-z_]*?)[_ .\-\[(](?P<class>.+?)[\])]?")
 SOME_ROWS = 10  # of which one at least is right, if predictions and labels name classes alike
 FEW_VALUES, MANY_ROWS = 20, 30  # of subgroups: at most so many, of so many rows on average
 NAMES_ROWS = re.compile(
@@ -189,7 +177,7 @@ def read_table(
         raise InputError(f"{path}: expected a table ending in {', '.join(TABLES)}")
     if not path.is_file() or path.stat().st_size == 0:
         raise InputError(f"{path}: {'empty' if path.is_file() else 'no such'} file")
-    table, form, lines = _read(path, separator)
+    table, form, lines = read_columns(path, separator)
     if not table or not len(next(iter(table.values()))):
         raise InputError(f"{path}: expected at least one row, got none")
     with at_lines(lines):
@@ -389,25 +377,18 @@ def class_names_of(path: Path, classes: int | None = None) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
-            names = json.loads(text)["id2label"]
-            names = [str(names[str(k)]) for k in range(len(names))]
+            names = by_index(json.loads(text)["id2label"])
         else:
             names = text.splitlines()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}: expected names of classes") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected class names in UTF-8") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f'{path}: expected "id2label" with a name for 0, 1, ...') from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: {ID2LABEL}") from error
     if classes is not None and len(names) != classes:
         raise InputError(f"{path}: expected {classes} class names, one a line, got {len(names)}")
     return names
-
-
-def holds_outputs(name: str) -> bool:
-    """Return whether a column holds outputs, judging by its name."""
-    match = NUMBERED.fullmatch(name.strip())
-    return name.strip().lower() in KIND_OF or bool(match and match["prefix"].lower() in KIND_OF)
 
 
 def _only(table: Mapping[str, Any], names: Sequence[str], what: str, option: str) -> str | None:
@@ -610,136 +591,3 @@ def _kind_by_values(found: Array) -> str:
 
 def _one(kind: str, found: Array) -> str:
     return ONE[kind] if found.ndim == 1 or found.shape[1] == 1 else kind
-
-
-def _read(path: Path, separator: str | None) -> tuple[dict[str, Array], str, Array | None]:
-    """Return the columns of a file, what was found of its text form, and the lines of rows."""
-    if path.suffix in (".csv", ".tsv"):
-        return _read_text(path, separator)
-    if path.suffix == ".jsonl":
-        with reading(path):
-            return _read_jsonl(path)
-    readers: dict[str, Callable[[Path], dict[str, Array]]] = {
-        ".parquet": _read_parquet,
-        ".npz": _read_npz,
-        ".npy": lambda path: {"outputs": np.load(path, allow_pickle=False)},
-    }
-    with reading(path):
-        return readers[path.suffix](path), "", None
-
-
-def _read_npz(path: Path) -> dict[str, Array]:
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = {}
-        for name in (n for n in archive.files if n != "metrics"):  # of a Trainer
-            try:
-                arrays[name] = archive[name]
-            except ValueError as error:
-                raise InputError(f"{path}: {holds_objects(name)}") from error
-    if "predictions" in arrays:  # of a Trainer, perhaps of tokens
-        z = arrays["predictions"]
-        arrays["predictions"] = np.ascontiguousarray(z.transpose(classes_second(z.shape)))
-    return arrays
-
-
-def _read_parquet(path: Path) -> dict[str, Array]:
-    with parquet_file(path) as file:
-        table = file.read()
-        names = table.column_names
-        return {name: column_or_missing(table, name, f"{path}: `{name}`") for name in names}
-
-
-def _read_text(path: Path, separator: str | None) -> tuple[dict[str, Array], str, Array | None]:
-    separator = separator or ("\t" if path.suffix == ".tsv" else None)
-    with csv_lines(path, separator) as lines:
-        separator = lines.dialect.delimiter
-        names = [name.strip() for name in next(lines, [])]
-        if len({*names}) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"{path}: expected columns that differ, got {twice!r} twice")
-        rows, ends = [], []
-        for row in csv_rows(path, lines, len(names)):
-            rows.append(row)
-            ends.append(lines.line_num)
-    comma, columns = False, {}
-    for name, cells in zip(names, zip(*rows)):
-        columns[name], swapped = _numbers_or_text(cells, separator)
-        comma = comma or swapped
-    shown = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(separator, repr(separator))
-    form = f"{shown} between cells" + (", decimal commas" if comma else "")
-    return columns, form, np.array(ends)
-
-
-def _numbers_or_text(cells: Sequence[str], separator: str) -> tuple[Array, bool]:
-    """Return a column as integers, floats or text, and whether commas were its decimal points."""
-    text = [cell.strip() for cell in cells]
-    if any(text) and not all(text):  # a number that is missing among numbers
-        found, swapped = _numbers_or_text([cell or "nan" for cell in text], separator)
-        return (np.array(text), False) if found.dtype.kind == "U" else (found, swapped)
-    if any(map(PADDED.fullmatch, text)):  # 007 is a name
-        return np.array(text), False
-    for convert in (int, float):
-        try:
-            if not any("_" in cell for cell in text):
-                return np.array([convert(cell) for cell in text]), False
-        except (ValueError, OverflowError):
-            pass
-    if separator != ",":
-        try:
-            return np.array([float(cell.replace(",", ".")) for cell in text]), True
-        except ValueError:
-            pass
-    return np.array(text), False
-
-
-def _read_jsonl(path: Path) -> tuple[dict[str, Array], str, Array | None]:
-    """Return the fields of the objects; a field of numbers by name becomes a column for each."""
-    rows, lines = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                row = None
-            if not isinstance(row, dict):
-                raise InputError(f"{path}: line {number}: expected an object, got {line[:40]}")
-            rows.append({str(k): v for key, value in row.items() for k, v in _flat(key, value)})
-            lines.append(number)
-    columns, without = {}, 0  # and the number of options that are not there
-    longest = max(rows, key=len, default={})  # has the options in their order
-    for name in dict.fromkeys(name for row in (longest, *rows) for name in row):
-        values = [row.get(name) for row in rows]
-        if name.startswith(OPTION) and not all(isinstance(v, str) for v in values):
-            plain = NUMBERED.fullmatch(name.removeprefix(OPTION))
-            probs = plain is not None and KIND_OF.get(plain["prefix"].lower()) == "probs"
-            without += sum(v is None for v in values)
-            values = [(0.0 if probs else -np.inf) if v is None else v for v in values]
-        values, added = _padded(values)
-        without += added
-        columns[name.removeprefix(OPTION)] = settled(np.array(values, dtype=object))
-    form = f"missing options read as impossible: {count(without)}" if without else ""
-    return columns, form, np.array(lines)
-
-
-OPTION = "\0"  # marks fields of an object inside the row
-
-
-def _flat(key: str, value: Any) -> list[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        return [(key, _number(value))]
-    return [(f"{OPTION}{key}_{name}", _number(inner)) for name, inner in value.items()]
-
-
-def _number(value: Any) -> Any:
-    infinite = isinstance(value, str) and value.strip().lower() in ("-inf", "-infinity")
-    return -np.inf if infinite else value
-
-
-def _padded(values: list[Any]) -> tuple[list[Any], int]:
-    """Return lists of one length, and by how many: an option not there has the logit -inf."""
-    if not all(isinstance(v, list) for v in values):
-        return values, 0
-    longest = max(map(len, values))
-    gaps = [longest - len(v) for v in values]
-    rows = [[*map(_number, v)] + [-np.inf] * gap for v, gap in zip(values, gaps)]
-    return [np.array(row, float) for row in rows], sum(gaps)

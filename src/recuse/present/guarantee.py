@@ -99,10 +99,12 @@ def outcome(g: Any, infeasible: Any) -> str:
         "accepted if none of them is wrong, more if some are."
     ]
     if infeasible.smallest_target is not None:
+        below = infeasible.smallest_target < g.target_risk
+        lower = ", since the thresholds that are tested depend on the target" if below else ""
         parts.append(
             f"The smallest target that would have passed is "
-            f"{exact_percent(infeasible.smallest_target)}; to rely on it, choose it before looking "
-            "at new calibration data."
+            f"{exact_percent(infeasible.smallest_target)}{lower}; to rely on it, choose it before "
+            "looking at new calibration data."
         )
     if infeasible.hopeless:
         parts.append("The risk is above the target at every threshold: more data will not help.")

@@ -25,7 +25,7 @@ def reading_lines(file: Any, told: Any) -> Iterator[str]:
     if file.kind in HELD:
         held, truth = f"{HELD[file.kind]}{guessed}, {k} classes{names}", "labels"
     else:
-        held, truth = "confidences, larger is more certain", "right or wrong by"
+        held, truth = "confidences, larger is more certain", "correctness from"
     yield f"Outputs: {held}, {columns} {listed(told.outputs)}."
     rest = {truth: told.labels, "ids": told.ids, "groups": told.groups}
     used = [f"{what} {name}" for what, name in rest.items() if name is not None]

@@ -38,7 +38,7 @@ def verdict_lines(v: Verdict) -> Iterator[str]:
     yield f"Guarantee: {v.selection}"
     if not v.selection.feasible:
         shown = f" {v.page} shows what the score would accept." if v.page else ""
-        yield f"Deploy: nothing yet, at a target of {percent(v.target_risk)}.{shown}"
+        yield f"Deploy: nothing yet for a target of {percent(v.target_risk)}.{shown}"
         return
     yield f"Test part: {_tested(v.test)}"
     if v.deploy is not None:
