@@ -1216,4 +1216,4 @@ def test_the_report_of_probabilities_keeps_msp(recuse, tmp_path):
     assert (rc, err) == (0, "")
     assert "Written to report.html" in out
     page = (tmp_path / "report.html").read_text()
-    assert "probabilities have lost what other scores use" in page
+    assert "other scores need logits" in page

@@ -148,7 +148,7 @@ def test_probabilities_are_diagnosed_as_their_logits_but_only_msp_is_recommended
     assert found["verdict"] == expected["verdict"] == "label smoothing"
     assert found["smoothing"]["value"] == pytest.approx(expected["smoothing"]["value"], abs=1e-6)
     assert found["repair"]["score"]["name"] == "msp"
-    assert "probabilities have lost what other scores use" in found["recommendation"]
+    assert "other scores need logits" in found["recommendation"]
     assert "Save the logits" in found["recommendation"]
 
 

@@ -373,6 +373,17 @@ def test_a_kept_msp_is_said_of_the_objective_that_was_tested(objective, aim, eva
     assert said.startswith(f"No score has a significantly {aim}")
 
 
+def test_a_score_without_an_alternative_is_said_so(evaluation):
+    model = prepare.prepare(evaluation)[0]
+    tuned = model.result.tuned
+    alone = tuned.facts._replace(outcome="probabilities", alternative=None, gain=None, gain_se=None)
+    m = replace(model.result, tuned=replace(tuned, facts=alone))
+    said = words.naive(model._replace(result=m))
+    assert (
+        said == f"{m.name} is ranked by MSP: other scores need logits, and these are probabilities."
+    )
+
+
 def test_a_kept_msp_has_no_fingerprint(evaluation):
     model = prepare.prepare(evaluation)[0]
     assert "This is the fingerprint" not in words.reading(model.fingerprint, model.result)

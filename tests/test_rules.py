@@ -404,7 +404,7 @@ def test_probabilities_are_tuned_as_what_they_are():
     splits = [(np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), y) for z, y in (TUNE, CALIBRATE)]
     rejector = recuse.fit(*splits, target_risk=0.1, kind="probs")
     assert rejector.score == Score("msp")
-    assert "probabilities have lost what other scores use" in rejector.reason
+    assert "other scores need logits" in rejector.reason
 
 
 def test_a_rule_that_stands_twice_is_refused():

@@ -991,7 +991,7 @@ def test_confidences_go_the_whole_way(recuse, tmp_path, monkeypatch):
     code, out, _ = recuse(*fitted, "--target-risk", "0.15")
     assert code == 0
     assert "one row of each of 120 groups" in out
-    assert "Kept confidence: there is no other confidence to compare with" in out
+    assert "Kept confidence: it is the only confidence" in out
     rejector = recuse_package.Rejector.load("rejector.json")
     assert rejector.guarantee.unit == "groups"
     assert recuse("predict", "rejector.json", "s/test.npz", "--out", "d.csv", "--quiet")[0] == 0
@@ -1014,7 +1014,7 @@ def test_confidences_go_the_whole_way(recuse, tmp_path, monkeypatch):
     assert "counts groups; rows of one group depend on each other: log one row" in joined[2]
     assert one.pop("logs") != other.pop("logs")
     assert one == other
-    one_refusal(recuse("diagnose", "h.npz"), "label smoothing leaves its trace in the logits")
+    one_refusal(recuse("diagnose", "h.npz"), "label smoothing leaves its trace in logits")
     one_refusal(
         recuse("export", "rejector.json", "--model", "m.py:f", "--example", "1,2"),
         "the model that gives them is unknown",

@@ -124,6 +124,8 @@ def outcome(m: Any) -> str:
 def naive(model: Any) -> str:
     """Say what ranking by MSP costs this model, or that it costs nothing."""
     m = model.result
+    if not m.repaired and m.tuned.facts.alternative is None:  # nothing was compared
+        return f"{m.name} is ranked by {m.baseline}: {_kept(m)}."
     if not m.repaired:
         aim = f"{'larger' if of_coverage(m) else 'smaller'} {objective(m)}"
         return f"No score has a significantly {aim} than {m.baseline} for {m.name}: {_kept(m)}."

@@ -98,11 +98,11 @@ def why_kept(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
     """Return the reason to keep the baseline as a clause."""
     match facts.outcome:
         case "probabilities":
-            return "probabilities have lost what other scores use; logits keep it"
+            return "other scores need logits, and these are probabilities"
         case "two_classes":
             return "with two classes no norm is tried (centered, it is constant)"
         case "one_confidence":
-            return "there is no other confidence to compare with"
+            return "it is the only confidence"
         case "no_candidates":
             return "there is no candidate to compare with"
         case "few_errors":
