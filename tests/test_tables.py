@@ -15,7 +15,7 @@ import recuse as recuse_package
 from recuse import InputError, Rejector, from_arrays, from_frame, read, write_logits
 from recuse._internal.files import checksum
 from recuse.errors import DataWarning
-from recuse.io import split_rows
+from recuse.io import open_logits, split_rows
 from recuse.io._tables import read_table
 from recuse.present.reading import reading_lines
 
@@ -1289,3 +1289,36 @@ def test_the_mapping_of_a_config_names_the_classes():
     for mapping in ({"a": 0, "b": 1, "c": 2}, {0: "a", 1: "b", 5: "c"}):
         with pytest.raises(InputError, match=r'expected "id2label" with a name for 0, 1'):
             from_arrays(z, y, classes=mapping)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet", ".safetensors", ""])
+def test_a_held_out_file_knows_its_columns(suffix: str, tmp_path: Path) -> None:
+    table = {"p_cat": [0.9, 0.2, 0.6], "p_dog": [0.1, 0.8, 0.4], "truth": ["cat", "dog", "dog"]}
+    file = from_frame(table | {"doc": [4, 4, 7]}, labels="truth", groups="doc")
+    columns = {"outputs": ("p_cat", "p_dog"), "labels": ("truth",), "groups": ("doc",)}
+    assert file.columns == columns
+    path = tmp_path / f"held{suffix}"
+    write_logits(path, file)
+    assert read(path).columns == open_logits(path).columns == columns
+    assert repr(read(path)).splitlines() == [
+        f"{path}: 3 rows.",
+        "Outputs: probabilities, 2 classes (cat and dog), columns p_cat and p_dog.",
+        "Columns: labels truth, groups doc; no ids.",
+    ]
+    parts = split_rows(read(path), {"tune": 0.5, "calibrate": 0.5})
+    assert parts["tune"].columns == columns
+
+
+def test_shards_of_other_columns_are_one_file_that_names_none(tmp_path: Path) -> None:
+    for i, name in enumerate(["truth", "target"]):
+        table = {"p_cat": [0.9, 0.2], "p_dog": [0.1, 0.8], name: ["cat", "dog"]}
+        write_logits(tmp_path / f"{i}.npz", from_frame(table))
+    file = read(tmp_path)
+    assert len(file) == 4
+    assert not file.columns
+    assert "Arrays: labels; no ids or groups." in repr(file)
+
+
+def test_a_lazy_frame_is_collected() -> None:
+    frame = pytest.importorskip("polars").LazyFrame({"confidence": [0.9, 0.4], "correct": [1, 0]})
+    assert from_frame(frame).loss.tolist() == [False, True]

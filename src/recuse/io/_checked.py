@@ -214,6 +214,7 @@ def check_values(fields: Mapping[str, Array], about: About, name: str) -> HeldOu
         probs,
         about.ungrouped,
         model=about.model,
+        columns=about.columns,
     )
 
 

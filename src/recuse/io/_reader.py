@@ -12,7 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from glob import escape, glob, has_magic
 from pathlib import Path
@@ -81,6 +81,10 @@ class LogitsReader:
     groups: Array | None = None  # (n,) in place of those of the files
     ungrouped: tuple[str, ...] = ()  # columns that look like groups and are not used
     model: str | None = None  # its name
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # those of its table
+
+    def __repr__(self) -> str:
+        return f"LogitsReader({self.name!r}, {self.kind}, shape {self.shape})"
 
     def __len__(self) -> int:
         return self.n
@@ -105,7 +109,9 @@ class LogitsReader:
     def about(self) -> About:
         """What is known beside the arrays."""
         names, of = self.class_names, self.subgroups
-        return About(self.kind, names, of, self.ignore_index, self.ungrouped, self.model)
+        return About(
+            self.kind, names, of, self.ignore_index, self.ungrouped, self.model, self.columns
+        )
 
     @property
     def named(self) -> bool:
@@ -113,7 +119,7 @@ class LogitsReader:
         first = self.stores[0]
         if self.class_names is None or not isinstance(first, TableStore):
             return self.class_names is not None
-        columns = first.told.outputs
+        columns = first.file.columns["outputs"]
         return all(column.endswith(name) for column, name in zip(columns, self.class_names))
 
     @property
@@ -177,8 +183,8 @@ class LogitsReader:
                 logits = chunk.logits if alone else np.empty(self.shape, chunk.logits.dtype)
             if logits is not chunk.logits:
                 logits[start : start + len(chunk)] = chunk.logits
-            for field, found in rest.items():
-                found.append(getattr(chunk, field))
+            for key, found in rest.items():
+                found.append(getattr(chunk, key))
             for name, found in of.items():
                 found.append(chunk.subgroups[name])
             start += len(chunk)
@@ -194,6 +200,7 @@ class LogitsReader:
             subgroups=subgroups,
             ungrouped=self.ungrouped,
             model=self.model,
+            columns=self.columns,
         )
 
     @cached_property
@@ -268,7 +275,7 @@ def open_logits(
     for store, shape in zip(stores, shapes):
         _check_alike(store, shape, stores[0], shapes[0])
     whole = (sum(shape[0] for shape in shapes), *shapes[0][1:])
-    kind, names, subgroups, ignore_index, _, model = about
+    kind, names, subgroups, ignore_index, _, model, columns = about
     doubts = dict.fromkeys(name for store in stores for name in _ungrouped(store))
     return LogitsReader(
         str(path),
@@ -280,6 +287,7 @@ def open_logits(
         subgroups,
         ungrouped=tuple(doubts),
         model=model,
+        columns=columns if all(s.about.columns == columns for s in stores) else {},
     )
 
 
@@ -483,17 +491,17 @@ def _check_alike(
     """Refuse shards that differ in arrays, dtypes, or shapes apart from the rows."""
     (forms, want), where = (store.forms, other.forms), f"{store.path}: expected shards alike"
     for told, wanted, name in zip(store.about, other.about, About._fields):
-        if told != wanted and name != "ungrouped":
+        if told != wanted and name not in ("ungrouped", "columns"):
             raise InputError(f"{where}, got {name} {told} and {wanted} in {other.path}")
     if set(forms) != set(want):
         odd = sorted(set(forms) ^ set(want))[0]
         raise InputError(f"{where}, but only one of it and {other.path} has `{odd}`")
     if shape[1:] != expected[1:]:
         raise InputError(f"{where}, got logits {shape} and {expected} in {other.path}")
-    for field in FIELDS:
-        if field in forms and not _joins(forms[field].dtype, want[field].dtype):
-            dtypes = f"{forms[field].dtype} and {want[field].dtype} in {other.path}"
-            raise InputError(f"{where}, got `{field}` of {dtypes}")
+    for key in FIELDS:
+        if key in forms and not _joins(forms[key].dtype, want[key].dtype):
+            dtypes = f"{forms[key].dtype} and {want[key].dtype} in {other.path}"
+            raise InputError(f"{where}, got `{key}` of {dtypes}")
 
 
 def _joins(a: np.dtype, b: np.dtype) -> bool:

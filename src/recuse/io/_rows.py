@@ -16,6 +16,8 @@ import numpy as np
 from recuse._internal.check import check_groups
 from recuse._internal.files import digest, once
 from recuse.errors import InputError
+from recuse.present.numbers import count
+from recuse.present.reading import held_lines
 from recuse.scores import predict
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class About(NamedTuple):
     ignore_index: int | None = None
     ungrouped: tuple[str, ...] = ()  # columns of its table that look like groups and were not used
     model: str | None = None  # name of the model
+    columns: Mapping[str, tuple[str, ...]] = {}  # outputs, labels, ids, groups -> of its table
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -88,8 +91,10 @@ class About(NamedTuple):
         names = None if data.get("class_names") is None else tuple(data["class_names"])
         kind, ignored = data["kind"], data["ignore_index"]
         ungrouped, model = tuple(data.get("ungrouped", ())), data.get("model")
-        found = cls(kind, names, tuple(data["subgroups"]), ignored, ungrouped, model)
-        texts = (*(names or ()), *found.subgroups, *ungrouped, found.kind or "", model or "")
+        columns = {what: tuple(of) for what, of in data.get("columns", {}).items()}
+        found = cls(kind, names, tuple(data["subgroups"]), ignored, ungrouped, model, columns)
+        texts = [*(names or ()), *found.subgroups, *ungrouped, found.kind or "", model or ""]
+        texts += [column for of in columns.values() for column in of]
         if not all(isinstance(x, str) for x in texts) or type(found.ignore_index) not in NUMBERS:
             raise ValueError("its description is malformed")
         return found
@@ -119,6 +124,10 @@ class HeldOut:
     ungrouped: tuple[str, ...] = ()  # columns of its table that look like groups and were not used
     by_content: bool = False  # whether groups are numbers of equal rows, since nothing names them
     model: str | None = None  # its name, with a digest of its weights where that is known
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # those of its table
+
+    def __repr__(self) -> str:
+        return "\n".join((f"{self.name}: {count(len(self))} rows.", *held_lines(self)))
 
     def __len__(self) -> int:
         return len(self.logits)
@@ -151,7 +160,9 @@ class HeldOut:
         """What a file says beside its arrays."""
         doubts = self.ungrouped if self.groups is None else ()
         names, of = self.class_names, tuple(self.subgroups)
-        return About(self.kind, names, of, self.ignore_index, doubts, self.model)
+        return About(
+            self.kind, names, of, self.ignore_index, doubts, self.model, dict(self.columns)
+        )
 
     def subgroup(self, name: str) -> Array:
         """Return the subgroup of each row by the name of its column."""

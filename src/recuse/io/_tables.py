@@ -96,12 +96,8 @@ class Suspect(NamedTuple):
 
 @dataclass(frozen=True)
 class Told:
-    """How a table was read, and what it may hold besides."""
+    """How a table was read, beside the columns that the `HeldOut` names."""
 
-    outputs: tuple[str, ...]  # columns
-    labels: str | None
-    ids: str | None
-    groups: str | None
     suspects: tuple[Suspect, ...]
     declared: bool  # whether the kind was given, or told by names; else by the values
     format: str = ""  # of the text: separator and decimal comma
@@ -151,6 +147,7 @@ def from_frame(
     by = [subgroups] if isinstance(subgroups, str) else subgroups
     names = None if classes is None else [*map(str, classes)]
     asked = Columns(labels, outputs, kind, names, ids, groups, tuple(by), ignore_index)
+    frame = frame.collect() if hasattr(frame, "collect") else frame  # a LazyFrame of polars
     table = {str(name): as_column(frame[name]) for name in getattr(frame, "columns", frame)}
     file, told = interpret(table, asked, "the frame")
     for line in suspect_lines(file.name, told.suspects):
@@ -228,8 +225,12 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
     where = {"labels": label, "ids": ids, "groups": groups, **{c: c for c in of}}
     named = {what: f"column {column!r}" for what, column in where.items() if column is not None}
     file = held_out(found, truth, kind, names, *rows, of, asked.ignore_index, name, named)
-    file = replace(file, ungrouped=look_like_groups(values))
-    return file, Told(tuple(chosen), shown, ids, groups, values, declared, known=known)
+    single = {"labels": shown, "ids": ids, "groups": groups}
+    used = {what: (column,) for what, column in single.items() if column is not None}
+    file = replace(
+        file, ungrouped=look_like_groups(values), columns={"outputs": tuple(chosen), **used}
+    )
+    return file, Told(values, declared, known=known)
 
 
 def _kind_by_names(table: Mapping[str, Array], asked: Columns) -> str:

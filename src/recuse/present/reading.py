@@ -17,22 +17,39 @@ def reading_lines(file: Any, told: Any) -> Iterator[str]:
         file: A `recuse.io.HeldOut`.
         told: A `recuse.io._tables.Told`.
     """
-    n, k = len(file), file.logits.shape[1]
-    yield f"{count(n)} rows" + (f", {told.format}" if told.format else "") + "."
+    yield f"{count(len(file))} rows" + (f", {told.format}" if told.format else "") + "."
+    yield from held_lines(file, "" if told.declared else ", judging by their values")
+
+
+def held_lines(file: Any, guessed: str = "") -> Iterator[str]:
+    """Yield two lines on what a held-out file holds, and of which columns of a table.
+
+    Args:
+        file: A `recuse.io.HeldOut`.
+        guessed: Follows the kind of the outputs.
+    """
+    k, columns = file.logits.shape[1], file.columns
+    outputs = columns.get("outputs", ())
+    of = f", column{'s' if len(outputs) > 1 else ''} {listed(outputs)}" if outputs else ""
     names = "" if file.class_names is None else f" ({listed(file.class_names)})"
-    guessed = "" if told.declared else ", judging by their values"
-    columns = "column" if len(told.outputs) == 1 else "columns"
-    if file.kind in HELD:
-        held, truth = f"{HELD[file.kind]}{guessed}, {k} classes{names}", "labels"
-    else:
-        held, truth = "confidences, larger is more certain", "correctness from"
-    yield f"Outputs: {held}, {columns} {listed(told.outputs)}."
-    rest = {truth: told.labels, "ids": told.ids, "groups": told.groups}
-    used = [f"{what} {name}" for what, name in rest.items() if name is not None]
+    of_classes = file.kind in HELD
+    held = "confidences, larger is more certain"
+    if of_classes:
+        held = f"{HELD[file.kind]}{guessed}, {k} classes{names}"
+    yield f"Outputs: {held}{of}."
+    used, missing = [], []
+    for what in ("labels", "ids", "groups"):
+        column = " ".join(columns.get(what, ()))
+        right = what == "labels" and not of_classes
+        if getattr(file, what) is None:
+            missing.append("correct" if right else what)
+        else:
+            called = f"correctness{' from' if column else ''}" if right else what
+            used.append(f"{called} {column}".strip())
     used += [f"subgroups {listed(file.subgroups)}"] if file.subgroups else []
-    missing = ["correct" if " " in what else what for what, x in rest.items() if x is None]
     none = [f"no {' or '.join(missing)}"] if missing else []
-    yield f"Columns: {'; '.join([', '.join(used), *none] if used else none)}."
+    told = "; ".join([", ".join(used), *none] if used else none)
+    yield f"{'Columns' if columns else 'Arrays'}: {told}."
 
 
 def suspect_lines(file: str, suspects: Iterable[Any]) -> Iterator[str]:
