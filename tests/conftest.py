@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from recuse import cli
+from recuse import _kernels, cli
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that began the tests with `&`
     signal.signal(signal.SIGINT, signal.default_int_handler)  # or all that they start inherits it
@@ -21,3 +21,10 @@ def recuse(tmp_path, monkeypatch, capsys):
         return (end.value.code or 0, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def loops(request, monkeypatch):
+    """Run what has two ways by each: NumPy, and the loops of numba."""
+    monkeypatch.setattr(_kernels, "repays", lambda seconds: request.param == "numba")
+    return request.param
