@@ -14,6 +14,7 @@ import reference
 import reference_calibration as slow
 from recuse import InputError, calibration, plots
 from recuse.calibration import (
+    _measures,
     brier,
     classwise_ece,
     ece,
@@ -165,6 +166,34 @@ def test_no_measure_depends_on_the_order_of_the_input(data, random):
     for measure in TOP_LABEL:
         assert measure(q, l) == measure(q[order], l[order])
         assert standard_error(q, l, measure) == standard_error(q[order], l[order], measure)
+
+
+@settings(max_examples=40)
+@given(stated(min_size=7), BINS, st.randoms(use_true_random=False))
+def test_many_rows_are_summed_in_parts_and_equal_the_definition_in_any_order(data, bins, random):
+    q, l = data
+    order = random.sample(range(q.size), q.size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_measures, "ROWS", 3)
+        assert ece(q, l, bins=bins) == pytest.approx(slow.ece(q, l, bins), abs=CLOSE)
+        for measure in (ece, equal_mass_ece, smooth_ece):
+            assert measure(q, l) == measure(q[order], l[order])
+        found, again = (reliability(q[i], l[i], bins=bins) for i in (slice(None), order))
+    for a, b, whole in zip(found, again, reliability(q, l, bins=bins)):
+        assert a.tolist() == b.tolist() == whole.tolist()
+
+
+def test_sums_of_tiny_and_large_numbers_keep_both():
+    q = np.r_[np.full(40_000, 2.0**-50), np.full(40_000, 0.9), 1.0]
+    expected = (40_000 * (2.0**-50 + 0.9) + 1) / q.size
+    assert reliability(q, np.zeros(q.size), bins=1).probability == [expected]
+
+
+def test_malformed_rows_of_all_parts_are_counted():
+    q = np.full(100_000, 0.5)
+    q[[10, 40_000, 90_000]] = np.nan
+    with pytest.raises(InputError, match="without NaN, got 3, rows 10, 40000, 90000"):
+        ece(q, np.zeros(q.size))
 
 
 def test_measures_of_logits_do_not_depend_on_the_order_of_the_input():

@@ -7,11 +7,13 @@ In every bin the mean gap has the sign s of the summed residual (stated minus ob
 example's term is s times its own residual, so that the mean of the terms is the weighted gap.
 Without bins, the residual of each example is a mass at its probability: a heat kernel reflected at
 0 and 1 spreads the masses, and the error is what does not cancel.
+
+Numbers in [-1, 1] are summed by bin in integers: exactly, in any order, without a sort.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 CHUNK = 1 << 18  # logits a chunk (2 MB in float64): the passes over it stay in cache
+ROWS = 1 << 15  # stated probabilities a part: likewise
+HALF = 2.0**26  # a number in [-1, 1] is a multiple of 1 / HALF, and one of 1 / HALF**2 / 2
 
 
 def flat(logits: ArrayLike, labels: ArrayLike) -> tuple[Float[Array, "m K"], Int[Array, " m"]]:
@@ -79,6 +83,60 @@ def stated(
     if q.min() < 0 or q.max() > 1:
         raise InputError(f"expected `probability` in [0, 1], got {q.min():g} to {q.max():g}")
     return q, 1 - check_zero_one(check_loss(loss, q.size), what="calibration")
+
+
+def slices(n: int) -> Iterator[slice]:
+    """Yield slices of n rows that stay in cache."""
+    return (slice(start, start + ROWS) for start in range(0, n, ROWS))
+
+
+def parts(
+    probability: ArrayLike, loss: ArrayLike
+) -> Iterator[tuple[Float[Array, " r"], Float[Array, " r"]]]:
+    """Yield what `stated` returns, in parts that stay in cache."""
+    q, l = to_numpy(probability), to_numpy(loss)
+    if q.shape != l.shape or q.ndim != 1 or q.size <= ROWS:
+        yield stated(q, l)
+        return
+    for part in slices(q.size):
+        try:
+            found = stated(q[part], l[part])
+        except InputError:
+            stated(q, l)  # counts and names the rows of all parts
+            raise
+        yield found
+
+
+class Sums:
+    """Sums by bin of numbers in [-1, 1], to 2^-54 of each, independent of the order."""
+
+    def __init__(self, bins: int):
+        self.high = np.zeros(bins, np.int64)
+        self.low = np.zeros(bins, np.int64)
+
+    def add(self, index: Int[Array, " r"], values: Float[Array, " r"]) -> None:
+        """Add values of the bins `index`."""
+        for part in slices(index.size):  # whose sums are integers below 2^53
+            rest = values[part] * HALF
+            high = np.floor(rest)
+            rest -= high
+            low = np.rint(rest * (2 * HALF))
+            self.high += np.bincount(index[part], high, self.high.size).astype(np.int64)
+            self.low += np.bincount(index[part], low, self.low.size).astype(np.int64)
+
+    @property
+    def total(self) -> Float[Array, " bins"]:
+        """The sums."""
+        return (self.high + self.low / (2 * HALF)) / HALF
+
+    @property
+    def sign(self) -> Float[Array, " bins"]:
+        """The signs of the sums; 1 for 0."""
+        return np.where(self.total < 0, -1.0, 1.0)
+
+    def mean(self, n: int) -> float:
+        """Return the sum of their sizes, over n."""
+        return float(np.abs(self.total).sum() / n)
 
 
 ROUNDING = {"float16": 2**-10, "bfloat16": 2**-7}  # relative
@@ -211,8 +269,9 @@ def reliability(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> R
     >>> reliability([1.0, 0.97, 0.5], [0, 1, 0], bins=10).accuracy
     array([1. , 0.5])
     """
-    q, right = stated(probability, loss)
-    return _reliability(equal_width(q, bins, rounding(probability)), q, right)
+    error = rounding(probability)
+    rows = ((equal_width(q, bins, error), q, right) for q, right in parts(probability, loss))
+    return _reliability(rows, check_bins(bins))
 
 
 def equal_mass_reliability(
@@ -227,7 +286,7 @@ def equal_mass_reliability(
     array([2, 2])
     """
     q, right = stated(probability, loss)
-    return _reliability(equal_mass(q, bins), q, right)
+    return _reliability([(equal_mass(q, bins), q, right)], bins)
 
 
 def ece(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> float:
@@ -243,7 +302,11 @@ def ece(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> float:
     >>> round(ece([0.9] * 100, [0] * 90 + [1] * 10), 12)
     0.0
     """
-    return measure(ece_terms(probability, loss, bins=bins))
+    error, gaps, n = rounding(probability), Sums(check_bins(bins)), 0
+    for q, right in parts(probability, loss):
+        gaps.add(equal_width(q, bins, error), q - right)
+        n += q.size
+    return gaps.mean(n)
 
 
 def equal_mass_ece(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> float:
@@ -258,7 +321,10 @@ def equal_mass_ece(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -
     >>> round(equal_mass_ece([0.96, 0.97, 0.98, 0.99], [1, 0, 0, 0], bins=4), 3)
     0.255
     """
-    return measure(equal_mass_ece_terms(probability, loss, bins=bins))
+    q, right = stated(probability, loss)
+    gaps = Sums(check_bins(bins))
+    gaps.add(equal_mass(q, bins), q - right)
+    return gaps.mean(q.size)
 
 
 def classwise_ece(logits: ArrayLike, labels: ArrayLike, *, bins: int = 15) -> float:
@@ -281,13 +347,14 @@ def classwise_ece(logits: ArrayLike, labels: ArrayLike, *, bins: int = 15) -> fl
     >>> classwise_ece(np.array([[0.0, 0.0], [0.0, 0.0]]), [0, 1])
     0.0
     """
-    return measure(classwise_ece_terms(logits, labels, bins=bins))
+    z, y = flat(logits, labels)
+    return _gaps_of_classes(z, y, bins).mean(z.size)
 
 
 def ece_terms(probability: ArrayLike, loss: ArrayLike, *, bins: int = 15) -> Float[Array, " n"]:
     """Return the signed residual of each example."""
     q, right = stated(probability, loss)
-    return _signed(equal_width(q, bins, rounding(probability)), q - right)
+    return _signed(equal_width(q, bins, rounding(probability)), q - right, bins)
 
 
 def equal_mass_ece_terms(
@@ -295,7 +362,7 @@ def equal_mass_ece_terms(
 ) -> Float[Array, " n"]:
     """Return the signed residual of each example."""
     q, right = stated(probability, loss)
-    return _signed(equal_mass(q, bins), q - right)
+    return _signed(equal_mass(q, bins), q - right, bins)
 
 
 def classwise_ece_terms(
@@ -303,15 +370,31 @@ def classwise_ece_terms(
 ) -> Float[Array, " m"]:
     """Return the signed residuals of each example, averaged over the classes."""
     z, y = flat(logits, labels)
-    top, log_sum = np.empty(len(z)), np.empty(len(z))
-    for part, gap, _ in chunks(z, y):
-        top[part] = z[part].astype(np.float64).max(axis=1)
-        log_sum[part] = np.log(np.exp(gap).sum(axis=1))
-    out = np.zeros(len(z))
-    for k in range(z.shape[1]):  # one column at a time: memory of a few (m,)
-        pi = np.minimum(np.exp(z[:, k].astype(np.float64) - top - log_sum), 1)
-        out += _signed(equal_width(pi, bins, FLOAT32), pi - (y == k))
-    return out / z.shape[1]
+    sign, out = _gaps_of_classes(z, y, bins).sign, np.empty(len(z))
+    for part, index, residual in _of_classes(z, y, bins):
+        out[part] = (sign[index] * residual).mean(axis=1)
+    return out
+
+
+def _gaps_of_classes(z: Float[Array, "m K"], y: Int[Array, " m"], bins: int) -> Sums:
+    """Return the summed residuals of each class in each bin."""
+    gaps = Sums(z.shape[1] * check_bins(bins))
+    for _, index, residual in _of_classes(z, y, bins):
+        gaps.add(index.ravel(), residual.ravel())
+    return gaps
+
+
+def _of_classes(
+    z: Float[Array, "m K"], y: Int[Array, " m"], bins: int
+) -> Iterator[tuple[slice, Int[Array, "r K"], Float[Array, "r K"]]]:
+    """Yield the residual of each class, and its bin among those of all classes."""
+    first = bins * np.arange(z.shape[1])
+    for part, gap, label in chunks(z, y):
+        pi = np.exp(gap)
+        pi /= pi.sum(axis=1, keepdims=True)
+        index = equal_width(pi, bins, FLOAT32) + first
+        pi[np.arange(len(pi)), label] -= 1
+        yield part, index, pi
 
 
 def equal_width(q: Float[Array, " n"], bins: int, error: float) -> Int[Array, " n"]:
@@ -321,29 +404,32 @@ def equal_width(q: Float[Array, " n"], bins: int, error: float) -> Int[Array, " 
 
 def equal_mass(q: Float[Array, " n"], bins: int) -> Int[Array, " n"]:
     """Return the bin of each probability by the mean rank of its equals, in exact integers."""
-    _, group, count = np.unique(q, return_inverse=True, return_counts=True)
-    twice_rank = 2 * (np.cumsum(count) - count) + count - 1
-    return (check_bins(bins) * twice_rank // (2 * q.size))[group.reshape(-1)]
+    ascending = np.sort(q)
+    start = np.flatnonzero(np.diff(ascending, prepend=-1))
+    count = np.diff(start, append=q.size)
+    index = check_bins(bins) * (2 * start + count - 1) // (2 * q.size)
+    first = np.flatnonzero(np.diff(index, prepend=-1))
+    edges = ascending[start[first]]
+    return index[first][np.searchsorted(edges, q, side="right") - 1]
 
 
-def _reliability(
-    index: Int[Array, " n"], q: Float[Array, " n"], right: Float[Array, " n"]
-) -> Reliability:
-    count = np.bincount(index)
+def _reliability(rows: Iterable[tuple[Array, Array, Array]], bins: int) -> Reliability:
+    """Return the means of bins from (index, stated, right) of parts of the rows."""
+    count, said, seen = np.zeros(bins, np.intp), Sums(bins), Sums(bins)
+    for index, q, right in rows:
+        count += np.bincount(index, minlength=bins)
+        said.add(index, q)
+        seen.add(index, right)
     held = count > 0
-    count = count[held]
-    return Reliability(sums(index, q)[held] / count, sums(index, right)[held] / count, count)
+    means = (x.total[held] / count[held] for x in (said, seen))
+    return Reliability(*means, count[held])
 
 
-def _signed(index: Int[Array, " n"], residual: Float[Array, " n"]) -> Float[Array, " n"]:
+def _signed(index: Int[Array, " n"], residual: Float[Array, " n"], bins: int) -> Float[Array, " n"]:
     """Return residuals times the sign of their bin; a gap of 0 has a sign, and a spread, too."""
-    return np.where(sums(index, residual) < 0, -1.0, 1.0)[index] * residual
-
-
-def sums(index: Int[Array, " n"], values: Float[Array, " n"]) -> Float[Array, " bins"]:
-    """Return sums by index, independent of the order of the input."""
-    order = np.lexsort((values, index))
-    return np.bincount(index[order], values[order])
+    gaps = Sums(bins)
+    gaps.add(index, residual)
+    return gaps.sign[index] * residual
 
 
 def smooth_ece(probability: ArrayLike, loss: ArrayLike) -> float:
@@ -372,15 +458,7 @@ def smooth_ece(probability: ArrayLike, loss: ArrayLike) -> float:
     >>> round(smooth_ece([0.9] * 100, [0] * 80 + [1] * 20), 4)
     0.1
     """
-    return measure(smooth_ece_terms(probability, loss))
-
-
-class _Masses(NamedTuple):
-    """Residuals, shared between the two grid points around each probability."""
-
-    index: Int[Array, " n"]  # of the lower point
-    upper: Float[Array, " n"]  # share of the upper point
-    residual: Float[Array, " n"]
+    return _smooth(probability, loss).value
 
 
 def smooth_ece_terms(probability: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
@@ -389,34 +467,55 @@ def smooth_ece_terms(probability: ArrayLike, loss: ArrayLike) -> Float[Array, " 
     With $S$ the smoothed sign of the smoothed residuals, $r_i S(q_i)$ has the mean
     $\mathrm{smECE}_\sigma$; its influence is divided by 1 minus the slope in $\sigma$.
     """
+    q, right = stated(probability, loss)
+    found = _smooth(q, 1 - right)
+    weight = _smoothed(np.fft.rfft(found.sign), found.width)
+    index, upper = _between(q)
+    share = weight[index] * (1 - upper) + weight[index + 1] * upper
+    return found.width + ((q - right) * share - found.width) / (1 - found.slope)
+
+
+class _Smooth(NamedTuple):
+    """Smooth calibration error, with what its terms take."""
+
+    value: float
+    width: float  # before the last step
+    slope: float  # of the smoothed error by the width
+    sign: Float[Array, " 2g"]  # of the smoothed residuals
+
+
+def _smooth(probability: ArrayLike, loss: ArrayLike) -> _Smooth:
     from scipy.optimize import brentq
 
-    masses = _masses(probability, loss)
-    spectrum = np.fft.rfft(_periodic(masses))
+    spectrum = np.fft.rfft(_periodic(probability, loss))
     width = brentq(lambda sigma: np.abs(_smoothed(spectrum, sigma)).sum() / 2 - sigma, 0, 2)
     smoothed = _smoothed(spectrum, width)
     sign = np.where(smoothed < 0, -1.0, 1.0)
     slope = (sign * _smoothed(-width * _rates() * spectrum, width)).sum() / 2
-    weight = _smoothed(np.fft.rfft(sign), width)
-    share = weight[masses.index] * (1 - masses.upper) + weight[masses.index + 1] * masses.upper
-    return width + (masses.residual * share - width) / (1 - slope)
+    step = (np.abs(smoothed).sum() / 2 - width) / (1 - slope)
+    return _Smooth(max(0.0, float(width + step)), width, slope, sign)
 
 
-def _masses(probability: ArrayLike, loss: ArrayLike) -> _Masses:
-    q, right = stated(probability, loss)
+def _between(q: Float[Array, " n"]) -> tuple[Int[Array, " n"], Float[Array, " n"]]:
+    """Return the grid point below each probability, and the share of the one above."""
     index = np.minimum((q * STEPS).astype(np.intp), STEPS - 1)
-    return _Masses(index, q * STEPS - index, q - right)
+    return index, q * STEPS - index
 
 
-def _periodic(masses: _Masses) -> Float[Array, " 2g"]:
-    """Masses / n on the circle of circumference 2 that reflection at 0 and 1 unfolds."""
-    index, upper, residual = masses
-    low, high = sums(index, residual * (1 - upper)), sums(index + 1, residual * upper)
-    mass = np.zeros(STEPS + 1)
-    mass[: low.size] += low
-    mass[: high.size] += high
+def _periodic(probability: ArrayLike, loss: ArrayLike) -> Float[Array, " 2g"]:
+    """Residuals / n, shared by two grid points, on the circle that reflection at 0 and 1 unfolds.
+
+    Its circumference is 2.
+    """
+    masses, n = Sums(STEPS + 1), 0
+    for q, right in parts(probability, loss):
+        (index, upper), residual = _between(q), q - right
+        masses.add(index, residual * (1 - upper))
+        masses.add(index + 1, residual * upper)
+        n += q.size
+    mass = masses.total
     mass[[0, -1]] *= 2  # a mass on a mirror meets its own image
-    return np.r_[mass, mass[-2:0:-1]] / residual.size
+    return np.r_[mass, mass[-2:0:-1]] / n
 
 
 @cache
