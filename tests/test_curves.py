@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reference
-from recuse import InputError, curves
-from recuse.curves import _curve
+from recuse import InputError, _kernels, curves
+from recuse.curves import _ranked
 from strategies import GENERAL, ZERO_ONE, predictions
 
 EXACT = 1e-12  # sums of at most 30 terms in float64 against exact fractions
@@ -31,11 +31,12 @@ def test_every_public_measure_is_in_the_registry_of_laws():
     assert scalar - WEIGHTED == set(MEASURES)
 
 
-@pytest.fixture(params=["grouped", "compiled"], autouse=True)
+@pytest.fixture(params=["grouped", "numpy", "numba"], autouse=True)
 def form(request, monkeypatch):
-    """Every law holds for both forms that predictions are ranked in."""
-    if request.param == "compiled":
-        monkeypatch.setattr(_curve, "SMALLEST_COMPILED", 1)
+    """Every law holds for both forms that predictions are ranked in, and both ways to read one."""
+    if request.param != "grouped":
+        monkeypatch.setattr(_ranked, "SMALLEST_HALVES", 1)
+        monkeypatch.setattr(_kernels, "repays", lambda seconds: request.param == "numba")
 
 
 @pytest.mark.parametrize("name", AREAS)
@@ -127,7 +128,7 @@ def test_both_forms_agree_on_many_predictions(name, values, wrong, monkeypatch):
     loss = rng.random(5000) < wrong
     results = []
     for smallest in (1, 10**9):
-        monkeypatch.setattr(_curve, "SMALLEST_COMPILED", smallest)
+        monkeypatch.setattr(_ranked, "SMALLEST_HALVES", smallest)
         results.append(MEASURES[name](confidence, loss))
     assert results[0] == pytest.approx(results[1], rel=1e-12, abs=1e-12, nan_ok=True)
 

@@ -248,8 +248,7 @@ def test_every_standard_error_of_groups_is_that_of_the_bootstrap(measure):
 
 
 @pytest.mark.parametrize("levels", [0, 500, 3])
-def test_many_predictions_have_the_standard_error_of_their_influences(levels):
-    """They are read by a compiled loop."""
+def test_many_predictions_have_the_standard_error_of_their_influences(levels, loops):
     confidence, loss = _data(20_000, levels)
     confidence = confidence.astype(np.float32)
     expected = np.sqrt(variance_of_mean(intervals.influence(confidence, loss)))
@@ -259,7 +258,7 @@ def test_many_predictions_have_the_standard_error_of_their_influences(levels):
     assert intervals.standard_error(confidence[order], loss[order]) == first
 
 
-def test_losses_without_variation_have_no_standard_error_when_many():
+def test_losses_without_variation_have_no_standard_error_when_many(loops):
     confidence = np.arange(20_000, dtype=np.float32)
     assert intervals.standard_error(confidence, np.zeros(20_000)) == 0
     assert intervals.standard_error(confidence, np.ones(20_000)) < 1e-9

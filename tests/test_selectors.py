@@ -13,11 +13,11 @@ import reference_rejector
 import strategies
 from recuse import InputError, selectors
 from recuse._internal.files import to_json
-from recuse._kernels import bounds as _kernels
 from recuse.bounds import binomial_p_value, clopper_pearson_upper, hoeffding_bentkus_upper
 from recuse.present.numbers import confidence_level
 from recuse.selectors import (
     METHODS,
+    _walk,
     band,
     select,
     select_by_subgroup,
@@ -223,23 +223,30 @@ def test_shuffling_the_rows_changes_no_number():
         assert select(c[order], l[order], target_risk=0.1, **kwargs) == first
 
 
-@pytest.mark.parametrize("n", [1, 7, 40])
-@pytest.mark.parametrize("risk", [0.02, 0.3])
+@pytest.mark.parametrize("n", [1, 7, 40, 300])
+@pytest.mark.parametrize("risk", [0.02, 0.3, 0.9])
 def test_the_boundary_and_its_crossing_probability_are_exact(n, risk):
     level = 0.2
-    boundary = _kernels.walk_boundary(n, risk, level)
+    boundary = _walk.walk_boundary(n, risk, level)
     for k in range(1, n + 1):
         e = boundary[k - 1]
         assert e < 0 or binomial_p_value(e, k, risk) <= level
         assert e + 1 >= k or binomial_p_value(e + 1, k, risk) > level
     expected = reference.crossing_probability(boundary.tolist(), risk)
-    assert _kernels.crossing_probability(boundary, risk) == pytest.approx(expected, abs=1e-12)
+    assert _walk.crossing_probability(boundary, risk) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("errors", [0, 500])
+def test_the_luck_of_a_long_walk_is_confirmed_however_small_its_p_value(errors):
+    found = selectors.Guarantee(0.05, 0.1, "random_walk", 60_000, 50_000, errors)
+    crossed, delta = METHODS["random_walk"].recheck(found)
+    assert crossed <= delta
 
 
 def test_the_level_of_the_walk_uses_up_delta():
     level = walk_level(300, 0.1, 0.05)
     crossed = [
-        _kernels.crossing_probability(_kernels.walk_boundary(300, 0.1, x), 0.1)
+        _walk.crossing_probability(_walk.walk_boundary(300, 0.1, x), 0.1)
         for x in (level, 1.1 * level)
     ]
     assert crossed[0] <= 0.05 < crossed[1]

@@ -19,8 +19,8 @@ from unittest import mock
 import numpy as np
 
 from recuse import selectors
-from recuse._kernels.bounds import walk_boundary
 from recuse.selectors._methods import METHODS, Splits
+from recuse.selectors._walk import walk_boundary
 
 TARGET, DELTA, DRAWS = 0.05, 0.1, 2000
 LARGEST_TUNE = 5000

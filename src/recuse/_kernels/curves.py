@@ -67,20 +67,6 @@ def rise(a, m):
 
 
 @njit(nogil=True)
-def last_ranks(right, wrong):
-    """The sum over k of E_k / k if all errors come last: of j / (right + j), j = 1..wrong.
-
-    The closed form cancels where errors are rare.
-    """
-    if wrong > right / 64:
-        return wrong - right * rise(right, wrong)
-    total = 0.0
-    for j in range(1, wrong + 1):
-        total += j / (right + j)
-    return total
-
-
-@njit(nogil=True)
 def next_tie(right, wrong, i, j):
     """The most confident errors below right[:i] and wrong[:j]: how many right are above them,
     and i and j after their tie."""

@@ -53,10 +53,9 @@ def betting_p_value(
     >>> round(betting_p_value([0.0, 0.1] * 50, 0.1), 4)
     0.0092
     """
-    from recuse._kernels.bounds import largest_capital
-
     risk, delta = check_fraction(risk, "risk"), check_fraction(delta, "delta")
-    return 1 / largest_capital(ordered(loss, seed), risk, float(-np.log(delta)))
+    l = ordered(loss, seed)
+    return 1 / _largest_capital(l, _stakes(l, delta), risk)
 
 
 def betting_upper(loss: ArrayLike, delta: float, *, seed: int | None = None) -> float:
@@ -76,11 +75,9 @@ def betting_upper(loss: ArrayLike, delta: float, *, seed: int | None = None) -> 
     >>> round(betting_upper([0.0, 0.1] * 50, 0.05), 4)
     0.082
     """
-    from recuse._kernels.bounds import largest_capital
-
     l, delta = ordered(loss, seed), check_fraction(delta, "delta")
-    aim = float(-np.log(delta))  # the capital does not fall as the mean in question grows
-    ruled_out = lambda mean: largest_capital(l, float(mean), aim) >= 1 / delta  # noqa: E731
+    stakes = _stakes(l, delta)  # the capital does not fall as the mean in question grows
+    ruled_out = lambda mean: _largest_capital(l, stakes, mean) >= 1 / delta  # noqa: E731
     return float(bisect(ruled_out, 0.0, 1.0, halvings=HALVINGS)[1])
 
 
@@ -134,6 +131,20 @@ def hoeffding_bentkus_upper(total: ArrayLike, n: ArrayLike, delta: float) -> Flo
         return _smaller(total, n, mean) <= delta
 
     return bisect(ruled_out, np.zeros(n.shape), np.ones(n.shape), halvings=HALVINGS)[1]
+
+
+def _stakes(loss: Float[Array, " n"], delta: float) -> Float[Array, " n"]:
+    """At most 1 each, from the variance of the losses before and half a loss of variance 1/4."""
+    n = np.arange(1, loss.size + 1)
+    mean = np.cumsum(np.r_[0.5, loss])[1:] / (n + 1)
+    variance = np.cumsum(np.r_[0.25, (loss - mean) ** 2])[:-1] / n
+    return np.minimum(1.0, np.sqrt(-2 * np.log(delta) / (loss.size * variance)))
+
+
+def _largest_capital(loss: Float[Array, " n"], stake: Float[Array, " n"], risk: float) -> float:
+    """The largest capital of a bettor who starts with 1 and stakes on losses below `risk`."""
+    with np.errstate(over="ignore"):
+        return float(np.cumprod(1 - stake * (loss - risk)).max(initial=1.0))
 
 
 def _smaller(total: Any, n: Any, risk: Any) -> Float[Array, ...]:

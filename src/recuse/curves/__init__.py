@@ -7,7 +7,7 @@ Areas are means over the coverages 1/n..n/n; tied predictions count as the mean 
 orders. Sums are in float64; for 0-1 losses the counts are exact integers.
 
 Many predictions with 0-1 losses are sorted in a copy of the confidences (4 bytes each in
-float32) and read by compiled loops. Other losses, such as costs or 1 - IoU, need the order of
+float32). Other losses, such as costs or 1 - IoU, need the order of
 the rows, about 40 bytes each.
 
 `conventions` has the areas as other programs define them.

@@ -12,14 +12,8 @@ import numpy as np
 
 from recuse._internal import public
 from recuse._internal.check import check_confidence, check_loss, first, to_numpy
-from recuse.curves._curve import (
-    Halves,
-    TieGroups,
-    coverage_at_risk_of,
-    grouped,
-    ranked,
-    risk_at_coverage_of,
-)
+from recuse.curves._curve import coverage_at_risk_of, risk_at_coverage_of
+from recuse.curves._ranked import Halves, TieGroups, grouped, ranked
 from recuse.errors import InputError
 
 if TYPE_CHECKING:
@@ -156,10 +150,8 @@ def augrc_of(form: Halves | TieGroups) -> float:
 def oracle(form: Halves | TieGroups, loss: ArrayLike) -> tuple[float, float, bool]:
     """Return the AURC of the best order, the mean loss, and whether losses vary."""
     if isinstance(form, Halves):
-        from recuse._kernels.curves import last_ranks
-
         n, wrong = form.n, form.wrong.size
-        return last_ranks(n - wrong, wrong) / n, wrong / n, 0 < wrong < n
+        return form.best / n, wrong / n, 0 < wrong < n
     l = np.sort(check_loss(loss, int(form.count.sum())))
     best = aurc_of(TieGroups(l, np.ones(l.size, int), l))
     return best, float(np.mean(l)), bool(l[0] != l[-1])

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recuse.curves._areas import augrc_of, aurc_of, harmonic
-from recuse.curves._curve import TieGroups, curve_of, tie_groups
+from recuse.curves._curve import curve_of
+from recuse.curves._ranked import TieGroups, tie_groups
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -27,7 +27,7 @@ from recuse._internal.check import (
     check_named,
     to_numpy,
 )
-from recuse.curves._curve import tie_groups
+from recuse.curves._ranked import tie_groups
 from recuse.errors import InputError
 from recuse.evaluation._measures import MANY, explained
 from recuse.intervals import influence

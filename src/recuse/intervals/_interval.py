@@ -16,7 +16,7 @@ import numpy as np
 from recuse import curves
 from recuse._internal.check import check_confidence, check_fraction, check_groups, check_loss
 from recuse.bounds._binomial import limits
-from recuse.curves._curve import halves
+from recuse.curves._ranked import halves
 from recuse.errors import InputError
 from recuse.intervals import _influence
 from recuse.intervals._influence import (
@@ -134,9 +134,7 @@ def standard_error(
     if measure == AURC and groups is None:
         form = halves(confidence, loss)
         if form is not None:
-            from recuse._kernels.curves import aurc_variance
-
-            return float(np.sqrt(aurc_variance(form.right, form.wrong)))
+            return float(np.sqrt(form.aurc_variance()))
     return float(np.sqrt(variance_of_mean(measure.influence(confidence, loss), groups)))
 
 

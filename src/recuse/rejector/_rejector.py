@@ -20,7 +20,7 @@ import numpy as np
 from recuse._internal import public
 from recuse._internal.check import check_logits_form, to_numpy
 from recuse._internal.files import checksum, once, strict, to_json, write_text
-from recuse.curves._curve import TieGroups, tie_groups
+from recuse.curves._ranked import TieGroups, tie_groups
 from recuse.errors import DataWarning, InputError
 from recuse.io import HeldOut, from_frame
 from recuse.io._checked import KINDS, naming, to_logits

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._internal.bisect import bisect
 from recuse._internal.check import check_zero_one
 from recuse.bounds import (
     betting_p_value,
@@ -35,6 +33,7 @@ from recuse.selectors._grid import (
     thresholds_between,
 )
 from recuse.selectors._guarantee import ADAPTIVE_SEARCH_UNPROVED, MONOTONE_RISK, Guarantee
+from recuse.selectors._walk import LEAST, crossing_probability, walk_boundary, walk_level
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int
@@ -110,8 +109,6 @@ def betting(s: Splits, target: float, delta: float) -> Plan:
 
 def random_walk(s: Splits, target: float, delta: float) -> Plan:
     """The largest coverage under a boundary that a walk of errors meets with probability delta."""
-    from recuse._kernels.bounds import walk_boundary
-
     check_zero_one(s.loss)
     if (n := s.confidence.size) > LONGEST_WALK:
         raise InputError(f"expected at most {LONGEST_WALK:,} rows for random_walk, got {n:,}")
@@ -131,13 +128,12 @@ def random_walk(s: Splits, target: float, delta: float) -> Plan:
 
 def recheck_random_walk(g: Guarantee) -> tuple[float, float]:
     """A long walk is asked how often it passes at its own p-value, which takes no search."""
-    from recuse._kernels.bounds import crossing_probability, walk_boundary
-
     if g.n > LONGEST_WALK:
         raise InputError(f"expected at most {LONGEST_WALK:,} rows for random_walk, got {g.n:,}")
     if g.n <= QUICK_WALK:
         return _p_value(g), walk_level(g.n, g.target_risk, g.delta)
-    boundary = walk_boundary(g.n, g.target_risk, _p_value(g) * (1 + ROUNDING))
+    level = max(_p_value(g) * (1 + ROUNDING), LEAST)
+    boundary = walk_boundary(g.n, g.target_risk, level)
     return float(crossing_probability(boundary, g.target_risk)), g.delta
 
 
@@ -312,23 +308,3 @@ def _bisect(passes: Callable[[int], bool], group: Int[Array, " n"]) -> int | Non
 
 def _steps(n: int) -> int:
     return max(1, int(np.ceil(np.log2(n))))
-
-
-@lru_cache(maxsize=256)
-def walk_level(n: int, risk: float, delta: float) -> float:
-    """The level at which a Bernoulli(risk) walk of n steps passes with probability <= delta.
-
-    The walk passes at step k if P(Bin(k, risk) <= E_k) <= level, for any k.
-
-    >>> 0.001 < walk_level(1000, 0.05, 0.1) < 0.1
-    True
-    """
-    from recuse._kernels.bounds import crossing_probability, walk_boundary
-
-    def crosses_too_often(log_level: float) -> bool:
-        boundary = walk_boundary(n, risk, np.exp(log_level))
-        return crossing_probability(boundary, risk) > delta
-
-    largest = np.log(delta)
-    low, _ = bisect(crosses_too_often, largest - 12, largest, halvings=11)  # to 0.6 %
-    return float(np.exp(low))

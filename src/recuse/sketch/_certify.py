@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from recuse.curves._harmonic import rise_and_ramp
+from recuse.curves._ranked import smallest_accepted
+
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from numpy import ndarray as Array
 
 UNIT = 2.0**-32  # of losses
 SLACK = 2.0**-40  # relative; the sums are accurate to some 1e-14
-FEW = 64  # ranks that are added up; beyond, the series of the harmonic numbers
-TERMS = 16  # of the series of x - log1p(x)
 
 
 class Certified(NamedTuple):
@@ -116,7 +117,7 @@ def risk_at_coverage(t: Tally, rounding: float, coverage: float) -> Certified:
     value = float(t.lost()[i] / accepted[i])
     if t.single[i]:
         return _widened(value, value, value, rounding)
-    first = _smallest(t.n, coverage, start) - start
+    first = smallest_accepted(t.n, coverage, start) - start
     few, many = (min(max(j, first), m) for j in (m - loss, loss))
     low = (before + max(0.0, loss - (m - few))) / (start + few)
     high = (before + min(many, loss)) / (start + many)
@@ -180,63 +181,7 @@ def _best_inside(t: Tally, risk: float) -> int:
     return int((start + inside)[fits].max(initial=0))
 
 
-def _smallest(n: int, coverage: float, at_least: int) -> int:
-    """Return the smallest k > at_least with k / n >= coverage."""
-    k = max(int(coverage * n), at_least + 1)
-    while k / n < coverage:
-        k += 1
-    while k > at_least + 1 and (k - 1) / n >= coverage:
-        k -= 1
-    return k
-
-
 def _widened(low: float, value: float, high: float, rounding: float) -> Certified:
     return Certified(
         max(0.0, low * (1 - SLACK) - rounding), value, min(1.0, high * (1 + SLACK) + rounding)
     )
-
-
-def rise_and_ramp(a: Int[Array, " r"], m: Int[Array, " r"]) -> tuple[Array, Array]:
-    """Return the sums of 1 / (a + j) and of j / (a + j) over j = 1..m.
-
-    Every term of their closed form is positive: nothing cancels, and they are accurate to a few
-    units in the last place. For m predictions after a accepted, a mean loss of rho per prediction
-    and a loss of E before give E rise + rho ramp to the summed risk.
-
-    >>> rise_and_ramp(np.array([2]), np.array([2]))  # 1/3 + 1/4 and 1/3 + 2/4
-    (array([0.58333333]), array([0.83333333]))
-    """
-    few = np.minimum(m, np.maximum(FEW - a, 0))
-    at = np.minimum(a, FEW)
-    rise, ramp = _RISE[at, few], _RAMP[at, few]
-    start, rest = np.maximum(a + few, FEW).astype(float), (m - few).astype(float)
-    far_rise, far_ramp = _far(start, rest)
-    return rise + far_rise, ramp + few * far_rise + far_ramp
-
-
-def _far(a: Float[Array, " r"], m: Float[Array, " r"]) -> tuple[Array, Array]:
-    """Return both sums for a >= FEW, by H_k = log k + c + 1/2k - 1/12k^2 + 1/120k^4 - 1/252k^6."""
-    x, z = 1 / a, 1 / (a + m)
-    tail = (x + z) * (1 / 12 - (x**2 + z**2) / 120 + (x**4 + x**2 * z**2 + z**4) / 252)
-    rise = np.log1p(m * x) - m * x * z * (0.5 - tail)
-    return rise, a * _gap(m * x) + m * z * (0.5 - tail)
-
-
-def _gap(x: Float[Array, " r"]) -> Float[Array, " r"]:
-    """x - log1p(x) for x >= 0, also where it is small."""
-    small = np.minimum(x, 0.06)
-    series = np.zeros_like(x)
-    for k in range(TERMS, 1, -1):
-        series = 1 / k - small * series
-    return np.where(x <= 0.06, x * x * series, x - np.log1p(x))
-
-
-def _tables() -> tuple[Array, Array]:
-    """Rows a = 0..FEW, columns m = 0..FEW."""
-    a, j = np.arange(FEW + 1)[:, None], np.arange(1, FEW + 1)
-    start = np.zeros((FEW + 1, 1))
-    rise, ramp = (np.hstack([start, np.cumsum(top / (a + j), axis=1)]) for top in (1, j))
-    return rise, ramp
-
-
-_RISE, _RAMP = _tables()
