@@ -1,4 +1,5 @@
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ import reference_sources
 from recuse import InputError, intervals
 from recuse._kernels import curves as kernel
 from recuse.curves import aurc, aurc_of_weights
-from recuse.intervals import AUGRC, AURC, E_AURC, _interval, coverage_at, risk_at
+from recuse.intervals import AUGRC, AURC, E_AURC, _interval, _runs, coverage_at, risk_at
 from recuse.intervals._bootstrap import BLOCK, units
-from recuse.intervals._influence import variance_of_mean
+from recuse.intervals._influence import by_confidence, variance_of_mean
 from strategies import GENERAL, ZERO_ONE, predictions
 
 BOOTSTRAP = 0.06  # relative: 3,000 resamples have a standard error of 1.3 %, ties add a bias
@@ -256,6 +257,67 @@ def test_many_predictions_have_the_standard_error_of_their_influences(levels, lo
     order = np.random.default_rng(1).permutation(20_000)
     first = intervals.standard_error(confidence, loss)
     assert intervals.standard_error(confidence[order], loss[order]) == first
+
+
+@st.composite
+def zero_one_ties(draw):
+    """Confidences that float32 holds, with ties, both zeros and infinities, and 0-1 losses."""
+    values = st.sampled_from([-math.inf, -1.5, -0.0, 0.0, 0.25, 0.5, 3.0, 2.0**40, math.inf])
+    n = draw(st.integers(2, 40))
+    dtype = draw(st.sampled_from([np.float16, np.float32, np.float64]))
+    c = np.array(draw(st.lists(values | st.floats(0, 1, width=16), min_size=n, max_size=n)))
+    with np.errstate(over="ignore"):
+        return c.astype(dtype), np.array(draw(st.lists(ZERO_ONE, min_size=n, max_size=n)))
+
+
+@contextmanager
+def runs_of_few():
+    """Let few rows be read as runs, in several parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_runs, "FEWEST", 1)
+        patch.setattr(_runs, "ROWS", 7)
+        yield
+
+
+@settings(max_examples=100)
+@given(data=zero_one_ties(), seed=st.integers(0, 9))
+def test_influences_of_runs_are_those_of_rows_in_any_order(data, seed):
+    c, l = data
+    order = np.random.default_rng(seed).permutation(l.size)
+    for measure in MEASURES:
+        rows = measure.influence(c, l)
+        with runs_of_few():
+            assert _runs.packed(c, l) is not None
+            runs = measure.influence(c, l)
+            again = measure.influence(c[order], l[order])
+        np.testing.assert_allclose(runs, rows, atol=1e-12)
+        np.testing.assert_array_equal(again, runs[order])
+    with runs_of_few():
+        found = intervals.influence(c, l)
+    np.testing.assert_allclose(found, reference.influence(c, l), atol=1e-12)
+
+
+@given(data=zero_one_ties())
+def test_a_sort_of_integers_finds_the_ties_that_a_sort_of_floats_finds(data):
+    c, l = data
+    rows = by_confidence(c, l)
+    with runs_of_few():
+        found = by_confidence(c, l)
+    assert sorted(found.order) == list(range(l.size))
+    assert (c[found.order] == c[rows.order]).all()
+    assert (l[found.order] == found.loss).all()
+    for a, b in zip(found[1:], rows[1:]):
+        assert a.tolist() == b.tolist()
+
+
+def test_many_rows_that_are_no_runs_take_the_general_way():
+    c, l = _data(20_000, 0)
+    narrow = c.astype(np.float32)
+    assert _runs.packed(narrow, l) is not None
+    assert _runs.packed(c, l) is None  # float32 does not hold them
+    assert _runs.packed(narrow, l / 2) is None
+    assert _runs.packed(np.where(c > 0.99, np.nan, narrow), l) is None
+    assert _runs.packed(narrow, l[1:]) is None
 
 
 def test_losses_without_variation_have_no_standard_error_when_many(loops):

@@ -192,4 +192,5 @@ def _paired_influence(
     b = measure.influence(confidence_b, loss_b)
     if a.shape != b.shape:
         raise InputError(f"expected the same examples in a and b, got {a.size} and {b.size}")
-    return a - b
+    a -= b
+    return a

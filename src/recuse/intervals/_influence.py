@@ -19,14 +19,14 @@ from recuse._internal.check import (
     check_loss,
     to_numpy,
 )
+from recuse.curves._ranked import smallest_accepted
 from recuse.errors import InputError
+from recuse.intervals._runs import LOSS, POSITION, VALUE, WINDOW, Runs, packed
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float, Int, UInt64
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
-
-WINDOW = 0.8  # the risk near a threshold is that of n^0.8 neighbours
 
 
 class Sorted(NamedTuple):
@@ -57,6 +57,8 @@ def by_confidence(
     confidence: ArrayLike, loss: ArrayLike, weights: Float[Array, " n"] | None = None
 ) -> Sorted:
     """Sort and find the ties; results do not depend on the order of the input, to the last bit."""
+    if weights is None and (key := packed(confidence, loss)) is not None:
+        return _unpacked(key)
     c = check_confidence(confidence)
     l = check_loss(loss, c.size)
     order = np.argsort(c)[::-1]
@@ -66,6 +68,14 @@ def by_confidence(
         order = order[np.lexsort((*least, l[order], np.cumsum(new)))]
     start = np.flatnonzero(new)
     return Sorted(order, l[order], start, np.diff(np.r_[start, c.size]))
+
+
+def _unpacked(key: UInt64[Array, " n"]) -> Sorted:
+    value = key >> VALUE
+    start = np.flatnonzero(np.r_[True, value[1:] != value[:-1]])
+    loss = (key >> LOSS & np.uint64(1)).astype(np.float64)
+    order = (key & POSITION).view(np.int64)
+    return Sorted(order, loss, start, np.diff(start, append=key.size))
 
 
 def influence(
@@ -92,6 +102,8 @@ def influence(
     >>> influence([0.9, 0.8, 0.7], [0, 1, 0]).round(3)
     array([-0.444,  0.389,  0.056])
     """
+    if weights is None and (key := packed(confidence, loss)) is not None:
+        return Runs(key).of_aurc()
     m = None if weights is None else _check_weights(weights, to_numpy(confidence).size)
     s = by_confidence(confidence, loss, m)
     m = None if m is None else m[s.order]
@@ -133,6 +145,8 @@ def influence_augrc(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"
     >>> influence_augrc([0.9, 0.8, 0.7], [0, 1, 0]).round(3)
     array([-0.333,  0.333,  0.   ])
     """
+    if (key := packed(confidence, loss)) is not None:
+        return Runs(key).of_augrc()
     s = by_confidence(confidence, loss)
     n = s.loss.size
     below = s.tied(np.arange(n, 0, -1) - 0.5) / n
@@ -154,16 +168,30 @@ def influence_risk_at_coverage(
     >>> influence_risk_at_coverage([0.9, 0.8, 0.8, 0.6], [0, 1, 0, 0], 0.5).round(3)
     array([-0.444,  0.889, -0.444,  0.   ])
     """
+    c = check_fraction(coverage, "coverage", one=True)
+    if (key := packed(confidence, loss)) is not None:
+        return _of_coverage(Runs(key), c)
     s = by_confidence(confidence, loss)
     n = s.loss.size
-    c = check_fraction(coverage, "coverage", one=True)
     end = s.start + s.count
     at = int(np.argmax(end / n >= c))
     k = int(end[at])
     risk = s.loss[:k].sum() / k
-    moves = s.count[at] <= 2 * math.sqrt(n * c * (1 - c))
-    m = local_risk(s, k) if moves else risk
+    m = local_risk(s, k) if _moves(s.count[at], n, c) else risk
     return s.unsort(_at_threshold(s, k, risk, m) * n / k)
+
+
+def _of_coverage(runs: Runs, coverage: float) -> Float[Array, " n"]:
+    start, k = runs.tie_of(smallest_accepted(runs.n, coverage) - 1)
+    m = runs.local_risk(k) if _moves(k - start, runs.n, coverage) else runs.risk(k)
+    out = runs.of_accepted(k, m)
+    out *= runs.n / k
+    return out
+
+
+def _moves(tied: int, n: int, coverage: float) -> bool:
+    """Return whether the tie at the threshold is so small that resampling moves the threshold."""
+    return tied <= 2 * math.sqrt(n * coverage * (1 - coverage))
 
 
 def influence_coverage_at_risk(
@@ -178,13 +206,25 @@ def influence_coverage_at_risk(
     >>> influence_coverage_at_risk([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 1], 0.25)
     array([ 1.,  1., -1., -1.])
     """
-    s = by_confidence(confidence, loss)
     r = check_fraction(risk, "risk", zero=True, one=True)
+    if (key := packed(confidence, loss)) is not None:
+        return _of_risk(Runs(key), r)
+    s = by_confidence(confidence, loss)
     k = accepted_at_risk(s, r)
     m = local_risk(s, k)
     if not 0 < k < s.loss.size or m <= r:
         return np.full(s.loss.size, math.nan)
     return s.unsort(-_at_threshold(s, k, s.loss[:k].sum() / k, m) / (m - r))
+
+
+def _of_risk(runs: Runs, risk: float) -> Float[Array, " n"]:
+    k = runs.accepted_at_risk(risk)
+    m = runs.local_risk(k)
+    if not 0 < k < runs.n or m <= risk:
+        return np.full(runs.n, math.nan)
+    out = runs.of_accepted(k, m)
+    out /= risk - m
+    return out
 
 
 def _at_threshold(s: Sorted, k: int, risk: float, m: float) -> Float[Array, " n"]:
