@@ -372,6 +372,16 @@ def test_a_temperature_changes_no_label_and_repairs_the_probabilities():
     assert ece(*top_label(repaired, y[2500:])) < 0.04 < 0.1 < ece(*top_label(z[2500:], y[2500:]))
 
 
+@pytest.mark.parametrize("scale", [1e-5, 1e-2, 30.0, 1e5])
+def test_the_temperature_of_saturated_or_tiny_logits_is_found(scale):
+    z, y = population(np.random.default_rng(3), 300, over=2.5)
+    found = fit_temperature(scale * z, y, bounds=(1e-8, 1e8))
+    assert found.value == pytest.approx(scale * fit_temperature(z, y).value, rel=1e-9)
+    assert found.standard_error == pytest.approx(scale * fit_temperature(z, y).standard_error)
+    separable = fit_temperature(scale * np.eye(3), [0, 1, 2], bounds=(scale / 50, scale * 50))
+    assert separable.bound == "lower"
+
+
 def test_separable_logits_get_the_lower_bound_and_say_so():
     found = fit_temperature(np.eye(3) * 2, [0, 1, 2])
     assert (found.value, found.n) == (0.01, 3)
