@@ -13,8 +13,7 @@ import reference
 from learnable import with_information
 from recuse import InputError, scores
 from recuse.scores import FEATURES, Score
-from recuse.tuning import _candidates, learn
-from recuse.tuning._candidates import features_of
+from recuse.tuning import learn
 from recuse.tuning._learn import PENALTIES, fit_path, log_loss, newton
 from samples import learned_score, sample
 
@@ -162,14 +161,3 @@ def test_many_rows_are_thinned_and_one_class_of_outcome_does_not_break_a_fit():
     almost = np.ones(100, bool)
     almost[0] = False
     assert np.isfinite(learn(features[:100], almost, np.arange(100))(z[:100])).all()
-
-
-@pytest.mark.parametrize("shape", [(300, 7), (5, 7, 6, 10), (300, 2)])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_swept_features_are_those_of_the_decision_path(shape, dtype, monkeypatch):
-    z = (3 * np.random.default_rng(0).normal(size=shape)).astype(dtype)
-    exact = features_of(z)
-    monkeypatch.setattr(_candidates, "SMALLEST_SWEPT", 0)
-    swept = features_of(z)
-    assert np.allclose(swept, exact, rtol=1e-4, atol=1e-4)
-    assert not np.array_equal(swept, exact)  # it was swept

@@ -16,7 +16,6 @@ from numba import types
 from numba.extending import intrinsic
 
 # No "nnan" and "ninf": masked classes are -inf, and a NaN must come out as one.
-ROOT = 0x3F3504F3  # the bits of sqrt(1/2)
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 
 
@@ -46,60 +45,15 @@ def _power_of_two(typing_context, exponent):
 
 @intrinsic
 def larger(typing_context, a, b):
-    """The larger of two float32, in the form that LLVM turns into a vector reduction."""
+    """The larger of two floats of one type, in the form that LLVM turns into a vector reduction."""
 
     def build(context, builder, signature, arguments):
-        f32 = ir.FloatType()
-        maximum = builder.module.declare_intrinsic(
-            "llvm.maxnum", [f32], ir.FunctionType(f32, [f32, f32])
-        )
+        of = ir.FloatType() if a == types.float32 else ir.DoubleType()
+        form = ir.FunctionType(of, [of, of])
+        maximum = builder.module.declare_intrinsic("llvm.maxnum", [of], form)
         return builder.call(maximum, arguments, fastmath=("nnan", "nsz"))
 
-    return types.float32(types.float32, types.float32), build
-
-
-@intrinsic
-def _exponent(typing_context, x):
-    """e of x = m 2^e with m in [sqrt(1/2), sqrt(2)), as float32."""
-
-    def build(context, builder, signature, arguments):
-        i32 = ir.IntType(32)
-        bits = builder.bitcast(arguments[0], i32)
-        shifted = builder.ashr(builder.sub(bits, ir.Constant(i32, ROOT)), ir.Constant(i32, 23))
-        return builder.sitofp(shifted, ir.FloatType())
-
-    return types.float32(types.float32), build
-
-
-@intrinsic
-def _mantissa(typing_context, x):
-    """m of x = m 2^e with m in [sqrt(1/2), sqrt(2))."""
-
-    def build(context, builder, signature, arguments):
-        i32 = ir.IntType(32)
-        bits = builder.sub(builder.bitcast(arguments[0], i32), ir.Constant(i32, ROOT))
-        kept = builder.and_(bits, ir.Constant(i32, 0x007FFFFF))
-        return builder.bitcast(builder.add(kept, ir.Constant(i32, ROOT)), ir.FloatType())
-
-    return types.float32(types.float32), build
-
-
-@numba.njit(inline="always")
-def log32(x):
-    """log of a normal float32 x > 0, within 1e-7 absolute of values below 100."""
-    f = _mantissa(x) - np.float32(1)
-    p = np.float32(7.0376836292e-2)
-    p = p * f + np.float32(-1.1514610310e-1)
-    p = p * f + np.float32(1.1676998740e-1)
-    p = p * f + np.float32(-1.2420140846e-1)
-    p = p * f + np.float32(1.4249322787e-1)
-    p = p * f + np.float32(-1.6668057665e-1)
-    p = p * f + np.float32(2.0000714765e-1)
-    p = p * f + np.float32(-2.4999993993e-1)
-    p = p * f + np.float32(3.3333331174e-1)
-    square = f * f
-    low = p * f * square - np.float32(0.5) * square + f
-    return low + _exponent(x) * np.float32(0.69314718056)
+    return a(a, b), build
 
 
 @numba.njit(inline="always")

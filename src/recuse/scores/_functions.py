@@ -16,20 +16,20 @@ import numpy as np
 from recuse._internal.check import as_floats, check_logits, first, is_floating, is_number, to_numpy
 from recuse.errors import DataWarning, InputError
 from recuse.scores._rows import (
-    centered,
     check_order,
     check_temperature,
+    energy_rows,
     entropy_rows,
     gen_rows,
     gini_rows,
-    logsumexp_rows,
+    max_logit_rows,
     msp_rows,
-    norm_rows,
     prob_margin_rows,
     renyi_rows,
     score_rows,
     score_rows_many,
 )
+from recuse.scores._sums import Sums
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int
@@ -134,7 +134,7 @@ def msp(logits: ArrayLike, *, temperature: float = 1.0) -> Float32[Array, "n ...
     array([-0.1269, 59.3069], dtype=float32)
     """
     check_temperature(temperature)
-    return score_rows(logits, lambda z: msp_rows(z / temperature))
+    return score_rows(logits, lambda s: msp_rows(s, temperature))
 
 
 @of_logits
@@ -155,7 +155,7 @@ def max_logit(logits: ArrayLike, *, center: bool = False) -> Float32[Array, "n .
     array([1.], dtype=float32)
     """
 
-    return score_rows(logits, lambda z: (centered(z) if center else z)[:, -1])
+    return score_rows(logits, lambda s: max_logit_rows(s, center))
 
 
 @of_logits
@@ -165,7 +165,7 @@ def margin(logits: ArrayLike) -> Float32[Array, "n ..."]:
     >>> margin(np.array([[3.0, 1.0, 2.0]]))
     array([1.], dtype=float32)
     """
-    return score_rows(logits, lambda z: z[:, -1] - z[:, -2])
+    return score_rows(logits, lambda s: s.margin)
 
 
 @of_logits
@@ -214,7 +214,7 @@ def energy(logits: ArrayLike, *, temperature: float = 1.0) -> Float32[Array, "n 
     array([0.6931], dtype=float32)
     """
     check_temperature(temperature)
-    return score_rows(logits, lambda z: temperature * logsumexp_rows(z / temperature))
+    return score_rows(logits, lambda s: energy_rows(s, temperature))
 
 
 @of_logits
@@ -242,7 +242,7 @@ def gen(logits: ArrayLike, *, gamma: float = 0.1, top: int = 100) -> Float32[Arr
         raise InputError(f"expected `gamma` in (0, 1], got {gamma!r}")
     if not is_number(top) or not 1 <= top < math.inf or top != int(top):
         raise InputError(f"expected `top` to be an integer of at least 1, got {top!r}")
-    return score_rows(logits, lambda z: gen_rows(z, gamma, int(top)))
+    return score_rows(logits, lambda s: gen_rows(s, gamma, int(top)))
 
 
 @of_logits
@@ -263,7 +263,7 @@ def renyi(logits: ArrayLike, *, alpha: float = 2.0) -> Float32[Array, "n ..."]:
     """
     if not is_number(alpha) or not 0 < alpha < math.inf or alpha == 1:
         raise InputError(f"expected `alpha` > 0, finite and not 1, got {alpha!r}")
-    return score_rows(logits, lambda z: renyi_rows(z, alpha))
+    return score_rows(logits, lambda s: renyi_rows(s, alpha))
 
 
 @of_logits
@@ -305,7 +305,13 @@ def logit_norms(
 def norms_of(logits: ArrayLike, ps: Iterable[float], center: bool) -> Float32[Array, "P n ..."]:
     """`logit_norms`, without a look at what the logits are."""
     ps = [check_order(p) for p in ps]
-    return np.stack(score_rows_many(logits, lambda z: norm_rows(z, ps, center), len(ps)))
+    order = sorted(range(len(ps)), key=ps.__getitem__)  # powers are products of lower ones
+
+    def rows(s: Sums) -> list[Array]:
+        return [s.logit_norm(ps[i], center) for i in order]
+
+    found = dict(zip(order, score_rows_many(logits, rows, len(ps))))
+    return np.stack([found[i] for i in range(len(ps))])
 
 
 def confidence(confidences: ArrayLike, *, column: int = 0, name: str = "") -> Float32[Array, " n"]:

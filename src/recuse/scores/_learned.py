@@ -1,6 +1,6 @@
 """The learned score: the log-odds of being right, from a handful of features of the logits.
 
-r = rows of one chunk, each sorted so that column -1 is the maximum; K = classes; f = features.
+r = predictions of one chunk, K = classes, f = features.
 
 MSP, the maximum logit and the shape of the other logits each carry information about the error
 that the others lack, most of all after label smoothing.
@@ -15,13 +15,13 @@ import numpy as np
 
 from recuse.errors import InputError
 from recuse.scores._rows import (
-    centered,
     entropy_rows,
+    max_logit_rows,
     msp_rows,
-    norm_rows,
     score_rows,
     score_rows_many,
 )
+from recuse.scores._sums import Sums
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32
@@ -81,7 +81,7 @@ def learned(
     array([2., 1.], dtype=float32)
     """
     table = _checked((weights, center, scale, low, high), (slope, intercept), len(FEATURES))
-    return score_rows(logits, lambda z: combined(feature_rows(z), (slope, intercept), table))
+    return score_rows(logits, lambda s: combined(feature_rows(s), (slope, intercept), table))
 
 
 def combination(
@@ -148,22 +148,16 @@ def combined(
 
 def features(logits: ArrayLike) -> Float[Array, "N f"]:
     """Return the `FEATURES` of every prediction, in float64."""
-    columns = score_rows_many(logits, lambda z: feature_rows(z).T, len(FEATURES), np.float64)
+    columns = score_rows_many(logits, lambda s: feature_rows(s).T, len(FEATURES), np.float64)
     return np.stack([column.ravel() for column in columns], axis=1)
 
 
-def feature_rows(z: Float[Array, "r K"]) -> Float[Array, "r f"]:
-    """Return the `FEATURES` of rows sorted in ascending order."""
-    v = centered(z)
-    return assembled(
-        msp_rows(z),
-        msp_rows(z / SOFTER),
-        v[:, -1],
-        z[:, -1] - z[:, -2],
-        entropy_rows(z),
-        norm_rows(z, list(ORDERS), True),
-        z[:, -1] - v[:, -1],
-    )
+def feature_rows(s: Sums) -> Float[Array, "r f"]:
+    """Return the `FEATURES` of predictions."""
+    entropy = entropy_rows(s)  # its sums are those of msp, and more
+    softer, top = msp_rows(s, SOFTER), max_logit_rows(s, center=True)
+    norms = [s.logit_norm(p, center=True) for p in ORDERS]
+    return assembled(msp_rows(s), softer, top, s.margin, entropy, norms, s.top - top)
 
 
 def assembled(

@@ -1,151 +1,207 @@
-"""Rows of float64 logits (r, K), ascending -> float64 (r,): the one arithmetic path of a decision.
+"""Scores of predictions from `Sums` over their classes: the one arithmetic path of a decision.
 
-r = rows of one chunk, K = classes; column -1 is the maximum.
+r = predictions of one chunk, K = classes.
 
-The logits are upcast to float64, each row is sorted, the score is computed, and rounded once to
-float32. A logit of -inf is a class that is impossible there: a row scores as if it had its possible
-classes alone. One possible class is certain, and the row keeps one -inf beside it.
+The logits are upcast to float64, sums over classes are sums of integers, and the score is rounded
+once to float32: rows that are permutations of each other score the same to the last bit. A logit
+of -inf is a class that is impossible there: a row scores as if it had its possible classes alone.
+One possible class is certain.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recuse._internal.check import check_logits, first, is_number
+from recuse import _kernels
+from recuse._internal.check import (
+    as_floats,
+    check_logits,
+    check_logits_form,
+    first,
+    is_number,
+    to_numpy,
+)
+from recuse._kernels.arithmetic import FLOOR, exp, fixed_sum, log, log1p
 from recuse.errors import InputError
+from recuse.scores._sums import ULP, Sums
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-MULTIPLIED = range(1, 33)  # orders whose powers are products; beyond them, `**`
-CHUNK = 1 << 18  # logits a chunk (2 MB in float64): the passes over it stay in cache
+CHUNK = 1 << 16  # logits a chunk: the passes over it stay in cache
+FEWEST = 32  # predictions a chunk
+MANY = 32  # classes
+NUMPY = 1e-8  # seconds a logit of one score
+LARGEST = float(np.finfo(np.float32).max)
 
-RowScore = Callable[..., np.ndarray]  # float64 (r, K) -> (r,)
+RowScore = Callable[[Sums], np.ndarray]  # -> float64 (r,)
 
 
 def score_rows(logits: ArrayLike, score: RowScore) -> Float32[Array, "n ..."]:
-    """Apply one row score to logits (n, K, ...)."""
-    return score_rows_many(logits, lambda z: [score(z)], 1)[0]
+    """Apply one score to logits (n, K, ...)."""
+    return score_rows_many(logits, lambda s: [score(s)], 1)[0]
 
 
 def score_rows_many(
-    logits: ArrayLike, scores: Callable, count: int, dtype: type = np.float32
-) -> list[Array]:
-    """Apply row scores chunk by chunk: upcast to float64, compute, round once to `dtype`.
+    logits: ArrayLike,
+    scores: Callable[[Sums], Sequence[Array]],
+    count: int,
+    dtype: type = np.float32,
+) -> Sequence[Array] | Array:
+    """Apply scores chunk by chunk: upcast to float64, compute, round once to `dtype`.
 
-    Each row is sorted first, so that every sum runs in one order: rows that are
-    permutations of each other score the same to the last bit.
+    Of the `Sums` of one chunk, they are float64 (r,).
     """
-    z = check_logits(logits)
+    if isinstance(logits, Sums):
+        return scores(logits)
+    return predict_and_score(logits, scores, count, dtype)[1]
+
+
+def predict_and_score(
+    logits: ArrayLike,
+    scores: Callable[[Sums], Sequence[Array]],
+    count: int,
+    dtype: type = np.float32,
+) -> tuple[Array, Array]:
+    """Return the predicted classes (n, ...), and the scores (count, n, ...)."""
+    z = to_numpy(logits)
+    check_logits_form(z.shape, z.dtype)
+    z = as_floats(z)
+    found = _scored(z, scores, count, dtype)
+    return _scored(check_logits(z), scores, count, dtype, True) if found is None else found
+
+
+def _scored(
+    z: Array, scores: Callable, count: int, dtype: type, checked: bool = False
+) -> tuple[Array, Array] | None:
+    """Return predicted classes and scores; None where the values are to be checked first."""
+    loops = _kernels.repays(NUMPY * count * z.size)
     shape = z.shape[:1] + z.shape[2:]
-    rows = np.moveaxis(z, 1, -1).reshape(-1, z.shape[1])
-    out = [np.empty(len(rows), dtype) for _ in range(count)]
-    step = max(1, CHUNK // z.shape[1])
-    for start in range(0, len(rows), step):
-        chunk = np.array(rows[start : start + step], dtype=np.float64, order="C")
-        chunk.sort(axis=1)
-        empty = np.isneginf(chunk[:, -1])
-        if empty.any():
-            raise InputError(f"expected a finite logit in every row, got none, {first(empty)}")
-        with np.errstate(over="ignore", under="ignore"):
-            for result, value in zip(out, _of_possible(chunk, scores)):
-                result[start : start + step] = value
-    return [result.reshape(shape) for result in out]
+    label = np.empty(math.prod(shape), np.int64)
+    out = np.empty((count, label.size), dtype)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        for where, block, axis in _chunks(z):
+            sums = Sums(block, axis, loops)
+            if not checked and _odd(sums):
+                return None
+            if np.isneginf(sums.top).any():
+                _refuse_empty(z)
+            label[where] = sums.label
+            for result, value in zip(out, scores(sums)):
+                result[where] = value
+    return label.reshape(shape), out.reshape(count, *shape)
 
 
-def _of_possible(z: Array, scores: Callable) -> list[Array]:
-    """Apply row scores to the possible classes of each row; rows of as many go together."""
-    if not np.isneginf(z[:, 0]).any():
-        return scores(z)
-    left_out = np.minimum(np.isneginf(z).sum(axis=1), z.shape[1] - 2)
-    parts = [np.flatnonzero(left_out == m) for m in np.unique(left_out)]
-    found = [scores(np.ascontiguousarray(z[rows, left_out[rows[0]] :])) for rows in parts]
-    out = [np.empty(len(z)) for _ in found[0]]
-    for rows, values in zip(parts, found):
-        for result, value in zip(out, values):
-            result[rows] = value
-    return out
+def _odd(s: Sums) -> bool:
+    """Return whether logits are to be looked at: NaN, +inf, or beyond the range of float32."""
+    if s.malformed:
+        return True
+    return s.logits.dtype == np.float64 and bool(
+        (s.top > LARGEST).any() or (s.lowest < -LARGEST).any()
+    )
 
 
-def certain(z: Array) -> Array:
-    """Return which rows have one possible class."""
-    return np.isneginf(z[:, 0])
+def _refuse_empty(z: Array) -> None:
+    top = z.astype(np.float32, copy=False).max(axis=1)
+    empty = np.isneginf(top).reshape(len(z), -1).any(axis=1)
+    raise InputError(f"expected a finite logit in every row, got none, {first(empty)}")
 
 
-def centered(z: Array) -> Array:
-    """Subtract the row's maximum, then the mean: exact for rows that differ by a constant.
+def _chunks(z: Array) -> Iterator[tuple[slice, Array, int]]:
+    """Yield logits, contiguous, with the axis of the classes; and where their predictions stand.
 
-    The maximum of a certain row is +inf: the limit as its other classes become impossible.
+    Many classes are taken in rows, few in columns: along the longer axis of a block go the vectors.
     """
-    v = z - z[:, -1:]
-    with np.errstate(invalid="ignore"):
-        return v - v.mean(axis=1, keepdims=True)
+    n, k = z.shape[:2]
+    step = max(FEWEST, CHUNK // k)
+    dtype = np.float64 if z.dtype == np.float64 else np.float32
+    pixels = math.prod(z.shape[2:])
+    if pixels == 1:
+        rows = z.reshape(n, k)
+        for start in range(0, n, step):
+            part = rows[start : start + step]
+            in_rows = k >= MANY or len(part) < FEWEST
+            block = np.ascontiguousarray(part if in_rows else part.T, dtype)
+            yield slice(start, start + len(part)), block, int(in_rows)
+        return
+    examples = max(1, step // pixels)
+    for start in range(0, n, examples):
+        part = z[start : start + examples]
+        planes = np.moveaxis(part.reshape(len(part), k, pixels), 1, 0).reshape(k, -1)
+        for low in range(0, planes.shape[1], step):
+            block = np.ascontiguousarray(planes[:, low : low + step], dtype)
+            first_of = start * pixels + low
+            yield slice(first_of, first_of + block.shape[1]), block, 0
 
 
-def logsumexp_rows(z: Array) -> Array:
+def energy_rows(s: Sums, temperature: float) -> Array:
     """Return the logarithm of the sum of exponentials."""
-    return z[:, -1] + np.log1p(odds_of_others(z)[2])
+    return s.top + temperature * log1p(s.odds(1 / temperature))
 
 
-def msp_rows(z: Array) -> Array:
-    """Return the log-odds of the maximum softmax probability."""
-    return z[:, -1] - z[:, -2] - np.log(_odds_to_second(z))
+def msp_rows(s: Sums, temperature: float = 1.0) -> Array:
+    """Return the log-odds of the maximum softmax probability; +inf of a certain prediction."""
+    (others,) = s.exps(1 / temperature)
+    return s.margin / temperature - log(np.where(s.certain, 1.0, others))
 
 
-def _odds_to_second(z: Array) -> Array:
-    """Return the sum of exp(z_j - z_2) without the maximum; K - 1 if all others are impossible."""
-    rest, second = z[:, :-1], z[:, -2:-1]
-    gap = np.subtract(rest, second, where=~np.isneginf(second), out=np.zeros_like(rest))
-    return np.exp(gap).sum(axis=1)
-
-
-def odds_of_others(z: Array) -> tuple[Array, Array, Array]:
-    """Gaps z_j - z_1 <= 0 without the maximum, their exponentials, and the sum of these."""
-    gap = z[:, :-1] - z[:, -1:]
-    odds = np.exp(gap)
-    return gap, odds, odds.sum(axis=1)
-
-
-def entropy_rows(z: Array) -> Array:
+def entropy_rows(s: Sums) -> Array:
     """Return the negative entropy of the softmax."""
-    gap, odds, total = odds_of_others(z)
-    weighted = np.multiply(odds, gap, where=odds > 0, out=np.zeros_like(gap)).sum(axis=1)
-    return weighted / (1 + total) - np.log1p(total)
+    others, weighted = s.exps(moments=2)
+    shrunk, margin = s.shrunk(), np.where(s.certain, 0.0, s.margin)
+    odds = shrunk * others
+    return shrunk * (weighted - margin * others) / (1 + odds) - log1p(odds)
 
 
-def gini_rows(z: Array) -> Array:
+def gini_rows(s: Sums) -> Array:
     """Return the negative Gini impurity."""
-    _, odds, total = odds_of_others(z)
-    return ((odds**2).sum(axis=1) - total * (2 + total)) / (1 + total) ** 2
+    _, _, squares = s.exps(moments=3)
+    odds, shrunk = s.odds(), s.shrunk()
+    return (shrunk * shrunk * squares - odds * (2 + odds)) / ((1 + odds) * (1 + odds))
 
 
-def gen_rows(z: Array, gamma: float, top: int) -> Array:
-    """Return the negative generalised entropy of the largest probabilities."""
-    _, odds, total = odds_of_others(z)
-    total = total[:, None]
-    spread = odds * (1 + total - odds) / (1 + total) ** 2  # p (1 - p), ascending in p
-    maximum = total / (1 + total) ** 2
-    others = spread[:, spread.shape[1] - min(top - 1, spread.shape[1]) :]
-    return -(maximum[:, 0] ** gamma + (others**gamma).sum(axis=1))
+def gen_rows(s: Sums, gamma: float, top: int) -> Array:
+    """Return the negative generalised entropy of the largest probabilities.
+
+    Each term is a power of p (1 - p), by its logarithm, relative to that of the second largest.
+    """
+    margin = np.where(s.certain, 0.0, s.margin)
+    log_total, total = log(1 + s.odds()), 1 + s.odds()
+    others = s.logits.copy() if s.axis else s.logits.T.copy()
+    others[np.arange(s.top.size), s.label] = -np.inf
+    rest = max(s.classes - (top - 1), 0)
+    others = np.partition(others, rest)[:, rest:] if 0 < rest < s.classes else others[:, rest:]
+    gap = np.subtract(others, s.top[:, None], dtype=np.float64)
+    spread = gap + log(total[:, None] - exp(np.maximum(gap, FLOOR)))
+    second = log(total - s.shrunk()) - margin
+    terms = exp(np.maximum(gamma * (spread - second[:, None]), FLOOR))
+    terms = fixed_sum(np.where(gap > -np.inf, terms, 0.0), s.unit, 1) * (s.unit * ULP)
+    maximum = log(np.where(s.certain, 1.0, s.exps()[0])) - margin  # the logarithm of the odds
+    found = terms * exp(np.maximum(gamma * (second - 2 * log_total), FLOOR))
+    found += exp(np.maximum(gamma * (maximum - 2 * log_total), FLOOR))
+    return np.where(s.certain, 0.0, -found)
 
 
-def prob_margin_rows(z: Array) -> Array:
+def prob_margin_rows(s: Sums) -> Array:
     """Return the logarithm of 1 / (1 - margin): 0 where the two largest tie."""
-    total = odds_of_others(z)[2]
-    return z[:, -1] - z[:, -2] + np.log1p(total) - np.log1p(_odds_to_second(z))
+    (others,) = s.exps()
+    return s.margin + log1p(s.odds()) - log1p(others)
 
 
-def renyi_rows(z: Array, alpha: float) -> Array:
+def renyi_rows(s: Sums, alpha: float) -> Array:
     """Return the negative Renyi entropy, the scaled log of the alpha-norm of the probabilities."""
-    gap, _, total = odds_of_others(z)
-    powers = np.exp(alpha * gap).sum(axis=1)
-    return (np.log1p(powers) - alpha * np.log1p(total)) / (alpha - 1)
+    return (log1p(s.odds(alpha)) - alpha * log1p(s.odds())) / (alpha - 1)
+
+
+def max_logit_rows(s: Sums, center: bool) -> Array:
+    """Return the largest logit; centred, +inf of a certain prediction."""
+    return np.where(s.certain, np.inf, -s.mean_gap) if center else s.top
 
 
 def check_order(p: float) -> float:
@@ -159,25 +215,3 @@ def check_temperature(temperature: float) -> None:
     """Refuse a temperature that is not positive and finite."""
     if not is_number(temperature) or not 0 < temperature < math.inf:
         raise InputError(f"expected `temperature` > 0, got {temperature!r}")
-
-
-def norm_rows(z: Array, ps: list[float], center: bool) -> list[Array]:
-    """t = v_1 / ||v without its maximum||_p for every p; powers by repeated multiplication."""
-    v = centered(z) if center else z
-    flat = z[:, 0] == z[:, -1]
-    others = np.abs(v[:, :-1])
-    scale = others.max(axis=1)
-    with np.errstate(invalid="ignore"):  # of a certain row
-        others /= np.where(scale == 0, 1, scale)[:, None]  # sums of powers lie in 1..K-1
-    norms: dict[float, Array] = {math.inf: np.ones(len(z))}
-    power, order = others, 1
-    for p in sorted(set(ps) - {math.inf}):
-        while p in MULTIPLIED and order < p:
-            power, order = power * others, order + 1
-        powers = power if order == p else others**p
-        norms[p] = powers.sum(axis=1) ** (1 / p)
-    infimum = {p: -((z.shape[1] - 1.0) ** (-1 / p)) for p in norms}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        top = v[:, -1] / scale
-        ratios = [np.where(flat, infimum[p], top / norms[p]) for p in ps]
-    return [np.where(certain(z), np.inf, ratio) for ratio in ratios]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,14 @@ import numpy as np
 from recuse.errors import InputError
 from recuse.scores._functions import SCORES, SOFTMAX_FAMILY, confidence
 from recuse.scores._learned import combination, combined, learned
+from recuse.scores._rows import predict_and_score
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float32
+    from jaxtyping import Float, Float32, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
+
+    from recuse.scores._sums import Sums
 
 
 LEARNED = {"learned": learned, "combination": combination}
@@ -60,8 +63,8 @@ class Score:
     def _signature(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(FUNCTIONS[self.name]).parameters
 
-    def __call__(self, logits: ArrayLike) -> Float32[Array, "n ..."]:
-        """Return the confidence of every prediction."""
+    def __call__(self, logits: ArrayLike | Sums) -> Float32[Array, "n ..."]:
+        """Return the confidence of every prediction; in float64 of the `Sums` of a chunk."""
         return inspect.unwrap(FUNCTIONS[self.name])(logits, **self.params)
 
     def __str__(self) -> str:
@@ -104,6 +107,13 @@ class Score:
         """Read what `to_dict` returns."""
         params = {k: _plain(v) for k, v in data["params"].items()}
         return cls(data["name"], params)
+
+
+def score_by_all(
+    logits: ArrayLike, scores: Sequence[Score]
+) -> tuple[Int[Array, "n ..."], Float32[Array, "m n ..."]]:
+    """Return the predicted classes and the confidences under each of m scores, in one pass."""
+    return predict_and_score(logits, lambda s: [score(s) for score in scores], len(scores))
 
 
 def score_features(features: Float[Array, "N f"], score: Score) -> Float[Array, " N"]:

@@ -32,13 +32,13 @@ from recuse.scores import (
     find_filler,
     without_filler,
 )
+from recuse.scores import features as features_of
 from recuse.scores._functions import norms_of
 from recuse.scores._score import OF_CONFIDENCES
 from recuse.tuning._candidates import (
     columns_of,
     confidences,
     default_candidates,
-    features_of,
     possible,
 )
 from recuse.tuning._class_order import ClassOrder, Pairs, warn_of_class_order

@@ -1,0 +1,118 @@
+"""Exponential and logarithm of IEEE operations alone: the same bits in NumPy and in loops.
+
+Sums over classes are sums of integers: each term in [0, 1] is rounded to a multiple of `quantum`.
+So they do not depend on the order of the classes, on the width of vectors or on the machine.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from numpy import ndarray as Array
+
+FLOOR = -708.0  # exp is a normal number above it
+ROUNDER = 1.5 * 2.0**52  # plus x: the nearest integer in the low bits
+ROUNDER_BITS = int(np.float64(ROUNDER).view(np.int64))
+LOG2_E = 1.4426950408889634
+LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
+EXP = (  # exp(r) - 1 - r over r^2, by powers of r: near 1 / 2!, 1 / 3!, ...
+    0.5,
+    0.16666666666666669,
+    0.04166666666662399,
+    0.008333333333330051,
+    0.0013888888917281794,
+    0.00019841269863105968,
+    2.480152119021773e-05,
+    2.7557268378684192e-06,
+    2.7620138719733994e-07,
+    2.5100424157005067e-08,
+)
+LOG = (  # of fdlibm
+    6.666666666666735130e-01,
+    3.999999999940941908e-01,
+    2.857142874366239149e-01,
+    2.222219843214978396e-01,
+    1.818357216161805012e-01,
+    1.531383769920937332e-01,
+    1.479819860511658591e-01,
+)
+ROOT_HALF = 0x3FE6A09E667F3BCD  # bits of sqrt(1/2)
+MANTISSA = 0x000FFFFFFFFFFFFF
+TINY = 1e-300  # in place of 0 before a logarithm
+
+
+def unit_of(classes: int) -> float:
+    """Return a power of two u, such that sums of `classes` terms in units of u 2^-52 fit int64."""
+    return 1.0 if classes <= 2047 else 2.0 ** math.ceil(math.log2(classes / 2047))
+
+
+def exp(x: Float[Array, ...]) -> Float[Array, ...]:
+    """Return exp of x in [`FLOOR`, 0], within 1 ulp; exactly 1 at 0."""
+    t = np.multiply(x, LOG2_E)
+    t += ROUNDER
+    n = t - ROUNDER
+    power = t.view(np.int64)
+    power -= ROUNDER_BITS - 1023
+    power <<= 52
+    r = np.multiply(n, LN2_HIGH)
+    np.subtract(x, r, out=r)
+    n *= LN2_LOW
+    r -= n
+    s = np.multiply(r, r, out=n)
+    p, even = s * EXP[9], s * EXP[8]  # of odd and even powers of r
+    for odd_c, even_c in zip(EXP[7:1:-2], EXP[6:0:-2]):
+        p += odd_c
+        p *= s
+        even += even_c
+        even *= s
+    p += EXP[1]
+    even += EXP[0]
+    p *= r
+    p += even
+    p *= s
+    p += r
+    p += 1.0
+    p *= power.view(np.float64)
+    return p
+
+
+def log(x: Float[Array, ...]) -> Float[Array, ...]:
+    """Return log of a normal x > 0, within 1 ulp."""
+    i = np.asarray(x, np.float64).view(np.int64) - ROOT_HALF
+    k = (i >> 52).astype(np.float64)
+    i &= MANTISSA
+    i += ROOT_HALF
+    f = i.view(np.float64) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    w = z * z
+    odd = w * (LOG[1] + w * (LOG[3] + w * LOG[5]))
+    even = z * (LOG[0] + w * (LOG[2] + w * (LOG[4] + w * LOG[6])))
+    half = 0.5 * f * f
+    return k * LN2_HIGH - ((half - (s * (half + (odd + even)) + k * LN2_LOW)) - f)
+
+
+def log1p(x: Float[Array, ...]) -> Float[Array, ...]:
+    """Return log(1 + x) for x >= 0."""
+    u = 1.0 + x
+    d = u - 1.0
+    exact = d == 0.0
+    return np.where(exact, x, log(u) * (x / np.where(exact, 1.0, d)))
+
+
+def power(x: Float[Array, ...], p: float) -> Float[Array, ...]:
+    """Return x^p for x in [0, 1] and p > 0."""
+    return exp(np.maximum(p * log(np.maximum(x, TINY)), FLOOR))
+
+
+def fixed_sum(terms: Array, unit: float | Array, axis: int) -> Int[Array, " r"]:
+    """Sum terms in [0, unit] along an axis, in units of unit 2^-52; overwrites the terms."""
+    terms += unit
+    bits = terms.view(np.int64)
+    bits -= np.asarray(unit, np.float64).view(np.int64)
+    return bits.sum(axis=axis)

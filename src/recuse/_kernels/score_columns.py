@@ -1,0 +1,158 @@
+"""Loops of `scores` over columns (K, r): a column for each prediction, a block of them in a vector.
+
+K = classes, r = predictions. What a loop adds to is allocated in it, so that LLVM has no overlap of
+arrays to fear.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recuse._kernels.jit import larger, njit
+from recuse._kernels.scores import bits, exp64, magnitude, term
+
+BLOCK = 64  # predictions
+
+
+@njit(nogil=True, error_model="numpy")
+def survey(z, top, second, low, label):
+    """`scores.survey`."""
+    k, r = z.shape
+    t, s, lo = np.empty(BLOCK, z.dtype), np.empty(BLOCK, z.dtype), np.empty(BLOCK, z.dtype)
+    total, at = np.empty(BLOCK, z.dtype), np.empty(BLOCK, np.int32)
+    malformed = False
+    for start in range(0, r, BLOCK):
+        size = min(BLOCK, r - start)
+        t[:], s[:], lo[:], total[:], at[:] = -np.inf, -np.inf, np.inf, 0, 0
+        for c in range(k):
+            row, here = z[c, start : start + size], np.int32(c)
+            for j in range(row.size):
+                x = row[j]
+                at[j] = here if x > t[j] else at[j]
+                s[j] = larger(s[j], -larger(-x, -t[j]))
+                t[j] = larger(t[j], x)
+                lo[j] = -larger(-lo[j], -x)
+                total[j] += x  # NaN and +inf stay
+        for j in range(size):
+            top[start + j], second[start + j], low[start + j] = t[j], s[j], lo[j]
+            label[start + j] = at[j]
+            malformed |= not total[j] < np.inf
+    return malformed
+
+
+@njit(nogil=True, error_model="numpy")
+def exp_sums(z, pivot, factor, unit, sums):
+    """`scores.exp_sums`."""
+    k, r = z.shape
+    zero, moments = bits(unit), len(sums)
+    x, p, a = np.zeros(BLOCK, z.dtype), np.zeros(BLOCK), np.empty(BLOCK, np.int64)
+    b, d = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    for start in range(0, r, BLOCK):
+        size = min(BLOCK, r - start)
+        p[:size] = pivot[start : start + size]
+        a[:], b[:], d[:] = 0, 0, 0
+        for c in range(k):
+            row = z[c, start : start + size]
+            for j in range(row.size):
+                x[j] = row[j]
+            if moments == 1:
+                for j in range(BLOCK):
+                    a[j] += bits(exp64(term(x[j], p[j], factor)) + unit) - zero
+            elif moments == 2:
+                for j in range(BLOCK):
+                    y = term(x[j], p[j], factor)
+                    e = exp64(y)
+                    a[j] += bits(e + unit) - zero
+                    b[j] += bits(e * -y + unit) - zero
+            else:
+                for j in range(BLOCK):
+                    y = term(x[j], p[j], factor)
+                    e = exp64(y)
+                    a[j] += bits(e + unit) - zero
+                    b[j] += bits(e * -y + unit) - zero
+                    d[j] += bits(e * e + unit) - zero
+        for moment, found in enumerate((a, b, d)):
+            if moment < moments:
+                sums[moment, start : start + size] = found[:size]
+
+
+@njit(nogil=True, error_model="numpy")
+def gaps(z, top, unit, sums):
+    """`scores.gaps`."""
+    k, r = z.shape
+    t, u, s = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
+    for start in range(0, r, BLOCK):
+        size = min(BLOCK, r - start)
+        t[:size], u[:size] = top[start : start + size], unit[start : start + size]
+        s[:] = 0
+        for c in range(k):
+            row = z[c, start : start + size]
+            for j in range(row.size):
+                gap = t[j] - np.float64(row[j])
+                s[j] += bits((gap if gap < np.inf else 0.0) + u[j]) - bits(u[j])
+        sums[start : start + size] = s[:size]
+
+
+@njit(nogil=True, error_model="numpy")
+def magnitudes(z, top, mean, label, v, scale):
+    """`scores.magnitudes`."""
+    k, r = z.shape
+    x, y = np.zeros(BLOCK, z.dtype), np.empty(BLOCK)
+    t, m, s, at = np.zeros(BLOCK), np.zeros(BLOCK), np.empty(BLOCK), np.zeros(BLOCK, np.int32)
+    for start in range(0, r, BLOCK):
+        size = min(BLOCK, r - start)
+        t[:size], m[:size] = top[start : start + size], mean[start : start + size]
+        s[:], at[:size] = 0, label[start : start + size]
+        for c in range(k):
+            row, out, here = z[c, start : start + size], v[c, start : start + size], np.int32(c)
+            for j in range(row.size):
+                x[j] = row[j]
+            for j in range(BLOCK):
+                w = magnitude(x[j], t[j], m[j])
+                y[j] = 0.0 if at[j] == here else w
+                s[j] = larger(s[j], y[j])
+            for j in range(out.size):
+                out[j] = y[j]
+        scale[start : start + size] = s[:size]
+        for j in range(BLOCK):
+            s[j] = s[j] if s[j] > 0 else 1.0
+        for c in range(k):
+            out = v[c, start : start + size]
+            for j in range(out.size):
+                out[j] /= s[j]
+
+
+@njit(nogil=True, error_model="numpy")
+def multiply_and_sum(power, v, unit, sums):
+    """`scores.multiply_and_sum`."""
+    k, r = power.shape
+    zero, s = bits(unit), np.empty(BLOCK, np.int64)
+    for start in range(0, r, BLOCK):
+        size = min(BLOCK, r - start)
+        s[:] = 0
+        for c in range(k):
+            x, y = power[c, start : start + size], v[c, start : start + size]
+            for j in range(x.size):
+                x[j] *= y[j]
+            for j in range(x.size):
+                s[j] += bits(x[j] + unit) - zero
+        sums[start : start + size] = s[:size]
+
+
+@njit(nogil=True, error_model="numpy")
+def sum_of_powers(v, p, unit, sums):
+    """`scores.sum_of_powers`."""
+    k, r = v.shape
+    zero, s = bits(unit), np.empty(BLOCK, np.int64)
+    for start in range(0, r, BLOCK):
+        size = min(BLOCK, r - start)
+        s[:] = 0
+        for c in range(k):
+            row = v[c, start : start + size]
+            for j in range(row.size):
+                x = row[j]
+                y = x * x if p > 1 else x
+                y = y * x if p > 2 else y
+                y = y * x if p > 3 else y
+                s[j] += bits(y + unit) - zero
+        sums[start : start + size] = s[:size]
