@@ -13,6 +13,7 @@ from recuse._internal.files import strict
 from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.io._rows import of_classes
+from recuse.scores._rows import energy_rows, score_rows_many
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -154,15 +155,13 @@ def read_fingerprint(data: Any, classes: int) -> Fingerprint:
 
 def _quantities(z: Float[Array, "n K"]) -> Float[Array, "q n"]:
     """Return standard deviation, mean, maximum and log-sum-exp of the possible logits of a row."""
-    from scipy.special import logsumexp
-
-    possible = np.isfinite(z)
-    count = possible.sum(axis=1)
-    mean = np.where(possible, z, 0.0).sum(axis=1) / count
-    square = np.where(possible, z - mean[:, None], 0.0) ** 2
-    return np.stack(
-        [np.sqrt(square.sum(axis=1) / count), mean, z.max(axis=1), logsumexp(z, axis=1)]
+    top, mean, count, log_sum = score_rows_many(
+        z, lambda s: [s.top, s.top + s.mean_gap, s.possible, energy_rows(s, 1.0)], 4, np.float64
     )
+    deviation = z - mean[:, None]
+    deviation[np.isneginf(deviation)] = 0.0
+    spread = np.sqrt(np.einsum("ij,ij->i", deviation, deviation) / count)
+    return np.stack([spread, mean, top, log_sum])
 
 
 def _first_two(z: Float[Array, "n K"]) -> tuple[Int[Array, " n"], Int[Array, " n"]]:

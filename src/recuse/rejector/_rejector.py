@@ -48,7 +48,7 @@ from recuse.rejector._rules import (
 from recuse.rejector._version1 import upgraded
 from recuse.scores import SOFTMAX_FAMILY, Score, are_log_probs, without_filler
 from recuse.scores._functions import FEW_ROWS, STRAY, look_like_probs
-from recuse.scores._score import OF_CONFIDENCES
+from recuse.scores._score import OF_CONFIDENCES, score_by_all
 from recuse.selectors._guarantee import ROWS, AnyGuarantee
 
 if TYPE_CHECKING:
@@ -301,8 +301,11 @@ class Rejector:
         """Decide as `predict` does, without a word on the model."""
         z = self._own(file)
         self._warn_of_possible(z)
-        confidence = self.score(without_filler(z, self.filler))
-        prediction = predicted(z, self.kind)
+        z = without_filler(z, self.filler)
+        if of_classes(self.kind):
+            prediction, (confidence,) = score_by_all(z, (self.score,))
+        else:
+            prediction, confidence = predicted(z, self.kind), self.score(z)
         threshold = self.thresholds(prediction, subgroups)
         accept = (confidence >= threshold) & (threshold < np.inf)
         return Predictions(prediction, confidence, accept, self.isotonic_map(confidence))
