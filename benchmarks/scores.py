@@ -54,7 +54,7 @@ def torch_margin(z):
 
 
 PEERS: dict[str, Callable] = {
-    "msp": lambda z: z.softmax(1).amax(1),
+    "msp": lambda z: z.softmax(1).max(1).values,
     "entropy": lambda z: torch.special.entr(z.softmax(1)).sum(1),
     "gini": lambda z: 1 - z.softmax(1).square().sum(1),
     "energy": lambda z: z.logsumexp(1),

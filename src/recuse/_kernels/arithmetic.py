@@ -51,20 +51,40 @@ def unit_of(classes: int) -> float:
     return 1.0 if classes <= 2047 else 2.0 ** math.ceil(math.log2(classes / 2047))
 
 
-def exp(x: Float[Array, ...]) -> Float[Array, ...]:
-    """Return exp of x in [`FLOOR`, 0], within 1 ulp; exactly 1 at 0."""
-    t = np.multiply(x, LOG2_E)
+class Scratch:
+    """Arrays that chunk after chunk is computed in: new memory costs more than the arithmetic."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
+
+    def __call__(self, name: str, shape: tuple[int, ...], dtype: type = np.float64) -> Array:
+        """Return the array of a name, with whatever it holds."""
+        size = math.prod(shape)
+        if name not in self._arrays or self._arrays[name].size < size:
+            self._arrays[name] = np.empty(size, dtype)
+        return self._arrays[name][:size].reshape(shape)
+
+
+def exp(x: Float[Array, ...], scratch: Scratch | None = None) -> Float[Array, ...]:
+    """Return exp of x in [`FLOOR`, 0], within 1 ulp; exactly 1 at 0.
+
+    With scratch, it stands there until the next call.
+    """
+    array = Scratch() if scratch is None else scratch
+    t, n, p, r, even = (array(f"exp {i}", x.shape) for i in range(5))
+    np.multiply(x, LOG2_E, out=t)
     t += ROUNDER
-    n = t - ROUNDER
+    np.subtract(t, ROUNDER, out=n)
     power = t.view(np.int64)
     power -= ROUNDER_BITS - 1023
     power <<= 52
-    r = np.multiply(n, LN2_HIGH)
+    np.multiply(n, LN2_HIGH, out=r)
     np.subtract(x, r, out=r)
     n *= LN2_LOW
     r -= n
     s = np.multiply(r, r, out=n)
-    p, even = s * EXP[9], s * EXP[8]  # of odd and even powers of r
+    np.multiply(s, EXP[9], out=p)  # odd powers of r
+    np.multiply(s, EXP[8], out=even)
     for odd_c, even_c in zip(EXP[7:1:-2], EXP[6:0:-2]):
         p += odd_c
         p *= s
@@ -105,9 +125,9 @@ def log1p(x: Float[Array, ...]) -> Float[Array, ...]:
     return np.where(exact, x, log(u) * (x / np.where(exact, 1.0, d)))
 
 
-def power(x: Float[Array, ...], p: float) -> Float[Array, ...]:
-    """Return x^p for x in [0, 1] and p > 0."""
-    return exp(np.maximum(p * log(np.maximum(x, TINY)), FLOOR))
+def power(x: Float[Array, ...], p: float, scratch: Scratch | None = None) -> Float[Array, ...]:
+    """Return x^p for x in [0, 1] and p > 0; with scratch as `exp`."""
+    return exp(np.maximum(p * log(np.maximum(x, TINY)), FLOOR), scratch)
 
 
 def fixed_sum(terms: Array, unit: float | Array, axis: int) -> Int[Array, " r"]:

@@ -25,7 +25,7 @@ from recuse._internal.check import (
     is_number,
     to_numpy,
 )
-from recuse._kernels.arithmetic import FLOOR, exp, fixed_sum, log, log1p
+from recuse._kernels.arithmetic import FLOOR, Scratch, exp, fixed_sum, log, log1p
 from recuse.errors import InputError
 from recuse.scores._sums import ULP, Sums
 
@@ -86,8 +86,9 @@ def _scored(
     label = np.empty(math.prod(shape), np.int64)
     out = np.empty((count, label.size), dtype)
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        scratch = Scratch()
         for where, block, axis in _chunks(z):
-            sums = Sums(block, axis, loops)
+            sums = Sums(block, axis, loops, scratch)
             if not checked and _odd(sums):
                 return None
             if np.isneginf(sums.top).any():

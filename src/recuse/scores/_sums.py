@@ -14,6 +14,7 @@ import numpy as np
 
 from recuse._kernels.arithmetic import (
     FLOOR,
+    Scratch,
     exp,
     fixed_sum,
     log,
@@ -34,8 +35,15 @@ SMALL = 1e-300
 class Sums:
     """Sums over the classes of each prediction, in an order of no consequence."""
 
-    def __init__(self, logits: Float[Array, "r K"] | Float[Array, "K r"], axis: int, loops: bool):
+    def __init__(
+        self,
+        logits: Float[Array, "r K"] | Float[Array, "K r"],
+        axis: int,
+        loops: bool,
+        scratch: Scratch,
+    ):
         self.logits = logits  # float32 or float64, contiguous
+        self.scratch = scratch
         self.axis = axis  # of the classes
         self.loops = _loops(axis) if loops else None
         self.classes = logits.shape[axis]
@@ -54,7 +62,8 @@ class Sums:
             malformed = self.loops.survey(z, top, second, low, label)
             return (top, second, low), label, malformed
         top, label = z.max(axis=axis), z.argmax(axis=axis)
-        others = z.copy()
+        others = self.scratch("others", z.shape, z.dtype.type)
+        others[:] = z
         np.put_along_axis(others, np.expand_dims(label, axis), -np.inf, axis=axis)
         malformed = not bool((top < np.inf).all())
         return (top, others.max(axis=axis), z.min(axis=axis)), label, malformed
@@ -100,8 +109,10 @@ class Sums:
             sums = np.empty(unit.size, np.int64)
             self.loops.gaps(self.logits, self.top, unit, sums)
         else:
-            gap = np.subtract(self.spread(self.top), self.logits, dtype=np.float64)
-            gap[np.isposinf(gap)] = 0.0
+            gap = self.scratch("x", self.logits.shape)
+            np.subtract(self.spread(self.top), self.logits, out=gap)
+            if self.masked:
+                gap[np.isposinf(gap)] = 0.0
             sums = fixed_sum(gap, self.spread(unit), self.axis)
         return -(sums * (unit * ULP)) / self.possible
 
@@ -123,13 +134,15 @@ class Sums:
         if self.loops is not None:
             self.loops.exp_sums(self.logits, pivot, factor, self.unit, sums)
             return sums
-        x = np.subtract(self.logits, self.spread(pivot), dtype=np.float64)
+        x = self.scratch("x", self.logits.shape)
+        np.subtract(self.logits, self.spread(pivot), out=x)
         np.minimum(x, 0.0, out=x)
         x *= factor
         np.maximum(x, FLOOR, out=x)
-        e = exp(x)
+        e = exp(x, self.scratch)
         if moments > 2:
-            sums[2] = fixed_sum(e * e, self.unit, self.axis)
+            square = np.multiply(e, e, out=self.scratch("square", e.shape))
+            sums[2] = fixed_sum(square, self.unit, self.axis)
         if moments > 1:
             np.negative(x, out=x)
             x *= e
@@ -162,7 +175,10 @@ class _Norms:
     def __init__(self, sums: Sums, center: bool):
         top, mean = (sums.top, sums.mean_gap) if center else (np.zeros_like(sums.top),) * 2
         self.unit, self.axis, self.loops = sums.unit, sums.axis, sums.loops
-        self.v, self.scale = _magnitudes(sums, top, mean)
+        self.scratch, self.name = sums.scratch, "centred" if center else "uncentred"
+        self.v, self.scale = _magnitudes(
+            sums, top, mean, self.scratch(self.name, sums.logits.shape)
+        )
         self.largest = ((sums.top - top) - mean) / np.where(self.scale > 0, self.scale, 1.0)
         self._power: Array | None = None
         self._order = 0  # of `_power`
@@ -179,7 +195,7 @@ class _Norms:
     def _sum(self, p: float) -> Int[Array, " r"]:
         """Return the sums of the powers, which are products from left to right."""
         if p not in MULTIPLIED:
-            return fixed_sum(power(self.v, p), self.unit, self.axis)
+            return fixed_sum(power(self.v, p, self.scratch), self.unit, self.axis)
         if p <= AT_ONCE and p != self._order + 1:
             return self._at_once(int(p))
         while self._order < p:
@@ -189,38 +205,47 @@ class _Norms:
 
     def _at_once(self, p: int) -> Int[Array, " r"]:
         if self.loops is None:
-            return fixed_sum(math.prod([self.v] * p, start=np.ones(())), self.unit, self.axis)
+            product = self.scratch("product", self.v.shape)
+            product[:] = self.v
+            for _ in range(p - 1):
+                product *= self.v
+            return fixed_sum(product, self.unit, self.axis)
         sums = np.empty(self.scale.size, np.int64)
         self.loops.sum_of_powers(self.v, p, self.unit, sums)
         return sums
 
     def _next(self) -> Int[Array, " r"]:
         """Return the sums of the next order."""
-        self._power = np.ones(self.v.shape) if self._power is None else self._power
+        if self._power is None:
+            self._power = self.scratch(f"power of {self.name}", self.v.shape)
+            self._power[:] = 1.0
         self._order += 1
         if self.loops is None:
             self._power *= self.v
-            return fixed_sum(self._power.copy(), self.unit, self.axis)
+            terms = self.scratch("product", self.v.shape)
+            terms[:] = self._power
+            return fixed_sum(terms, self.unit, self.axis)
         sums = np.empty(self.scale.size, np.int64)
         self.loops.multiply_and_sum(self._power, self.v, self.unit, sums)
         return sums
 
 
-def _magnitudes(s: Sums, top: Array, mean: Array) -> tuple[Array, Array]:
-    """Return |z - top - mean| over the maximum, in the shape of the logits, and the maximum (r,).
+def _magnitudes(s: Sums, top: Array, mean: Array, v: Array) -> tuple[Array, Array]:
+    """Return |z - top - mean| over the maximum, in v of the shape of the logits, and the maximum.
 
     It is 0 for the predicted and for impossible classes.
     """
     z = s.logits
     if s.loops is not None:
-        v, scale = np.empty(z.shape), np.empty(top.size)
+        scale = np.empty(top.size)
         s.loops.magnitudes(z, top, mean, s.label, v, scale)
         return v, scale
-    v = np.subtract(z, s.spread(top), dtype=np.float64)
+    np.subtract(z, s.spread(top), out=v)
     v -= s.spread(mean)
     np.abs(v, out=v)
     np.put_along_axis(v, np.expand_dims(s.label, s.axis), 0.0, axis=s.axis)
-    v[np.isposinf(v)] = 0.0
+    if s.masked:
+        v[np.isposinf(v)] = 0.0
     scale = v.max(axis=s.axis)
     v /= s.spread(np.where(scale > 0, scale, 1.0))
     return v, scale
