@@ -304,14 +304,14 @@ def logit_norms(
 
 def norms_of(logits: ArrayLike, ps: Iterable[float], center: bool) -> Float32[Array, "P n ..."]:
     """`logit_norms`, without a look at what the logits are."""
-    ps = [check_order(p) for p in ps]
-    order = sorted(range(len(ps)), key=ps.__getitem__)  # powers are products of lower ones
+    given = [check_order(p) for p in ps]
+    order = sorted(range(len(given)), key=given.__getitem__)  # powers are products of lower ones
 
     def rows(s: Sums) -> list[Array]:
-        return [s.logit_norm(ps[i], center) for i in order]
+        return [s.logit_norm(given[i], center) for i in order]
 
-    found = dict(zip(order, score_rows_many(logits, rows, len(ps))))
-    return np.stack([found[i] for i in range(len(ps))])
+    found = dict(zip(order, score_rows_many(logits, rows, len(given))))
+    return np.stack([found[i] for i in range(len(given))])
 
 
 def confidence(confidences: ArrayLike, *, column: int = 0, name: str = "") -> Float32[Array, " n"]:

@@ -25,9 +25,9 @@ from recuse._internal.check import (
     is_number,
     to_numpy,
 )
-from recuse._kernels.arithmetic import FLOOR, Scratch, exp, fixed_sum, log, log1p
+from recuse._kernels.arithmetic import FLOOR, Scratch, exp, log, log1p
 from recuse.errors import InputError
-from recuse.scores._sums import ULP, Sums
+from recuse.scores._sums import Chunk, Sums
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16  # logits a chunk: the passes over it stay in cache
 FEWEST = 32  # predictions a chunk
+BATCH = 1 << 13  # predictions that scores are computed of at once
 MANY = 32  # classes
 NUMPY = 1e-8  # seconds a logit of one score
 LARGEST = float(np.finfo(np.float32).max)
@@ -50,7 +51,7 @@ def score_rows(logits: ArrayLike, score: RowScore) -> Float32[Array, "n ..."]:
 
 def score_rows_many(
     logits: ArrayLike,
-    scores: Callable[[Sums], Sequence[Array]],
+    scores: Callable[[Sums], Sequence[Array] | Array],
     count: int,
     dtype: type = np.float32,
 ) -> Sequence[Array] | Array:
@@ -65,7 +66,7 @@ def score_rows_many(
 
 def predict_and_score(
     logits: ArrayLike,
-    scores: Callable[[Sums], Sequence[Array]],
+    scores: Callable[[Sums], Sequence[Array] | Array],
     count: int,
     dtype: type = np.float32,
 ) -> tuple[Array, Array]:
@@ -73,39 +74,46 @@ def predict_and_score(
     z = to_numpy(logits)
     check_logits_form(z.shape, z.dtype)
     z = as_floats(z)
-    found = _scored(z, scores, count, dtype)
-    return _scored(check_logits(z), scores, count, dtype, True) if found is None else found
+    return _scored(z, scores, count, dtype)
 
 
 def _scored(
     z: Array, scores: Callable, count: int, dtype: type, checked: bool = False
-) -> tuple[Array, Array] | None:
-    """Return predicted classes and scores; None where the values are to be checked first."""
+) -> tuple[Array, Array]:
+    """Return predicted classes and scores; the values are looked at only where they are odd."""
     loops = _kernels.repays(NUMPY * count * z.size)
     shape = z.shape[:1] + z.shape[2:]
     label = np.empty(math.prod(shape), np.int64)
     out = np.empty((count, label.size), dtype)
+    asked: tuple = ()
+    parts: list[Sums] = []
+    start, scratch = 0, Scratch()
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        scratch = Scratch()
-        for where, block, axis in _chunks(z):
-            sums = Sums(block, axis, loops, scratch)
-            if not checked and _odd(sums):
-                return None
+        for block, axis in _chunks(z):
+            sums = Sums(Chunk(block, axis, loops, scratch))
+            if not checked and _odd(sums, z.dtype == np.float64):
+                return _scored(check_logits(z), scores, count, dtype, checked=True)
             if np.isneginf(sums.top).any():
                 _refuse_empty(z)
-            label[where] = sums.label
-            for result, value in zip(out, scores(sums)):
-                result[where] = value
+            for key in asked:
+                sums.ask(*key)
+            parts.append(sums)
+            stop = start + sum(part.top.size for part in parts)
+            if asked and stop < min(start + BATCH, label.size):
+                continue
+            whole = sums if len(parts) == 1 else Sums.joined(parts)
+            label[start:stop] = whole.label
+            for result, value in zip(out, scores(whole), strict=True):
+                result[start:stop] = value
+            start, asked, parts = stop, tuple(sums.found), []
     return label.reshape(shape), out.reshape(count, *shape)
 
 
-def _odd(s: Sums) -> bool:
+def _odd(s: Sums, wide: bool) -> bool:
     """Return whether logits are to be looked at: NaN, +inf, or beyond the range of float32."""
     if s.malformed:
         return True
-    return s.logits.dtype == np.float64 and bool(
-        (s.top > LARGEST).any() or (s.lowest < -LARGEST).any()
-    )
+    return wide and bool((s.top > LARGEST).any() or (s.lowest < -LARGEST).any())
 
 
 def _refuse_empty(z: Array) -> None:
@@ -114,8 +122,8 @@ def _refuse_empty(z: Array) -> None:
     raise InputError(f"expected a finite logit in every row, got none, {first(empty)}")
 
 
-def _chunks(z: Array) -> Iterator[tuple[slice, Array, int]]:
-    """Yield logits, contiguous, with the axis of the classes; and where their predictions stand.
+def _chunks(z: Array) -> Iterator[tuple[Array, int]]:
+    """Yield contiguous logits of the predictions in their order, with the axis of the classes.
 
     Many classes are taken in rows, few in columns: along the longer axis of a block go the vectors.
     """
@@ -128,17 +136,14 @@ def _chunks(z: Array) -> Iterator[tuple[slice, Array, int]]:
         for start in range(0, n, step):
             part = rows[start : start + step]
             in_rows = k >= MANY or len(part) < FEWEST
-            block = np.ascontiguousarray(part if in_rows else part.T, dtype)
-            yield slice(start, start + len(part)), block, int(in_rows)
+            yield np.ascontiguousarray(part if in_rows else part.T, dtype), int(in_rows)
         return
     examples = max(1, step // pixels)
     for start in range(0, n, examples):
         part = z[start : start + examples]
         planes = np.moveaxis(part.reshape(len(part), k, pixels), 1, 0).reshape(k, -1)
         for low in range(0, planes.shape[1], step):
-            block = np.ascontiguousarray(planes[:, low : low + step], dtype)
-            first_of = start * pixels + low
-            yield slice(first_of, first_of + block.shape[1]), block, 0
+            yield np.ascontiguousarray(planes[:, low : low + step], dtype), 0
 
 
 def energy_rows(s: Sums, temperature: float) -> Array:
@@ -172,20 +177,11 @@ def gen_rows(s: Sums, gamma: float, top: int) -> Array:
 
     Each term is a power of p (1 - p), by its logarithm, relative to that of the second largest.
     """
-    margin = np.where(s.certain, 0.0, s.margin)
-    log_total, total = log(1 + s.odds()), 1 + s.odds()
-    others = s.logits.copy() if s.axis else s.logits.T.copy()
-    others[np.arange(s.top.size), s.label] = -np.inf
-    rest = max(s.classes - (top - 1), 0)
-    others = np.partition(others, rest)[:, rest:] if 0 < rest < s.classes else others[:, rest:]
-    gap = np.subtract(others, s.top[:, None], dtype=np.float64)
-    spread = gap + log(total[:, None] - exp(np.maximum(gap, FLOOR)))
+    margin, total = np.where(s.certain, 0.0, s.margin), 1 + s.odds()
     second = log(total - s.shrunk()) - margin
-    terms = exp(np.maximum(gamma * (spread - second[:, None]), FLOOR))
-    terms = fixed_sum(np.where(gap > -np.inf, terms, 0.0), s.unit, 1) * (s.unit * ULP)
     maximum = log(np.where(s.certain, 1.0, s.exps()[0])) - margin  # the logarithm of the odds
-    found = terms * exp(np.maximum(gamma * (second - 2 * log_total), FLOOR))
-    found += exp(np.maximum(gamma * (maximum - 2 * log_total), FLOOR))
+    powers = [exp(np.maximum(gamma * (x - 2 * log(total)), FLOOR)) for x in (second, maximum)]
+    found = s.ask("generalized", gamma, top) * powers[0] + powers[1]
     return np.where(s.certain, 0.0, -found)
 
 

@@ -1,4 +1,4 @@
-"""What scores need of the logits of a chunk, each computed when it is first asked for.
+"""What scores need of the logits, each computed when it is first asked for.
 
 K = classes, r = predictions of the chunk; logits are rows (r, K) or columns (K, r). A logit of -inf
 is a class that is impossible there: no sum counts it. Loops of numba and NumPy give the same bits.
@@ -7,6 +7,7 @@ is a class that is impossible there: no sum counts it. Loops of numba and NumPy 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,33 +33,29 @@ ULP = 2.0**-52
 SMALL = 1e-300
 
 
-class Sums:
-    """Sums over the classes of each prediction, in an order of no consequence."""
+class Chunk:
+    """Logits of some predictions, and the loops over their classes."""
 
-    def __init__(
-        self,
-        logits: Float[Array, "r K"] | Float[Array, "K r"],
-        axis: int,
-        loops: bool,
-        scratch: Scratch,
-    ):
-        self.logits = logits  # float32 or float64, contiguous
-        self.scratch = scratch
+    def __init__(self, logits: Array, axis: int, loops: bool, scratch: Scratch):
+        self.logits = logits  # float32 or float64, contiguous: (r, K) or (K, r)
         self.axis = axis  # of the classes
         self.loops = _loops(axis) if loops else None
+        self.scratch = scratch
         self.classes = logits.shape[axis]
+        self.size = logits.shape[1 - axis]
         self.unit = unit_of(self.classes)
-        self._exps: dict[float, Array] = {}
-        self._norms: dict[bool, _Norms] = {}
-        found, self.label, self.malformed = self._survey()
-        self.top, self.second, self.low = (x.astype(np.float64, copy=False) for x in found)
+        self._magnitudes: dict[bool, _Magnitudes] = {}
 
-    def _survey(self) -> tuple[tuple[Array, ...], Array, bool]:
+    def spread(self, x: Array) -> Array:
+        """Return what is of predictions (r,) in the shape of their logits."""
+        return x[:, None] if self.axis else x
+
+    def survey(self) -> tuple[tuple[Array, ...], Array, bool]:
         """Return the largest, the second and the lowest logit; the predicted class; whether bad."""
         z, axis = self.logits, self.axis
         if self.loops is not None:
-            top, second, low = np.empty((3, z.shape[1 - axis]), z.dtype)
-            label = np.empty(top.size, np.int32)
+            top, second, low = np.empty((3, self.size), z.dtype)
+            label = np.empty(self.size, np.int32)
             malformed = self.loops.survey(z, top, second, low, label)
             return (top, second, low), label, malformed
         top, label = z.max(axis=axis), z.argmax(axis=axis)
@@ -68,69 +65,38 @@ class Sums:
         malformed = not bool((top < np.inf).all())
         return (top, others.max(axis=axis), z.min(axis=axis)), label, malformed
 
-    def spread(self, x: Array) -> Array:
-        """Return what is of predictions (r,) in the shape of their logits."""
-        return x[:, None] if self.axis else x
-
-    @cached_property
-    def certain(self) -> Bool[Array, " r"]:
-        """Which predictions have one possible class."""
-        return np.isneginf(self.second)
-
-    @cached_property
-    def margin(self) -> Float[Array, " r"]:
-        """Largest less second largest logit; +inf of a certain prediction."""
-        return self.top - self.second
-
-    @cached_property
-    def masked(self) -> bool:
-        """Whether some class is impossible in some row."""
-        return bool(np.isneginf(self.low).any())
-
-    @cached_property
-    def possible(self) -> Int[Array, " r"]:
-        """Number of possible classes."""
-        if self.masked:
+    def possible(self, s: Sums) -> Int[Array, " r"]:
+        """Count the possible classes."""
+        if s.masked:
             return (self.logits > -np.inf).sum(axis=self.axis)
-        return np.full(self.top.size, self.classes)
+        return np.full(self.size, self.classes)
 
-    @cached_property
-    def lowest(self) -> Float[Array, " r"]:
-        """Lowest possible logit."""
+    def lowest(self, s: Sums) -> Float[Array, " r"]:
+        """Return the lowest possible logit."""
+        if not s.masked:
+            return s.low
         z = self.logits
-        return np.where(z > -np.inf, z, np.inf).min(axis=self.axis) if self.masked else self.low
+        return np.where(z > -np.inf, z, np.inf).min(axis=self.axis).astype(np.float64)
 
-    @cached_property
-    def mean_gap(self) -> Float[Array, " r"]:
-        """Mean of the possible logits, less the largest."""
-        _, exponent = np.frexp(np.maximum(self.top - self.lowest, SMALL))
+    def mean_gap(self, s: Sums) -> Float[Array, " r"]:
+        """Return the mean of the possible logits, less the largest."""
+        _, exponent = np.frexp(np.maximum(s.top - s.lowest, SMALL))
         unit = np.ldexp(self.unit, exponent)  # a power of two above every gap
         if self.loops is not None:
-            sums = np.empty(unit.size, np.int64)
-            self.loops.gaps(self.logits, self.top, unit, sums)
+            sums = np.empty(self.size, np.int64)
+            self.loops.gaps(self.logits, s.top, unit, sums)
         else:
             gap = self.scratch("x", self.logits.shape)
-            np.subtract(self.spread(self.top), self.logits, out=gap)
-            if self.masked:
+            np.subtract(self.spread(s.top), self.logits, out=gap)
+            if s.masked:
                 gap[np.isposinf(gap)] = 0.0
             sums = fixed_sum(gap, self.spread(unit), self.axis)
-        return -(sums * (unit * ULP)) / self.possible
+        return -(sums * (unit * ULP)) / s.possible
 
-    def exps(self, factor: float = 1.0, moments: int = 1) -> list[Float[Array, " r"]]:
-        """Return sums over all classes but the predicted one, with x = factor * (z - second).
-
-        The first of `moments` is the sum of exp(x), the second of x exp(x), the third of exp(x)^2.
-        """
-        if len(self._exps.get(factor, ())) < moments:
-            self._exps[factor] = self._exp_sums(factor, moments)
-        scale = self.unit * ULP
-        one = round(1 / scale)  # exp(0), of the predicted class
-        terms = zip(self._exps[factor][:moments], (one, 0, one), (scale, -scale, scale))
-        return [(total - predicted) * unit for total, predicted, unit in terms]
-
-    def _exp_sums(self, factor: float, moments: int) -> Int[Array, "moments r"]:
-        pivot = np.where(self.certain, self.top, self.second)
-        sums = np.empty((moments, pivot.size), np.int64)
+    def exps(self, s: Sums, factor: float, moments: int) -> Int[Array, "moments r"]:
+        """Return sums of exp(x), -x exp(x) and exp(x)^2, x = factor * min(z - second, 0)."""
+        pivot = np.where(s.certain, s.top, s.second)
+        sums = np.empty((moments, self.size), np.int64)
         if self.loops is not None:
             self.loops.exp_sums(self.logits, pivot, factor, self.unit, sums)
             return sums
@@ -150,6 +116,112 @@ class Sums:
         sums[0] = fixed_sum(e, self.unit, self.axis)
         return sums
 
+    def scale(self, s: Sums, center: bool) -> Float[Array, " r"]:
+        """Return the largest magnitude of the classes but the predicted one."""
+        if center not in self._magnitudes:
+            self._magnitudes[center] = _Magnitudes(self, s, center)
+        return self._magnitudes[center].scale
+
+    def powers(self, s: Sums, center: bool, p: float) -> Int[Array, " r"]:
+        """Return the sums of these magnitudes over the largest, to the power of p."""
+        self.scale(s, center)
+        return self._magnitudes[center].sum_of(p)
+
+    def generalized(self, s: Sums, gamma: float, top: int) -> Float[Array, " r"]:
+        """Return the sum of p (1 - p) over that of the second largest, to the power of gamma.
+
+        It runs over the `top` largest probabilities without the maximum.
+        """
+        margin, total = np.where(s.certain, 0.0, s.margin), 1 + s.odds()
+        others = self.logits.copy() if self.axis else self.logits.T.copy()
+        others[np.arange(self.size), s.label] = -np.inf
+        rest = max(self.classes - (top - 1), 0)
+        others = (
+            np.partition(others, rest)[:, rest:] if 0 < rest < self.classes else others[:, rest:]
+        )
+        gap = np.subtract(others, s.top[:, None], dtype=np.float64)
+        spread = gap + log(total[:, None] - exp(np.maximum(gap, FLOOR)))
+        second = log(total - s.shrunk()) - margin
+        terms = exp(np.maximum(gamma * (spread - second[:, None]), FLOOR))
+        return fixed_sum(np.where(gap > -np.inf, terms, 0.0), self.unit, 1) * (self.unit * ULP)
+
+
+class Sums:
+    """Sums over the classes of each prediction, in an order of no consequence.
+
+    They are computed of a chunk when they are first asked for. `joined` has those of its parts.
+    """
+
+    def __init__(self, chunk: Chunk):
+        found, self.label, self.malformed = chunk.survey()
+        self.top, self.second, self.low = (x.astype(np.float64, copy=False) for x in found)
+        self.unit, self._chunk = chunk.unit, chunk
+        self.found: dict[tuple, Array] = {}  # (name of a method of a chunk, its arguments)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sums]) -> Sums:
+        """Return the sums of several chunks, for which the same have been asked."""
+        whole = object.__new__(cls)
+        for name in ("label", "top", "second", "low"):
+            setattr(whole, name, np.concatenate([getattr(s, name) for s in parts]))
+        whole.unit = parts[0].unit
+        whole.found = {
+            key: np.concatenate([s.found[key] for s in parts], axis=-1) for key in parts[0].found
+        }
+        return whole
+
+    def ask(self, name: str, *arguments: Any) -> Array:
+        """Return what a method of the chunk computes, once."""
+        key = (name, *arguments)
+        if key not in self.found:
+            found = getattr(self._chunk, name)(self, *arguments)
+            self.found[key] = found
+        return self.found[key]
+
+    @cached_property
+    def certain(self) -> Bool[Array, " r"]:
+        """Which predictions have one possible class."""
+        return np.isneginf(self.second)
+
+    @cached_property
+    def margin(self) -> Float[Array, " r"]:
+        """Largest less second largest logit; +inf of a certain prediction."""
+        return self.top - self.second
+
+    @cached_property
+    def masked(self) -> bool:
+        """Whether some class is impossible in some row."""
+        return bool(np.isneginf(self.low).any())
+
+    @property
+    def possible(self) -> Int[Array, " r"]:
+        """Number of possible classes."""
+        return self.ask("possible")
+
+    @property
+    def lowest(self) -> Float[Array, " r"]:
+        """Lowest possible logit."""
+        return self.ask("lowest")
+
+    @property
+    def mean_gap(self) -> Float[Array, " r"]:
+        """Mean of the possible logits, less the largest."""
+        return self.ask("mean_gap")
+
+    def exps(self, factor: float = 1.0, moments: int = 1) -> list[Float[Array, " r"]]:
+        """Return sums over all classes but the predicted one, with x = factor * (z - second).
+
+        The first of `moments` is the sum of exp(x), the second of x exp(x), the third of exp(x)^2.
+        """
+        most = max(
+            (m for m in range(moments, 4) if ("exps", factor, m) in self.found), default=moments
+        )
+        scale = self.unit * ULP
+        one = round(1 / scale)  # exp(0), of the predicted class
+        sums = self.ask("exps", factor, most)[:moments]
+        terms = zip(sums, (one, 0, one), (scale, -scale, scale))
+        return [(total - predicted) * unit for total, predicted, unit in terms]
+
     def shrunk(self, factor: float = 1.0) -> Float[Array, " r"]:
         """Return exp(-factor * margin)."""
         return exp(np.maximum(-factor * self.margin, FLOOR))
@@ -160,42 +232,52 @@ class Sums:
 
     def logit_norm(self, p: float, center: bool) -> Float[Array, " r"]:
         """Return the largest logit over the p-norm of the others."""
-        if center not in self._norms:
-            self._norms[center] = _Norms(self, center)
-        norms, fewest = self._norms[center], np.maximum(self.possible - 1.0, 1.0)
-        flat, t = self.lowest == self.top, norms.largest * norms.inverse(p)
-        t = np.where(norms.scale > 0, t, np.inf)
-        t = np.where(flat, -inverse_root(fewest, p), t)
+        scale, flat = self.ask("scale", center), self.lowest == self.top
+        t = (-self.mean_gap if center else self.top) / np.where(scale > 0, scale, 1.0)
+        if p != math.inf:
+            sums = self.ask("powers", center, p)
+            t = t * inverse_root(np.maximum(sums * (self.unit * ULP), 1.0), p)
+        t = np.where(scale > 0, t, np.inf)
+        if flat.any():
+            t = np.where(flat, -inverse_root(np.maximum(self.possible - 1.0, 1.0), p), t)
         return np.where(self.certain, np.inf, t)
 
 
-class _Norms:
-    """Magnitudes of the classes but the predicted one, and the norms of their powers."""
+class _Magnitudes:
+    """Magnitudes of the classes but the predicted one over the largest, and sums of powers."""
 
-    def __init__(self, sums: Sums, center: bool):
-        top, mean = (sums.top, sums.mean_gap) if center else (np.zeros_like(sums.top),) * 2
-        self.unit, self.axis, self.loops = sums.unit, sums.axis, sums.loops
-        self.scratch, self.name = sums.scratch, "centred" if center else "uncentred"
-        self.v, self.scale = _magnitudes(
-            sums, top, mean, self.scratch(self.name, sums.logits.shape)
-        )
-        self.largest = ((sums.top - top) - mean) / np.where(self.scale > 0, self.scale, 1.0)
+    def __init__(self, chunk: Chunk, s: Sums, center: bool):
+        self.chunk = chunk
+        self.name = "centred" if center else "uncentred"
+        top, mean = (s.top, s.mean_gap) if center else (np.zeros_like(s.top),) * 2
+        self.v = chunk.scratch(self.name, chunk.logits.shape)
+        self.scale = self._fill(s, top, mean)
         self._power: Array | None = None
         self._order = 0  # of `_power`
         self._sums: dict[float, Array] = {}
 
-    def inverse(self, p: float) -> Float[Array, " r"]:
-        """Return one over the norm of order p of the magnitudes over their maximum."""
-        if p == math.inf:
-            return np.ones(self.scale.size)
-        if p not in self._sums:
-            self._sums[p] = self._sum(p)
-        return inverse_root(np.maximum(self._sums[p] * (self.unit * ULP), 1.0), p)
+    def _fill(self, s: Sums, top: Array, mean: Array) -> Float[Array, " r"]:
+        """Set v, 0 for the predicted and for impossible classes; return the largest magnitudes."""
+        chunk, v = self.chunk, self.v
+        if chunk.loops is not None:
+            scale = np.empty(top.size)
+            chunk.loops.magnitudes(chunk.logits, top, mean, s.label, v, scale)
+            return scale
+        np.subtract(chunk.logits, chunk.spread(top), out=v)
+        v -= chunk.spread(mean)
+        np.abs(v, out=v)
+        np.put_along_axis(v, np.expand_dims(s.label, chunk.axis), 0.0, axis=chunk.axis)
+        if s.masked:
+            v[np.isposinf(v)] = 0.0
+        scale = v.max(axis=chunk.axis)
+        v /= chunk.spread(np.where(scale > 0, scale, 1.0))
+        return scale
 
-    def _sum(self, p: float) -> Int[Array, " r"]:
+    def sum_of(self, p: float) -> Int[Array, " r"]:
         """Return the sums of the powers, which are products from left to right."""
+        chunk = self.chunk
         if p not in MULTIPLIED:
-            return fixed_sum(power(self.v, p, self.scratch), self.unit, self.axis)
+            return fixed_sum(power(self.v, p, chunk.scratch), chunk.unit, chunk.axis)
         if p <= AT_ONCE and p != self._order + 1:
             return self._at_once(int(p))
         while self._order < p:
@@ -204,51 +286,32 @@ class _Norms:
         return self._sums[p]
 
     def _at_once(self, p: int) -> Int[Array, " r"]:
-        if self.loops is None:
-            product = self.scratch("product", self.v.shape)
+        chunk = self.chunk
+        if chunk.loops is None:
+            product = chunk.scratch("product", self.v.shape)
             product[:] = self.v
             for _ in range(p - 1):
                 product *= self.v
-            return fixed_sum(product, self.unit, self.axis)
-        sums = np.empty(self.scale.size, np.int64)
-        self.loops.sum_of_powers(self.v, p, self.unit, sums)
+            return fixed_sum(product, chunk.unit, chunk.axis)
+        sums = np.empty(chunk.size, np.int64)
+        chunk.loops.sum_of_powers(self.v, p, chunk.unit, sums)
         return sums
 
     def _next(self) -> Int[Array, " r"]:
         """Return the sums of the next order."""
+        chunk = self.chunk
         if self._power is None:
-            self._power = self.scratch(f"power of {self.name}", self.v.shape)
+            self._power = chunk.scratch(f"power of {self.name}", self.v.shape)
             self._power[:] = 1.0
         self._order += 1
-        if self.loops is None:
+        if chunk.loops is None:
             self._power *= self.v
-            terms = self.scratch("product", self.v.shape)
+            terms = chunk.scratch("product", self.v.shape)
             terms[:] = self._power
-            return fixed_sum(terms, self.unit, self.axis)
-        sums = np.empty(self.scale.size, np.int64)
-        self.loops.multiply_and_sum(self._power, self.v, self.unit, sums)
+            return fixed_sum(terms, chunk.unit, chunk.axis)
+        sums = np.empty(chunk.size, np.int64)
+        chunk.loops.multiply_and_sum(self._power, self.v, chunk.unit, sums)
         return sums
-
-
-def _magnitudes(s: Sums, top: Array, mean: Array, v: Array) -> tuple[Array, Array]:
-    """Return |z - top - mean| over the maximum, in v of the shape of the logits, and the maximum.
-
-    It is 0 for the predicted and for impossible classes.
-    """
-    z = s.logits
-    if s.loops is not None:
-        scale = np.empty(top.size)
-        s.loops.magnitudes(z, top, mean, s.label, v, scale)
-        return v, scale
-    np.subtract(z, s.spread(top), out=v)
-    v -= s.spread(mean)
-    np.abs(v, out=v)
-    np.put_along_axis(v, np.expand_dims(s.label, s.axis), 0.0, axis=s.axis)
-    if s.masked:
-        v[np.isposinf(v)] = 0.0
-    scale = v.max(axis=s.axis)
-    v /= s.spread(np.where(scale > 0, scale, 1.0))
-    return v, scale
 
 
 def _loops(axis: int) -> Any:
