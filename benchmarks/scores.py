@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import numba  # loaded, as where many rows came before
 import torch
 
 import recuse as rc

@@ -2,9 +2,9 @@
 
 r = rows of one chunk, each sorted so that column -1 is the maximum; K = classes.
 
-The arithmetic path is the same: logits in float64, each row in ascending order, the score rounded
-once to float32. Exponentials of another library may differ in the last bit of float64; the rounding
-hides that in nearly all confidences (`docs/how-to/export.md` counts them).
+The arithmetic is alike: logits in float64, each row in ascending order, the score rounded once to
+float32. Exponentials and sums may differ in the last bits of float64; the rounding hides that in
+nearly all confidences (`docs/how-to/export.md` counts them).
 
 Only operations that ONNX also has in float64 are used.
 """
