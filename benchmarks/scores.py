@@ -12,8 +12,8 @@ import argparse
 import time
 from collections.abc import Callable
 
+import numba  # noqa: F401  (loaded, as where many rows came before)
 import numpy as np
-import numba  # loaded, as where many rows came before
 import torch
 
 import recuse as rc
