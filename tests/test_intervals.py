@@ -1,5 +1,6 @@
 import math
 from contextlib import contextmanager
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,11 +10,10 @@ from scipy.stats import binom, norm, poisson
 
 import reference
 import reference_sources
-from recuse import InputError, intervals
-from recuse._kernels import curves as kernel
+from recuse import InputError, _kernels, intervals
 from recuse.curves import aurc, aurc_of_weights
 from recuse.intervals import AUGRC, AURC, E_AURC, _interval, _runs, coverage_at, risk_at
-from recuse.intervals._bootstrap import BLOCK, units
+from recuse.intervals._bootstrap import BLOCK, drawn, units
 from recuse.intervals._influence import by_confidence, variance_of_mean
 from strategies import GENERAL, ZERO_ONE, predictions
 
@@ -462,12 +462,24 @@ def test_poisson_weights_have_their_distribution():
 
 
 def _drawn(weights, size, count):
-    """What `draw` writes, for the bits of `_weights`."""
-    w, rng = np.empty(size, np.uint8), np.random.default_rng(5)
+    """What is drawn, for the bits of `resampled`."""
+    rng = np.random.default_rng(5)
     for _ in range(count):
         k = int(rng.poisson(size)) if weights == "poisson" else size
-        kernel.draw(rng.integers(0, 2**32, k, dtype=np.uint32), w)
-        yield w.copy()
+        yield drawn(rng.integers(0, 2**32, k, dtype=np.uint32), size)
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=str)
+@given(data=predictions(loss=st.one_of(ZERO_ONE, GENERAL), min_size=20), groups=st.booleans())
+def test_arrays_and_loops_give_the_same_replicates(measure, data, groups):
+    options = {"replicates": 5, "weights": "multinomial" if groups else "poisson"}
+    if groups:
+        options["groups"] = np.arange(len(data[1])) % 7
+    found = []
+    for way in (False, True):
+        with mock.patch.object(_kernels, "repays", lambda seconds, way=way: way):
+            found.append(intervals.bootstrap(*data, measure, **options).replicates)
+    assert found[0].tolist() == found[1].tolist()
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=str)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import recuse as rc
 import reference
-from recuse import CurveSketch, InputError
+from recuse import CurveSketch, InputError, _kernels
 from recuse.curves import _harmonic
 from recuse.evaluation import _shards as shards
 from recuse.sketch import Certified, SubgroupSketches, _bins, is_sketch, load
@@ -260,6 +260,7 @@ def test_compiled_loops_count_the_same(scale, dtype, loss, monkeypatch):
     l = rng.integers(0, 2, n).astype(loss)
     expected = by_numpy(scale, c, l)
     monkeypatch.setattr(_bins, "SMALLEST_COMPILED", 1)
+    monkeypatch.setattr(_kernels, "repays", lambda seconds: True)
     monkeypatch.setattr(_bins, "_check", None)  # only the other path calls it
     assert CurveSketch(scale).update(c, l) == expected
     assert CurveSketch(scale).update(c[::3], l[::3]) == by_numpy(scale, c[::3], l[::3])
@@ -273,6 +274,7 @@ def test_compiled_loops_count_all_patterns(scale, monkeypatch):
     values = values[~np.isnan(values)]
     l = np.arange(values.size) % 3 == 0
     expected = by_numpy(scale, values, l)
+    monkeypatch.setattr(_kernels, "repays", lambda seconds: True)
     half = values.astype(np.float16 if scale == "float16" else ml_dtypes.bfloat16)
     assert CurveSketch(scale).update(half, l) == expected
     assert expected._pairs.sum() == values.size

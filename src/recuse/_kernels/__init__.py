@@ -10,6 +10,13 @@ def repays(seconds: float) -> bool:
     """Return whether loops of numba are worth their start in place of so many seconds of NumPy.
 
     They are where numba is loaded already; never where it is not installed. Both ways give the
-    same bits.
+    same values, to the last bits.
     """
-    return "numba" in sys.modules or (seconds > START and find_spec("numba") is not None)
+    if sys.modules.get("numba") is not None:
+        return True
+    return seconds > START and installed()
+
+
+def installed() -> bool:
+    """Return whether numba can be imported: the extra `fast`."""
+    return find_spec("numba") is not None

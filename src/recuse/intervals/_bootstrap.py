@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recuse import _kernels
 from recuse._internal.check import (
     check_confidence,
     check_count,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 REPLICATES = 1000
 BLOCK = 50  # replicates of one generator
 FEWEST_POISSON = 20  # P(all weights are 0) = 2e-9
+SECONDS = 4e-8  # a row of a replicate, by NumPy
 SPREADS = 16  # standard deviations that the sum of the weights never exceeds
 
 
@@ -141,8 +143,6 @@ def resampled(
     seed: int,
 ) -> Float[Array, " B"]:
     """Return B values of the signed sum of a measure over terms, all with the same weights."""
-    from recuse._kernels import curves as kernel
-
     if weights not in ("multinomial", "poisson"):
         raise InputError(f"expected `weights` 'multinomial' or 'poisson', got {weights!r}")
     seed, unit = check_seed(seed), units(terms, groups)
@@ -153,18 +153,92 @@ def resampled(
             f"may all be 0, got {size.size}: use 'multinomial'"
         )
     out = np.empty(check_count(replicates, "replicates", least=2))
-    w, total = np.empty(size.size, np.uint8), np.zeros(unit.size + 1, np.int64)
+    of = _loops if _kernels.repays(SECONDS * out.size * unit.size * len(terms)) else _arrays
     h = harmonic(int(unit.size + SPREADS * np.sqrt(np.sum(size**2))))
-    what = getattr(kernel, measure.kind.upper()), measure.level
-    work = [(sign, by_unit(c, l, unit)) for sign, c, l in terms]
+    value = of(terms, unit, measure, h)
     for first in range(0, out.size, BLOCK):
         rng = np.random.Generator(np.random.SFC64([seed, first]))
         for b in range(first, min(first + BLOCK, out.size)):
-            count = int(rng.poisson(w.size)) if weights == "poisson" else w.size
+            count = int(rng.poisson(size.size)) if weights == "poisson" else size.size
             bits = rng.integers(0, 2**64, (count + 1) // 2, np.uint64).view(np.uint32)
-            kernel.draw(bits[:count], w)
-            out[b] = sum(sign * kernel.measure(w, *of, h, *what, total) for sign, of in work)
+            out[b] = value(bits[:count])
     return out
+
+
+def _loops(
+    terms: Sequence[Term], unit: Int[Array, " n"], measure: Measure, h: Float[Array, " m"]
+) -> Callable[[Array], float]:
+    """Return the value of the terms for the random bits of a draw, by loops of numba."""
+    from recuse._kernels import curves as kernel
+
+    w, total = np.empty(unit.max() + 1, np.uint8), np.zeros(unit.size + 1, np.int64)
+    what = getattr(kernel, measure.kind.upper()), measure.level
+    work = [(sign, by_unit(c, l, unit)) for sign, c, l in terms]
+
+    def value(bits: Array) -> float:
+        kernel.draw(bits, w)
+        return sum(sign * kernel.measure(w, *rows, h, *what, total) for sign, rows in work)
+
+    return value
+
+
+def _arrays(
+    terms: Sequence[Term], unit: Int[Array, " n"], measure: Measure, h: Float[Array, " m"]
+) -> Callable[[Array], float]:
+    """Return the same value, by NumPy."""
+    size = int(unit.max()) + 1
+    work = [(sign, Weighed(by_unit(c, l, unit), measure, h)) for sign, c, l in terms]
+
+    def value(bits: Array) -> float:
+        w = drawn(bits, size)
+        return sum(sign * weighed.value(w) for sign, weighed in work)
+
+    return value
+
+
+def drawn(bits: Array, units: int) -> Int[Array, " u"]:
+    """Return how often each unit is drawn, one by each 32-bit number."""
+    chosen = (bits.astype(np.uint64) * np.uint64(units)) >> np.uint64(32)
+    return np.bincount(chosen.astype(np.int64), minlength=units)
+
+
+class Weighed:
+    """A measure of sorted rows, each as often as its unit is drawn: see `_kernels.curves`."""
+
+    def __init__(self, rows: tuple[Array, ...], measure: Measure, h: Float[Array, " m"]):
+        self.unit, loss, self.start, self.end, self.ends = rows
+        self.kind, self.level, self.h = measure.kind, measure.level, h
+        size = self.end - self.start
+        self.tie = np.repeat(np.arange(size.size), size)  # of the rows of ties with a loss
+        self.row = np.arange(self.tie.size) + np.repeat(self.start - (np.cumsum(size) - size), size)
+        self.loss = loss[self.row]
+
+    def value(self, w: Int[Array, " u"]) -> float:
+        """Return the measure for these weights of the units."""
+        copies = w[self.unit]
+        total = np.r_[0, np.cumsum(copies)]
+        n, a, b = int(total[-1]), total[self.start], total[self.end]
+        cost = np.bincount(self.tie, copies[self.row] * self.loss, self.start.size)
+        if self.kind == "aurc":
+            h = self.h
+            spread = b * (h[n] - h[b] + 1) - a * (h[n] - h[a] + 1)
+            return _in_order(cost / np.maximum(b - a, 1) * spread) / n
+        if self.kind == "augrc":
+            return _in_order(cost * (n - 0.5 * (a + b - 1))) / n / n
+        if self.kind == "risk_at_coverage":
+            accepted = total[self.ends]
+            k = int(accepted[np.argmax(accepted / n >= self.level)])
+            return _in_order(cost[b <= k]) / k
+        summed = np.r_[0.0, np.cumsum(cost)]
+        if summed[-1] / n <= self.level:
+            return 1.0
+        before = a[(b > a) & (a > 0) & (summed[:-1] / np.maximum(a, 1) <= self.level)]
+        return int(before.max(initial=0)) / n
+
+
+def _in_order(terms: Float[Array, " t"]) -> float:
+    """Return the sum, added up as a loop does."""
+    return float(np.cumsum(terms)[-1]) if terms.size else 0.0
 
 
 def units(terms: Sequence[Term], groups: ArrayLike | None) -> Int[Array, " n"]:

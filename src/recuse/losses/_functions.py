@@ -1,7 +1,8 @@
 r"""Two autograd functions that write the gradient of a cross entropy while they compute it.
 
 `CrossEntropy` is torch only, for every device and dtype. `FusedCrossEntropy` calls the loops of
-`recuse._kernels.losses`: float32 on the CPU, labels, in one pass over the logits. `Rule` has the
+`recuse._kernels.losses`: float32 on the CPU, labels, in one pass over the logits, if numba is
+installed. Training repeats its calls, which repays the start of numba. `Rule` has the
 coefficients of the smoothed cross entropy, $-\sum_k c_k \log \pi_k$.
 
 n = examples, K = classes (axis 1), ... = any trailing axes (pixels).
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from recuse import _kernels
 from recuse.errors import InputError
 from recuse.losses.targets import check_label_range, split_ignored, values_are_hidden
 
@@ -90,7 +92,7 @@ class FusedCrossEntropy(torch.autograd.Function):
 
 def can_be_fused(logits: Tensor, target: Tensor, rule) -> bool:
     """Return whether the loops can take these logits, labels and weights."""
-    if values_are_hidden() or torch.jit.is_tracing():
+    if values_are_hidden() or torch.jit.is_tracing() or not _kernels.installed():
         return False
     return (
         type(logits) in (torch.Tensor, torch.nn.Parameter)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from recuse import _kernels
 from recuse._internal.check import check_loss, first, is_floating, to_numpy
 from recuse.errors import InputError
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float32, Int
     from numpy import ndarray as Array
 
-SMALLEST_COMPILED = 1 << 14  # below, NumPy is fast, and nobody waits for numba
+SMALLEST_COMPILED = 1 << 14  # below, NumPy takes less than a millisecond
+SECONDS = 2.5e-8  # a prediction, by NumPy
 FLOATS = (np.float32, np.float64)
 CHUNK = 1 << 20  # predictions; bounds the memory of temporaries
 BITS = 32  # of the fraction of a loss
@@ -215,8 +217,13 @@ def _on_device(x: Any) -> bool:
 
 
 def _compiled(scale: Scale, pairs: Array, c: Array, l: Array) -> int | None:
-    """Count by compiled loops; None for few predictions, other losses, and malformed input."""
+    """Count by compiled loops; None for few predictions, other losses, and malformed input.
+
+    What the sketch holds already counts, too: it will grow as it has grown.
+    """
     if c.ndim != 1 or c.shape != l.shape or c.size < SMALLEST_COMPILED:
+        return None
+    if not _kernels.repays(SECONDS * (int(pairs.sum()) + c.size)):
         return None
     l = l.view(np.uint8) if l.dtype == bool else l
     if not (l.dtype.isnative and (l.dtype.kind in "iu" or l.dtype in FLOATS)):
