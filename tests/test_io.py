@@ -68,6 +68,22 @@ def test_memory_layout_and_byte_order_do_not_matter(tmp_path, suffix, view):
     np.testing.assert_array_equal(read(tmp_path / f"a{suffix}").logits, np.asarray(odd))
 
 
+def test_what_was_opened_or_read_is_written_alone(tmp_path):
+    z, y = sample(50)
+    a = tmp_path / "a.npz"
+    write_logits(a, z, y, ids=np.arange(50), class_names=[f"c{k}" for k in range(z.shape[1])])
+    for name, file in (
+        ("b.npz", open_logits(a)),
+        ("c.safetensors", read(a)),
+        ("a.npz", open_logits(a)),
+    ):
+        write_logits(tmp_path / name, file)
+        assert read(tmp_path / name).digest == read(a).digest
+        assert read(tmp_path / name).class_names == read(a).class_names
+        with pytest.raises(InputError, match="a HeldOut alone, or arrays, got both"):
+            write_logits(tmp_path / name, file, y)
+
+
 def test_torch_tensors_are_written_bfloat16_included(tmp_path):
     torch = pytest.importorskip("torch")
     z, y = torch.randn(6, 3, dtype=torch.bfloat16, requires_grad=True), torch.arange(6) % 3

@@ -25,6 +25,7 @@ from recuse.io._checked import (
     naming,
     refuse_losses,
 )
+from recuse.io._reader import LogitsReader
 from recuse.io._rows import FIELDS, SUBGROUP, About, HeldOut
 from recuse.io._stores import ABOUT, FORMATS
 
@@ -40,7 +41,7 @@ SINGULAR = {"labels": "label", "groups": "group", "ids": "id"}  # columns of .pa
 @public
 def write_logits(
     path: str | os.PathLike,
-    logits: ArrayLike | HeldOut,
+    logits: ArrayLike | HeldOut | LogitsReader,
     labels: ArrayLike | None = None,
     *,
     groups: ArrayLike | None = None,
@@ -58,7 +59,7 @@ def write_logits(
     Args:
         path: Ends in .safetensors, .npz or .parquet; without an ending, a folder of .npy.
         logits: Shape (n, K, ...), floating; another `kind` as in `open_logits`. Or a `HeldOut`,
-            whose other fields are then not given again.
+            or what `open_logits` returns, whose other fields are then not given again.
         labels: Shape (n, ...), integers; of confidences 1 where the answer is right, else 0.
         groups: Shape (n,), integers, or strings where the format is not .safetensors.
         ids: Shape (n,), as `groups`.
@@ -77,6 +78,8 @@ def write_logits(
     of, names = dict(subgroups or {}), None if class_names is None else tuple(class_names)
     kind = None if kind is None else check_kind(kind)
     about = About(kind, names, tuple(of), ignore_index, model=model)
+    if isinstance(logits, LogitsReader):
+        logits = logits.read()
     if isinstance(logits, HeldOut):
         if any(x is not None for x in (labels, groups, ids, subgroups, class_names, model)):
             raise InputError("expected a HeldOut alone, or arrays, got both")

@@ -360,7 +360,7 @@ def as_probability(log_odds: ArrayLike) -> Float[Array, ...]:
     """
     from scipy.special import expit
 
-    return expit(np.asarray(log_odds, dtype=np.float64))
+    return expit(np.asarray(log_odds), dtype=np.float64)
 
 
 def from_probs(probs: ArrayLike) -> Float[Array, "n K ..."]:
