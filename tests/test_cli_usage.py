@@ -1,6 +1,7 @@
 """Wrong usage, interruption, and names of outputs: one line each, before any work is done."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 
 from answers import one_line
 from learnable import learnable
-from recuse import write_logits
+from recuse import cli, write_logits
 from samples import log_softmax, sample
 
 SPLITS = ("--tune", "tune.npz", "--calibrate", "calibrate.npz")
@@ -41,6 +42,25 @@ def test_nothing_asked_for_and_help_asked_for_are_answered_at_length(recuse):
     assert (code, err) == (0, "")
     assert "Usage: recuse fit [OPTIONS]" in out
     assert "--target-risk" in out
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_the_help_of_all_commands_is_that_of_each(name):
+    *_, text = cli.COMMANDS[name]
+    assert " ".join(cli.load(name).help.split("\n\n")[0].split()) == text
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_the_version_and_the_help_of_all_commands_import_none_of_them(option):
+    code = "import sys; sys.argv[1:] = [{!r}]; from recuse.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code.format(option)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "recuse.cli" in done.stderr
+    assert not re.search(r"numpy|recuse\.cli\.|recuse\.scores", done.stderr)
 
 
 def test_a_program_that_imports_recuse_keeps_its_own_interruption():

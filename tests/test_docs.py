@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 
 import recuse
-from recuse.cli import app
+from recuse import cli
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -149,7 +148,7 @@ def test_every_command_line_names_commands_and_options_that_exist(page):
 
 def parse(name, arguments):
     """Errors on options that the command does not have, or that lack a value."""
-    command = typer.main.get_command(app).commands[name]
+    command = cli.load(name)
     parser = command.make_parser(command.context_class(command, info_name=name))
     parser.parse_args(arguments)
 

@@ -1,5 +1,7 @@
 """The command line: parse, call, present, exit code. One file for each command.
 
+A command is imported when it is called; the help of all is the table below.
+
 Results go to stdout, progress and warnings to stderr. Exit codes: 0 success, 1 the answer is "no"
 (infeasible, alarm), 2 bad input, 70 a bug in recuse, 130 interrupted, 141 broken pipe.
 
@@ -15,69 +17,163 @@ import traceback
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from recuse import __version__
-from recuse.cli import (
-    demo,
-    diagnose,
-    export,
-    files,
-    fit,
-    logits,
-    measure,
-    mixture,
-    monitor,
-    page,
-    pick,
-    predict,
-    run,
-    sketch,
-    split,
-    train,
-)
 from recuse.errors import DataWarning, InputError, MissingExtraError
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 UsageError: Any = typer.BadParameter.__base__  # typer does not export it
+MARKUP = "markdown"
+
+COMMANDS = {  # module, function, and the first paragraph of its docstring
+    "import": (
+        "split",
+        "import_",
+        "Make a held-out file of a table, and say how the table was read.",
+    ),
+    "demo": (
+        "demo",
+        "demo",
+        "Train with and without label smoothing, measure the damage, repair it, deploy a "
+        "threshold.",
+    ),
+    "run": (
+        "run",
+        "run",
+        "Split, diagnose, repair, choose a threshold, measure it and write the page, in one go.",
+    ),
+    "split": (
+        "split",
+        "split",
+        "Cut a held-out file into disjoint parts: by row, or by group where it has `groups`.",
+    ),
+    "average": (
+        "split",
+        "average",
+        "Average the logits, or the probabilities, of several models into one file.",
+    ),
+    "evaluate": (
+        "measure",
+        "evaluate",
+        "Measure how well confidence separates right from wrong predictions.",
+    ),
+    "compare": (
+        "measure",
+        "compare",
+        "Compare how well two models, or two scores, rank right before wrong predictions.",
+    ),
+    "mixture": (
+        "mixture",
+        "mixture",
+        "Measure what one threshold accepts from several sources: errors by source, and outliers.",
+    ),
+    "pick": (
+        "pick",
+        "pick",
+        "Pick one of several trained models by accuracy, calibration and ranking on the "
+        "same examples.",
+    ),
+    "fit": (
+        "fit",
+        "fit",
+        "Choose the score on one file and a threshold with a guarantee on another.",
+    ),
+    "predict": (
+        "predict",
+        "predict",
+        "Decide on every row of a file; with labels, also count the errors.",
+    ),
+    "export": (
+        "export",
+        "export",
+        "Export a model and its rejector as one ONNX file.",
+    ),
+    "logits": (
+        "logits",
+        "logits",
+        "Run a model over a folder of images: logits, labels (sorted class folders), ids "
+        "(file names).",
+    ),
+    "report": (
+        "page",
+        "report",
+        "Write one HTML page that opens offline: curves, damage, repair, threshold and guarantee.",
+    ),
+    "sketch": (
+        "sketch",
+        "sketch",
+        "Count the predictions of any number of shards in one small file.",
+    ),
+    "recipes": (
+        "train",
+        "recipes",
+        "List the experiments of `recuse train`: data, cost and published result.",
+    ),
+    "train": (
+        "train",
+        "train",
+        "Train each loss with each seed, save the logits, measure the damage, repair and report.",
+    ),
+    "merge": (
+        "sketch",
+        "merge_",
+        "Merge sketches of different shards into the sketch of all of them, to the last bit.",
+    ),
+    "diagnose": (
+        "diagnose",
+        "diagnose_",
+        "Tell from held-out logits whether a model was trained with label smoothing.",
+    ),
+    "monitor": (
+        "monitor",
+        "monitor_",
+        "Test whether the guarantee of a deployed rejector still holds.",
+    ),
+}
+
+
+def load(name: str) -> Any:
+    """Import a command, and return it as typer has it."""
+    module, function, _ = COMMANDS[name]
+    alone = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
+    alone.command(name)(getattr(import_module(f"recuse.cli.{module}"), function))
+    return typer.main.get_command(alone)
+
+
+class Commands(TyperGroup):
+    """The commands by name and help; one that is called is imported."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        self.commands = {
+            name: TyperCommand(name, help=text, rich_markup_mode=MARKUP)
+            for name, (*_, text) in COMMANDS.items()
+        }
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the name, the imported command, and its arguments."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name else None, rest
+
 
 app = typer.Typer(
     name="recuse",
+    cls=Commands,
     help="Know when your classifier should step aside: measure, repair and deploy a reject option.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("import")(split.import_)
-for command in (
-    demo.demo,
-    run.run,
-    split.split,
-    split.average,
-    measure.evaluate,
-    measure.compare,
-    mixture.mixture,
-    pick.pick,
-    fit.fit,
-    predict.predict,
-    export.export,
-    logits.logits,
-    page.report,
-    sketch.sketch,
-    train.recipes,
-    train.train,
-):
-    app.command()(command)
-app.command("merge")(sketch.merge_)
-app.command("diagnose")(diagnose.diagnose_)
-app.command("monitor")(monitor.monitor_)
 
 
 def _version(show: bool) -> None:
@@ -116,7 +212,9 @@ def _warnings_in_one_line() -> Generator[None]:
 
         def show(message: Any, category: type[Warning], *rest: Any, **options: Any) -> None:
             if issubclass(category, DataWarning):
-                files.warn(str(message))
+                from recuse.cli.files import warn  # a command has imported it
+
+                warn(str(message))
             else:
                 others(message, category, *rest, **options)
 
@@ -168,8 +266,7 @@ def _misused(error: Any) -> None:
     if len(sys.argv) == 1:
         print(error.format_message(), end="")
         return
-    known = {command.name for command in typer.main.get_group(app).commands.values()}
-    asked = next((f"recuse {word}" for word in sys.argv[1:2] if word in known), "recuse")
+    asked = next((f"recuse {word}" for word in sys.argv[1:2] if word in COMMANDS), "recuse")
     said = " ".join(error.format_message().split()).rstrip(".")
     print(f"recuse: {said}{_given(error)}; see {asked} --help", file=sys.stderr)
 
