@@ -269,7 +269,7 @@ class Rejector:
         z = without_filler(sampled(file), self.filler)
         units = len(file) if file.groups is None else np.unique(file.groups).size
         found = self.model.changes(file.model, z, units)
-        if not of_classes(self.kind):
+        if not found or not of_classes(self.kind):
             return found
         if self.score.shift_invariant and are_log_probs(z) != self.splits["tune"]["log_probs"]:
             found = tuple(c for c in found if c.what not in SHIFTED)  # the same decisions
