@@ -124,3 +124,13 @@ def test_scores_asked_for_together_are_those_asked_for_alone(loops):
     label, together = score_by_all(z, EVERY)
     assert np.array_equal(label, z.argmax(axis=1))
     assert same(together, [score(z) for score in EVERY])
+
+
+def test_few_numbers_are_computed_one_by_one_to_the_same_bits():
+    rng = np.random.default_rng(0)
+    x = np.maximum(-np.concatenate([rng.exponential(30, 3000), [0.0, 708.0]]), arithmetic.FLOOR)
+    near = np.nextafter(arithmetic.LOWEST_MANTISSA, [0, 1])
+    y = np.concatenate([np.exp(rng.normal(0, 50, 3000)), [0.5, 1.0, 2.0], near])
+    for function, values in ((arithmetic.exp, x), (arithmetic.log, y)):
+        one_by_one = [function(value) for value in values[:, None]]
+        assert np.array_equal(function(values), np.concatenate(one_by_one))

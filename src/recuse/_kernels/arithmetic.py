@@ -42,7 +42,9 @@ LOG = (  # of fdlibm
     1.479819860511658591e-01,
 )
 ROOT_HALF = 0x3FE6A09E667F3BCD  # bits of sqrt(1/2)
+LOWEST_MANTISSA = 0.7071067811865476  # the same
 MANTISSA = 0x000FFFFFFFFFFFFF
+FEW = 4  # numbers that are computed one by one
 TINY = 1e-300  # in place of 0 before a logarithm
 
 
@@ -70,6 +72,8 @@ def exp(x: Float[Array, ...], scratch: Scratch | None = None) -> Float[Array, ..
 
     With scratch, it stands there until the next call.
     """
+    if x.size <= FEW:
+        return np.reshape([_exp(value) for value in x.ravel().tolist()], x.shape)
     array = Scratch() if scratch is None else scratch
     t, n, p, r, even = (array(f"exp {i}", x.shape) for i in range(5))
     np.multiply(x, LOG2_E, out=t)
@@ -103,11 +107,44 @@ def exp(x: Float[Array, ...], scratch: Scratch | None = None) -> Float[Array, ..
 
 def log(x: Float[Array, ...]) -> Float[Array, ...]:
     """Return log of a normal x > 0, within 1 ulp."""
+    if x.size <= FEW:
+        return np.reshape([_log(value) for value in x.ravel().tolist()], x.shape)
     i = np.asarray(x, np.float64).view(np.int64) - ROOT_HALF
     k = (i >> 52).astype(np.float64)
     i &= MANTISSA
     i += ROOT_HALF
     f = i.view(np.float64) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    w = z * z
+    odd = w * (LOG[1] + w * (LOG[3] + w * LOG[5]))
+    even = z * (LOG[0] + w * (LOG[2] + w * (LOG[4] + w * LOG[6])))
+    half = 0.5 * f * f
+    return k * LN2_HIGH - ((half - (s * (half + (odd + even)) + k * LN2_LOW)) - f)
+
+
+def _exp(x: float) -> float:
+    """`exp` of one number: the calls of NumPy would cost more than the arithmetic."""
+    t = x * LOG2_E + ROUNDER
+    n = t - ROUNDER
+    if n != n:
+        return n
+    r = (x - n * LN2_HIGH) - n * LN2_LOW
+    s, p, even = r * r, EXP[9], EXP[8]
+    for odd_c, even_c in zip(EXP[7:1:-2], EXP[6:0:-2]):
+        p = p * s + odd_c
+        even = even * s + even_c
+    p = p * s + EXP[1]
+    even = even * s + EXP[0]
+    return math.ldexp((p * r + even) * s + r + 1.0, int(n))
+
+
+def _log(x: float) -> float:
+    """`log` of one number."""
+    m, k = math.frexp(x)
+    if m < LOWEST_MANTISSA:
+        m, k = 2.0 * m, k - 1
+    f = m - 1.0
     s = f / (2.0 + f)
     z = s * s
     w = z * z
