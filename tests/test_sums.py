@@ -134,3 +134,11 @@ def test_few_numbers_are_computed_one_by_one_to_the_same_bits():
     for function, values in ((arithmetic.exp, x), (arithmetic.log, y)):
         one_by_one = [function(value) for value in values[:, None]]
         assert np.array_equal(function(values), np.concatenate(one_by_one))
+
+
+def test_numba_starts_when_numpy_has_been_given_what_its_start_takes(monkeypatch):
+    monkeypatch.setattr(_kernels, "_spent", 0.0)
+    monkeypatch.setattr(_kernels.sys, "modules", {})
+    assert [_kernels.repays(0.9) for _ in range(4)] == [False, False, True, True]
+    monkeypatch.setattr(_kernels, "installed", lambda: False)
+    assert not _kernels.repays(1e9)

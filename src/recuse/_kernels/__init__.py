@@ -6,15 +6,21 @@ from importlib.util import find_spec
 START = 2.0  # seconds of CPU until numba has started and loaded a compiled loop
 
 
+_spent = 0.0  # seconds of NumPy so far, in this process
+
+
 def repays(seconds: float) -> bool:
     """Return whether loops of numba are worth their start in place of so many seconds of NumPy.
 
-    They are where numba is loaded already; never where it is not installed. Both ways give the
-    same values, to the last bits.
+    They are where numba is loaded already; never where it is not installed. Else from when NumPy
+    has been given as many seconds as the start takes: whatever follows, that is at most twice the
+    least. Both ways give the same values, to the last bits.
     """
+    global _spent
     if sys.modules.get("numba") is not None:
         return True
-    return seconds > START and installed()
+    _spent += seconds
+    return _spent > START and installed()
 
 
 def installed() -> bool:
