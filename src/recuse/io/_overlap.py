@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,6 +37,7 @@ SAME = 0.02  # of the range of a row: so much may batches and half precision cha
 PRECISIONS = {"float32": 20, "bfloat16": 6}  # bits of a logit that tell two rows apart
 SAMPLED_ROWS = 256
 PART = 1 << 20  # logits that are hashed at once
+LINE = 32  # columns that are copied at once: two cache lines of float32
 SHARED_SAMPLE = 0.05  # of the sample, and at least `FEW`: fewer rows are no matter
 IID = 1e-6  # probability with which one count of repeated rows passes its limit by chance
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
@@ -83,12 +84,20 @@ def _format(logits: Array) -> np.dtype:
 
     coarse = [np.dtype(f) for f in (ml_dtypes.bfloat16, np.float16, np.float32)]
     with np.errstate(over="ignore"):
-        holds = (f for f in coarse if all((_rounded(c, f) == c).all() for c in logits.T))
-        return next(holds, np.dtype(np.float64))
+        for f in coarse:
+            if f == logits.dtype or all((_rounded(c, f) == c).all() for c in _columns(logits)):
+                return f
+    return np.dtype(np.float64)
+
+
+def _columns(logits: Array) -> Iterator[Array]:
+    """Yield the columns, copied as many at once as share a cache line."""
+    for start in range(0, logits.shape[-1], LINE):
+        yield from np.ascontiguousarray(logits.T[start : start + LINE])
 
 
 def _rounded(column: Array, dtype: DTypeLike) -> Array:
-    return column.astype(dtype).astype(np.float64)
+    return column.astype(dtype, copy=False).astype(np.float64)
 
 
 def _excess(a: Array, b: Array, named: bool) -> float:
@@ -151,7 +160,7 @@ def fingerprints(file: HeldOut, dtype: DTypeLike = np.float64) -> Array:
     out = np.zeros(len(file), np.uint64)
     labels = [] if file.labels is None else [file.labels.astype(np.float64)]
     with np.errstate(over="ignore"):
-        for column in chain((_rounded(c, dtype) for c in file.logits.T), labels):
+        for column in chain((_rounded(c, dtype) for c in _columns(file.logits)), labels):
             bits = (column + 0.0).view(np.uint64)
             out = (out ^ bits ^ (bits >> 32)) * HASH_FACTOR
             out ^= out >> 29
@@ -217,11 +226,12 @@ def _hashed(file: HeldOut, dtype: str) -> Array:
     import ml_dtypes
 
     exact = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
-    step = max(1, PART // file.logits.shape[1])
+    probs = file.kind == "probs"
+    step = max(1, PART // (file.logits.shape[1] if probs else LINE))
     out = np.empty(len(file), np.uint64)
     for start in range(0, len(file), step):
-        z = file.logits[start : start + step].astype(np.float64)
-        z = np.exp(z) if file.kind == "probs" else z  # their logarithm has another rounding
+        z = file.logits[start : start + step]
+        z = np.exp(z.astype(np.float64)) if probs else z  # their logarithm has another rounding
         out[start : start + step] = fingerprints(HeldOut(z), exact)
     return out
 
