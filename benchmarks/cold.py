@@ -29,6 +29,7 @@ z[np.arange(y.size), y] += rng.gamma(2.0, 1.5, y.size).astype("float32")
 c = z.max(axis=1)
 l = z.argmax(axis=1) != y
 t, k = slice(0, y.size // 2), slice(y.size // 2, None)
+thirds = [(z[i::3], y[i::3]) for i in range(3)]
 """
 CALLS = (
     "rc.aurc(c, l)",
@@ -45,7 +46,7 @@ CALLS = (
     "rc.tune(z, y)",
     "rc.diagnose(z, y)",
     "rc.fit(tune=(z[t], y[t]), calibrate=(z[k], y[k]), target_risk=0.1).predict(z)",
-    "rc.evaluate({'net': {'test': (z, y)}})",
+    "rc.evaluate({'net': dict(zip(('tune', 'calibrate', 'test'), thirds))})",
 )
 COMMANDS = (
     "--version",
@@ -58,7 +59,7 @@ COMMANDS = (
     "diagnose tune.npz",
     "fit --tune tune.npz --calibrate calibrate.npz --target-risk 0.1 --out rejector.json",
     "predict rejector.json tune.npz",
-    "report --model ours tune.npz --out page.html",
+    "report --model ours=. --out page.html",
     "run tune.npz --target-risk 0.1 --out all",
 )
 
@@ -94,9 +95,8 @@ def seconds(code: str, cache: str, scope: dict) -> float:
     """Return the CPU time of code in a process and a folder of its own."""
     env = os.environ | {"NUMBA_CACHE_DIR": cache, "OMP_NUM_THREADS": "1"}
     with TemporaryDirectory() as folder:
-        for name in ("tune.npz", "calibrate.npz"):
-            rows = scope["t" if name == "tune.npz" else "k"]
-            rc.write_logits(Path(folder, name), scope["z"][rows], scope["y"][rows])
+        for name, (z, y) in zip(("tune", "calibrate", "test"), scope["thirds"]):
+            rc.write_logits(Path(folder, f"{name}.npz"), z, y)
         if "rejector.json tune" in code.replace("', '", " "):
             held = (rc.read(Path(folder, name)) for name in ("tune.npz", "calibrate.npz"))
             rc.fit(*held, target_risk=0.1).save(Path(folder, "rejector.json"))

@@ -50,15 +50,16 @@ class Halves:
     Read by NumPy, or by the loops of `_kernels.curves` where numba repays its start.
     """
 
-    def __init__(self, right: Float[Array, " r"], wrong: Float[Array, " w"]):
+    def __init__(self, right: Float[Array, " r"], wrong: Float[Array, " w"], looped: bool):
         self.right = right
         self.wrong = wrong
+        self.looped = looped
         self.n = right.size + wrong.size
 
     @cached_property
     def areas(self) -> tuple[float, float]:
         """Return the sums over k of E_k / k and of E_k."""
-        if _looped(self.n):
+        if self.looped:
             from recuse._kernels import curves as kernels
 
             return kernels.areas(self.right, self.wrong)
@@ -76,7 +77,7 @@ class Halves:
 
     def groups(self) -> TieGroups:
         """Return the same predictions as `TieGroups`."""
-        if _looped(self.n):
+        if self.looped:
             from recuse._kernels import curves as kernels
 
             confidence, count, errors = kernels.ties(self.right, self.wrong)
@@ -96,7 +97,7 @@ class Halves:
         While only right predictions are added, the risk falls: the last k before each error is
         the only one to look at.
         """
-        if _looped(self.n):
+        if self.looped:
             from recuse._kernels import curves as kernels
 
             return kernels.most_accepted(self.right, self.wrong, risk)
@@ -108,7 +109,7 @@ class Halves:
 
     def accepted_at(self, coverage: float) -> tuple[int, int]:
         """Return k and E_k at the smallest k that a threshold accepts with k / n >= coverage."""
-        if _looped(self.n):
+        if self.looped:
             from recuse._kernels import curves as kernels
 
             return kernels.accepted_at(self.right, self.wrong, coverage)
@@ -123,7 +124,7 @@ class Halves:
         Between two ties with errors all influences are equal, up to a constant: the sum of 1/j
         over the errors before.
         """
-        if _looped(self.n):
+        if self.looped:
             from recuse._kernels import curves as kernels
 
             return kernels.aurc_variance(self.right, self.wrong)
@@ -183,16 +184,17 @@ def halves(confidence: ArrayLike, loss: ArrayLike) -> Halves | None:
     c, l = (x.astype(np.float32) if x.dtype.name in HALF else x for x in (c, l))
     if c.dtype not in FLOATS or not (l.dtype.kind in "iu" or l.dtype in FLOATS):
         return None
-    if (split := _partition(c, l)) is None:
+    looped = _kernels.repays(SECONDS * c.size)
+    if (split := _partition(c, l, looped)) is None:
         return None
     for half in split:
         half.sort()
-    return Halves(*split)
+    return Halves(*split, looped)
 
 
-def _partition(c: Float[Array, " n"], l: Array) -> tuple[Array, Array] | None:
+def _partition(c: Float[Array, " n"], l: Array, looped: bool) -> tuple[Array, Array] | None:
     """Return the right and the wrong; None if a confidence is NaN or a loss not 0 or 1."""
-    if not _looped(c.size):
+    if not looped:
         wrong = l != 0
         if np.isnan(c).any() or (l[wrong] != 1).any():
             return None
@@ -202,10 +204,6 @@ def _partition(c: Float[Array, " n"], l: Array) -> tuple[Array, Array] | None:
     out = np.empty_like(c)
     right, bad = kernels.partition(np.ascontiguousarray(c), np.ascontiguousarray(l), out)
     return None if bad else (out[:right], out[right:])
-
-
-def _looped(n: int) -> bool:
-    return _kernels.repays(SECONDS * n)
 
 
 def _new(ascending: Float[Array, " n"]) -> Array:

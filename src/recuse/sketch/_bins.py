@@ -217,13 +217,10 @@ def _on_device(x: Any) -> bool:
 
 
 def _compiled(scale: Scale, pairs: Array, c: Array, l: Array) -> int | None:
-    """Count by compiled loops; None for few predictions, other losses, and malformed input.
-
-    What the sketch holds already counts, too: it will grow as it has grown.
-    """
+    """Count by compiled loops; None for few predictions, other losses, and malformed input."""
     if c.ndim != 1 or c.shape != l.shape or c.size < SMALLEST_COMPILED:
         return None
-    if not _kernels.repays(SECONDS * (int(pairs.sum()) + c.size)):
+    if not _kernels.repays(SECONDS * c.size):
         return None
     l = l.view(np.uint8) if l.dtype == bool else l
     if not (l.dtype.isnative and (l.dtype.kind in "iu" or l.dtype in FLOATS)):
