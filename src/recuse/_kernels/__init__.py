@@ -24,5 +24,5 @@ def repays(seconds: float) -> bool:
 
 
 def installed() -> bool:
-    """Return whether numba can be imported: the extra `fast`."""
+    """Return whether numba can be imported."""
     return find_spec("numba") is not None
