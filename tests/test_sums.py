@@ -1,6 +1,7 @@
 """The sums that scores are made of: by NumPy and by loops the same bits, whatever the layout."""
 
 import math
+import tracemalloc
 
 import ml_dtypes
 import numpy as np
@@ -142,3 +143,14 @@ def test_numba_starts_when_numpy_has_been_given_what_its_start_takes(monkeypatch
     assert [_kernels.repays(0.9) for _ in range(4)] == [False, False, True, True]
     monkeypatch.setattr(_kernels, "installed", lambda: False)
     assert not _kernels.repays(1e9)
+
+
+@pytest.mark.parametrize("shape", [(4000, 2000), (16, 100, 80, 80)])
+def test_narrow_logits_are_widened_a_chunk_at_a_time(shape, loops):
+    z = np.random.default_rng(0).normal(size=shape).astype(np.float16)
+    scores.msp(z[:2])
+    tracemalloc.start()
+    scores.msp(z)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < z.nbytes

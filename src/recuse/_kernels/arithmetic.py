@@ -1,13 +1,13 @@
 """Exponential and logarithm of IEEE operations alone: the same bits in NumPy and in loops.
 
-Sums over classes are sums of integers: each term in [0, 1] is rounded to a multiple of `quantum`.
-So they do not depend on the order of the classes, on the width of vectors or on the machine.
+A sum over classes is a sum of integers: each term is rounded to a multiple of 2^-52 of a power of
+two that none exceeds. So it does not depend on the order of the classes or the width of vectors.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,13 +54,13 @@ def unit_of(classes: int) -> float:
 
 
 class Scratch:
-    """Arrays that chunk after chunk is computed in: new memory costs more than the arithmetic."""
+    """Arrays that every chunk uses again: new memory would cost more than the arithmetic."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, Array] = {}
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: type = np.float64) -> Array:
-        """Return the array of a name, with whatever it holds."""
+        """Return the array of a name; its values are those of its last use."""
         size = math.prod(shape)
         if name not in self._arrays or self._arrays[name].size < size:
             self._arrays[name] = np.empty(size, dtype)
@@ -70,7 +70,7 @@ class Scratch:
 def exp(x: Float[Array, ...], scratch: Scratch | None = None) -> Float[Array, ...]:
     """Return exp of x in [`FLOOR`, 0], within 1 ulp; exactly 1 at 0.
 
-    With scratch, it stands there until the next call.
+    With scratch, the result is valid until the next call.
     """
     if x.size <= FEW:
         return np.reshape([_exp(value) for value in x.ravel().tolist()], x.shape)
@@ -113,7 +113,11 @@ def log(x: Float[Array, ...]) -> Float[Array, ...]:
     k = (i >> 52).astype(np.float64)
     i &= MANTISSA
     i += ROOT_HALF
-    f = i.view(np.float64) - 1.0
+    return _log_of(k, i.view(np.float64) - 1.0)
+
+
+def _log_of(k: Any, f: Any) -> Any:
+    """Return log(2^k (1 + f)) for sqrt(1/2) <= 1 + f < sqrt(2)."""
     s = f / (2.0 + f)
     z = s * s
     w = z * z
@@ -144,14 +148,7 @@ def _log(x: float) -> float:
     m, k = math.frexp(x)
     if m < LOWEST_MANTISSA:
         m, k = 2.0 * m, k - 1
-    f = m - 1.0
-    s = f / (2.0 + f)
-    z = s * s
-    w = z * z
-    odd = w * (LOG[1] + w * (LOG[3] + w * LOG[5]))
-    even = z * (LOG[0] + w * (LOG[2] + w * (LOG[4] + w * LOG[6])))
-    half = 0.5 * f * f
-    return k * LN2_HIGH - ((half - (s * (half + (odd + even)) + k * LN2_LOW)) - f)
+    return _log_of(k, m - 1.0)
 
 
 def log1p(x: Float[Array, ...]) -> Float[Array, ...]:

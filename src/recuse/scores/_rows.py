@@ -80,7 +80,7 @@ def predict_and_score(
 def _scored(
     z: Array, scores: Callable, count: int, dtype: type, checked: bool = False
 ) -> tuple[Array, Array]:
-    """Return predicted classes and scores; the values are looked at only where they are odd."""
+    """Return predicted classes and scores; check the values only where a survey finds cause."""
     loops = _kernels.repays(0)
     shape = z.shape[:1] + z.shape[2:]
     label = np.empty(math.prod(shape), np.int64)
@@ -91,12 +91,12 @@ def _scored(
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
         for block, axis in _chunks(z):
             sums = Sums(Chunk(block, axis, loops, scratch))
-            if not checked and _odd(sums, z.dtype == np.float64):
+            if not checked and _suspect(sums, z.dtype == np.float64):
                 return _scored(check_logits(z), scores, count, dtype, checked=True)
             if np.isneginf(sums.top).any():
                 _refuse_empty(z)
-            for key in asked:
-                sums.ask(*key)
+            if asked:
+                sums.settle(asked)
             parts.append(sums)
             stop = start + sum(part.top.size for part in parts)
             if asked and stop < min(start + BATCH, label.size):
@@ -111,8 +111,8 @@ def _scored(
     return label.reshape(shape), out.reshape(count, *shape)
 
 
-def _odd(s: Sums, wide: bool) -> bool:
-    """Return whether logits are to be looked at: NaN, +inf, or beyond the range of float32."""
+def _suspect(s: Sums, wide: bool) -> bool:
+    """Return whether logits need a check: NaN, +inf, or beyond the range of float32."""
     if s.malformed:
         return True
     return wide and bool((s.top > LARGEST).any() or (s.lowest < -LARGEST).any())

@@ -7,7 +7,7 @@ is a class that is impossible there: no sum counts it. Loops of numba and NumPy 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +169,12 @@ class Sums:
             key: np.concatenate([s.found[key] for s in parts], axis=-1) for key in parts[0].found
         }
         return whole
+
+    def settle(self, keys: Iterable[tuple]) -> None:
+        """Compute what is asked for, and let go of the logits."""
+        for key in keys:
+            self.ask(*key)
+        del self._chunk
 
     def ask(self, name: str, *arguments: Any) -> Array:
         """Return what a method of the chunk computes, once."""
