@@ -22,6 +22,7 @@ from recuse.errors import DataWarning
 from recuse.intervals import AUGRC, AURC, coverage_at
 from recuse.io import HeldOut, overlap, split_rows
 from recuse.io._overlap import repeated_rows, row_samples, share_of_sample
+from recuse.io._row_hashes import ROWS, fingerprints, output_hashes
 from recuse.present import decisions
 from recuse.present.numbers import percent
 from recuse.rejector import choose, explain, fit_several, summarize
@@ -819,6 +820,25 @@ def test_rows_of_the_fit_are_found_in_a_file_of_another_digest(tmp_path):
     of_probs = recuse.fit(*zip(probs, (TUNE[1], y)), target_risk=0.2, kind="probs")
     resaved = HeldOut(np.log(probs[1].astype(np.float32)[::-1]), kind="probs")
     assert summarize(resaved, of_probs.predict(resaved), of_probs).seen_share > 0.9
+
+
+DTYPES = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("stored", DTYPES)
+def test_hashes_of_rows_are_those_that_saved_rejectors_hold(stored, dtype, loops):
+    rng = np.random.default_rng(0)
+    z = (4 * rng.normal(size=(2 * ROWS + 3, 3))).round(1).astype(stored)
+    z[:2] = [[-0.0, -np.inf, 1.0], [0.0, -np.inf, 1.0]]
+    y = rng.integers(0, 3, len(z))
+    rows = z.astype(dtype).astype(np.float64)
+    for file in (HeldOut(z, y), HeldOut(np.asfortranarray(z), y)):
+        found, outputs = fingerprints(file, dtype), output_hashes(file, dtype)
+        for i in (0, 1, ROWS - 1, ROWS, len(z) - 1):
+            assert outputs[i] == reference.row_hash(rows[i])
+            assert found[i] == reference.row_hash([*rows[i], y[i]])
+        assert (fingerprints(file, dtype) == found).all()  # again
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import recuse as rc
 from recuse.intervals import AURC
@@ -7,7 +9,7 @@ from recuse.io import HeldOut
 from recuse.scores import Score
 from recuse.tuning import MSP, Trial, default_candidates, tune
 from recuse.tuning._cross_fit import cross_fit, significant
-from recuse.tuning._tune import _rows
+from recuse.tuning._tune import _lexsorted, _rows
 
 
 def flattened(n, seed, classes=5, damage=0.8):
@@ -54,6 +56,25 @@ def test_the_table_holds_the_aurc_of_every_candidate_on_the_decision_path():
     trial = next(t for t in tuned.trials if t.family == "learned")
     assert learned[0].name == "learned"
     assert learned[1] == listed[0][1] - trial.gain  # not the area on the rows it was fitted to
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_confidence_of_the_tuning_rows_is_that_of_the_score(seed):
+    for z, y in (
+        flattened(600, seed),
+        random_confidence(600, seed),
+        (5 * np.eye(5)[[0, 1]], [0, 1]),
+    ):
+        z = z.round(1)  # ties
+        for options in ({}, {"learned": False, "refine": True}, {"groups": np.arange(len(z)) // 2}):
+            tuned = tune(z, y, **options)
+            np.testing.assert_array_equal(tuned.seen, tuned.confidence(z))
+
+
+@given(st.lists(st.tuples(*(st.sampled_from([-np.inf, -0.0, 0.0, 1.0, np.inf]),) * 3), min_size=1))
+def test_rows_are_ordered_as_by_lexsort(rows):
+    keys = np.array(rows).T
+    np.testing.assert_array_equal(_lexsorted(keys), np.lexsort(keys))
 
 
 def test_msp_is_kept_where_no_gain_is_significant():

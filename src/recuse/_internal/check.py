@@ -19,6 +19,7 @@ import numpy as np
 
 from recuse.errors import InputError, MissingExtraError
 
+LARGEST = float(np.finfo(np.float32).max)
 NAMED_ROWS = 3  # how many offending rows a message names
 _FIRST_ROW: ContextVar[int] = ContextVar("first_row", default=0)
 _LINES: ContextVar[np.ndarray | None] = ContextVar("lines", default=None)
@@ -149,11 +150,13 @@ def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
     check_logits_form(z.shape, z.dtype, where=where)
     z = as_floats(z)
     values = z.astype(np.float32) if z.dtype.name == "bfloat16" else z
-    _refuse(~(values < np.inf), f"expected {where} without NaN or +inf")
-    if z.dtype.name == "float64":
+    largest = float(values.max())
+    if not largest < np.inf:
+        _refuse(~(values < np.inf), f"expected {where} without NaN or +inf")
+    if z.dtype.name == "float64" and max(largest, -float(z.min())) > LARGEST:
         lowest = z == np.finfo(np.float64).min  # a mask
         z = np.where(lowest, -np.inf, z) if lowest.any() else z
-        large = (np.abs(z) > np.finfo(np.float32).max) & (z > -np.inf)
+        large = (np.abs(z) > LARGEST) & (z > -np.inf)
         _refuse(large, f"expected {where} within the range of float32")
     return z
 

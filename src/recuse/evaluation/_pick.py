@@ -40,7 +40,7 @@ from recuse.intervals import (
 from recuse.intervals._influence import variance_of_mean
 from recuse.io import HeldOut, overlap, read, split_rows
 from recuse.io._checked import check_file, naming
-from recuse.io._overlap import fingerprints
+from recuse.io._row_hashes import fingerprints
 from recuse.rejector import Data
 from recuse.scores import Score
 from recuse.tuning import tune

@@ -11,21 +11,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._internal.files import HASH_FACTOR, hashes, strict
+from recuse._internal.files import hashes, strict
 from recuse.errors import InputError
 from recuse.io._reader import LogitsReader, shards
+from recuse.io._row_hashes import fingerprints, output_hashes, rounded
 from recuse.io._rows import HeldOut, of_classes
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
-    from numpy.typing import DTypeLike
 
 NAMES = ("ids", "groups")
 SHARED_ROWS, FEW = 0.01, 10  # of the smaller split, and at most: so many may repeat by accident
@@ -36,8 +35,7 @@ FEW_LABELS = 20  # fewer may be equal in two shards by chance
 SAME = 0.02  # of the range of a row: so much may batches and half precision change its outputs
 PRECISIONS = {"float32": 20, "bfloat16": 6}  # bits of a logit that tell two rows apart
 SAMPLED_ROWS = 256
-PART = 1 << 20  # logits that are hashed at once
-LINE = 32  # columns that are copied at once: two cache lines of float32
+SEEN = 1 << 8  # rows whose format is looked at at once
 SHARED_SAMPLE = 0.05  # of the sample, and at least `FEW`: fewer rows are no matter
 IID = 1e-6  # probability with which one count of repeated rows passes its limit by chance
 CHANCE = 5  # standard deviations of the number of rows that agree by chance
@@ -82,22 +80,11 @@ def _format(logits: Array) -> np.dtype:
     """Return the coarsest format that holds every logit exactly."""
     import ml_dtypes
 
-    coarse = [np.dtype(f) for f in (ml_dtypes.bfloat16, np.float16, np.float32)]
-    with np.errstate(over="ignore"):
-        for f in coarse:
-            if f == logits.dtype or all((_rounded(c, f) == c).all() for c in _columns(logits)):
-                return f
+    parts = [logits[start : start + SEEN] for start in range(0, len(logits), SEEN)]
+    for f in (ml_dtypes.bfloat16, np.float16, np.float32):
+        if f == logits.dtype or all((rounded(part, f) == part).all() for part in parts):
+            return np.dtype(f)
     return np.dtype(np.float64)
-
-
-def _columns(logits: Array) -> Iterator[Array]:
-    """Yield the columns, copied as many at once as share a cache line."""
-    for start in range(0, logits.shape[-1], LINE):
-        yield from np.ascontiguousarray(logits.T[start : start + LINE])
-
-
-def _rounded(column: Array, dtype: DTypeLike) -> Array:
-    return column.astype(dtype, copy=False).astype(np.float64)
 
 
 def _excess(a: Array, b: Array, named: bool) -> float:
@@ -155,18 +142,6 @@ def _in_order(labels: Array, agree: float) -> bool:
     return bool(max(abs(alike) / np.sqrt(agree * (1 - agree)), abs(correlation)) * scale >= CHANCE)
 
 
-def fingerprints(file: HeldOut, dtype: DTypeLike = np.float64) -> Array:
-    """Return a hash of each row: logits rounded to `dtype`, and label."""
-    out = np.zeros(len(file), np.uint64)
-    labels = [] if file.labels is None else [file.labels.astype(np.float64)]
-    with np.errstate(over="ignore"):
-        for column in chain((_rounded(c, dtype) for c in _columns(file.logits)), labels):
-            bits = (column + 0.0).view(np.uint64)
-            out = (out ^ bits ^ (bits >> 32)) * HASH_FACTOR
-            out ^= out >> 29
-    return out
-
-
 class RowSample(NamedTuple):
     """Rows of a file by which another file with them is recognised, in one precision."""
 
@@ -194,10 +169,16 @@ def row_samples(file: HeldOut) -> dict[str, RowSample]:
     """
     out = {}
     for name in PRECISIONS:
-        value, count = np.unique(_hashed(file, name), return_counts=True)
+        value, count = np.unique(output_hashes(file, _dtype(name)), return_counts=True)
         equal = int(count @ (count - 1)) // 2
         out[name] = RowSample(equal, value[count == 1][:SAMPLED_ROWS].astype("<u8"))
     return out
+
+
+def _dtype(precision: str) -> np.dtype:
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16 if precision == "bfloat16" else precision)
 
 
 def share_of_sample(samples: Mapping[str, RowSample], n: int, file: HeldOut) -> float:
@@ -210,7 +191,7 @@ def share_of_sample(samples: Mapping[str, RowSample], n: int, file: HeldOut) -> 
     for name, (equal, known) in samples.items():
         if not known.size:
             continue
-        seen = _hashed(file, name)
+        seen = output_hashes(file, _dtype(name))
         place = np.searchsorted(known, seen).clip(max=known.size - 1)  # they ascend
         hits = np.unique(place[known[place] == seen]).size
         columns = file.logits.shape[1] - of_classes(file.kind)  # of classes, one follows
@@ -219,21 +200,6 @@ def share_of_sample(samples: Mapping[str, RowSample], n: int, file: HeldOut) -> 
         if hits >= max(FEW, SHARED_SAMPLE * known.size, 3 * by_chance):
             found = max(found, hits / known.size)
     return found
-
-
-def _hashed(file: HeldOut, dtype: str) -> Array:
-    """Return a hash of the outputs of each row, in the memory of a part."""
-    import ml_dtypes
-
-    exact = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
-    probs = file.kind == "probs"
-    step = max(1, PART // (file.logits.shape[1] if probs else LINE))
-    out = np.empty(len(file), np.uint64)
-    for start in range(0, len(file), step):
-        z = file.logits[start : start + step]
-        z = np.exp(z.astype(np.float64)) if probs else z  # their logarithm has another rounding
-        out[start : start + step] = fingerprints(HeldOut(z), exact)
-    return out
 
 
 class Repeated(NamedTuple):

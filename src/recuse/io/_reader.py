@@ -31,6 +31,7 @@ from recuse.io._checked import (
     check_kind,
     check_names,
     check_values,
+    found_good,
     integer,
     naming,
     warned,
@@ -190,7 +191,7 @@ class LogitsReader:
             start += len(chunk)
         arrays: dict[str, Any] = {f: np.concatenate(found) for f, found in rest.items()}
         subgroups = {name: np.concatenate(found) for name, found in of.items()}
-        return HeldOut(
+        file = HeldOut(
             logits,
             **arrays,
             name=self.name,
@@ -202,6 +203,7 @@ class LogitsReader:
             model=self.model,
             columns=self.columns,
         )
+        return found_good(file)
 
     @cached_property
     def digest(self) -> str:

@@ -144,7 +144,7 @@ class HeldOut:
             return self.logits[:, 1:]
         return self.logits if self.probs is None else self.probs
 
-    @property
+    @cached_property
     def predicted(self) -> Array:
         """The predicted class of each prediction; of confidences 1."""
         return predicted(self.logits, self.kind)

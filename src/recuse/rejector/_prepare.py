@@ -14,8 +14,9 @@ import numpy as np
 from recuse.errors import DataWarning, InputError
 from recuse.io import HeldOut, overlap
 from recuse.io._checked import check_file, naming
-from recuse.io._overlap import fingerprints, repeated_rows
 from recuse.io._overlap import repeated_ids as find_repeated_ids
+from recuse.io._overlap import repeated_rows
+from recuse.io._row_hashes import fingerprints
 from recuse.io._rows import of_classes
 from recuse.rejector._rejector import check_kind
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of, spread
@@ -86,11 +87,12 @@ def prepare(
     tuned = tune_score(t, seed=seed, **tuning)
     log_probs = _log_probs(t, c, tuned)
     one = index_of_one(c, seed)
-    used = c.rows(one)
+    used = c if c.groups is None else c.rows(one)
     _warn_of_repeated_rows(used)
     _warn_of_other_outputs(c, tuned)
-    held = _scored(tuned, used, by, None if of_calibrate is None else of_calibrate[one])
-    seen = _scored(tuned, t, by, of_tune)
+    of_used = None if of_calibrate is None else of_calibrate[one]
+    held = _scored(tuned.confidence(used.logits), used, by, of_used)
+    seen = _scored(tuned.seen, t, by, of_tune)
     return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, model, log_probs)
 
 
@@ -137,7 +139,9 @@ def _warn_of_repeated_rows(file: HeldOut) -> None:
 
 def _warn_of_other_outputs(calibrate: HeldOut, tuned: Tuned) -> None:
     """Warn of masked classes that tune does not have, and of labels in another order."""
-    masked = replace(calibrate, logits=tuned.masked(calibrate.logits))
+    masked = calibrate
+    if tuned.filler is not None:
+        masked = replace(calibrate, logits=tuned.masked(calibrate.logits))
     if (filler := filler_of(masked)) is not None:
         warnings.warn(
             f"{calibrate.name}: values of {filler:.4g} or less look like masked classes, which "
@@ -222,10 +226,9 @@ def _log_probs(tune: HeldOut, calibrate: HeldOut, tuned: Tuned) -> bool:
     return of_tune
 
 
-def _scored(tuned: Tuned, file: HeldOut, by: str, of: Array | None) -> Scored:
+def _scored(confidence: Any, file: HeldOut, by: str, of: Array | None) -> Scored:
     """Confidence and error of every row; the predicted class where the rules are for classes."""
-    found = tuned.confidence(file.logits)
-    return Scored(found, file.loss, file.predicted if by == CLASS else of)
+    return Scored(confidence, file.loss, file.predicted if by == CLASS else of)
 
 
 def as_file(data: Data, name: str, kind: str | None = None) -> HeldOut:

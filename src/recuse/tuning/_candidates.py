@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recuse.scores import Score
-from recuse.scores._score import score_by_all
+from recuse.scores._learned import feature_rows
+from recuse.scores._rows import predict_and_score
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float32
+    from jaxtyping import Bool, Float, Float32
     from numpy import ndarray as Array
+
+    from recuse.scores._sums import Sums
 
 ORDERS = (*range(1, 11), math.inf)  # of the norms
 TEMPERATURES = (0.5, 2.0, 4.0)  # of the softmax
@@ -53,9 +56,19 @@ def columns_of(names: Sequence[str] | None, columns: int) -> tuple[Score, ...]:
     return (Score("confidence"), *others)
 
 
-def confidences(logits: Array, scores: Sequence[Score]) -> Float32[Array, "m N"]:
-    """Return the confidence of every prediction under each score."""
-    return score_by_all(logits, scores)[1].reshape(len(scores), -1)
+def confidences(
+    logits: Array, scores: Sequence[Score], learned: bool
+) -> tuple[Float32[Array, "m N"], Float[Array, "N f"] | None]:
+    """Return the confidence of every prediction under each score, and the `FEATURES` if asked."""
+    found: list[Array] = []
+
+    def rows(s: Sums) -> list[Array]:
+        if learned:
+            found.append(feature_rows(s))  # the sums of its entropy are those of MSP, and more
+        return [score(s) for score in scores]
+
+    _, confidence = predict_and_score(logits, rows, len(scores))
+    return confidence.reshape(len(scores), -1), np.concatenate(found) if learned else None
 
 
 def possible(logits: Array) -> Bool[Array, " K"]:

@@ -66,12 +66,13 @@ class Rows(NamedTuple):
     features: Float[Array, "n f"] | None  # None where no score is learned
     loss: Float[Array, " n"]
     code: Int[Array, " n"]  # group of the row: 0, 1, ...
+    place: Int[Array, " n"]  # of the row in the file
 
     def take(self, rows: Array) -> Rows:
         """Some of the rows."""
         features = None if self.features is None else self.features[rows]
         code = np.unique(self.code[rows], return_inverse=True)[1].reshape(-1)
-        return Rows(self.confidence[:, rows], features, self.loss[rows], code)
+        return Rows(self.confidence[:, rows], features, self.loss[rows], code, self.place[rows])
 
     @property
     def families(self) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ from recuse._internal.check import (
     check_sequence,
     per_row,
 )
-from recuse._internal.files import digest
 from recuse.errors import DataWarning, InputError
 from recuse.intervals import AUGRC, AURC, Measure, coverage_at
 from recuse.io import HeldOut
@@ -32,9 +31,8 @@ from recuse.scores import (
     find_filler,
     without_filler,
 )
-from recuse.scores import features as features_of
 from recuse.scores._functions import norms_of
-from recuse.scores._score import OF_CONFIDENCES
+from recuse.scores._score import OF_CONFIDENCES, score_features
 from recuse.tuning._candidates import (
     columns_of,
     confidences,
@@ -46,7 +44,7 @@ from recuse.tuning._cross_fit import Rows, Trial, best, cross_fit, significant
 from recuse.tuning._learn import learn
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32
+    from jaxtyping import Float32, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
@@ -69,6 +67,8 @@ class Tuned:
     trials: tuple[Trial, ...] = field(default=(), repr=False)
     filler: float | None = None  # of masked classes, as `scores.find_filler`
     class_order: ClassOrder | None = None  # that the labels follow, if not that of the outputs
+    # confidence (N,) of the tuning rows under the score
+    seen: Float32[Array, " N"] | None = field(default=None, repr=False, compare=False)
 
     def confidence(self, logits: ArrayLike) -> Float32[Array, "n ..."]:
         """Return the confidence under the score; a `filler` counts as an impossible class."""
@@ -184,8 +184,7 @@ def tune(
         Cattelan & Silva, UAI 2024 (the norm and the fallback); Xia et al., ICLR 2025.
     """
     file, groups = _given(logits, labels, groups, kind)
-    (z, y), kind = file.labelled(), file.kind
-    data = digest(z, y)
+    z, kind = file.labelled()[0], file.kind
     if (filler := filler_of(file)) is not None:
         z = without_filler(z, filler)
         warn_of_filler("`logits`", z, filler)
@@ -212,7 +211,8 @@ def tune(
     if obstacle := _obstacle(rows, facts, classes, kind):
         outcome, needed = obstacle
         facts = facts._replace(outcome=outcome, needed=needed)
-        return Tuned(baseline, table, facts, data, filler=filler, class_order=order)
+        kept = _seen(rows, baseline, (baseline,), z)
+        return Tuned(baseline, table, facts, file.digest, (), filler, order, kept)
     trials = cross_fit(rows, measure, seed)
     final = _final(rows, candidates, measure, seed, "learned" if of_classes(kind) else COMBINED)
     passed = significant(trials)
@@ -227,7 +227,9 @@ def tune(
         gain_se=trial.error,
     )
     table += _cross_fitted(final, trials, facts.msp, measure)
-    return Tuned(score if passed else baseline, table, facts, data, tuple(trials), filler, order)
+    found = score if passed else baseline
+    seen = _seen(rows, found, (baseline, *candidates), z)
+    return Tuned(found, table, facts, file.digest, tuple(trials), filler, order, seen)
 
 
 def baseline_name(score: Score) -> str:
@@ -282,7 +284,7 @@ def _rows(
 ) -> Rows:
     """Collect the rows, in an order determined by their values alone."""
     if of_classes(file.kind):
-        confidence, features = confidences(z, scores), features_of(z) if learned else None
+        confidence, features = confidences(z, scores, learned)
     else:
         confidence = np.stack([score(z) for score in scores])
         features = z.astype(np.float64) if learned and z.shape[1] > 1 else None
@@ -292,15 +294,39 @@ def _rows(
     loss = file.loss.ravel().astype(np.float64)
     keys = (loss, *(() if features is None else features.T), *confidence)
     if groups is None:  # folds must not depend on the order of the rows
-        order = np.lexsort(keys)
+        order = _lexsorted(keys)
         code = np.arange(loss.size)
     else:
         code = check_groups(per_row(groups, file.loss), loss.size)
-        order = np.lexsort((*keys, code))
+        order = _lexsorted((*keys, code))
         code = code[order]
-    return Rows(
-        confidence[:, order], None if features is None else features[order], loss[order], code
-    )
+    features = None if features is None else features[order]
+    return Rows(confidence[:, order], features, loss[order], code, order)
+
+
+def _lexsorted(keys: Sequence[Array]) -> Int[Array, " n"]:
+    """Return `np.lexsort`, which sorts by every key: here by the others where the last one ties."""
+    order = np.argsort(keys[-1], kind="stable")
+    last = keys[-1][order]
+    equal = last[1:] == last[:-1]
+    tied = np.r_[False, equal] | np.r_[equal, False]
+    rows = order[tied]
+    order[tied] = rows[np.lexsort([key[rows] for key in keys])]
+    return order
+
+
+def _seen(rows: Rows, score: Score, scores: Sequence[Score], z: Array) -> Float32[Array, " N"]:
+    """Return the confidence of the tuning rows, in the order of the file."""
+    if score.fitted and rows.features is not None:
+        with np.errstate(over="ignore"):
+            found = score_features(rows.features, score).astype(np.float32)
+    elif score in scores:
+        found = rows.confidence[scores.index(score)]
+    else:
+        return score(z).ravel()
+    out = np.empty_like(found)
+    out[rows.place] = found
+    return out
 
 
 def _tried(
