@@ -26,6 +26,7 @@ from recuse.io._row_hashes import ROWS, fingerprints, output_hashes
 from recuse.present import decisions
 from recuse.present.numbers import percent
 from recuse.rejector import choose, explain, fit_several, summarize
+from recuse.rejector._model import _share
 from recuse.rejector._prepare import one_of_each
 from recuse.rejector._summary import CoverageChange
 from recuse.scores import FEATURES, Score, features, from_binary
@@ -1466,6 +1467,25 @@ def test_outputs_of_another_form_are_said_and_shifts_of_the_inputs_are_not():
     assert said_of_model(rejector, 10 * z[:99]) == []  # too few rows
     groups = np.arange(len(z)) % 19
     assert said_of_model(rejector, HeldOut(10 * z, groups=groups)) == []  # too few groups
+
+
+def test_outputs_whose_runner_up_may_be_any_class_are_not_said_to_differ():
+    """The row that makes a runner-up the most frequent one used to count as agreeing with it."""
+    old, new = np.random.default_rng(0).standard_normal((2, 3000, 120))
+    y = old.argmax(1)
+    rejector = recuse.fit((old, y), (old, y), coverage=0.5, learned=False, allow_overlap=True)
+    assert said_of_model(rejector, new) == []
+
+
+@given(st.lists(st.integers(0, 4), min_size=3, max_size=12))
+def test_the_share_of_a_runner_up_leaves_each_row_out(seconds):
+    counts = np.bincount(seconds)
+    agreed = 0.0
+    for row, second in enumerate(seconds):
+        others = np.bincount(seconds[:row] + seconds[row + 1 :], minlength=len(counts))
+        most = np.flatnonzero(others == others.max())
+        agreed += (second in most) / len(most)
+    assert _share(counts) == pytest.approx(agreed / len(seconds))
 
 
 def test_a_change_that_coverage_says_is_not_said_twice():
