@@ -8,7 +8,8 @@
 # make test-browser    open the report in a headless Chromium, which it installs where it may
 # make test-large    read a file of 2 GB in 0.25 GB of memory
 # make bench    measure the curves beside their real peers, in an environment of its own
-# make bench-selectors    thresholds beside MAPIE's and Geifman's, in an environment of its own
+# make bench-selectors    thresholds beside MAPIE's and Geifman's, in the same environment
+# make bench-calls    the calls that users make beside those of peers, in the same environment
 # make docs    build the documentation as a site into build/site, in an environment of its own;
 #              a broken link or a public name without its place is an error
 # make picture draw the pictures of the README and of docs/which-smoothing.md; with the logits of
@@ -27,7 +28,6 @@ INTEGRATIONS := .venv-integrations
 VISION := .venv-vision
 BROWSER := .venv-browser
 PEERS := .venv-peers
-MAPIE := .venv-mapie
 DOCS := .venv-docs
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 # The tests start hundreds of processes: each would compile PyTorch's source again.
@@ -39,7 +39,7 @@ SIZES ?= 50000,1000000,10000000,100000000
 # What python -m benchmarks.zoo --data DATA --out $(ZOO) writes.
 ZOO ?= zoo
 
-.PHONY: demo check test coverage slow test-integrations test-vision test-browser test-large bench bench-selectors docs picture lint format clean
+.PHONY: demo check test coverage slow test-integrations test-vision test-browser test-large bench bench-selectors bench-calls docs picture lint format clean
 
 demo: $(VENV)/.train
 	$(BIN)/recuse demo --out demo
@@ -76,9 +76,12 @@ bench: $(PEERS)/.ready
 	$(PEERS)/bin/python -m benchmarks.sketch
 	$(PEERS)/bin/python -m benchmarks.intervals
 
-bench-selectors: $(MAPIE)/.ready
-	$(MAPIE)/bin/python -m benchmarks.selectors --draws 300 --sizes 1000 \
+bench-selectors: $(PEERS)/.ready
+	$(PEERS)/bin/python -m benchmarks.selectors --draws 300 --sizes 1000 \
 	    $(if $(wildcard $(ZOO)),--zoo $(ZOO))
+
+bench-calls: $(PEERS)/.ready
+	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m benchmarks.calls
 
 docs: $(DOCS)/.ready
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build
@@ -138,13 +141,7 @@ $(BROWSER)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
 $(PEERS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
 	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --constraints constraints.txt \
-	    --editable '.[dev]' torch-uncertainty timm torchvision
-	@touch $@
-
-$(MAPIE)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(MAPIE)
-	$(BIN)/uv pip install --quiet --python $(MAPIE)/bin/python --constraints constraints.txt \
-	    --editable . mapie scikit-learn
+	    --editable '.[dev]' torch-uncertainty timm torchvision mapie netcal relplot
 	@touch $@
 
 $(DOCS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
@@ -154,4 +151,4 @@ $(DOCS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(INTEGRATIONS) $(VISION) $(BROWSER) $(PEERS) $(MAPIE) $(DOCS) demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(INTEGRATIONS) $(VISION) $(BROWSER) $(PEERS) $(DOCS) demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -24,9 +24,9 @@ except (AttributeError, RuntimeError):
 from torch_uncertainty.metrics import classification
 
 
-def torch_uncertainty(name, confidence, loss) -> float:
+def torch_uncertainty(name, confidence, loss, **options) -> float:
     """Compute the metric of this name from confidences and 0-1 losses set as its states."""
-    metric = getattr(classification, name)()
+    metric = getattr(classification, name)(**options)
     metric.scores = [torch.as_tensor(confidence)]
     metric.errors = [torch.as_tensor(loss).float()]
     metric._update_count = 1
