@@ -89,7 +89,12 @@ def first_of(outputs: Any, where: str = "") -> Any:
 
 def is_floating(dtype: np.dtype) -> bool:
     """Return whether this is float16, bfloat16, float32 or float64."""
-    return dtype.name in ("float16", "bfloat16", "float32", "float64")
+    return (dtype.kind == "f" and dtype.itemsize <= 8) or is_bfloat16(dtype)
+
+
+def is_bfloat16(dtype: np.dtype) -> bool:
+    """Return whether this is bfloat16, which NumPy knows from ml_dtypes."""
+    return dtype.kind == "V" and dtype.name == "bfloat16"  # a name takes longer than the rest
 
 
 def as_floats(x: np.ndarray) -> np.ndarray:
@@ -149,11 +154,11 @@ def check_logits(logits: Any, *, where: str = "`logits`") -> np.ndarray:
     z = to_numpy(logits)
     check_logits_form(z.shape, z.dtype, where=where)
     z = as_floats(z)
-    values = z.astype(np.float32) if z.dtype.name == "bfloat16" else z
+    values = z.astype(np.float32) if is_bfloat16(z.dtype) else z
     largest = float(values.max())
     if not largest < np.inf:
         _refuse(~(values < np.inf), f"expected {where} without NaN or +inf")
-    if z.dtype.name == "float64" and max(largest, -float(z.min())) > LARGEST:
+    if z.dtype == np.float64 and max(largest, -float(z.min())) > LARGEST:
         lowest = z == np.finfo(np.float64).min  # a mask
         z = np.where(lowest, -np.inf, z) if lowest.any() else z
         large = (np.abs(z) > LARGEST) & (z > -np.inf)
@@ -224,7 +229,7 @@ def check_confidence(confidence: Any, *, where: str = "`confidence`") -> np.ndar
         c = c.astype(np.float64)
     if not is_floating(c.dtype):
         raise InputError(f"expected {where} of a floating dtype, got {c.dtype}")
-    if c.dtype.name == "bfloat16":
+    if is_bfloat16(c.dtype):
         c = c.astype(np.float32)
     if c.ndim != 1:
         raise InputError(f"expected {where} of shape (n,), got {c.shape}")

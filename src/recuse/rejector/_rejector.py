@@ -30,6 +30,7 @@ from recuse.present import decisions as words
 from recuse.present.numbers import listed
 from recuse.present.tuning import Outcome, TuningFacts, sentence
 from recuse.rejector._model import (
+    LEAST,
     SHIFTED,
     Fingerprint,
     ModelChange,
@@ -266,6 +267,8 @@ class Rejector:
         """Return how a file differs from the outputs of the model of the fit, if it does."""
         if self.model is None:
             return ()
+        if file.logits[:, 0].size < LEAST:
+            return self.model.changes(file.model, file.logits[:0], 0)
         z = without_filler(sampled(file), self.filler)
         units = len(file) if file.groups is None else np.unique(file.groups).size
         found = self.model.changes(file.model, z, units)

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._internal.check import as_floats, check_logits, first, is_floating, is_number, to_numpy
+from recuse._internal.check import (
+    as_floats,
+    check_logits,
+    first,
+    is_bfloat16,
+    is_floating,
+    is_number,
+    to_numpy,
+)
 from recuse.errors import DataWarning, InputError
 from recuse.scores._rows import (
     check_order,
@@ -116,7 +124,7 @@ def predict(logits: ArrayLike) -> Int[Array, "n ..."]:
     array([1])
     """
     z = check_logits(logits)
-    return np.argmax(z.astype(np.float32) if z.dtype.name == "bfloat16" else z, axis=1)
+    return np.argmax(z.astype(np.float32) if is_bfloat16(z.dtype) else z, axis=1)
 
 
 @of_logits
@@ -450,7 +458,7 @@ def find_filler(logits: ArrayLike) -> float | None:
     if not float(z.min()) <= FAR:
         return None
     z = np.moveaxis(z, 1, -1).reshape(-1, z.shape[1])
-    z = z.astype(np.float32) if z.dtype.name == "bfloat16" else z
+    z = z.astype(np.float32) if is_bfloat16(z.dtype) else z
     low = z[z <= FARTHER].astype(np.float64)
     low = low[low > -np.inf]
     if low.size:

@@ -9,6 +9,7 @@ that the others lack, most of all after label smoothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,7 +81,8 @@ def learned(
     >>> learned(np.array([[2.0, 0.0], [0.0, 0.0]]), **parameters)
     array([2., 1.], dtype=float32)
     """
-    table = _checked((weights, center, scale, low, high), (slope, intercept), len(FEATURES))
+    columns = tuple(map(tuple, (weights, center, scale, low, high)))
+    table = _checked(columns, (slope, intercept), len(FEATURES))
     return score_rows(logits, lambda s: combined(feature_rows(s), (slope, intercept), table))
 
 
@@ -116,13 +118,15 @@ def combination(
     array([2.], dtype=float32)
     """
     x = np.asarray(confidences, np.float64)
-    table = _checked((weights, center, scale, low, high), (slope, intercept), x.shape[1])
+    columns = tuple(map(tuple, (weights, center, scale, low, high)))
+    table = _checked(columns, (slope, intercept), x.shape[1])
     with np.errstate(over="ignore"):
         return combined(x, (slope, intercept), table).astype(np.float32)
 
 
+@lru_cache
 def _checked(
-    columns: tuple[Sequence[float], ...], line: tuple[float, float], features: int
+    columns: tuple[tuple[float, ...], ...], line: tuple[float, float], features: int
 ) -> Float[Array, "5 f"]:
     """Return weights, center, scale, low and high as an array, checked."""
     (slope, intercept), (_, _, scale, low, high) = line, columns

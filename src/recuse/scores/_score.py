@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LEARNED = {"learned": learned, "combination": combination}
 OF_CONFIDENCES = ("confidence", "combination")  # these take confidences, the others logits
 FUNCTIONS = {**SCORES, **LEARNED, "confidence": confidence}
+OWN = {name: inspect.unwrap(function) for name, function in FUNCTIONS.items()}  # without a warning
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Score:
 
     def __call__(self, logits: ArrayLike | Sums) -> Float32[Array, "n ..."]:
         """Return the confidence of every prediction; in float64 of the `Sums` of a chunk."""
-        return inspect.unwrap(FUNCTIONS[self.name])(logits, **self.params)
+        return OWN[self.name](logits, **self.params)
 
     def __str__(self) -> str:
         if name := self.params.get("name"):
