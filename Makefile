@@ -109,7 +109,7 @@ $(VENV)/.uv:
 	@touch $@
 
 $(VENV)/.train: $(VENV)/.uv pyproject.toml constraints.txt
-	$(UV) --editable '.[train]'
+	$(UV) --editable '.[fast,train]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.uv pyproject.toml constraints.txt

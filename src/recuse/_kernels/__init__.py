@@ -1,7 +1,10 @@
-"""Every numba loop, one idea a file. Import them inside functions, where `repays` says so."""
+"""Every numba loop, one idea a file. Import them inside functions, where `repays` says so.
+
+numba is the extra `fast`. Without it NumPy does the same, or torch.
+"""
 
 import sys
-from importlib.util import find_spec
+from functools import cache
 
 START = 2.0  # seconds of CPU until numba has started and loaded a compiled loop
 
@@ -23,6 +26,11 @@ def repays(seconds: float) -> bool:
     return _spent > START and installed()
 
 
+@cache
 def installed() -> bool:
-    """Return whether numba can be imported."""
-    return find_spec("numba") is not None
+    """Return whether numba can be imported: one that does not fit NumPy or llvmlite fails."""
+    try:
+        import numba  # noqa: F401
+    except Exception:
+        return False
+    return True

@@ -1,8 +1,8 @@
 r"""Two autograd functions that write the gradient of a cross entropy while they compute it.
 
 `CrossEntropy` is torch only, for every device and dtype. `FusedCrossEntropy` calls the loops of
-`recuse._kernels.losses`: float32 on the CPU, labels, in one pass over the logits, if numba is
-installed. Training repeats its calls, which repays the start of numba. `Rule` has the
+`recuse._kernels.losses`: float32 on the CPU, labels, in one pass over the logits, with the extra
+`fast`. Training repeats its calls, which repays the start of numba. `Rule` has the
 coefficients of the smoothed cross entropy, $-\sum_k c_k \log \pi_k$.
 
 n = examples, K = classes (axis 1), ... = any trailing axes (pixels).
@@ -92,7 +92,7 @@ class FusedCrossEntropy(torch.autograd.Function):
 
 def can_be_fused(logits: Tensor, target: Tensor, rule) -> bool:
     """Return whether the loops can take these logits, labels and weights."""
-    if values_are_hidden() or torch.jit.is_tracing() or not _kernels.installed():
+    if values_are_hidden() or torch.jit.is_tracing():
         return False
     return (
         type(logits) in (torch.Tensor, torch.nn.Parameter)
@@ -103,6 +103,7 @@ def can_be_fused(logits: Tensor, target: Tensor, rule) -> bool:
         and all(x.device.type == "cpu" for x in (logits, target, rule.weight, rule.background))
         and rule.similarity is None
         and (logits.is_contiguous() or logits.movedim(1, -1).is_contiguous())
+        and _kernels.installed()
     )
 
 

@@ -58,9 +58,9 @@ def smoothed_cross_entropy(
     q is `recuse.targets.smooth` of the target and $\pi$ the softmax. For labels this is
     `torch.nn.functional.cross_entropy(label_smoothing=)`, faster: the gradient
     $\sum_j w_j q_j\, \pi_k - w_k q_k$ is written while the loss is computed, and for labels
-    and float32 logits on the CPU both come from one pass over the logits (in numba, which
-    compiles at the first call and keeps the result on disk). Labels and the same labels
-    one-hot give the same loss.
+    and float32 logits on the CPU both come from one pass over the logits, with the extra `fast`
+    (numba compiles it at the first call and keeps the result on disk). Labels and the same
+    labels one-hot give the same loss.
 
     Args:
         logits: (n, K, ...), or (K,) of a single example. A class masked by -inf costs nothing
