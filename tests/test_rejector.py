@@ -28,6 +28,7 @@ from recuse.present.numbers import percent
 from recuse.rejector import choose, explain, fit_several, summarize
 from recuse.rejector._model import _share
 from recuse.rejector._prepare import one_of_each
+from recuse.rejector._rejector import pooled
 from recuse.rejector._summary import CoverageChange
 from recuse.scores import FEATURES, Score, features, from_binary
 from recuse.selectors import walk_level
@@ -509,6 +510,21 @@ def test_p_correct_rises_with_confidence_and_stays_inside_0_and_1():
     p = predictions.p_correct[np.argsort(predictions.confidence)]
     assert (np.diff(p) >= 0).all()
     assert 0 < p.min() < 0.7 < p.max() < 1
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_the_isotonic_map_pools_what_falls(seed):
+    """Its definition: of the means from any earlier bin on, the largest of the least to come."""
+    rng = np.random.default_rng(seed)
+    rate, count = rng.integers(1, 6, (2, 1 + seed % 9)).astype(float)
+    total, weight = np.r_[0, np.cumsum(rate * count)], np.r_[0, np.cumsum(count)]
+
+    def mean(a, b):
+        return (total[b] - total[a]) / (weight[b] - weight[a])
+
+    bins = range(rate.size)
+    expected = [max(min(mean(a, b + 1) for b in bins[i:]) for a in bins[: i + 1]) for i in bins]
+    np.testing.assert_allclose(pooled(rate, count), expected, rtol=1e-14)
 
 
 def test_p_correct_is_inside_0_and_1_for_a_perfect_and_a_hopeless_tune_split():

@@ -13,7 +13,7 @@ Numbers in [-1, 1] are summed by bin in integers: exactly, in any order, without
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -485,15 +485,27 @@ class _Smooth(NamedTuple):
 
 
 def _smooth(probability: ArrayLike, loss: ArrayLike) -> _Smooth:
-    from scipy.optimize import brentq
-
     spectrum = np.fft.rfft(_periodic(probability, loss))
-    width = brentq(lambda sigma: np.abs(_smoothed(spectrum, sigma)).sum() / 2 - sigma, 0, 2)
+    width = _crossing(lambda sigma: np.abs(_smoothed(spectrum, sigma)).sum() / 2 - sigma, 0, 2)
     smoothed = _smoothed(spectrum, width)
     sign = np.where(smoothed < 0, -1.0, 1.0)
     slope = (sign * _smoothed(-width * _rates() * spectrum, width)).sum() / 2
     step = (np.abs(smoothed).sum() / 2 - width) / (1 - slope)
     return _Smooth(max(0.0, float(width + step)), width, slope, sign)
+
+
+def _crossing(f: Callable[[float], float], low: float, high: float) -> float:
+    """Return where f, whose slope is -1 or steeper, is 0 up to 1e-12, by the Illinois algorithm."""
+    above, below = f(low), f(high)
+    x, value, side = low, above, 0
+    while abs(value) > 1e-12 and low < high:
+        x = (low * below - high * above) / (below - above)
+        value = f(x)
+        if value > 0:
+            low, above, below, side = x, value, below / 2 if side > 0 else below, 1
+        else:
+            high, below, above, side = x, value, above / 2 if side < 0 else above, -1
+    return x
 
 
 def _between(q: Float[Array, " n"]) -> tuple[Int[Array, " n"], Float[Array, " n"]]:

@@ -5,6 +5,7 @@ n = predictions, K = classes, m = low logits of a row.
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -121,8 +122,6 @@ def normal_spread(num_classes: int) -> float:
     >>> round(normal_spread(10), 3)
     0.589
     """
-    from scipy.special import ndtri
-
-    wrong = num_classes - 1
-    scores: Array = ndtri((np.arange(1, wrong + 1) - 0.375) / (wrong + 0.25))
-    return float(scores[: low_classes(num_classes)].std())
+    ranks = range(1, min(low_classes(num_classes), num_classes - 1) + 1)
+    quantile = NormalDist().inv_cdf
+    return float(np.std([quantile((i - 0.375) / (num_classes - 0.75)) for i in ranks]))

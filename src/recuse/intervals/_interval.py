@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -208,9 +209,7 @@ def interval(
 
 def quantile(level: float) -> float:
     """Return the two-sided quantile of a normal distribution."""
-    from scipy.special import ndtri
-
-    return float(ndtri((1 + level) / 2))
+    return -NormalDist().inv_cdf((1 - level) / 2)
 
 
 def normal(value: float, error: float) -> tuple[float, float, float]:
@@ -222,11 +221,9 @@ def normal(value: float, error: float) -> tuple[float, float, float]:
     >>> round(low, 2), round(high, 2), round(p_value, 4)
     (0.02, 1.98, 0.0455)
     """
-    from scipy.special import ndtr
-
     half = quantile(LEVEL) * error
     if error > 0:
-        p_value = 2 * float(ndtr(-abs(value) / error))
+        p_value = math.erfc(abs(value) / error / math.sqrt(2))
     else:
         p_value = 1.0 if value == error == 0 else math.nan
     return value - half, value + half, p_value

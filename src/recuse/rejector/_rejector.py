@@ -99,8 +99,6 @@ def fit_isotonic_map(confidence: Float32[Array, " n"], correct: Bool[Array, " n"
     >>> fit_isotonic_map(c, c > 40)(np.float32([0, 99])).round(3)
     array([0.019, 0.981])
     """
-    from scipy.optimize import isotonic_regression
-
     group = TieGroups(*(column[::-1] for column in tie_groups(confidence, correct)))
     last = max(group.count.sum() // BIN_ROWS - 1, 0)  # a short last bin joins its neighbour
     bin = np.minimum((np.cumsum(group.count) - 1) // BIN_ROWS, last)
@@ -109,8 +107,23 @@ def fit_isotonic_map(confidence: Float32[Array, " n"], correct: Bool[Array, " n"
     rate = (np.add.reduceat(group.loss, start) + 0.5) / (count + 1)
     finite = np.nan_to_num(group.confidence).astype(np.float64)
     where = np.add.reduceat(finite * group.count, start) / count
-    fitted = isotonic_regression(rate, weights=count).x
-    return IsotonicMap(tuple(map(float, where)), tuple(map(float, fitted)))
+    return IsotonicMap(tuple(map(float, where)), pooled(rate, count))
+
+
+def pooled(rate: Float[Array, " b"], count: Float[Array, " b"]) -> tuple[float, ...]:
+    """Isotonic regression: pool neighbours, weighted by their counts, until no rate falls.
+
+    >>> pooled(np.array([0.5, 0.25, 0.75]), np.array([1.0, 1.0, 2.0]))
+    (0.375, 0.375, 0.75)
+    """
+    blocks: list[tuple[float, float, int]] = []  # rate, count, bins
+    for r, n in zip(rate.tolist(), count.tolist()):
+        bins = 1
+        while blocks and blocks[-1][0] >= r:
+            before, m, more = blocks.pop()
+            r, n, bins = (before * m + r * n) / (m + n), m + n, bins + more
+        blocks.append((r, n, bins))
+    return tuple(r for r, _, bins in blocks for _ in range(bins))
 
 
 FORMAT, VERSION = "recuse.rejector", 2

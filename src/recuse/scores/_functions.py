@@ -366,9 +366,12 @@ def as_probability(log_odds: ArrayLike) -> Float[Array, ...]:
     >>> as_probability([0.0])
     array([0.5])
     """
-    from scipy.special import expit
-
-    return expit(np.asarray(log_odds), dtype=np.float64)
+    p = np.array(log_odds, np.float64)
+    np.negative(p, out=p)
+    with np.errstate(over="ignore"):
+        np.exp(p, out=p)
+    p += 1
+    return np.divide(1, p, out=p)[()]
 
 
 def from_probs(probs: ArrayLike) -> Float[Array, "n K ..."]:
