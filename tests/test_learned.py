@@ -14,7 +14,7 @@ from learnable import with_information
 from recuse import InputError, scores
 from recuse.scores import FEATURES, Score
 from recuse.tuning import learn
-from recuse.tuning._learn import PENALTIES, fit_path, log_loss, newton
+from recuse.tuning._learn import BLOCK, PENALTIES, Point, fit_path, log_loss, newton
 from samples import learned_score, sample
 
 ROUNDINGS = 1e-9  # of sums and logarithms in float64, in another order
@@ -84,12 +84,23 @@ def test_it_goes_through_json_unchanged():
     assert str(score) == "learned"
 
 
+@pytest.mark.parametrize("n", [1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
+def test_derivatives_of_the_loss_are_sums_over_all_rows(n):
+    rng = np.random.default_rng(n)
+    x, offset, w = rng.normal(size=(n, 3)), rng.normal(size=n), rng.normal(size=3)
+    point = Point(x, rng.uniform(size=n) < 0.7, offset, w)
+    p = scores.as_probability(offset + x @ w)
+    np.testing.assert_allclose(point.gradient, ((p - point.right)[:, None] * x).mean(0), atol=1e-14)
+    outer = x[:, :, None] * x[:, None] * (p * (1 - p))[:, None, None]
+    np.testing.assert_allclose(point.curvature, outer.mean(axis=0), atol=1e-14)
+
+
 def test_the_optimum_is_where_the_gradient_vanishes():
     rng = np.random.default_rng(0)
     x, offset = rng.normal(size=(200, 3)), rng.normal(size=200)
     right = rng.uniform(size=200) < 0.7
     penalties = np.array([0, 0.1, 1.0])
-    w = newton(x, right, offset, penalties, np.zeros(3))
+    w = newton(Point(x, right, offset, np.zeros(3)), penalties).weights
 
     def value(w):
         return log_loss(offset + x @ w, right).mean() + 0.5 * (penalties * w**2).sum()
