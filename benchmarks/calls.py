@@ -35,7 +35,6 @@ RANKED = """
 p = rng.beta(5, 1, {n}).astype(np.float32)
 l = rng.random({n}) > p
 b = np.clip(p + rng.normal(0, 0.05, {n}), 0, 1).astype(np.float32)
-tp, tl = torch.from_numpy(p), torch.from_numpy(l)
 """
 LOSSES = """
 z = torch.randn({shape}, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -71,7 +70,15 @@ TABLE: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         LOGITS.format(n=50_000, k=1_000) + ORDERS,
         (*SCORED, ("rc.scores.logit_norms(z, ps=orders)", "torch", NORMS)),
     ),
-    ("1,000,000 x 10", LOGITS.format(n=1_000_000, k=10), SCORED),
+    (
+        "1,000,000 x 10",
+        LOGITS.format(n=1_000_000, k=10),
+        (
+            *SCORED,
+            ("rc.calibration.classwise_ece(z, y)", "torch-uncertainty", "classwise(t, s)"),
+            ("rc.calibration.nll(z, y)", "torch", "torch.nn.functional.cross_entropy(t, s)"),
+        ),
+    ),
     (
         "8 x 19 x 512 x 512",
         "z = 3 * rng.standard_normal((8, 19, 512, 512), dtype=np.float32)\nt = torch.from_numpy(z)",
@@ -84,7 +91,6 @@ TABLE: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
             ("r.predict(z)", "torch, softmax.max", "t.softmax(1).max(1)"),
             ("rc.tune(z, y)", "FixSelectiveClassification", "search(t, s)"),
             ("rc.calibration.fit_temperature(z, y)", "torch, L-BFGS", "temperature(t, s)"),
-            ("rc.calibration.classwise_ece(z, y)", "torch-uncertainty", "classwise(t, s)"),
             ("rc.calibration.nll(z, y)", "torch", "torch.nn.functional.cross_entropy(t, s)"),
         ),
     ),
@@ -146,7 +152,7 @@ TABLE: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
                 (
                     "rc.calibration.ece(p, l)",
                     "torchmetrics",
-                    "binary_calibration_error(tp, tl)",
+                    "binary_calibration_error(p, l)",
                 ),
                 ("rc.calibration.ece(p, l)", "netcal", "netcal(p, l)"),
                 (
