@@ -30,6 +30,8 @@ from recuse._internal.check import (
     to_numpy,
 )
 from recuse.errors import InputError
+from recuse.scores import _sums
+from recuse.scores._rows import gini_rows, score_rows_many
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -66,13 +68,6 @@ def chunks(
 def at(values: Float[Array, "r K"], labels: Int[Array, " r"]) -> Float[Array, " r"]:
     """Return the entry of each row at its label."""
     return np.take_along_axis(values, labels[:, None].astype(np.intp), axis=1)[:, 0]
-
-
-def log_total(gap: Float[Array, "r K"]) -> Float[Array, " r"]:
-    """Return log sum exp of rows whose maximum is 0, precise also where the others are tiny."""
-    odds = np.exp(gap)
-    np.put_along_axis(odds, gap.argmax(axis=1)[:, None], 0.0, axis=1)
-    return np.log1p(odds.sum(axis=1))
 
 
 def stated(
@@ -219,22 +214,29 @@ def top_label_brier(probability: ArrayLike, loss: ArrayLike) -> float:
 
 def nll_terms(logits: ArrayLike, labels: ArrayLike) -> Float[Array, " m"]:
     """Return the negative log-likelihood of each label."""
-    z, y = flat(logits, labels)
-    out = np.empty(len(z))
-    for part, gap, label in chunks(z, y):
-        out[part] = log_total(gap) - at(gap, label)
-    return out
+    (terms,) = likelihoods(logits, labels)
+    return terms
 
 
 def brier_terms(logits: ArrayLike, labels: ArrayLike) -> Float[Array, " m"]:
     """Return the squared distance of each example."""
-    z, y = flat(logits, labels)
-    out = np.empty(len(z))
-    for part, gap, label in chunks(z, y):
-        pi = np.exp(gap)
-        pi /= pi.sum(axis=1, keepdims=True)
-        out[part] = (pi**2).sum(axis=1) - 2 * at(pi, label) + 1
-    return out
+    terms, gini = likelihoods(logits, labels, gini_rows)
+    return 2 * -np.expm1(-terms) + gini
+
+
+def likelihoods(
+    logits: ArrayLike, labels: ArrayLike, *others: Callable[[_sums.Sums], Float[Array, " r"]]
+) -> list[Float[Array, " m"]]:
+    """Return the negative log-likelihood of each label, and other scores of its row."""
+
+    def scores(s: _sums.Sums) -> list[Float[Array, " r"]]:
+        total = np.log1p(np.exp(-s.margin) * s.exps()[0])
+        return [s.top, total, *(other(s) for other in others)]
+
+    top, total, *found = score_rows_many(logits, scores, 2 + len(others), np.float64)
+    z = to_numpy(logits)
+    own = np.take_along_axis(z, check_labels(labels, z)[:, None].astype(np.intp), axis=1)[:, 0]
+    return [np.ravel(x) for x in (total + (top - own), *found)]
 
 
 def top_label_brier_terms(probability: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
