@@ -35,7 +35,7 @@ def test_every_public_measure_is_in_the_registry_of_laws():
 def form(request, monkeypatch):
     """Every law holds for both forms that predictions are ranked in, and both ways to read one."""
     if request.param != "grouped":
-        monkeypatch.setattr(_ranked, "SMALLEST_HALVES", 1)
+        monkeypatch.setattr(_ranked, "SMALLEST", 1)
         monkeypatch.setattr(_kernels, "repays", lambda seconds: request.param == "numba")
 
 
@@ -128,7 +128,7 @@ def test_both_forms_agree_on_many_predictions(name, values, wrong, monkeypatch):
     loss = rng.random(5000) < wrong
     results = []
     for smallest in (1, 10**9):
-        monkeypatch.setattr(_ranked, "SMALLEST_HALVES", smallest)
+        monkeypatch.setattr(_ranked, "SMALLEST", smallest)
         results.append(MEASURES[name](confidence, loss))
     assert results[0] == pytest.approx(results[1], rel=1e-12, abs=1e-12, nan_ok=True)
 

@@ -252,6 +252,20 @@ def test_the_level_of_the_walk_uses_up_delta():
     assert crossed[0] <= 0.05 < crossed[1]
 
 
+@pytest.mark.parametrize("n", [1, 3, 50, 1000])
+@pytest.mark.parametrize(("risk", "delta"), [(0.01, 0.001), (0.1, 0.05), (0.5, 0.4)])
+def test_the_level_of_the_walk_is_that_of_bisection_alone(n, risk, delta):
+    def crosses(log_level):
+        boundary = _walk.walk_boundary(n, risk, np.exp(log_level))
+        return _walk.crossing_probability(boundary, risk) > delta
+
+    low, high = np.log(delta) - 12, np.log(delta)
+    for _ in range(11):
+        middle = (low + high) / 2
+        low, high = (low, middle) if crosses(middle) else (middle, high)
+    assert walk_level(n, risk, delta) == np.exp(low)
+
+
 def test_rows_of_one_cluster_are_refused():
     with pytest.raises(InputError, match="one row for each group, got 4 rows of 2 groups"):
         select([1, 2, 3, 4], [0, 0, 0, 0], target_risk=0.1, groups=[5, 5, 6, 6])

@@ -13,7 +13,7 @@ import numpy as np
 from recuse._internal import public
 from recuse._internal.check import check_confidence, check_loss, first, to_numpy
 from recuse.curves._curve import coverage_at_risk_of, risk_at_coverage_of
-from recuse.curves._ranked import Halves, TieGroups, grouped, ranked
+from recuse.curves._ranked import Errors, TieGroups, grouped, ranked
 from recuse.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ def harmonic(n: int) -> Float[Array, " m"]:
     return np.r_[0.0, np.cumsum(1 / np.arange(1, n + 1))]
 
 
-def aurc_of(form: Halves | TieGroups) -> float:
+def aurc_of(form: Errors | TieGroups) -> float:
     """Return `aurc` of ranked predictions."""
-    if isinstance(form, Halves):
-        return form.areas[0] / form.n
+    if isinstance(form, Errors):
+        return form.risk_area / form.n
     end = np.cumsum(form.count)
     start = end - form.count
     before = np.cumsum(form.loss) - form.loss
@@ -138,19 +138,19 @@ def aurc_of(form: Halves | TieGroups) -> float:
     return float(np.sum(before * rise + form.loss * share) / end[-1])
 
 
-def augrc_of(form: Halves | TieGroups) -> float:
+def augrc_of(form: Errors | TieGroups) -> float:
     """Return `augrc` of ranked predictions."""
-    if isinstance(form, Halves):
-        return form.areas[1] / form.n / form.n
+    if isinstance(form, Errors):
+        return form.loss_area / form.n / form.n
     n = form.count.sum()
     before = np.cumsum(form.loss) - form.loss
     return float(np.sum(before * form.count + form.loss * (form.count + 1) / 2) / n / n)
 
 
-def oracle(form: Halves | TieGroups, loss: ArrayLike) -> tuple[float, float, bool]:
+def oracle(form: Errors | TieGroups, loss: ArrayLike) -> tuple[float, float, bool]:
     """Return the AURC of the best order, the mean loss, and whether losses vary."""
-    if isinstance(form, Halves):
-        n, wrong = form.n, form.wrong.size
+    if isinstance(form, Errors):
+        n, wrong = form.n, form.wrong
         return form.best / n, wrong / n, 0 < wrong < n
     l = np.sort(check_loss(loss, int(form.count.sum())))
     best = aurc_of(TieGroups(l, np.ones(l.size, int), l))

@@ -11,7 +11,7 @@ import numpy as np
 
 from recuse._internal import public
 from recuse._internal.check import check_fraction
-from recuse.curves._ranked import Halves, TieGroups, ranked, tie_groups
+from recuse.curves._ranked import Errors, TieGroups, ranked, tie_groups
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -96,20 +96,20 @@ def curve_of(group: TieGroups) -> RiskCoverage:
     return RiskCoverage(accepted / accepted[-1], risk, group.confidence, accepted)
 
 
-def coverage_at_risk_of(form: Halves | TieGroups, risk: float) -> float:
+def coverage_at_risk_of(form: Errors | TieGroups, risk: float) -> float:
     """Return `coverage_at_risk` of ranked predictions."""
     risk = check_fraction(risk, "risk", zero=True, one=True)
-    if isinstance(form, Halves):
+    if isinstance(form, Errors):
         return form.most_accepted(risk) / form.n
     curve = curve_of(form)
     reached = np.flatnonzero(curve.risk <= risk)
     return float(curve.coverage[reached[-1]]) if reached.size else 0.0
 
 
-def risk_at_coverage_of(form: Halves | TieGroups, coverage: float) -> float:
+def risk_at_coverage_of(form: Errors | TieGroups, coverage: float) -> float:
     """Return `risk_at_coverage` of ranked predictions."""
     coverage = check_fraction(coverage, "coverage", one=True)
-    if isinstance(form, Halves):
+    if isinstance(form, Errors):
         accepted, errors = form.accepted_at(coverage)
         return errors / accepted
     curve = curve_of(form)

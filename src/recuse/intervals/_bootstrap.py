@@ -23,7 +23,7 @@ from recuse._internal.check import (
 )
 from recuse.curves._areas import harmonic
 from recuse.errors import InputError
-from recuse.intervals._influence import by_confidence, effective_errors, unit_sums
+from recuse.intervals._influence import by_confidence, effective_errors, group_sums
 from recuse.intervals._interval import (
     AURC,
     LEVEL,
@@ -34,6 +34,7 @@ from recuse.intervals._interval import (
     moves,
     quantile,
 )
+from recuse.intervals._total import total
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -77,9 +78,10 @@ class Bootstrap:
         below = (np.mean(b < self.value) + np.mean(b <= self.value)) / 2
         if not 0 < below < 1:
             return self._between(np.nan, np.nan, level)
-        sums = unit_sums(self.influences(), self.groups)
-        squares = np.sum(sums**2)
-        acceleration = np.sum(sums**3) / 6 / squares**1.5 if squares > 0 else 0.0
+        sums = self.influences()
+        sums = sums if self.groups is None else group_sums(sums, self.groups)
+        squares = total(sums**2)
+        acceleration = total(sums**3) / 6 / squares**1.5 if squares > 0 else 0.0
         shifted = ndtri(below) + np.array([-z, z])
         tails = ndtr(ndtri(below) + shifted / (1 - acceleration * shifted))
         return self._between(*tails, level)

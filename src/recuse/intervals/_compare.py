@@ -15,8 +15,10 @@ import numpy as np
 from recuse._internal.check import check_confidence, check_loss
 from recuse.errors import InputError
 from recuse.intervals._bootstrap import REPLICATES, Bootstrap, resampled
-from recuse.intervals._influence import effective_errors, variance_of_mean
+from recuse.intervals._influence import effective_errors, ranking_with_positions, variance_of_mean
 from recuse.intervals._interval import AURC, Measure, normal
+from recuse.intervals._spread import Ranking, Spread
+from recuse.intervals._total import Total
 from recuse.present import measures as words
 
 if TYPE_CHECKING:
@@ -85,10 +87,32 @@ def compare(
     >>> better.difference < 0
     True
     """
-    difference = measure.value(confidence_a, loss_a) - measure.value(confidence_b, loss_b)
-    both = _paired_influence(confidence_a, loss_a, confidence_b, loss_b, measure)
-    se = math.sqrt(variance_of_mean(both, groups))
+    value_a, spread_a, a = _read(confidence_a, loss_a, measure)
+    of_a, largest = a.unsort(spread_a), np.abs(spread_a.value).max()
+    del a, spread_a
+    value_b, spread_b, b = _read(confidence_b, loss_b, measure)
+    _check_paired(of_a.size, b.n)
+    difference = value_a - value_b
+    if groups is None:
+        squares = Total(float(largest + np.abs(spread_b.value).max()) ** 2)
+        for position, of_b in b.parts(spread_b):
+            apart = of_a.take(position, mode="clip")
+            apart -= of_b
+            squares.add(np.square(apart, out=apart))
+        variance = squares.value / b.n / (b.n - 1)
+    else:
+        of_a -= b.unsort(spread_b)
+        variance = variance_of_mean(of_a, groups)
+    se = math.sqrt(variance)
     return Comparison(difference, se, *normal(difference, se))
+
+
+def _read(
+    confidence: ArrayLike, loss: ArrayLike, measure: Measure
+) -> tuple[float, Spread, Ranking]:
+    """Return value, influences and the way back to the rows."""
+    r = ranking_with_positions(confidence, loss)
+    return measure.of(r), measure.spread(r), r
 
 
 def bootstrap_difference(
@@ -190,7 +214,11 @@ def _paired_influence(
 ) -> Float[Array, " n"]:
     a = measure.influence(confidence_a, loss_a)
     b = measure.influence(confidence_b, loss_b)
-    if a.shape != b.shape:
-        raise InputError(f"expected the same examples in a and b, got {a.size} and {b.size}")
+    _check_paired(a.size, b.size)
     a -= b
     return a
+
+
+def _check_paired(a: int, b: int) -> None:
+    if a != b:
+        raise InputError(f"expected the same examples in a and b, got {a} and {b}")

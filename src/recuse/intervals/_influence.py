@@ -1,14 +1,15 @@
 """Influences: how much each example moves a measure, times n, when it gains weight.
 
-n = examples, k = distinct confidences, G = groups. Influences have mean zero; their variance over
-n is the variance of the measure. Tied examples share the means of what depends on the rank.
-Influences are returned in the order of the input.
+n = examples, k = distinct confidences, r = examples of a part, G = groups. Influences have mean
+zero; their variance over n is the variance of the measure. Tied examples share the means of what
+depends on the rank. Public functions return influences in the order of the input.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +20,14 @@ from recuse._internal.check import (
     check_loss,
     to_numpy,
 )
-from recuse.curves._ranked import smallest_accepted
+from recuse.curves._areas import oracle
+from recuse.curves._order import POSITION, VALUE, changes, descending
+from recuse.curves._ranked import TieGroups, errors
+from recuse.curves._ties import WINDOW
 from recuse.errors import InputError
-from recuse.intervals._runs import LOSS, POSITION, VALUE, WINDOW, Runs, packed
+from recuse.intervals._runs import LOSS, Keyed, Runs, packed
+from recuse.intervals._spread import Accepted, Ranking, Spread
+from recuse.intervals._total import total
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt64
@@ -29,28 +35,99 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-class Sorted(NamedTuple):
-    """Examples by descending confidence, then ascending loss."""
+class Sorted(Ranking):
+    """Examples by descending confidence, then ascending loss, each a run of its own."""
 
-    order: Int[Array, " n"]
-    loss: Float[Array, " n"]
-    start: Int[Array, " k"]  # of each tie
-    count: Int[Array, " k"]
+    def __init__(self, order: Int[Array, " n"], loss: Float[Array, " n"], start: Int[Array, " k"]):
+        self.order = order
+        self.loss = loss
+        self.start = start  # of each tie
+        self.n = loss.size
+        self.count = np.diff(start, append=self.n)
+        self.end = start + self.count
+
+    @property
+    def errors(self) -> float:
+        """The effective number of errors."""
+        return effective_errors(self.loss)
+
+    @property
+    def largest(self) -> float:
+        """The largest loss."""
+        return float(self.loss.max())
+
+    def oracle(self) -> tuple[float, float, bool]:
+        """Return what `curves._areas.oracle` does."""
+        return oracle(self.form, self.loss)
+
+    @cached_property
+    def form(self) -> TieGroups:
+        """The ties, for the values of measures; without their confidences."""
+        return TieGroups(np.empty(0), self.count, np.add.reduceat(self.loss, self.start))
 
     def tied(
         self, x: Float[Array, " n"], weights: Float[Array, " n"] | None = None
     ) -> Float[Array, " n"]:
         """Return the mean of each tie, at each of its rows."""
+        if self.start.size == self.n:
+            return x
         if weights is None:
             return np.repeat(np.add.reduceat(x, self.start) / self.count, self.count)
         sums = (np.add.reduceat(v, self.start) for v in (weights * x, weights))
         return np.repeat(np.divide(*sums), self.count)
 
-    def unsort(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Return x in the order of the input."""
-        out = np.empty(x.size)
-        out[self.order] = x
-        return out
+    def aurc(self, weights: Float[Array, " n"] | None = None) -> Spread:
+        """Return the influences on AURC, or on `curves.aurc_of_weights`."""
+        m = weights
+        step = 1 / np.arange(1, self.n + 1) if m is None else m / np.cumsum(m)
+        weight = self.tied(np.cumsum(step[::-1])[::-1], m)
+        tail = self.tied(np.cumsum((self.tied(self.loss, m) * step)[::-1])[::-1], m)
+        own = self.loss * weight - tail
+        return Spread(own - np.average(own, weights=m), None)
+
+    def e_aurc(self) -> Spread:
+        """Return the influences on E-AURC: on AURC, minus that on the AURC of the best order."""
+        order, new = descending(-self.loss)
+        best = Sorted(order, self.loss[order], np.flatnonzero(new))
+        return Spread(self.aurc().value - best.unsort(best.aurc()), None)
+
+    def augrc(self) -> Spread:
+        """Return the influences on AUGRC."""
+        below = self.tied(np.arange(self.n, 0, -1) - 0.5) / self.n
+        mean = self.tied(self.loss)
+        above = self.tied(np.cumsum(mean) - mean / 2) / self.n
+        own = self.loss * below
+        return Spread(own + above - own.mean() - above.mean(), None)
+
+    def at_threshold(self, k: int, risk: float, m: float) -> Spread:
+        """Return 1{accepted} (l - m) - k/n (R - m), R the risk of the k that are accepted."""
+        accepted = np.where(np.arange(self.n) < k, self.loss - m, 0.0)
+        return Spread(accepted - k / self.n * (risk - m), None)
+
+    def tie_at(self, coverage: float) -> tuple[int, int, float]:
+        """Return the ranks of the tie at a coverage, and the risk of what it accepts."""
+        at = int(np.argmax(self.end / self.n >= coverage))
+        k = int(self.end[at])
+        return int(self.start[at]), k, float(self.loss[:k].sum() / k)
+
+    def accepted_at_risk(self, risk: float) -> int:
+        """Return the largest k that a threshold accepts with a risk of at most `risk`, or 0."""
+        reached = np.flatnonzero(self.form.loss.cumsum() / self.end <= risk)
+        return int(self.end[reached[-1]]) if reached.size else 0
+
+    def local_risk(self, k: int) -> float:
+        """Return the mean loss of the n^0.8 examples around rank k, with whole ties."""
+        half = math.ceil(self.n**WINDOW / 2)
+        return float(self.tied(self.loss)[max(0, k - half) : k + half].mean())
+
+    def accepted(self) -> Accepted:
+        """Return what each threshold accepts."""
+        squares = np.add.reduceat(self.loss**2, self.start)
+        return Accepted(self.end, np.cumsum(self.form.loss), np.cumsum(squares))
+
+    def positions(self, part: slice) -> Int[Array, " r"]:
+        """Return where the examples of these ranks stand in the input."""
+        return self.order[part]
 
 
 def by_confidence(
@@ -61,21 +138,25 @@ def by_confidence(
         return _unpacked(key)
     c = check_confidence(confidence)
     l = check_loss(loss, c.size)
-    order = np.argsort(c)[::-1]
-    new = np.r_[True, c[order][1:] != c[order][:-1]]
-    if not new.all():
-        least = () if weights is None else (weights[order],)
-        order = order[np.lexsort((*least, l[order], np.cumsum(new)))]
-    start = np.flatnonzero(new)
-    return Sorted(order, l[order], start, np.diff(np.r_[start, c.size]))
+    order, new = descending(c, *(() if weights is None else (weights,)), l)
+    return Sorted(order, l[order], np.flatnonzero(new))
 
 
 def _unpacked(key: UInt64[Array, " n"]) -> Sorted:
-    value = key >> VALUE
-    start = np.flatnonzero(np.r_[True, value[1:] != value[:-1]])
     loss = (key >> LOSS & np.uint64(1)).astype(np.float64)
-    order = (key & POSITION).view(np.int64)
-    return Sorted(order, loss, start, np.diff(start, append=key.size))
+    return Sorted((key & POSITION).view(np.int64), loss, np.flatnonzero(changes(key >> VALUE)))
+
+
+def ranking(confidence: ArrayLike, loss: ArrayLike) -> Ranking:
+    """Return the ranking of independent examples, whose positions are not asked for."""
+    form = errors(confidence, loss)
+    return by_confidence(confidence, loss) if form is None else Runs(form)
+
+
+def ranking_with_positions(confidence: ArrayLike, loss: ArrayLike) -> Ranking:
+    """Return the ranking of examples that are paired or grouped."""
+    key = packed(confidence, loss)
+    return by_confidence(confidence, loss) if key is None else Runs(Keyed(key))
 
 
 def influence(
@@ -102,16 +183,12 @@ def influence(
     >>> influence([0.9, 0.8, 0.7], [0, 1, 0]).round(3)
     array([-0.444,  0.389,  0.056])
     """
-    if weights is None and (key := packed(confidence, loss)) is not None:
-        return Runs(key).of_aurc()
-    m = None if weights is None else _check_weights(weights, to_numpy(confidence).size)
+    if weights is None:
+        r = ranking_with_positions(confidence, loss)
+        return r.unsort(r.aurc())
+    m = _check_weights(weights, to_numpy(confidence).size)
     s = by_confidence(confidence, loss, m)
-    m = None if m is None else m[s.order]
-    step = 1 / np.arange(1, s.loss.size + 1) if m is None else m / np.cumsum(m)
-    weight = s.tied(np.cumsum(step[::-1])[::-1], m)
-    tail = s.tied(np.cumsum((s.tied(s.loss, m) * step)[::-1])[::-1], m)
-    own = s.loss * weight - tail
-    return s.unsort(own - np.average(own, weights=m))
+    return s.unsort(s.aurc(m[s.order]))
 
 
 def _check_weights(weights: ArrayLike, n: int) -> Float[Array, " n"]:
@@ -132,8 +209,8 @@ def influence_e_aurc(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n
     >>> influence_e_aurc([0.9, 0.8, 0.7], [0, 0, 1])  # in the best order already
     array([0., 0., 0.])
     """
-    l = check_loss(loss, check_confidence(confidence).size)
-    return influence(confidence, l) - influence(-l, l)
+    r = ranking_with_positions(confidence, loss)
+    return r.unsort(r.e_aurc())
 
 
 def influence_augrc(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
@@ -145,15 +222,8 @@ def influence_augrc(confidence: ArrayLike, loss: ArrayLike) -> Float[Array, " n"
     >>> influence_augrc([0.9, 0.8, 0.7], [0, 1, 0]).round(3)
     array([-0.333,  0.333,  0.   ])
     """
-    if (key := packed(confidence, loss)) is not None:
-        return Runs(key).of_augrc()
-    s = by_confidence(confidence, loss)
-    n = s.loss.size
-    below = s.tied(np.arange(n, 0, -1) - 0.5) / n
-    mean = s.tied(s.loss)
-    above = s.tied(np.cumsum(mean) - mean / 2) / n
-    own = s.loss * below
-    return s.unsort(own + above - own.mean() - above.mean())
+    r = ranking_with_positions(confidence, loss)
+    return r.unsort(r.augrc())
 
 
 def influence_risk_at_coverage(
@@ -169,29 +239,8 @@ def influence_risk_at_coverage(
     array([-0.444,  0.889, -0.444,  0.   ])
     """
     c = check_fraction(coverage, "coverage", one=True)
-    if (key := packed(confidence, loss)) is not None:
-        return _of_coverage(Runs(key), c)
-    s = by_confidence(confidence, loss)
-    n = s.loss.size
-    end = s.start + s.count
-    at = int(np.argmax(end / n >= c))
-    k = int(end[at])
-    risk = s.loss[:k].sum() / k
-    m = local_risk(s, k) if _moves(s.count[at], n, c) else risk
-    return s.unsort(_at_threshold(s, k, risk, m) * n / k)
-
-
-def _of_coverage(runs: Runs, coverage: float) -> Float[Array, " n"]:
-    start, k = runs.tie_of(smallest_accepted(runs.n, coverage) - 1)
-    m = runs.local_risk(k) if _moves(k - start, runs.n, coverage) else runs.risk(k)
-    out = runs.of_accepted(k, m)
-    out *= runs.n / k
-    return out
-
-
-def _moves(tied: int, n: int, coverage: float) -> bool:
-    """Return whether the tie at the threshold is so small that resampling moves the threshold."""
-    return tied <= 2 * math.sqrt(n * coverage * (1 - coverage))
+    r = ranking_with_positions(confidence, loss)
+    return r.unsort(r.risk_at_coverage(c))
 
 
 def influence_coverage_at_risk(
@@ -206,66 +255,29 @@ def influence_coverage_at_risk(
     >>> influence_coverage_at_risk([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 1], 0.25)
     array([ 1.,  1., -1., -1.])
     """
-    r = check_fraction(risk, "risk", zero=True, one=True)
-    if (key := packed(confidence, loss)) is not None:
-        return _of_risk(Runs(key), r)
-    s = by_confidence(confidence, loss)
-    k = accepted_at_risk(s, r)
-    m = local_risk(s, k)
-    if not 0 < k < s.loss.size or m <= r:
-        return np.full(s.loss.size, math.nan)
-    return s.unsort(-_at_threshold(s, k, s.loss[:k].sum() / k, m) / (m - r))
-
-
-def _of_risk(runs: Runs, risk: float) -> Float[Array, " n"]:
-    k = runs.accepted_at_risk(risk)
-    m = runs.local_risk(k)
-    if not 0 < k < runs.n or m <= risk:
-        return np.full(runs.n, math.nan)
-    out = runs.of_accepted(k, m)
-    out /= risk - m
-    return out
-
-
-def _at_threshold(s: Sorted, k: int, risk: float, m: float) -> Float[Array, " n"]:
-    n = s.loss.size
-    return np.where(np.arange(n) < k, s.loss - m, 0.0) - k / n * (risk - m)
-
-
-def accepted_at_risk(s: Sorted, risk: float) -> int:
-    """Return the largest k that a threshold accepts with a risk of at most `risk`, or 0."""
-    end = s.start + s.count
-    reached = np.flatnonzero(np.add.reduceat(s.loss, s.start).cumsum() / end <= risk)
-    return int(end[reached[-1]]) if reached.size else 0
-
-
-def local_risk(s: Sorted, k: int) -> float:
-    """Return the mean loss of the n^0.8 examples around rank k, with whole ties."""
-    n = s.loss.size
-    half = math.ceil(n**WINDOW / 2)
-    return float(s.tied(s.loss)[max(0, k - half) : k + half].mean())
+    level = check_fraction(risk, "risk", zero=True, one=True)
+    r = ranking_with_positions(confidence, loss)
+    return r.unsort(r.coverage_at_risk(level))
 
 
 def variance_of_mean(influence: Float[Array, " n"], groups: ArrayLike | None = None) -> float:
     """Return the variance of the mean of zero-mean influences, summed within groups first.
 
-    Sums run in sorted order, so that the order of the input does not matter.
+    The order of the input does not matter, to the last bit.
     """
     n = len(influence)
-    sums = unit_sums(influence, groups)
+    sums = influence if groups is None else group_sums(influence, groups)
     if len(sums) < 2:
         raise InputError(f"expected at least 2 independent examples or groups, got {len(sums)}")
-    return float(np.sum(sums**2) / n**2 * len(sums) / (len(sums) - 1))
+    return total(sums**2) / n**2 * len(sums) / (len(sums) - 1)
 
 
-def unit_sums(x: Float[Array, " n"], groups: ArrayLike | None = None) -> Float[Array, " G"]:
-    """Return the sums of x within groups, or x itself, in ascending order."""
-    if groups is None:
-        return np.sort(x)
+def group_sums(x: Float[Array, " n"], groups: ArrayLike) -> Float[Array, " G"]:
+    """Return the sums of x within groups."""
     code = check_groups(groups, len(x))
     order = np.lexsort((x, code))
     start = np.flatnonzero(np.diff(code[order], prepend=-1))
-    return np.sort(np.add.reduceat(x[order], start))
+    return np.add.reduceat(x[order], start)
 
 
 def effective_errors(loss: Float[Array, " n"], groups: ArrayLike | None = None) -> float:
@@ -276,5 +288,5 @@ def effective_errors(loss: Float[Array, " n"], groups: ArrayLike | None = None) 
     >>> effective_errors(np.array([0.0, 1.0, 1.0]))
     2.0
     """
-    sums = unit_sums(loss, groups)
-    return float(sums.sum() ** 2 / np.sum(sums**2)) if sums[-1] > 0 else 0.0
+    sums = loss if groups is None else group_sums(loss, groups)
+    return total(sums) ** 2 / total(sums**2) if sums.any() else 0.0

@@ -15,23 +15,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recuse import curves
-from recuse._internal.check import check_confidence, check_fraction, check_groups, check_loss
+from recuse._internal.check import check_fraction, check_groups, check_loss
 from recuse.bounds._binomial import limits
-from recuse.curves._ranked import halves
+from recuse.curves._areas import augrc_of, aurc_of, excess
+from recuse.curves._curve import coverage_at_risk_of, risk_at_coverage_of
+from recuse.curves._ranked import Halves
 from recuse.errors import InputError
 from recuse.intervals import _influence
 from recuse.intervals._influence import (
     Sorted,
-    accepted_at_risk,
     by_confidence,
     effective_errors,
-    local_risk,
+    ranking,
+    ranking_with_positions,
     variance_of_mean,
 )
+from recuse.intervals._spread import Accepted, Ranking, Spread
 from recuse.present import measures as words
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
@@ -66,6 +69,30 @@ class Measure:
         """Return the signed terms that sum to it: E-AURC is AURC minus that of the best order."""
         own = (sign, confidence, loss)
         return [own, (-sign, -loss, loss)] if self.name == "e_aurc" else [own]
+
+    def of(self, r: Ranking) -> float:
+        """Return its value for a ranking."""
+        if self.kind == "augrc":
+            return augrc_of(r.form)
+        if self.kind == "risk_at_coverage":
+            return risk_at_coverage_of(r.form, self.level)
+        if self.kind == "coverage_at_risk":
+            return coverage_at_risk_of(r.form, self.level)
+        return excess(aurc_of(r.form), *r.oracle()) if self.name == "e_aurc" else aurc_of(r.form)
+
+    def spread(self, r: Ranking) -> Spread:
+        """Return its influences for a ranking."""
+        if "_at_" in self.kind:
+            return getattr(r, self.kind)(self.level)
+        return getattr(r, self.name)()
+
+    def variance(self, r: Ranking, groups: ArrayLike | None) -> float:
+        """Return its variance for a ranking, which has positions if there are groups."""
+        if groups is not None:
+            return variance_of_mean(r.unsort(self.spread(r)), groups)
+        if self == AURC and isinstance(r.form, Halves):
+            return r.form.aurc_variance()
+        return self.spread(r).variance
 
 
 AURC = Measure("aurc", curves.aurc, _influence.influence, "aurc")
@@ -132,11 +159,11 @@ def standard_error(
             f"expected a measure such as AURC in the third place, got {measure!r:.40}: give groups "
             "by name, groups="
         )
-    if measure == AURC and groups is None:
-        form = halves(confidence, loss)
-        if form is not None:
-            return float(np.sqrt(form.aurc_variance()))
-    return float(np.sqrt(variance_of_mean(measure.influence(confidence, loss), groups)))
+    return math.sqrt(measure.variance(_ranking(confidence, loss, groups), groups))
+
+
+def _ranking(confidence: ArrayLike, loss: ArrayLike, groups: ArrayLike | None) -> Ranking:
+    return (ranking if groups is None else ranking_with_positions)(confidence, loss)
 
 
 @dataclass(frozen=True)
@@ -191,20 +218,20 @@ def interval(
     aurc 0.005674 [0.001905, 0.0169] (only 10 errors: intervals from fewer than 20 are too narrow)
     """
     level = check_fraction(level, "level")
-    l = check_loss(loss, check_confidence(confidence).size)
-    value = measure.value(confidence, loss)
-    error = standard_error(confidence, loss, measure, groups=groups)
+    r = _ranking(confidence, loss, groups)
+    value, error = measure.of(r), math.sqrt(measure.variance(r, groups))
     if measure.kind == "coverage_at_risk":
-        low, high = coverages_of_risk(confidence, loss, measure.level, quantile(level), groups)
-    elif measure.kind == "risk_at_coverage" and l.max() <= 1:
-        accepted = _independent_accepted(confidence, l, measure.level, groups)
+        s = r if groups is None else by_confidence(confidence, loss)
+        low, high = coverages_of_risk(s, measure.level, quantile(level), groups)
+    elif measure.kind == "risk_at_coverage" and r.largest <= 1:
+        accepted = _independent_accepted(r, measure.level, groups)
         low, high = clopper_pearson(value, error, accepted, level)
     else:
         low, high = on_log_scale(value, error, quantile(level))
-        high = min(high, float(l.max()))  # no mean of losses is larger than the largest
+        high = min(high, r.largest)  # no mean of losses is larger than the largest
     few = 0 if "_at_" in measure.kind else FEW_ERRORS  # the points hold theirs anyway
-    errors = effective_errors(l, groups)
-    return described(measure, (low, value, high), error, level, l.size, errors, few=few)
+    errors = r.errors if groups is None else effective_errors(check_loss(loss, r.n), groups)
+    return described(measure, (low, value, high), error, level, r.n, errors, few=few)
 
 
 def quantile(level: float) -> float:
@@ -268,17 +295,15 @@ def clopper_pearson(risk: float, error: float, accepted: int, level: float) -> t
     return limits(n * risk, n, 1 - level)
 
 
-def _independent_accepted(
-    confidence: ArrayLike, loss: ArrayLike, coverage: float, groups: ArrayLike | None
-) -> int:
-    s = by_confidence(confidence, loss)
-    end = s.start + s.count
-    k = int(end[np.argmax(end / s.loss.size >= coverage)])
-    return k if groups is None else np.unique(check_groups(groups, s.loss.size)[s.order[:k]]).size
+def _independent_accepted(r: Ranking, coverage: float, groups: ArrayLike | None) -> int:
+    k = r.tie_at(coverage)[1]
+    if groups is None:
+        return k
+    return np.unique(check_groups(groups, r.n)[r.positions(slice(0, k))]).size
 
 
 def coverages_of_risk(
-    confidence: ArrayLike, loss: ArrayLike, risk: float, z: float, groups: ArrayLike | None = None
+    r: Ranking, risk: float, z: float, groups: ArrayLike | None = None
 ) -> tuple[float, float]:
     r"""Return the coverages around `coverage_at_risk` at which the risk may be `risk`.
 
@@ -290,43 +315,55 @@ def coverages_of_risk(
     References:
         Brookmeyer & Crowley, Biometrics 1982 (an interval for the median, by tests).
     """
-    s = by_confidence(confidence, loss)
-    n, end = s.loss.size, s.start + s.count
-    k = accepted_at_risk(s, risk)
-    excess = np.cumsum(s.loss - risk)[end - 1]
-    variance = _variance_of_excess(s, risk, local_risk(s, k), groups)
-    bound = z * np.sqrt(np.maximum(variance, _variance_at_risk(s, risk)))[end - 1]
-    below = end[(excess < -bound) & (end <= k)]
-    above = end[(excess > bound) & (end > k)]
-    return (below[-1] / n if below.size else 0.0), (above[0] / n if above.size else 1.0)
+    a, k = r.accepted(), r.accepted_at_risk(risk)
+    excess = a.loss - risk * a.count
+    variance = _variance_of_excess(r, a, risk, r.local_risk(k), groups)
+    bound = z * np.sqrt(np.maximum(variance, _variance_at_risk(a, risk)))
+    below = a.count[(excess < -bound) & (a.count <= k)]
+    above = a.count[(excess > bound) & (a.count > k)]
+    return (below[-1] / r.n if below.size else 0.0), (above[0] / r.n if above.size else 1.0)
 
 
-def _variance_at_risk(s: Sorted, risk: float) -> Float[Array, " n"]:
-    """Return the variance of sums of k losses of mean `risk`, with the squares seen here."""
-    ratio = np.sum(s.loss**2) / s.loss.sum() if s.loss.any() else 1.0
-    return np.arange(1, s.loss.size + 1) * max(0.0, risk * (ratio - risk))
+def _variance_at_risk(a: Accepted, risk: float) -> Float[Array, " k"]:
+    """Return the variance of sums of losses of mean `risk`, with the squares seen here."""
+    ratio = a.squares[-1] / a.loss[-1] if a.loss[-1] > 0 else 1.0
+    return a.count * max(0.0, risk * (ratio - risk))
 
 
 def _variance_of_excess(
-    s: Sorted, risk: float, m: float, groups: ArrayLike | None
-) -> Float[Array, " n"]:
-    """Return, after each rank k, the sum over groups of (sum of (l - m) + n_g k/n (m - r))^2."""
-    n, x = s.loss.size, s.loss - m
-    slope = np.arange(1, n + 1) / n * (m - risk)
+    r: Ranking, a: Accepted, risk: float, m: float, groups: ArrayLike | None
+) -> Float[Array, " k"]:
+    """Return, for what is accepted, the sum over groups of (sum of (l - m) + n_g k/n (m - r))^2."""
+    slope = a.count / r.n * (m - risk)
     if groups is None:
-        own, size, g = np.cumsum(x**2), np.ones(n), n
+        own, summed, squares, g = _of_rows(a, m)
     else:
-        code = check_groups(groups, n)[s.order]
-        size = np.bincount(code)[code].astype(np.float64)
-        by_group = np.lexsort((np.arange(n), code))
-        first = np.flatnonzero(np.diff(code[by_group], prepend=-1))
-        before = np.cumsum(x[by_group]) - x[by_group]
-        before -= np.repeat(before[first], np.diff(np.r_[first, n]))
-        step = np.empty(n)
-        step[by_group] = x[by_group] ** 2 + 2 * x[by_group] * before
-        own, g = np.cumsum(step), first.size
-    squares = own + 2 * slope * np.cumsum(size * x) + slope**2 * size.sum()
-    return np.maximum(squares, 0) * g / max(g - 1, 1)
+        assert isinstance(r, Sorted)
+        own, summed, squares, g = _of_groups(r, m, check_groups(groups, r.n))
+    found = own + 2 * slope * summed + slope**2 * squares
+    return np.maximum(found, 0) * g / max(g - 1, 1)
+
+
+def _of_rows(a: Accepted, m: float) -> tuple[Array, Array, int, int]:
+    """Return the sums of (l - m)^2 and of l - m over what is accepted, n, and n."""
+    n = int(a.count[-1])
+    return a.squares - m * (2 * a.loss - m * a.count), a.loss - m * a.count, n, n
+
+
+def _of_groups(
+    s: Sorted, m: float, group: Int[Array, " n"]
+) -> tuple[Float[Array, " k"], Float[Array, " k"], float, int]:
+    """Return the same of sums by group, each times n_g in the second; the sum of n_g^2; groups."""
+    n, x, code = s.n, s.loss - m, group[s.order]
+    size = np.bincount(code)[code].astype(np.float64)
+    by_group = np.lexsort((np.arange(n), code))
+    first = np.flatnonzero(np.diff(code[by_group], prepend=-1))
+    before = np.cumsum(x[by_group]) - x[by_group]
+    before -= np.repeat(before[first], np.diff(first, append=n))
+    step = np.empty(n)
+    step[by_group] = x[by_group] ** 2 + 2 * x[by_group] * before
+    at = s.end - 1
+    return np.cumsum(step)[at], np.cumsum(size * x)[at], size.sum(), first.size
 
 
 def described(

@@ -2,13 +2,13 @@
 
 n = rows, t = ties that hold an error, g = 3 t + 1 runs. By descending confidence, the rows of equal
 influence are, for each tie: the right ones before it, its right ones, its wrong ones; and, at the
-end, the right ones after the last. One sort of integers finds the ties and the way back to the
-order of the input: of each row its confidence, its loss and its position, in 64 bits.
+end, the right ones after the last. The variance of the influences needs no more. Where rows are
+paired or grouped, one sort of integers finds the ties and the way back to the order of the input:
+of each row its confidence, its loss and its position, in 64 bits.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,18 +16,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recuse._internal.check import is_floating, to_numpy
-from recuse.curves._harmonic import rise_and_ramp
+from recuse.curves._areas import oracle
+from recuse.curves._order import POSITION, VALUE, changes, falling
+from recuse.curves._ranked import Errors, Halves, Whole, smallest_accepted
+from recuse.curves._ties import ErrorTies
+from recuse.intervals._spread import PART, Accepted, Ranking, Spread
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt64
+    from jaxtyping import Int, UInt64
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+Influences = tuple[slice, "Array", "Array", "Array"]  # of ties: before them, of right, of wrong
+
 FEWEST = 1 << 14  # rows; below, a sort of floats takes a millisecond
-ROWS = 1 << 16  # a part, which stays in cache
-WINDOW = 0.8  # the risk near a threshold is that of n^0.8 neighbours
-VALUE, LOSS = np.uint64(32), np.uint64(31)  # bits below the confidence, and below the loss
-POSITION = np.uint64((1 << 31) - 1)
+LOSS = np.uint64(31)  # bits below the loss
 
 
 def packed(confidence: ArrayLike, loss: ArrayLike) -> UInt64[Array, " n"] | None:
@@ -42,15 +45,14 @@ def packed(confidence: ArrayLike, loss: ArrayLike) -> UInt64[Array, " n"] | None
     if not is_floating(c.dtype) or l.dtype.kind not in "biuf":
         return None
     key = np.empty(c.size, np.uint64)
-    for part in slices(c.size):
+    for start in range(0, c.size, PART):
+        part = slice(start, min(start + PART, c.size))
         wrong = l[part] == 1
         with np.errstate(over="ignore"):
             x = c[part].astype(np.float32)
         if not ((x == c[part]).all() and (wrong | (l[part] == 0)).all()):
             return None
-        bits = (x + np.float32(0)).view(np.int32)  # -0 becomes 0
-        falling = bits ^ (~(bits >> 31) & np.int32(0x7FFFFFFF))
-        key[part] = falling.view(np.uint32)
+        key[part] = falling(x)
         key[part] <<= VALUE
         key[part] |= wrong.astype(np.uint64) << LOSS
         key[part] |= np.arange(part.start, part.stop, dtype=np.uint64)
@@ -58,89 +60,25 @@ def packed(confidence: ArrayLike, loss: ArrayLike) -> UInt64[Array, " n"] | None
     return key
 
 
-def slices(n: int) -> Iterator[slice]:
-    """Yield slices of n rows that stay in cache."""
-    return (slice(start, min(start + ROWS, n)) for start in range(0, n, ROWS))
-
-
-def _wrong(key: UInt64[Array, " r"]) -> Int[Array, " e"]:
-    """Return where the loss is 1: the sign of the lower half."""
-    return np.flatnonzero(key.astype(np.uint32).view(np.int32) < 0)
-
-
-class Runs:
-    """Rows by descending confidence; see the module."""
+class Keyed(Errors):
+    """Rows of 0-1 losses by sorted integers; see `packed`."""
 
     def __init__(self, key: UInt64[Array, " n"]):
         self.key, self.n = key, key.size
-        at = np.concatenate([_wrong(key[part]) + part.start for part in slices(self.n)])
-        value = key[at] >> VALUE
-        new = np.ones(at.size, bool)
-        np.not_equal(value[1:], value[:-1], out=new[1:])
-        first = np.flatnonzero(new)
-        self.errors = np.diff(first, append=at.size)  # of each tie
-        self.start, value = at[first], value[first]
-        self.end = self.start + self.errors
-        mixed = np.flatnonzero((key[self.start - 1] >> VALUE == value) & (self.start > 0))
-        self.start[mixed] = np.searchsorted(key, value[mixed] << VALUE)
+        self._at = np.concatenate([_wrong(key, start) for start in range(0, self.n, PART)])
+        self.wrong = self._at.size
 
     @cached_property
-    def count(self) -> Int[Array, " t"]:
-        """Rows of each tie."""
-        return self.end - self.start
-
-    @cached_property
-    def rate(self) -> Float[Array, " t"]:
-        """Mean loss of each tie."""
-        return self.errors / self.count
-
-    def of_aurc(self) -> Float[Array, " n"]:
-        """Return `influence`."""
-        from scipy.special import digamma
-
-        rise, share = self._growth()
-        after = np.cumsum(self.rate * rise)
-        right = after - self.rate * share
-        to_all = digamma(self.n + 1) - digamma(self.end + 1.0)  # H_n - H_end
-        return self.spread(np.r_[0.0, after], right, right + to_all + share)
-
-    def _growth(self) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
-        """Return the sum and the mean weight of 1/j over the ranks of each tie.
-
-        The mean over the rows i of the tie of the sum over its j >= i.
-        """
-        rise = 1 / self.end
-        share = rise.copy()
-        several = np.flatnonzero(self.count > 1)
-        rise[several], ramp = rise_and_ramp(self.start[several], self.count[several])
-        share[several] = ramp / self.count[several]
-        return rise, share
-
-    def of_augrc(self) -> Float[Array, " n"]:
-        """Return `influence_augrc`."""
-        after = np.cumsum(self.errors)
-        right = (after - self.errors / 2) / self.n
-        below = 1 - (self.start + self.end) / 2 / self.n
-        return self.spread(np.r_[0, after] / self.n, right, right + below)
-
-    def of_accepted(self, k: int, m: float) -> Float[Array, " n"]:
-        """Return 1{accepted} (l - m) - k/n (R - m), R the risk of the k that are accepted."""
-        loss, ends = np.r_[np.tile([0.0, 0.0, 1.0], self.errors.size), 0.0], self.ends()
-        run = int(np.searchsorted(ends, k))  # the threshold may lie inside
-        loss, ends = np.insert(loss, run, loss[run]), np.insert(ends, run, k)
-        rest = k / self.n * (self.risk(k) - m)
-        return self.unsort(np.where(ends <= k, loss - m, 0.0) - rest, ends)
-
-    def risk(self, k: int) -> float:
-        """Return the risk of the k most confident, the last a whole tie."""
-        return self.errors[self.end <= k].sum() / k
-
-    def local_risk(self, k: int) -> float:
-        """Return the mean loss of the n^0.8 examples around rank k, with whole ties."""
-        half = math.ceil(self.n**WINDOW / 2)
-        low, high = max(0, k - half), min(k + half, self.n)
-        inside = np.minimum(self.end, high) - np.maximum(self.start, low)
-        return float(np.sum(self.rate * np.maximum(inside, 0)) / (high - low))
+    def ties(self) -> ErrorTies:
+        """The ties that hold an error."""
+        value = self.key[self._at] >> VALUE
+        first = np.flatnonzero(changes(value))
+        errors = np.diff(first, append=self.wrong).astype(np.int32)
+        start, value = self._at[first], value[first]
+        end = start + errors
+        mixed = np.flatnonzero((self.key[start - 1] >> VALUE == value) & (start > 0))
+        start[mixed] = np.searchsorted(self.key, value[mixed] << VALUE)
+        return ErrorTies(self.n, start, end - start, errors)
 
     def tie_of(self, rank: int) -> tuple[int, int]:
         """Return the ranks, from 0, at which the tie of a rank begins and ends."""
@@ -149,37 +87,148 @@ class Runs:
         start, end = np.searchsorted(self.key, limits)
         return int(start), int(end)
 
+
+def _wrong(key: UInt64[Array, " n"], start: int) -> Int[Array, " e"]:
+    """Return where the loss is 1, of a part: the sign of the lower half."""
+    lower = key[start : start + PART].astype(np.uint32).view(np.int32)
+    return (np.flatnonzero(lower < 0) + start).astype(np.int32)
+
+
+class Runs(Ranking):
+    """A ranking of many 0-1 losses; see the module."""
+
+    def __init__(self, form: Errors):
+        self._form = form
+        self.n = form.n
+
+    @property
+    def form(self) -> Errors:
+        """What the values of measures are read from."""
+        return self._form
+
+    @property
+    def errors(self) -> float:
+        """The effective number of errors."""
+        return float(self.form.wrong)
+
+    @property
+    def largest(self) -> float:
+        """The largest loss."""
+        return float(self.form.wrong > 0)
+
+    def oracle(self) -> tuple[float, float, bool]:
+        """Return what `curves._areas.oracle` does."""
+        return oracle(self.form, ())
+
+    def aurc(self) -> Spread:
+        """Return the influences on AURC."""
+        return _aurc(self.form.ties)
+
+    def e_aurc(self) -> Spread:
+        """Return the influences on E-AURC: in the best order all wrong rows are one tie."""
+        found, e = self.aurc(), self.form.wrong
+        if e:
+            tie = np.array([self.n - e]), np.array([e]), np.array([e])
+            right, _, wrong, _ = _aurc(ErrorTies(self.n, *tie)).value
+            found.value[:] -= right
+            found.value[2::3] -= wrong - right
+        return found
+
+    def augrc(self) -> Spread:
+        """Return the influences on AUGRC."""
+        return _spread(self.form.ties, _of_augrc(self.form.ties))
+
+    def at_threshold(self, k: int, risk: float, m: float) -> Spread:
+        """Return 1{accepted} (l - m) - k/n (R - m), R the risk of the k that are accepted."""
+        t = self.form.ties
+        loss, ends = np.r_[np.tile([0.0, 0.0, 1.0], t.errors.size), 0.0], _ends(t)
+        run = int(np.searchsorted(ends, k))  # the threshold may lie inside
+        loss, ends = np.insert(loss, run, loss[run]), np.insert(ends, run, k)
+        return Spread(np.where(ends <= k, loss - m, 0.0) - k / self.n * (risk - m), ends)
+
+    def tie_at(self, coverage: float) -> tuple[int, int, float]:
+        """Return the ranks of the tie at a coverage, and the risk of what it accepts."""
+        start, k = self.form.tie_of(smallest_accepted(self.n, coverage) - 1)
+        return start, k, self.form.ties.errors_until(k) / k
+
     def accepted_at_risk(self, risk: float) -> int:
-        """Return the largest k that a threshold accepts with a risk of at most `risk`, or 0.
+        """Return the largest k that a threshold accepts with a risk of at most `risk`, or 0."""
+        return self.form.most_accepted(risk)
 
-        While only right rows are added the risk falls: the last k before each tie decides.
-        """
-        ends = np.r_[self.start, self.n]
-        errors = np.cumsum(np.r_[0, self.errors])
-        reached = ends[(ends > 0) & (errors / np.maximum(ends, 1) <= risk)]
-        return int(reached.max(initial=0))
+    def local_risk(self, k: int) -> float:
+        """Return the mean loss of the n^0.8 examples around rank k, with whole ties."""
+        return self.form.ties.local_risk(k)
 
-    def spread(
-        self, gap: Float[Array, " t+1"], right: Float[Array, " t"], wrong: Float[Array, " t"]
-    ) -> Float[Array, " n"]:
-        """Return values of the runs, less their mean, in the order of the input."""
-        value = np.r_[np.stack([gap[:-1], right, wrong], axis=1).ravel(), gap[-1]]
-        ends = self.ends()
-        value -= np.sum(value * np.diff(ends, prepend=0)) / self.n
-        return self.unsort(value, ends)
+    def accepted(self) -> Accepted:
+        """Return what each threshold accepts."""
+        assert isinstance(self.form, (Halves, Whole))
+        groups = self.form.groups()
+        errors = np.cumsum(groups.loss)
+        return Accepted(np.cumsum(groups.count), errors, errors)
 
-    def ends(self) -> Int[Array, " g"]:
-        """Return where each run ends."""
-        return np.r_[
-            np.stack([self.start, self.end - self.errors, self.end], axis=1).ravel(), self.n
-        ]
+    def positions(self, part: slice) -> Int[Array, " r"]:
+        """Return where the examples of these ranks stand in the input."""
+        assert isinstance(self.form, Keyed)
+        return (self.form.key[part] & POSITION).view(np.int64)
 
-    def unsort(self, value: Float[Array, " g"], ends: Int[Array, " g"]) -> Float[Array, " n"]:
-        """Return the value of the run of each row, in the order of the input."""
-        out = np.empty(self.n)
-        for part in slices(self.n):
-            first, last = np.searchsorted(ends, [part.start + 1, part.stop])
-            runs = slice(first, last + 1)
-            length = np.diff(np.minimum(ends[runs], part.stop), prepend=part.start)
-            out[(self.key[part] & POSITION).view(np.int64)] = np.repeat(value[runs], length)
-        return out
+
+def _aurc(t: ErrorTies) -> Spread:
+    """Return the influences on AURC of each run; the area is found in passing."""
+    return _spread(t, _of_aurc(t))
+
+
+def _of_aurc(ties: ErrorTies) -> Iterator[Influences]:
+    """Yield the influences on AURC, up to a constant."""
+    carried, area = 0.0, 0.0
+    for part, t in ties.parts():
+        rise, ramp, to_all = t.growth()
+        area += t.area_of(ramp, to_all)
+        share = ramp / t.count  # the mean over the ranks i of the tie of the sum of 1/j over j >= i
+        growth = t.rate * rise
+        after = carried + np.cumsum(growth)
+        right = after - t.rate * share
+        yield part, np.append(carried, after[:-1]), right, right + to_all + share
+        carried = float(after[-1])
+    ties.risk_area = area
+    yield _last(ties, carried)
+
+
+def _of_augrc(ties: ErrorTies) -> Iterator[Influences]:
+    """Yield the influences on AUGRC, up to a constant."""
+    carried = 0
+    for part, t in ties.parts():
+        after = carried + np.cumsum(t.errors)
+        right = (after - t.errors / 2) / t.n
+        below = 1 - (t.start + t.end) / 2 / t.n
+        yield part, np.append(carried, after[:-1]) / t.n, right, right + below
+        carried = int(after[-1])
+    yield _last(ties, carried / ties.n)
+
+
+def _last(t: ErrorTies, gap: float) -> Influences:
+    """Return the influence of the rows after the last tie, as that of a part without ties."""
+    return slice(t.errors.size, t.errors.size), np.array([gap]), np.empty(0), np.empty(0)
+
+
+def _spread(t: ErrorTies, parts: Iterator[Influences]) -> Spread:
+    """Return the influences of the runs, less their mean over the rows."""
+    end = _ends(t)
+    value, summed = np.empty(end.size), 0.0
+    for part, gap, right, wrong in parts:
+        first = 3 * part.start
+        found = value[first : first + gap.size + 2 * right.size]
+        found[::3], found[1::3], found[2::3] = gap, right, wrong
+        before = end[first - 1] if first else 0
+        length = np.diff(end[first : first + found.size], prepend=before)
+        summed += float(np.sum(found * length))
+    value -= summed / t.n
+    return Spread(value, end)
+
+
+def _ends(t: ErrorTies) -> Int[Array, " g"]:
+    """Return where each run ends."""
+    end = np.empty(3 * t.errors.size + 1, t.start.dtype)
+    end[:-1:3], end[2::3] = t.start, t.end
+    np.subtract(end[2::3], t.errors, out=end[1::3])
+    end[-1] = t.n
+    return end

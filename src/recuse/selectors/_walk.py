@@ -5,6 +5,8 @@ n = steps.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 NEVER = 1e-18  # probabilities that are left out
 LEAST = 1e-290  # level of a boundary: the arithmetic of smaller ones loses digits
 PRUNED = 16  # rises until they are
+WIDTH, HALVINGS = 12, 11  # of the search for a logarithm of a level: to 0.6 %
+START = 2.5  # below the logarithm of delta, where it begins
+SECANTS, CLOSE = 6, 0.02  # steps before that, and how close two of them are at the end
+TINY = 1e-300  # least probability
 
 
 @lru_cache(maxsize=256)
@@ -31,13 +37,41 @@ def walk_level(n: int, risk: float, delta: float) -> float:
     True
     """
 
-    def crosses_too_often(log_level: float) -> bool:
-        boundary = walk_boundary(n, risk, float(np.exp(log_level)))
-        return crossing_probability(boundary, risk) > delta
+    found: dict[float, float] = {}  # log level: log of the probability over delta
 
-    largest = np.log(delta)
-    low, _ = bisect(crosses_too_often, largest - 12, largest, halvings=11)  # to 0.6 %
+    def excess(log_level: float) -> float:
+        if log_level not in found:
+            boundary = walk_boundary(n, risk, math.exp(log_level))
+            found[log_level] = math.log(max(crossing_probability(boundary, risk), TINY) / delta)
+        return found[log_level]
+
+    def crosses_too_often(log_level: float) -> bool:
+        """Answer from what is known where it can: the probability rises with the level."""
+        if any(excess <= 0 and at >= log_level for at, excess in found.items()):
+            return False
+        if any(excess > 0 and at <= log_level for at, excess in found.items()):
+            return True
+        return excess(log_level) > 0
+
+    least, largest = math.log(delta) - WIDTH, math.log(delta)
+    near = _near_zero(excess, least, largest)
+    for end in bisect(lambda x: x > near, least, largest, halvings=HALVINGS):
+        excess(float(end))
+    low, _ = bisect(crosses_too_often, least, largest, halvings=HALVINGS)
     return float(np.exp(low))
+
+
+def _near_zero(f: Callable[[float], float], least: float, largest: float) -> float:
+    """Return roughly where f, which rises with a slope near 1, is 0: by secants."""
+    before = largest - START
+    at = min(max(before - f(before), least), largest)
+    for _ in range(SECANTS):
+        if abs(at - before) < CLOSE:
+            break
+        slope = (f(at) - f(before)) / (at - before)
+        step = f(at) / (slope if slope > 0 else 1.0)
+        before, at = at, min(max(at - step, least), largest)
+    return at
 
 
 def walk_boundary(n: int, risk: float, level: float) -> Int[Array, " n"]:
