@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 import reference
 from recuse import InputError, _kernels, curves
-from recuse.curves import _ranked
+from recuse.curves import _order, _ranked
 from strategies import GENERAL, ZERO_ONE, predictions
 
 EXACT = 1e-12  # sums of at most 30 terms in float64 against exact fractions
@@ -264,3 +266,32 @@ def test_levels_outside_their_range_are_refused(level, function):
     call = curves.coverage_at_risk if function == "risk" else curves.risk_at_coverage
     with pytest.raises(InputError, match=f"expected `{function}` in"):
         call([0.1], [0], level)
+
+
+ORDERED = st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 0.25, 0.25 + 1e-12, 1 / 3, 1e40, 2e40, np.inf])
+
+
+@given(data=st.lists(st.tuples(ORDERED, GENERAL), min_size=1, max_size=30), seed=st.integers(0, 9))
+def test_a_sort_of_integers_orders_as_a_sort_of_floats_does(data, seed):
+    c, l = np.array(data).T
+    shuffled = np.random.default_rng(seed).permutation(c.size)
+    with mock.patch.object(_order, "FEWEST", 1):
+        order, new = _order.descending(c, l)
+        again, _ = _order.descending(c[shuffled], l[shuffled])
+    expected = sorted(range(c.size), key=lambda i: (-c[i], l[i]))
+    assert sorted(order) == list(range(c.size))
+    assert [(c[i], l[i]) for i in order] == [(c[i], l[i]) for i in expected]
+    assert new.tolist() == [True, *(c[order][1:] != c[order][:-1])]
+    assert (l[order] == l[shuffled][again]).all()
+
+
+@given(data=predictions())
+def test_every_form_of_errors_knows_the_tie_of_each_rank(data):
+    c, l = data
+    found = _ranked.errors(c.astype(np.float32), l)
+    if found is None:
+        return
+    for rank, value in enumerate(np.sort(c)[::-1]):
+        assert found.tie_of(rank) == ((c > value).sum(), (c >= value).sum())
+        k = int((c >= value).sum())
+        assert found.ties.errors_until(k) == l[c >= value].sum()

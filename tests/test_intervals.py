@@ -12,7 +12,17 @@ import reference
 import reference_sources
 from recuse import InputError, _kernels, intervals
 from recuse.curves import aurc, aurc_of_weights
-from recuse.intervals import AUGRC, AURC, E_AURC, _interval, _runs, _spread, coverage_at, risk_at
+from recuse.intervals import (
+    AUGRC,
+    AURC,
+    E_AURC,
+    _interval,
+    _runs,
+    _spread,
+    _total,
+    coverage_at,
+    risk_at,
+)
 from recuse.intervals._bootstrap import BLOCK, drawn, units
 from recuse.intervals._influence import by_confidence, variance_of_mean
 from strategies import GENERAL, ZERO_ONE, predictions
@@ -309,6 +319,35 @@ def test_a_sort_of_integers_finds_the_ties_that_a_sort_of_floats_finds(data):
     assert (l[found.order] == found.loss).all()
     for name in ("loss", "start", "count"):
         assert getattr(found, name).tolist() == getattr(rows, name).tolist()
+
+
+@pytest.mark.parametrize("loss", ["zero-one", "general"])
+@pytest.mark.parametrize("measure", MEASURES, ids=str)
+def test_a_comparison_is_that_of_influences_in_any_order(measure, loss):
+    rng = np.random.default_rng(0)
+    c, l = _data(3000, 300)
+    l = l if loss == "zero-one" else l * rng.integers(1, 4, l.size) / 4
+    other = np.floor(c + 30 * rng.normal(size=c.size))
+    order = rng.permutation(l.size)
+    found = []
+    with runs_of_few():
+        for rows in (slice(None), order):
+            found.append(intervals.compare(c[rows], l[rows], other[rows], l[rows], measure))
+    apart = measure.influence(c, l) - measure.influence(other, l)
+    assert found[0].difference == pytest.approx(measure.value(c, l) - measure.value(other, l))
+    squares = sum(float(x) ** 2 for x in apart)
+    error = math.sqrt(squares / l.size / (l.size - 1))
+    assert found[0].standard_error == pytest.approx(error, rel=1e-12)
+    assert found[0] == found[1]
+
+
+@given(x=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40), seed=st.integers(0, 9))
+def test_a_total_is_exact_and_sees_no_order(x, seed):
+    x = np.array(x)
+    with mock.patch.object(_total, "ROWS", 7):
+        found = _total.total(x)
+        assert _total.total(np.random.default_rng(seed).permutation(x)) == found
+    assert found == pytest.approx(math.fsum(x), rel=1e-15, abs=1e-24 * np.abs(x).max())
 
 
 def test_many_rows_that_are_no_runs_take_the_general_way():
