@@ -2,11 +2,10 @@
 
     python -m benchmarks.scaling [--rows 10000,100000,1000000,10000000,100000000] [--rounds 3]
 
-One thread. Each measurement is made in a process of its own, which runs the call once for 20,000
-rows before (so that numba is loaded and its loops are compiled), then `rounds` times; the least is
-printed, and in nanoseconds a row. "B/row" is the peak of the memory that the first run adds to what
-was there before, its input included (Linux only): NumPy frees large arrays at once. `--no-numba`
-measures what NumPy alone takes.
+One thread. Each measurement is made in a process of its own. It runs the call once for 20,000
+rows, so that numba is loaded and its loops are compiled, and then `rounds` times (once beyond CHUNK
+rows): the least is printed, and in nanoseconds a row. "B/row" is the peak of the memory that a run
+adds to what was there before, its input included (Linux only). `--no-numba` measures NumPy alone.
 
 Confidences are float32 log-odds, some 8 % of the predictions are wrong; `compare` is given a second
 score of the same predictions. `predict` decides on float32 logits of 10 classes: more rows than
@@ -95,7 +94,7 @@ def measure(name: str, n: int, rounds: int) -> tuple[float, float]:
     call = CALLS[name](n // chunks)
     size = peak(call) * chunks / n
     seconds = []
-    for _ in range(rounds):
+    for _ in range(rounds if n <= CHUNK else 1):
         start = time.process_time()
         for _ in range(chunks):
             call()

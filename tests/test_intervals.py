@@ -108,6 +108,8 @@ def test_a_clear_difference_is_seen_in_its_direction():
 def test_one_row_or_one_group_has_no_standard_error():
     with pytest.raises(InputError, match="at least 2 independent examples or groups, got 1"):
         intervals.standard_error([0.1, 0.2], [0, 1], groups=[7, 7])
+    with pytest.raises(InputError, match="at least 2 independent examples or groups, got 1"):
+        intervals.compare([0.1], [0], [0.2], [0])
     with pytest.raises(InputError, match="same examples in a and b, got 2 and 3"):
         intervals.compare([1, 2], [0, 1], [1, 2, 3], [0, 1, 1])
 

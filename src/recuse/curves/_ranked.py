@@ -45,7 +45,7 @@ class Errors(ABC):
     n: int
     wrong: int
 
-    @cached_property
+    @property
     @abstractmethod
     def ties(self) -> ErrorTies:
         """The ties that hold an error."""

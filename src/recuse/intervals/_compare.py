@@ -17,7 +17,7 @@ from recuse.errors import InputError
 from recuse.intervals._bootstrap import REPLICATES, Bootstrap, resampled
 from recuse.intervals._influence import effective_errors, ranking_with_positions, variance_of_mean
 from recuse.intervals._interval import AURC, Measure, normal
-from recuse.intervals._spread import Ranking, Spread
+from recuse.intervals._spread import Ranking, Spread, variance_of
 from recuse.intervals._total import Total
 from recuse.present import measures as words
 
@@ -88,18 +88,18 @@ def compare(
     True
     """
     value_a, spread_a, a = _read(confidence_a, loss_a, measure)
-    of_a, largest = a.unsort(spread_a), np.abs(spread_a.value).max()
+    of_a, largest = a.unsort(spread_a), spread_a.largest
     del a, spread_a
     value_b, spread_b, b = _read(confidence_b, loss_b, measure)
     _check_paired(of_a.size, b.n)
     difference = value_a - value_b
     if groups is None:
-        squares = Total(float(largest + np.abs(spread_b.value).max()) ** 2)
+        squares = Total((largest + spread_b.largest) ** 2)
         for position, of_b in b.parts(spread_b):
             apart = of_a.take(position, mode="clip")
             apart -= of_b
             squares.add(np.square(apart, out=apart))
-        variance = squares.value / b.n / (b.n - 1)
+        variance = variance_of(squares.value, b.n)
     else:
         of_a -= b.unsort(spread_b)
         variance = variance_of_mean(of_a, groups)
@@ -112,7 +112,8 @@ def _read(
 ) -> tuple[float, Spread, Ranking]:
     """Return value, influences and the way back to the rows."""
     r = ranking_with_positions(confidence, loss)
-    return measure.of(r), measure.spread(r), r
+    spread = measure.spread(r)  # finds the area in passing
+    return measure.of(r), spread, r
 
 
 def bootstrap_difference(

@@ -26,7 +26,7 @@ from recuse.curves._ranked import TieGroups, errors
 from recuse.curves._ties import WINDOW
 from recuse.errors import InputError
 from recuse.intervals._runs import LOSS, Keyed, Runs, packed
-from recuse.intervals._spread import Accepted, Ranking, Spread
+from recuse.intervals._spread import Accepted, Ranking, Spread, variance_of
 from recuse.intervals._total import total
 
 if TYPE_CHECKING:
@@ -267,9 +267,7 @@ def variance_of_mean(influence: Float[Array, " n"], groups: ArrayLike | None = N
     """
     n = len(influence)
     sums = influence if groups is None else group_sums(influence, groups)
-    if len(sums) < 2:
-        raise InputError(f"expected at least 2 independent examples or groups, got {len(sums)}")
-    return total(sums**2) / n**2 * len(sums) / (len(sums) - 1)
+    return variance_of(total(sums**2), len(sums)) * (len(sums) / n) ** 2
 
 
 def group_sums(x: Float[Array, " n"], groups: ArrayLike) -> Float[Array, " G"]:

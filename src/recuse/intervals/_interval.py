@@ -219,7 +219,8 @@ def interval(
     """
     level = check_fraction(level, "level")
     r = _ranking(confidence, loss, groups)
-    value, error = measure.of(r), math.sqrt(measure.variance(r, groups))
+    error = math.sqrt(measure.variance(r, groups))  # finds the area in passing
+    value = measure.of(r)
     if measure.kind == "coverage_at_risk":
         s = r if groups is None else by_confidence(confidence, loss)
         low, high = coverages_of_risk(s, measure.level, quantile(level), groups)

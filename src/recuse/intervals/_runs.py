@@ -10,7 +10,6 @@ of each row its confidence, its loss and its position, in 64 bits.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,20 +64,26 @@ class Keyed(Errors):
 
     def __init__(self, key: UInt64[Array, " n"]):
         self.key, self.n = key, key.size
-        self._at = np.concatenate([_wrong(key, start) for start in range(0, self.n, PART)])
-        self.wrong = self._at.size
+        wrong = np.concatenate([_wrong(key, start) for start in range(0, self.n, PART)])
+        self.wrong = wrong.size
+        self._ties = self._ties_of(wrong)
 
-    @cached_property
+    @property
     def ties(self) -> ErrorTies:
         """The ties that hold an error."""
-        value = self.key[self._at] >> VALUE
+        return self._ties
+
+    def _ties_of(self, wrong: Int[Array, " e"]) -> ErrorTies:
+        value = self.key[wrong] >> VALUE
         first = np.flatnonzero(changes(value))
         errors = np.diff(first, append=self.wrong).astype(np.int32)
-        start, value = self._at[first], value[first]
-        end = start + errors
+        start, value = wrong[first], value[first]
+        count = errors.copy()
         mixed = np.flatnonzero((self.key[start - 1] >> VALUE == value) & (start > 0))
+        count[mixed] += start[mixed]
         start[mixed] = np.searchsorted(self.key, value[mixed] << VALUE)
-        return ErrorTies(self.n, start, end - start, errors)
+        count[mixed] -= start[mixed]
+        return ErrorTies(self.n, start, count, errors)
 
     def tie_of(self, rank: int) -> tuple[int, int]:
         """Return the ranks, from 0, at which the tie of a rank begins and ends."""
@@ -228,7 +233,8 @@ def _spread(t: ErrorTies, parts: Iterator[Influences]) -> Spread:
 def _ends(t: ErrorTies) -> Int[Array, " g"]:
     """Return where each run ends."""
     end = np.empty(3 * t.errors.size + 1, t.start.dtype)
-    end[:-1:3], end[2::3] = t.start, t.end
+    end[:-1:3] = t.start
+    np.add(t.start, t.count, out=end[2::3])
     np.subtract(end[2::3], t.errors, out=end[1::3])
     end[-1] = t.n
     return end

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 PART = 1 << 14  # rows, which stay in cache
 
 
+def variance_of(squares: float, n: int) -> float:
+    """Return the variance of the mean of n independent influences, of their summed squares."""
+    if n < 2:
+        raise InputError(f"expected at least 2 independent examples or groups, got {n}")
+    return squares / n / (n - 1)
+
+
 class Spread(NamedTuple):
     """Influences by descending confidence, of mean zero over the examples."""
 
@@ -36,9 +43,12 @@ class Spread(NamedTuple):
         if self.end is not None:
             squares *= np.diff(self.end, prepend=0)
         n = self.value.size if self.end is None else int(self.end[-1])
-        if n < 2:
-            raise InputError(f"expected at least 2 independent examples or groups, got {n}")
-        return float(np.sum(squares) / n / (n - 1))
+        return variance_of(float(np.sum(squares)), n)
+
+    @property
+    def largest(self) -> float:
+        """The largest size of an influence."""
+        return max(float(self.value.max()), -float(self.value.min()))
 
     def of_ranks(self, part: slice) -> Float[Array, " r"]:
         """Return the influences of the examples at these ranks."""
