@@ -287,10 +287,14 @@ def test_a_sort_of_integers_orders_as_a_sort_of_floats_does(data, seed):
 
 @given(data=predictions())
 def test_every_form_of_errors_knows_the_tie_of_each_rank(data):
-    c, l = data
-    found = _ranked.errors(c.astype(np.float32), l)
+    c, l = data[0].astype(np.float32), data[1]
+    found = _ranked.errors(c, l)
     if found is None:
         return
+    ties, values = found.ties, np.unique(c[l == 1])[::-1]
+    assert ties.start.tolist() == [(c > v).sum() for v in values]
+    assert ties.count.tolist() == [(c == v).sum() for v in values]
+    assert ties.errors.tolist() == [l[c == v].sum() for v in values]
     for rank, value in enumerate(np.sort(c)[::-1]):
         assert found.tie_of(rank) == ((c > value).sum(), (c >= value).sum())
         k = int((c >= value).sum())

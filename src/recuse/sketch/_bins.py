@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SMALLEST_COMPILED = 1 << 14  # below, NumPy takes less than a millisecond
 SECONDS = 2.5e-8  # a prediction, by NumPy
 FLOATS = (np.float32, np.float64)
-CHUNK = 1 << 20  # predictions; bounds the memory of temporaries
+CHUNK = 1 << 17  # predictions: what is computed of them stays in cache
 BITS = 32  # of the fraction of a loss
 HIGHEST = float(np.nextafter(np.float32(128 - 2**-8), np.float32(0)))
 PATTERNS = 1 << 16  # of a 16-bit float
