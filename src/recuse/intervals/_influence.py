@@ -99,16 +99,19 @@ class Sorted(Ranking):
         own = self.loss * below
         return Spread(own + above - own.mean() - above.mean(), None)
 
-    def at_threshold(self, k: int, risk: float, m: float) -> Spread:
+    def at_threshold(self, k: int, m: float) -> Spread:
         """Return 1{accepted} (l - m) - k/n (R - m), R the risk of the k that are accepted."""
         accepted = np.where(np.arange(self.n) < k, self.loss - m, 0.0)
-        return Spread(accepted - k / self.n * (risk - m), None)
+        return Spread(accepted - k / self.n * (self.risk(k) - m), None)
 
-    def tie_at(self, coverage: float) -> tuple[int, int, float]:
-        """Return the ranks of the tie at a coverage, and the risk of what it accepts."""
+    def risk(self, k: int) -> float:
+        """Return the risk of the k most confident, the last a whole tie."""
+        return float(self.loss[:k].sum() / k)
+
+    def tie_at(self, coverage: float) -> tuple[int, int]:
+        """Return the ranks at which the tie at a coverage begins and ends."""
         at = int(np.argmax(self.end / self.n >= coverage))
-        k = int(self.end[at])
-        return int(self.start[at]), k, float(self.loss[:k].sum() / k)
+        return int(self.start[at]), int(self.end[at])
 
     def accepted_at_risk(self, risk: float) -> int:
         """Return the largest k that a threshold accepts with a risk of at most `risk`, or 0."""

@@ -143,18 +143,21 @@ class Runs(Ranking):
         """Return the influences on AUGRC."""
         return _spread(self.form.ties, _of_augrc(self.form.ties))
 
-    def at_threshold(self, k: int, risk: float, m: float) -> Spread:
+    def at_threshold(self, k: int, m: float) -> Spread:
         """Return 1{accepted} (l - m) - k/n (R - m), R the risk of the k that are accepted."""
         t = self.form.ties
         loss, ends = np.r_[np.tile([0.0, 0.0, 1.0], t.errors.size), 0.0], _ends(t)
         run = int(np.searchsorted(ends, k))  # the threshold may lie inside
         loss, ends = np.insert(loss, run, loss[run]), np.insert(ends, run, k)
-        return Spread(np.where(ends <= k, loss - m, 0.0) - k / self.n * (risk - m), ends)
+        return Spread(np.where(ends <= k, loss - m, 0.0) - k / self.n * (self.risk(k) - m), ends)
 
-    def tie_at(self, coverage: float) -> tuple[int, int, float]:
-        """Return the ranks of the tie at a coverage, and the risk of what it accepts."""
-        start, k = self.form.tie_of(smallest_accepted(self.n, coverage) - 1)
-        return start, k, self.form.ties.errors_until(k) / k
+    def risk(self, k: int) -> float:
+        """Return the risk of the k most confident, the last a whole tie."""
+        return self.form.ties.errors_until(k) / k
+
+    def tie_at(self, coverage: float) -> tuple[int, int]:
+        """Return the ranks at which the tie at a coverage begins and ends."""
+        return self.form.tie_of(smallest_accepted(self.n, coverage) - 1)
 
     def accepted_at_risk(self, risk: float) -> int:
         """Return the largest k that a threshold accepts with a risk of at most `risk`, or 0."""

@@ -106,12 +106,16 @@ class Ranking(ABC):
         """Return the influences on AUGRC."""
 
     @abstractmethod
-    def at_threshold(self, k: int, risk: float, m: float) -> Spread:
+    def at_threshold(self, k: int, m: float) -> Spread:
         """Return 1{accepted} (l - m) - k/n (R - m), R the risk of the k that are accepted."""
 
     @abstractmethod
-    def tie_at(self, coverage: float) -> tuple[int, int, float]:
-        """Return the ranks of the tie at a coverage, and the risk of what it accepts."""
+    def risk(self, k: int) -> float:
+        """Return the risk of the k most confident, the last a whole tie."""
+
+    @abstractmethod
+    def tie_at(self, coverage: float) -> tuple[int, int]:
+        """Return the ranks at which the tie at a coverage begins and ends."""
 
     @abstractmethod
     def accepted_at_risk(self, risk: float) -> int:
@@ -131,9 +135,9 @@ class Ranking(ABC):
 
     def risk_at_coverage(self, coverage: float) -> Spread:
         """Return the influences on the risk at a coverage."""
-        start, k, risk = self.tie_at(coverage)
-        small = k - start <= 2 * math.sqrt(self.n * coverage * (1 - coverage))
-        found = self.at_threshold(k, risk, self.local_risk(k) if small else risk)
+        start, k = self.tie_at(coverage)
+        moves = k - start <= 2 * math.sqrt(self.n * coverage * (1 - coverage))  # if resampled
+        found = self.at_threshold(k, self.local_risk(k) if moves else self.risk(k))
         return found._replace(value=found.value * (self.n / k))
 
     def coverage_at_risk(self, risk: float) -> Spread:
@@ -142,7 +146,7 @@ class Ranking(ABC):
         m = self.local_risk(k)
         if k in (0, self.n) or m <= risk:
             return Spread(np.array([math.nan]), np.array([self.n]))
-        found = self.at_threshold(k, risk, m)
+        found = self.at_threshold(k, m)
         return found._replace(value=found.value / (risk - m))
 
     def parts(self, spread: Spread) -> Iterator[tuple[Array, Array]]:
