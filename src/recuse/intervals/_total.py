@@ -19,16 +19,18 @@ DIGITS = 3  # in units of 2^-30, 2^-60 and 2^-90 of the bound
 class Total:
     """A sum of terms in [-bound, bound], each to 2^-91 of the bound: of integers.
 
-    NaN if the bound is.
+    0 if the bound is, and NaN if it is NaN.
     """
 
     def __init__(self, bound: float):
-        self._bound = 1.0 if bound == 0 else bound
+        self._bound = bound  # the largest power of 2 below it: divisions by it are exact
+        if bound > 0:
+            self._bound = math.ldexp(1.0, math.frexp(bound)[1] - 1)
         self._digits = [0] * DIGITS
 
     def add(self, terms: Float[Array, " n"]) -> None:
         """Add terms."""
-        if math.isnan(self._bound):
+        if not self._bound > 0:
             return
         for start in range(0, terms.size, ROWS):
             rest = terms[start : start + ROWS] / self._bound
