@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from recuse import _kernels, scores
 from recuse._kernels import arithmetic
+from recuse.io import HeldOut
 from recuse.scores import SCORES, Score, features
 from recuse.scores._score import score_by_all
+from recuse.tuning._candidates import foresee
 from strategies import logits
 
 EVERY = (
@@ -144,6 +146,17 @@ def test_numba_starts_when_numpy_has_been_given_what_its_start_takes(monkeypatch
     assert [_kernels.repays(0.9) for _ in range(4)] == [False, False, True, True]
     monkeypatch.setattr(_kernels, "installed", lambda: False)
     assert not _kernels.repays(1e9)
+
+
+def test_numba_starts_at_once_where_much_is_foreseen(monkeypatch):
+    started = []
+    monkeypatch.setattr(_kernels, "installed", lambda: started.append(True))
+    foresee(HeldOut(np.broadcast_to(np.float32(0), (1000, 1000))))
+    large = np.broadcast_to(np.float32(0), (30_000, 1000))
+    foresee(HeldOut(large, kind="probs"))  # of these, MSP alone
+    assert not started
+    foresee(HeldOut(large))
+    assert started
 
 
 @pytest.mark.parametrize("shape", [(4000, 2000), (16, 100, 80, 80)])

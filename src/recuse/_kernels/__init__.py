@@ -26,6 +26,12 @@ def repays(seconds: float) -> bool:
     return _spent > START and installed()
 
 
+def foresee(seconds: float) -> None:
+    """Start numba now if what follows would take so many seconds of NumPy, and its start less."""
+    if seconds > START:
+        installed()
+
+
 @cache
 def installed() -> bool:
     """Return whether numba can be imported: one that does not fit NumPy or llvmlite fails."""

@@ -32,6 +32,7 @@ from recuse.io._rows import refuse_confidences
 from recuse.present import diagnosis as words
 from recuse.scores import find_filler, predict, without_filler
 from recuse.tuning import Tuned, tune
+from recuse.tuning._candidates import foresee
 from recuse.tuning._tune import FEWEST_UNITS
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ def diagnose(
             "tell nothing of smoothing"
         )
     z, y, code, layer = _of_choice(z, y, code, layer)
+    foresee(file)
     r, k = rows(z, y), typical_classes(z)
     fitted, form = fit_smoothing(r, k, code), shape(r, k)
     units = y.size if code is None else int(code.max()) + 1

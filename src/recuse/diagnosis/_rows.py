@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse.calibration._measures import chunks
-from recuse.scores import Score, predict
+from recuse.scores import Score
+from recuse.scores._score import score_by_all
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -43,10 +44,12 @@ def rows(z: Float[Array, "n K"], y: Int[Array, " n"]) -> Rows:
     """Compute every per-prediction number in float64, of rows with two possible classes or more."""
     n, k = len(z), typical_classes(z)
     f = np.bincount(y, minlength=z.shape[1]) / n - 1 / k
+    max_logit = Score("max_logit", {"center": k > 2})
+    predicted, (log_odds, top) = score_by_all(z, (Score("msp"), max_logit))
     out = Rows(
-        log_odds=Score("msp")(z).astype(np.float64),
-        wrong=predict(z) != y,
-        top=Score("max_logit", {"center": k > 2})(z).astype(np.float64),
+        log_odds=log_odds.astype(np.float64),
+        wrong=predicted != y,
+        top=top.astype(np.float64),
         **{name: np.empty(n) for name in Rows._fields[3:]},
     )
     for part, v, label in chunks(z, y):
@@ -54,15 +57,16 @@ def rows(z: Float[Array, "n K"], y: Int[Array, " n"]) -> Rows:
         count = there.sum(axis=1)
         finite = v if there.all() else np.where(there, v, 0)
         own, mean = finite[np.arange(len(v)), label], finite.sum(axis=1) / count
-        odds = np.exp(v)
-        pi = odds / odds.sum(axis=1, keepdims=True)
+        pi = np.exp(v)
+        pi /= pi.sum(axis=1, keepdims=True)
         out.gap[part] = -mean * count / (count - 1)
-        out.residual[part], out.distance[part] = own - (pi * finite).sum(axis=1), own - mean
         out.class_residual[part], out.class_distance[part] = f[label] - pi @ f, f[label]
+        pi *= finite
+        out.residual[part], out.distance[part] = own - pi.sum(axis=1), own - mean
         ruled_out = ~there[np.arange(len(v)), label]  # a label that no gradient could reach
         for column in (out.residual, out.distance, out.class_residual, out.class_distance):
             column[part][ruled_out] = 0
-        out.spread[part] = low_spread(v, k)
+        out.spread[part] = low_spread(z[part], k)
     return out
 
 
@@ -96,20 +100,27 @@ def low_spread(v: Float[Array, "n K"], typical: int = 0) -> Float[Array, " n"]:
     >>> low_spread(np.array([[9.0, 1.0, 1.0], [9.0, 0.0, 2.0]]))
     array([0.   , 0.125])
     """
-    impossible = np.isneginf(v).sum(axis=1)
-    if impossible.any():
-        out, v = np.empty(len(v)), np.sort(v, axis=1)
-        for m in np.unique(impossible):
-            part, classes = impossible == m, v.shape[1] - m
-            unit = 1.0
-            if min(classes, typical) > 2:  # else there is no spread
-                unit = normal_spread(typical) / normal_spread(classes)
-            out[part] = low_spread(v[part][:, m:]) * unit
-        return out
+    v = np.sort(v if v.dtype == np.float64 else v.astype(np.float32, copy=False), axis=1)
+    v = v.astype(np.float64)
+    v -= v[:, -1:].copy()
+    if not np.isneginf(v[:, 0]).any():
+        return _spread(v)
+    out, impossible = np.empty(len(v)), np.isneginf(v).sum(axis=1)
+    for m in np.unique(impossible):
+        part, classes = impossible == m, v.shape[1] - m
+        unit = 1.0
+        if min(classes, typical) > 2:  # else there is no spread
+            unit = normal_spread(typical) / normal_spread(classes)
+        out[part] = _spread(v[part][:, m:]) * unit
+    return out
+
+
+def _spread(v: Float[Array, "n K"]) -> Float[Array, " n"]:
+    """Return `low_spread` of possible logits that ascend."""
     if v.shape[1] == 2:
         return np.full(len(v), np.nan)
-    low = np.sort(v, axis=1)[:, : low_classes(v.shape[1])]
-    distance = v.max(axis=1) - low.mean(axis=1)
+    low = v[:, : low_classes(v.shape[1])]
+    distance = v[:, -1] - low.mean(axis=1)
     return np.divide(low.std(axis=1), distance, where=distance > 0, out=np.full(len(v), np.nan))
 
 

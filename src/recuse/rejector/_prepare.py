@@ -23,6 +23,7 @@ from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of, spread
 from recuse.scores import are_log_probs
 from recuse.tuning import Tuned
 from recuse.tuning import tune as tune_score
+from recuse.tuning._candidates import foresee
 from recuse.tuning._class_order import warn_of_class_order
 from recuse.tuning._tune import filler_of, order_of
 
@@ -83,6 +84,7 @@ def prepare(
         )
     model = _model_of(t, c, model)
     by, of_tune, of_calibrate = _subgroups(subgroups, tune, calibrate)
+    foresee(t)
     shared = _shared(t, c, allow_overlap)
     tuned = tune_score(t, seed=seed, **tuning)
     log_probs = _log_probs(t, c, tuned)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recuse import _kernels
+from recuse.io import HeldOut
 from recuse.scores import Score
 from recuse.scores._learned import feature_rows
-from recuse.scores._rows import predict_and_score
+from recuse.scores._rows import NUMPY, predict_and_score
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32
@@ -42,6 +44,12 @@ def default_candidates(num_classes: int) -> tuple[Score, ...]:
         *(Score("logit_norm", {"p": p, "center": center}) for p, center in norms),
         *(Score("msp", {"temperature": t}) for t in TEMPERATURES),
     )
+
+
+def foresee(*files: HeldOut) -> None:
+    """Start numba at once for files that `tune` scores, or a fit to them, where it will repay."""
+    logits = sum(file.logits.size for file in files if file.kind in ("logits", "binary"))
+    _kernels.foresee(NUMPY * len(default_candidates(3)) * logits)
 
 
 def columns_of(names: Sequence[str] | None, columns: int) -> tuple[Score, ...]:
