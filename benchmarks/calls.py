@@ -20,6 +20,7 @@ from typing import Any
 import numba  # noqa: F401  (loaded, as where many rows came before)
 import numpy as np
 import torch
+from scipy.special import expit  # noqa: F401
 
 import recuse as rc  # noqa: F401
 from benchmarks import restated
@@ -161,7 +162,7 @@ TABLE: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
                     "calibration_curve(p, l)",
                 ),
                 ("rc.calibration.smooth_ece(p, l)", "relplot", "relplot(p, l)"),
-                ("rc.scores.as_probability(p)", "scipy", "expit(p)"),
+                ("rc.scores.as_probability(p)", "scipy", "expit(p.astype(float))"),
                 ("rc.evaluation.auroc(p[~l], p[l])", "scikit-learn", "roc_auc_score(p, l)"),
                 ("rc.intervals.standard_error(p, l)", "", ""),
                 ("rc.intervals.interval(p, l)", "", ""),
