@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recuse import _kernels
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from numpy import ndarray as Array
@@ -45,6 +47,8 @@ ROOT_HALF = 0x3FE6A09E667F3BCD  # bits of sqrt(1/2)
 LOWEST_MANTISSA = 0.7071067811865476  # the same
 MANTISSA = 0x000FFFFFFFFFFFFF
 FEW = 4  # numbers that are computed one by one
+ULP = 2.0**-52
+LOWEST = -float(np.finfo(np.float64).max)  # in place of -inf, from which nothing can be taken
 TINY = 1e-300  # in place of 0 before a logarithm
 
 
@@ -75,6 +79,8 @@ def exp(x: Float[Array, ...], scratch: Scratch | None = None) -> Float[Array, ..
     if x.size <= FEW:
         return np.reshape([_exp(value) for value in x.ravel().tolist()], x.shape)
     array = Scratch() if scratch is None else scratch
+    if _kernels.repays(0):
+        return _by_loop("exp", x, array("exp 0", x.shape))
     t, n, p, r, even = (array(f"exp {i}", x.shape) for i in range(5))
     np.multiply(x, LOG2_E, out=t)
     t += ROUNDER
@@ -109,14 +115,16 @@ def log(x: Float[Array, ...]) -> Float[Array, ...]:
     """Return log of a normal x > 0, within 1 ulp."""
     if x.size <= FEW:
         return np.reshape([_log(value) for value in x.ravel().tolist()], x.shape)
+    if _kernels.repays(0):
+        return _by_loop("log", x, np.empty(x.shape))
     i = np.asarray(x, np.float64).view(np.int64) - ROOT_HALF
     k = (i >> 52).astype(np.float64)
     i &= MANTISSA
     i += ROOT_HALF
-    return _log_of(k, i.view(np.float64) - 1.0)
+    return log_of(k, i.view(np.float64) - 1.0)
 
 
-def _log_of(k: Any, f: Any) -> Any:
+def log_of(k: Any, f: Any) -> Any:
     """Return log(2^k (1 + f)) for sqrt(1/2) <= 1 + f < sqrt(2)."""
     s = f / (2.0 + f)
     z = s * s
@@ -148,11 +156,20 @@ def _log(x: float) -> float:
     m, k = math.frexp(x)
     if m < LOWEST_MANTISSA:
         m, k = 2.0 * m, k - 1
-    return _log_of(k, m - 1.0)
+    return log_of(k, m - 1.0)
+
+
+def _by_loop(name: str, x: Array, out: Array) -> Array:
+    from recuse._kernels import elementary
+
+    getattr(elementary, name)(np.ascontiguousarray(x, np.float64).reshape(-1), out.reshape(-1))
+    return out
 
 
 def log1p(x: Float[Array, ...]) -> Float[Array, ...]:
     """Return log(1 + x) for x >= 0."""
+    if x.size > FEW and _kernels.repays(0):
+        return _by_loop("log1p", x, np.empty(x.shape))
     u = 1.0 + x
     d = u - 1.0
     exact = d == 0.0

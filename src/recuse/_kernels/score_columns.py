@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from recuse._kernels.arithmetic import LOWEST, ULP
+from recuse._kernels.elementary import bits, expanded, reduced
 from recuse._kernels.jit import larger, njit
-from recuse._kernels.scores import bits, exp64, magnitude, term
+from recuse._kernels.scores import magnitude, term
 
-BLOCK = 64  # predictions
+BLOCK = 256  # predictions
 
 
 @njit(nogil=True, error_model="numpy")
-def survey(z, top, second, low, label):
-    """`scores.survey`."""
+def survey(z, top, second, low, label, others):
+    """`scores.survey`; the logits but the two largest go to others (K - 2, r), in no set order."""
     k, r = z.shape
     t, s, lo = np.empty(BLOCK, z.dtype), np.empty(BLOCK, z.dtype), np.empty(BLOCK, z.dtype)
-    total, at = np.empty(BLOCK, z.dtype), np.empty(BLOCK, np.int32)
+    x, total, at = np.zeros(BLOCK, z.dtype), np.empty(BLOCK, z.dtype), np.empty(BLOCK, np.int32)
     malformed = False
     for start in range(0, r, BLOCK):
         size = min(BLOCK, r - start)
@@ -27,53 +29,59 @@ def survey(z, top, second, low, label):
         for c in range(k):
             row, here = z[c, start : start + size], np.int32(c)
             for j in range(row.size):
-                x = row[j]
-                at[j] = here if x > t[j] else at[j]
-                s[j] = larger(s[j], -larger(-x, -t[j]))
-                t[j] = larger(t[j], x)
-                lo[j] = -larger(-lo[j], -x)
-                total[j] += x  # NaN and +inf stay
+                x[j] = row[j]
+            for j in range(BLOCK):
+                at[j] = here if x[j] > t[j] else at[j]
+                lo[j] = -larger(-lo[j], -x[j])
+                total[j] += x[j]  # NaN and +inf stay
+                loser = -larger(-x[j], -t[j])
+                t[j] = larger(t[j], x[j])
+                x[j] = -larger(-loser, -s[j])
+                s[j] = larger(s[j], loser)
+            if c >= 2:
+                out = others[c - 2, start : start + size]
+                for j in range(out.size):
+                    out[j] = x[j]
         for j in range(size):
             top[start + j], second[start + j], low[start + j] = t[j], s[j], lo[j]
             label[start + j] = at[j]
-            malformed |= not total[j] < np.inf
+            malformed |= not (-np.inf < t[j] and total[j] < np.inf)
     return malformed
 
 
 @njit(nogil=True, error_model="numpy")
-def exp_sums(z, pivot, factor, unit, sums):
-    """`scores.exp_sums`."""
-    k, r = z.shape
-    zero, moments = bits(unit), len(sums)
-    x, p, a = np.zeros(BLOCK, z.dtype), np.zeros(BLOCK), np.empty(BLOCK, np.int64)
-    b, d = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+def exp_sums(others, second, factor, unit, sums):
+    """`scores.exp_sums` of what `survey` leaves, and the second largest."""
+    k, r = others.shape
+    zero, one, moments = bits(unit), bits(1.0 + unit) - bits(unit), len(sums)
+    x, p, e = np.zeros(BLOCK), np.zeros(BLOCK), np.empty(BLOCK)
+    n, s = np.empty(BLOCK, np.int64), np.empty((3, BLOCK), np.int64)
+    a, b, d = s
     for start in range(0, r, BLOCK):
         size = min(BLOCK, r - start)
-        p[:size] = pivot[start : start + size]
-        a[:], b[:], d[:] = 0, 0, 0
+        p[:size] = second[start : start + size]
+        for j in range(BLOCK):
+            a[j] = d[j] = one if p[j] > LOWEST else 0
+            b[j] = 0
         for c in range(k):
-            row = z[c, start : start + size]
+            row = others[c, start : start + size]
             for j in range(row.size):
-                x[j] = row[j]
-            if moments == 1:
+                x[j] = term(row[j], p[j], factor)
+            for j in range(BLOCK):
+                e[j], n[j] = reduced(x[j])
+            for j in range(BLOCK):
+                e[j] = expanded(e[j], n[j])
+                a[j] += bits(e[j] + unit) - zero
+            if moments > 1:
                 for j in range(BLOCK):
-                    a[j] += bits(exp64(term(x[j], p[j], factor)) + unit) - zero
-            elif moments == 2:
+                    b[j] += bits(e[j] * -x[j] + unit) - zero
+            if moments > 2:
                 for j in range(BLOCK):
-                    y = term(x[j], p[j], factor)
-                    e = exp64(y)
-                    a[j] += bits(e + unit) - zero
-                    b[j] += bits(e * -y + unit) - zero
-            else:
-                for j in range(BLOCK):
-                    y = term(x[j], p[j], factor)
-                    e = exp64(y)
-                    a[j] += bits(e + unit) - zero
-                    b[j] += bits(e * -y + unit) - zero
-                    d[j] += bits(e * e + unit) - zero
-        for moment, found in enumerate((a, b, d)):
-            if moment < moments:
-                sums[moment, start : start + size] = found[:size]
+                    d[j] += bits(e[j] * e[j] + unit) - zero
+        for moment in range(moments):
+            scale = unit * (-ULP if moment == 1 else ULP)
+            for j in range(size):
+                sums[moment, start + j] = s[moment, j] * scale
 
 
 @njit(nogil=True, error_model="numpy")

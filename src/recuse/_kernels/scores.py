@@ -8,55 +8,12 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from recuse._kernels.arithmetic import (
-    EXP,
-    FLOOR,
-    LN2_HIGH,
-    LN2_LOW,
-    LOG2_E,
-    ROUNDER,
-    ROUNDER_BITS,
-)
+from recuse._kernels.arithmetic import FLOOR, ULP
+from recuse._kernels.elementary import bits, expanded, reduced
 from recuse._kernels.jit import larger, njit
 
-C1, C2, C3, C4, C5, C6, C7, C8, C9, C10 = EXP
-
-
-@intrinsic
-def bits(typing_context, x):
-    """The bits of a float64 as int64."""
-
-    def build(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(64))
-
-    return types.int64(types.float64), build
-
-
-@intrinsic
-def _of_bits(typing_context, x):
-    """The float64 of bits as int64."""
-
-    def build(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.DoubleType())
-
-    return types.float64(types.int64), build
-
-
-@numba.njit(inline="always")
-def exp64(x):
-    """`arithmetic.exp`."""
-    t = x * LOG2_E + ROUNDER
-    n = t - ROUNDER
-    r = (x - n * LN2_HIGH) - n * LN2_LOW
-    s = r * r
-    even = (((C9 * s + C7) * s + C5) * s + C3) * s + C1
-    odd = (((C10 * s + C8) * s + C6) * s + C4) * s + C2
-    p = ((odd * r + even) * s + r) + 1.0
-    return p * _of_bits((bits(t) - (ROUNDER_BITS - 1023)) << 52)
+BLOCK = 512  # classes whose exponentials are computed at once
 
 
 @numba.njit(inline="always")
@@ -111,7 +68,7 @@ def _malformed(z):
 def survey(z, top, second, low, label):
     """The two largest logits, the lowest, and where the largest is, (r,).
 
-    Returns whether there is a NaN or +inf.
+    Returns whether there is a NaN or +inf, or no finite logit in a row.
     """
     for i in range(len(z)):
         if _malformed(z[i]):
@@ -120,41 +77,44 @@ def survey(z, top, second, low, label):
         at = min(_lowest_index(z[i], top[i]), np.int32(z.shape[1] - 1))
         second[i] = max(_maximum(z[i, :at]), _maximum(z[i, at + 1 :]))
         label[i] = at
+        if not top[i] > -np.inf:
+            return True
     return False
 
 
 @njit(nogil=True, error_model="numpy")
-def exp_sums(z, pivot, factor, unit, sums):
-    """Sums (1, r) of exp(x), (2, r) of -x exp(x), too, or (3, r) of exp(x)^2, too.
+def exp_sums(z, second, factor, unit, sums):
+    """Sums (1, r) of exp(x), (2, r) of x exp(x), too, or (3, r) of exp(x)^2, too.
 
-    x = factor * min(z - pivot, 0), the largest logit included; in units of unit 2^-52.
+    x = factor * (z - second), of all classes but the predicted one.
     """
     r, k = z.shape
-    zero, moments = bits(unit), len(sums)
+    zero, one, moments = bits(unit), bits(1.0 + unit) - bits(unit), len(sums)
+    scale = unit * ULP
+    x, e, n = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
     for i in range(r):
-        row, p = z[i], pivot[i]
-        a = b = d = np.int64(0)
-        if moments == 1:
-            for j in range(k):
-                a += bits(exp64(term(row[j], p, factor)) + unit) - zero
-        elif moments == 2:
-            for j in range(k):
-                x = term(row[j], p, factor)
-                e = exp64(x)
-                a += bits(e + unit) - zero
-                b += bits(e * -x + unit) - zero
-        else:
-            for j in range(k):
-                x = term(row[j], p, factor)
-                e = exp64(x)
-                a += bits(e + unit) - zero
-                b += bits(e * -x + unit) - zero
-                d += bits(e * e + unit) - zero
-        sums[0, i] = a
+        p = second[i]
+        a = d = -one  # of the predicted class
+        b = np.int64(0)
+        for start in range(0, k, BLOCK):
+            row = z[i, start : start + BLOCK]
+            for j in range(row.size):
+                x[j] = term(row[j], p, factor)
+                e[j], n[j] = reduced(x[j])
+            for j in range(row.size):
+                e[j] = expanded(e[j], n[j])
+                a += bits(e[j] + unit) - zero
+            if moments > 1:
+                for j in range(row.size):
+                    b += bits(e[j] * -x[j] + unit) - zero
+            if moments > 2:
+                for j in range(row.size):
+                    d += bits(e[j] * e[j] + unit) - zero
+        sums[0, i] = a * scale
         if moments > 1:
-            sums[1, i] = b
+            sums[1, i] = b * -scale
         if moments > 2:
-            sums[2, i] = d
+            sums[2, i] = d * scale
 
 
 @njit(nogil=True, error_model="numpy")

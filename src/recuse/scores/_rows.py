@@ -25,7 +25,7 @@ from recuse._internal.check import (
     is_number,
     to_numpy,
 )
-from recuse._kernels.arithmetic import FLOOR, Scratch, exp, log, log1p
+from recuse._kernels.arithmetic import FLOOR, LOWEST, Scratch, exp, log, log1p
 from recuse.errors import InputError
 from recuse.scores._sums import Chunk, Sums
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16  # logits a chunk: the passes over it stay in cache
 FEWEST = 32  # predictions a chunk
-BATCH = 1 << 13  # predictions that scores are computed of at once
+BATCH = 1 << 11  # predictions that scores are computed of at once
 MANY = 32  # classes
 NUMPY = 6e-9  # seconds a logit of one sum
 LARGEST = float(np.finfo(np.float32).max)
@@ -92,9 +92,8 @@ def _scored(
         for block, axis in _chunks(z):
             sums = Sums(Chunk(block, axis, loops, scratch))
             if not checked and _suspect(sums, z.dtype == np.float64):
-                return _scored(check_logits(z), scores, count, dtype, checked=True)
-            if np.isneginf(sums.top).any():
-                _refuse_empty(z)
+                _refuse_empty(z := check_logits(z))
+                return _scored(z, scores, count, dtype, checked=True)
             if asked:
                 sums.settle(asked)
             parts.append(sums)
@@ -112,16 +111,18 @@ def _scored(
 
 
 def _suspect(s: Sums, wide: bool) -> bool:
-    """Return whether logits need a check: NaN, +inf, or beyond the range of float32."""
+    """Return whether logits need a check: NaN, +inf, a row of -inf, or beyond float32's range."""
     if s.malformed:
         return True
     return wide and bool((s.top > LARGEST).any() or (s.lowest < -LARGEST).any())
 
 
 def _refuse_empty(z: Array) -> None:
+    """Refuse a row of which every class is impossible."""
     top = z.astype(np.float32, copy=False).max(axis=1)
     empty = np.isneginf(top).reshape(len(z), -1).any(axis=1)
-    raise InputError(f"expected a finite logit in every row, got none, {first(empty)}")
+    if empty.any():
+        raise InputError(f"expected a finite logit in every row, got none, {first(empty)}")
 
 
 def _chunks(z: Array) -> Iterator[tuple[Array, int]]:
@@ -156,13 +157,13 @@ def energy_rows(s: Sums, temperature: float) -> Array:
 def msp_rows(s: Sums, temperature: float = 1.0) -> Array:
     """Return the log-odds of the maximum softmax probability; +inf of a certain prediction."""
     (others,) = s.exps(1 / temperature)
-    return s.margin / temperature - log(np.where(s.certain, 1.0, others))
+    return s.margin / temperature - log(np.maximum(others, 1.0))
 
 
 def entropy_rows(s: Sums) -> Array:
     """Return the negative entropy of the softmax."""
     others, weighted = s.exps(moments=2)
-    shrunk, margin = s.shrunk(), np.where(s.certain, 0.0, s.margin)
+    shrunk, margin = s.shrunk(), np.minimum(s.margin, -LOWEST)
     odds = shrunk * others
     return shrunk * (weighted - margin * others) / (1 + odds) - log1p(odds)
 

@@ -15,6 +15,8 @@ import numpy as np
 
 from recuse._kernels.arithmetic import (
     FLOOR,
+    LOWEST,
+    ULP,
     Scratch,
     exp,
     fixed_sum,
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 MULTIPLIED = range(1, 33)  # orders whose powers are products; beyond them, by the logarithm
 AT_ONCE = 4  # the largest order whose powers are summed in one pass
-ULP = 2.0**-52
 SMALL = 1e-300
 
 
@@ -54,16 +55,20 @@ class Chunk:
         """Return the largest, the second and the lowest logit; the predicted class; whether bad."""
         z, axis = self.logits, self.axis
         if self.loops is not None:
-            top, second, low = np.empty((3, self.size), z.dtype)
-            label = np.empty(self.size, np.int32)
-            malformed = self.loops.survey(z, top, second, low, label)
-            return (top, second, low), label, malformed
+            found, label = np.empty((3, self.size)), np.empty(self.size, np.int32)
+            malformed = self.loops.survey(z, *found, label, *self._others())
+            return tuple(found), label, malformed
         top, label = z.max(axis=axis), z.argmax(axis=axis)
         others = self.scratch("others", z.shape, z.dtype.type)
         others[:] = z
         np.put_along_axis(others, np.expand_dims(label, axis), -np.inf, axis=axis)
-        malformed = not bool((top < np.inf).all())
+        malformed = not bool(np.isfinite(top).all())
         return (top, others.max(axis=axis), z.min(axis=axis)), label, malformed
+
+    def _others(self) -> tuple[Array, ...]:
+        """Return where `survey` leaves the logits but the two largest, of columns."""
+        shape = self.classes - 2, self.size
+        return () if self.axis else (self.scratch("others", shape, self.logits.dtype.type),)
 
     def possible(self, s: Sums) -> Int[Array, " r"]:
         """Count the possible classes."""
@@ -93,27 +98,31 @@ class Chunk:
             sums = fixed_sum(gap, self.spread(unit), self.axis)
         return -(sums * (unit * ULP)) / s.possible
 
-    def exps(self, s: Sums, factor: float, moments: int) -> Int[Array, "moments r"]:
-        """Return sums of exp(x), -x exp(x) and exp(x)^2, x = factor * min(z - second, 0)."""
-        pivot = np.where(s.certain, s.top, s.second)
-        sums = np.empty((moments, self.size), np.int64)
+    def exps(self, s: Sums, factor: float, moments: int) -> Float[Array, "moments r"]:
+        """Return sums of exp(x), x exp(x) and exp(x)^2, x = factor * (z - second).
+
+        They are of all classes but the predicted one.
+        """
+        second, sums = np.maximum(s.second, LOWEST), np.empty((moments, self.size))
         if self.loops is not None:
-            self.loops.exp_sums(self.logits, pivot, factor, self.unit, sums)
+            (logits,) = self._others() or (self.logits,)
+            self.loops.exp_sums(logits, second, factor, self.unit, sums)
             return sums
         x = self.scratch("x", self.logits.shape)
-        np.subtract(self.logits, self.spread(pivot), out=x)
+        np.subtract(self.logits, self.spread(second), out=x)
         np.minimum(x, 0.0, out=x)
         x *= factor
         np.maximum(x, FLOOR, out=x)
-        e = exp(x, self.scratch)
+        e, scale = exp(x, self.scratch), self.unit * ULP
+        one = round(1 / scale)  # exp(0), of the predicted class
         if moments > 2:
             square = np.multiply(e, e, out=self.scratch("square", e.shape))
-            sums[2] = fixed_sum(square, self.unit, self.axis)
+            sums[2] = (fixed_sum(square, self.unit, self.axis) - one) * scale
         if moments > 1:
             np.negative(x, out=x)
             x *= e
-            sums[1] = fixed_sum(x, self.unit, self.axis)
-        sums[0] = fixed_sum(e, self.unit, self.axis)
+            sums[1] = fixed_sum(x, self.unit, self.axis) * -scale
+        sums[0] = (fixed_sum(e, self.unit, self.axis) - one) * scale
         return sums
 
     def scale(self, s: Sums, center: bool) -> Float[Array, " r"]:
@@ -214,7 +223,7 @@ class Sums:
         """Mean of the possible logits, less the largest."""
         return self.ask("mean_gap")
 
-    def exps(self, factor: float = 1.0, moments: int = 1) -> list[Float[Array, " r"]]:
+    def exps(self, factor: float = 1.0, moments: int = 1) -> Float[Array, "moments r"]:
         """Return sums over all classes but the predicted one, with x = factor * (z - second).
 
         The first of `moments` is the sum of exp(x), the second of x exp(x), the third of exp(x)^2.
@@ -222,11 +231,7 @@ class Sums:
         most = max(
             (m for m in range(moments, 4) if ("exps", factor, m) in self.found), default=moments
         )
-        scale = self.unit * ULP
-        one = round(1 / scale)  # exp(0), of the predicted class
-        sums = self.ask("exps", factor, most)[:moments]
-        terms = zip(sums, (one, 0, one), (scale, -scale, scale))
-        return [(total - predicted) * unit for total, predicted, unit in terms]
+        return self.ask("exps", factor, most)[:moments]
 
     def shrunk(self, factor: float = 1.0) -> Float[Array, " r"]:
         """Return exp(-factor * margin)."""

@@ -1,0 +1,97 @@
+"""Exponential and logarithms of `arithmetic` as loops, to the same bits, and what they are made of.
+
+The exponential is in two steps. A loop of its own for each keeps chains of operations short enough
+for a processor to work on several vectors at once.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from recuse._kernels.arithmetic import (
+    EXP,
+    LN2_HIGH,
+    LN2_LOW,
+    LOG2_E,
+    MANTISSA,
+    ROOT_HALF,
+    ROUNDER,
+    log_of,
+)
+from recuse._kernels.jit import njit
+
+C1, C2, C3, C4, C5, C6, C7, C8, C9, C10 = EXP
+
+
+@intrinsic
+def bits(typing_context, x):
+    """The bits of a float64 as int64."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.int64(types.float64), build
+
+
+@intrinsic
+def of_bits(typing_context, x):
+    """The float64 of bits as int64."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), build
+
+
+_log_of = numba.njit(inline="always")(log_of)
+
+
+@numba.njit(inline="always")
+def reduced(x):
+    """r and the bits of n such that x = r + n log 2."""
+    t = x * LOG2_E + ROUNDER
+    n = t - ROUNDER
+    return (x - n * LN2_HIGH) - n * LN2_LOW, bits(t) << 52
+
+
+@numba.njit(inline="always")
+def expanded(r, n):
+    """`arithmetic.exp` of what is `reduced`."""
+    s = r * r
+    even = (((C9 * s + C7) * s + C5) * s + C3) * s + C1
+    odd = (((C10 * s + C8) * s + C6) * s + C4) * s + C2
+    return of_bits(bits(((odd * r + even) * s + r) + 1.0) + n)
+
+
+@numba.njit(inline="always")
+def _log64(x):
+    i = bits(x) - ROOT_HALF
+    return _log_of(np.float64(i >> 52), of_bits((i & MANTISSA) + ROOT_HALF) - 1.0)
+
+
+@njit(nogil=True, error_model="numpy")
+def exp(x, out):
+    """`arithmetic.exp` of x (r,)."""
+    for i in range(x.size):
+        r, n = reduced(x[i])
+        out[i] = expanded(r, n)
+
+
+@njit(nogil=True, error_model="numpy")
+def log(x, out):
+    """`arithmetic.log` of x (r,)."""
+    for i in range(x.size):
+        out[i] = _log64(x[i])
+
+
+@njit(nogil=True, error_model="numpy")
+def log1p(x, out):
+    """`arithmetic.log1p` of x (r,)."""
+    for i in range(x.size):
+        u = 1.0 + x[i]
+        d = u - 1.0
+        out[i] = x[i] if d == 0.0 else _log64(u) * (x[i] / d)
