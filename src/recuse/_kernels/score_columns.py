@@ -11,7 +11,7 @@ import numpy as np
 from recuse._kernels.arithmetic import LOWEST, ULP
 from recuse._kernels.elementary import bits, expanded, reduced
 from recuse._kernels.jit import larger, njit
-from recuse._kernels.scores import magnitude, term
+from recuse._kernels.scores import above, magnitude, term
 
 BLOCK = 256  # predictions
 
@@ -85,20 +85,22 @@ def exp_sums(others, second, factor, unit, sums):
 
 
 @njit(nogil=True, error_model="numpy")
-def gaps(z, top, unit, sums):
+def gaps(z, top, lowest, unit, sums):
     """`scores.gaps`."""
     k, r = z.shape
     t, u, s = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
     for start in range(0, r, BLOCK):
         size = min(BLOCK, r - start)
-        t[:size], u[:size] = top[start : start + size], unit[start : start + size]
-        s[:] = 0
+        t[:size], s[:] = top[start : start + size], 0
+        for j in range(size):
+            u[j] = above(t[j] - lowest[start + j]) * unit
         for c in range(k):
             row = z[c, start : start + size]
             for j in range(row.size):
                 gap = t[j] - np.float64(row[j])
                 s[j] += bits((gap if gap < np.inf else 0.0) + u[j]) - bits(u[j])
-        sums[start : start + size] = s[:size]
+        for j in range(size):
+            sums[start + j] = s[j] * (u[j] * ULP)
 
 
 @njit(nogil=True, error_model="numpy")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from recuse._kernels.arithmetic import FLOOR, ULP
-from recuse._kernels.elementary import bits, expanded, reduced
+from recuse._kernels.arithmetic import FLOOR, TINY, ULP
+from recuse._kernels.elementary import bits, expanded, of_bits, reduced
 from recuse._kernels.jit import larger, njit
 
 BLOCK = 512  # classes whose exponentials are computed at once
@@ -22,6 +22,12 @@ def term(z, pivot, factor):
     x = np.float64(z) - pivot
     x = (x if x < 0.0 else 0.0) * factor
     return x if x > FLOOR else FLOOR
+
+
+@numba.njit(inline="always")
+def above(gap):
+    """The next power of two."""
+    return of_bits(((bits(gap if gap > TINY else TINY) >> 52) + 1) << 52)
 
 
 @numba.njit(inline="always")
@@ -118,15 +124,15 @@ def exp_sums(z, second, factor, unit, sums):
 
 
 @njit(nogil=True, error_model="numpy")
-def gaps(z, top, unit, sums):
-    """Sums of top - z over the possible classes, in units of unit 2^-52 of each prediction."""
+def gaps(z, top, lowest, unit, sums):
+    """Sums of top - z over the possible classes."""
     r, k = z.shape
     for i in range(r):
-        row, t, u, s = z[i], top[i], unit[i], np.int64(0)
+        row, t, u, s = z[i], top[i], above(top[i] - lowest[i]) * unit, np.int64(0)
         for j in range(k):
             gap = t - np.float64(row[j])
             s += bits((gap if gap < np.inf else 0.0) + u) - bits(u)
-        sums[i] = s
+        sums[i] = s * (u * ULP)
 
 
 @njit(nogil=True, error_model="numpy")

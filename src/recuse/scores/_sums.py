@@ -16,6 +16,7 @@ import numpy as np
 from recuse._kernels.arithmetic import (
     FLOOR,
     LOWEST,
+    TINY,
     ULP,
     Scratch,
     exp,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 MULTIPLIED = range(1, 33)  # orders whose powers are products; beyond them, by the logarithm
 AT_ONCE = 4  # the largest order whose powers are summed in one pass
-SMALL = 1e-300
 
 
 class Chunk:
@@ -85,18 +85,17 @@ class Chunk:
 
     def mean_gap(self, s: Sums) -> Float[Array, " r"]:
         """Return the mean of the possible logits, less the largest."""
-        _, exponent = np.frexp(np.maximum(s.top - s.lowest, SMALL))
-        unit = np.ldexp(self.unit, exponent)  # a power of two above every gap
         if self.loops is not None:
-            sums = np.empty(self.size, np.int64)
-            self.loops.gaps(self.logits, s.top, unit, sums)
-        else:
-            gap = self.scratch("x", self.logits.shape)
-            np.subtract(self.spread(s.top), self.logits, out=gap)
-            if s.masked:
-                gap[np.isposinf(gap)] = 0.0
-            sums = fixed_sum(gap, self.spread(unit), self.axis)
-        return -(sums * (unit * ULP)) / s.possible
+            sums = np.empty(self.size)
+            self.loops.gaps(self.logits, s.top, s.lowest, self.unit, sums)
+            return -sums / s.possible
+        _, exponent = np.frexp(np.maximum(s.top - s.lowest, TINY))
+        unit = np.ldexp(self.unit, exponent)  # a power of two above every gap
+        gap = self.scratch("x", self.logits.shape)
+        np.subtract(self.spread(s.top), self.logits, out=gap)
+        if s.masked:
+            gap[np.isposinf(gap)] = 0.0
+        return -(fixed_sum(gap, self.spread(unit), self.axis) * (unit * ULP)) / s.possible
 
     def exps(self, s: Sums, factor: float, moments: int) -> Float[Array, "moments r"]:
         """Return sums of exp(x), x exp(x) and exp(x)^2, x = factor * (z - second).
@@ -244,14 +243,15 @@ class Sums:
     def logit_norm(self, p: float, center: bool) -> Float[Array, " r"]:
         """Return the largest logit over the p-norm of the others."""
         scale, flat = self.ask("scale", center), self.lowest == self.top
-        t = (-self.mean_gap if center else self.top) / np.where(scale > 0, scale, 1.0)
+        t = (-self.mean_gap if center else self.top) / scale
         if p != math.inf:
             sums = self.ask("powers", center, p)
             t = t * inverse_root(np.maximum(sums * (self.unit * ULP), 1.0), p)
-        t = np.where(scale > 0, t, np.inf)
-        if flat.any():
-            t = np.where(flat, -inverse_root(np.maximum(self.possible - 1.0, 1.0), p), t)
-        return np.where(self.certain, np.inf, t)
+        if flat.any() or not scale.all():
+            of_flat = -inverse_root(np.maximum(self.possible - 1.0, 1.0), p)
+            t = np.where(flat, of_flat, np.where(scale > 0, t, np.inf))
+            t[self.certain] = np.inf
+        return t
 
 
 class _Magnitudes:
