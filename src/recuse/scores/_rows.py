@@ -170,8 +170,9 @@ def entropy_rows(s: Sums) -> Array:
 
 def gini_rows(s: Sums) -> Array:
     """Return the negative Gini impurity."""
-    _, _, squares = s.exps(moments=3)
-    odds, shrunk = s.odds(), s.shrunk()
+    others, _, squares = s.exps(moments=3)
+    shrunk = s.shrunk()
+    odds = shrunk * others
     return (shrunk * shrunk * squares - odds * (2 + odds)) / ((1 + odds) * (1 + odds))
 
 

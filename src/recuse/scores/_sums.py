@@ -40,7 +40,7 @@ class Chunk:
     def __init__(self, logits: Array, axis: int, loops: bool, scratch: Scratch):
         self.logits = logits  # float32 or float64, contiguous: (r, K) or (K, r)
         self.axis = axis  # of the classes
-        self.loops = _loops(axis) if loops else None
+        self.loops = _loops(axis, logits.shape[1 - axis]) if loops else None
         self.scratch = scratch
         self.classes = logits.shape[axis]
         self.size = logits.shape[1 - axis]
@@ -325,10 +325,11 @@ class _Magnitudes:
         return sums
 
 
-def _loops(axis: int) -> Any:
+def _loops(axis: int, size: int) -> Any:
+    """Return the loops of a layout; None where the columns are too few."""
     from recuse._kernels import score_columns, scores
 
-    return scores if axis else score_columns
+    return scores if axis else score_columns if size >= score_columns.BLOCK else None
 
 
 def inverse_root(x: Float[Array, " r"], p: float) -> Float[Array, " r"]:
