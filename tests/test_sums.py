@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recuse import _kernels, scores
 from recuse._kernels import arithmetic
+from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.scores import SCORES, Score, features
 from recuse.scores._score import score_by_all
@@ -68,6 +69,28 @@ def test_numpy_and_loops_give_the_same_bits(z, dtype, masked, seed):
     assert same(*by_both(lambda: all_of(z)))
 
 
+@pytest.mark.parametrize("size", [63, 64, 65, 150])
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_columns_that_are_no_whole_blocks_score_the_same_bits(classes, size):
+    rng = np.random.default_rng(size)
+    z = (8 * rng.normal(size=(size, classes))).round().astype(np.float32)
+    masked = (rng.random(z.shape) < 0.3) & (rng.integers(0, classes, (size, 1)) != range(classes))
+    for logits_ in (z, np.where(masked, -np.inf, z)):
+        numpy, loops = by_both(lambda z=logits_: all_of(z))
+        assert same(numpy, loops)
+        assert same([x[-9:] for x in loops], all_of(logits_[-9:]))
+
+
+@pytest.mark.parametrize("row", [0, 99])
+@pytest.mark.parametrize("classes", [3, 40])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_row_of_no_use_is_refused(value, classes, row, loops):
+    z = np.zeros((100, classes), np.float32)
+    z[row, slice(None) if value == -math.inf else 1] = value
+    with pytest.raises(InputError, match=str(row)):
+        scores.msp(z)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("classes", [2, 19, 31, 32, 130, 5000])
 def test_the_layout_is_of_no_consequence(classes, dtype):
@@ -97,14 +120,14 @@ def test_a_million_predictions_score_the_same_bits(shape):
     assert np.array_equal(numpy[1], loops[1])
 
 
-def test_the_exponential_is_exact_at_0_and_within_an_ulp():
+def test_the_exponential_is_exact_at_0_and_within_an_ulp(loops):
     x = -np.random.default_rng(0).exponential(30, 200_000)
     x = x[x > arithmetic.FLOOR]
     assert np.abs(arithmetic.exp(x) / np.exp(x) - 1).max() < 3e-16
     assert arithmetic.exp(np.zeros(1)) == 1
 
 
-def test_logarithms_are_exact_at_1_and_within_two_ulps():
+def test_logarithms_are_exact_at_1_and_within_two_ulps(loops):
     x = np.exp(np.random.default_rng(0).normal(0, 30, 200_000))
     assert np.abs(arithmetic.log(x) / np.log(x) - 1).max() < 5e-16
     assert np.abs(arithmetic.log1p(x) / np.log1p(x) - 1).max() < 7e-16
@@ -134,9 +157,10 @@ def test_few_numbers_are_computed_one_by_one_to_the_same_bits():
     x = np.maximum(-np.concatenate([rng.exponential(30, 3000), [0.0, 708.0]]), arithmetic.FLOOR)
     near = np.nextafter(arithmetic.LOWEST_MANTISSA, [0, 1])
     y = np.concatenate([np.exp(rng.normal(0, 50, 3000)), [0.5, 1.0, 2.0], near])
-    for function, values in ((arithmetic.exp, x), (arithmetic.log, y)):
-        one_by_one = [function(value) for value in values[:, None]]
-        assert np.array_equal(function(values), np.concatenate(one_by_one))
+    for function, values in ((arithmetic.exp, x), (arithmetic.log, y), (arithmetic.log1p, y)):
+        one_by_one = np.concatenate([function(value) for value in values[:, None]])
+        for found in by_both(lambda function=function, values=values: function(values)):
+            assert np.array_equal(found, one_by_one)
 
 
 def test_numba_starts_when_numpy_has_been_given_what_its_start_takes(monkeypatch):
