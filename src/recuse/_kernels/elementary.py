@@ -12,7 +12,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from recuse._kernels.arithmetic import (
+from recuse._kernels.jit import njit
+from recuse._kernels.polynomials import (
     EXP,
     LN2_HIGH,
     LN2_LOW,
@@ -22,7 +23,6 @@ from recuse._kernels.arithmetic import (
     ROUNDER,
     log_of,
 )
-from recuse._kernels.jit import njit
 
 C1, C2, C3, C4, C5, C6, C7, C8, C9, C10 = EXP
 
