@@ -373,9 +373,8 @@ def test_a_long_walk_is_read_if_its_counts_pass_and_with_one_error_more_is_not(n
     ("method", "change", "message"),
     [
         ("fixed_sequence", {"assumptions": []}, "the assumptions iid_rows, got none"),
-        ("fixed_sequence", {"assumptions": ["iid_rows", "monotone_risk"]}, "the assumptions"),
+        ("fixed_sequence", {"assumptions": ["iid_rows", "unknown"]}, "the assumptions"),
         ("fixed_sequence", {"assumptions": ["iid_groups"]}, "the assumptions iid_rows"),
-        ("random_walk", {"assumptions": ["iid_rows"]}, "the assumptions iid_rows, monotone_risk"),
         ("sgr", {"assumptions": ["iid_rows"]}, "the assumptions iid_rows, adaptive_search"),
         ("fixed_sequence", {"simultaneous": 0}, "`simultaneous` guarantees, got 0"),
         ("fixed_sequence", {"simultaneous": 10}, "`simultaneous` guarantees, got 10"),

@@ -91,8 +91,8 @@ def test_assumptions_and_their_number_are_read_from_the_sentence():
         g = Rejector.load(path_of(name)).rules[0].guarantee
         return g.assumptions, g.simultaneous, g.points
 
-    assert assumptions("risk-random_walk") == (("iid_rows", "monotone_risk"), 1, None)
-    assert assumptions("groups-walk") == (("iid_groups", "monotone_risk"), 1, None)
+    assert assumptions("risk-random_walk") == (("iid_rows",), 1, None)
+    assert assumptions("groups-walk") == (("iid_groups",), 1, None)
     assert assumptions("risk-sgr") == (("iid_rows", "adaptive_search_unproved"), 1, None)
     assert assumptions("risk-band") == (("iid_rows",), 1, 50)
     assert assumptions("several-6") == (("iid_rows",), 3, None)

@@ -39,7 +39,6 @@ class Population(NamedTuple):
     rate: Callable
     above: Callable
     scale: Scale
-    monotone: bool = True  # the risk does not fall as the coverage grows
 
     def draw(self, n, rng):
         u = rng.uniform(size=n)
@@ -88,7 +87,6 @@ def step(at: float, low: float, high: float, scale: Scale = UNIFORM) -> Populati
         lambda u: np.where(u >= at, high, low),
         lambda u: high * (1 - np.maximum(u, at)) + low * np.maximum(at - u, 0),
         scale,
-        low >= high,
     )
 
 
@@ -99,8 +97,18 @@ def bad_top(at: float, top: float, slope: float) -> Population:
         lambda u: np.where(u >= at, top, slope * (1 - u)),
         lambda u: top * (1 - np.maximum(u, at)) + below(np.minimum(u, at)),
         UNIFORM,
-        monotone=False,
     )
+
+
+def waves(count: int, high: float) -> Population:
+    """Coverage in equal pairs of parts: error rate `high` in the more confident one, then 0."""
+    width = 0.5 / count
+
+    def above(u):
+        pairs, rest = np.divmod(1 - np.asarray(u), 2 * width)
+        return high * (width * pairs + np.minimum(rest, width))
+
+    return Population(lambda u: np.where((1 - u) % (2 * width) < width, high, 0.0), above, UNIFORM)
 
 
 def tied(rates: np.ndarray) -> Population:
@@ -122,6 +130,7 @@ POPULATIONS = {
     "steep": step(0.45, 0.4, 0.01),
     "bad top": bad_top(0.96, 0.12, 0.2),
     "most confident wrong": step(0.998, 0.04, 1.0),
+    "waves": waves(5, 2 * TARGET + 1e-4),
     "accurate": linear(0.01),
     "poor": linear(0.5, 0.04),
     "saturated": step(0.4, 0.3, TARGET + 1e-4, SATURATED),

@@ -19,7 +19,6 @@ ASSUMPTIONS = {
     "each was used, and each group counts once",
     "group_means": "groups are i.i.d. samples from the deployment distribution, and each group "
     "counts once, by the mean of its rows",
-    "monotone_risk": "the error rate does not fall as the confidence falls",
     "adaptive_search_unproved": "its adaptive search has no proof by a union bound",
 }
 NOUN = {"subgroup": "subgroup", "class": "predicted class"}
@@ -30,8 +29,8 @@ def assumptions(g: Any) -> str:
     """Return what a guarantee rests on, as one clause.
 
     >>> from types import SimpleNamespace
-    >>> assumptions(SimpleNamespace(assumptions=("monotone_risk",)))
-    'the error rate does not fall as the confidence falls'
+    >>> assumptions(SimpleNamespace(assumptions=("adaptive_search_unproved",)))
+    'its adaptive search has no proof by a union bound'
     """
     said = [ASSUMPTIONS[name] for name in g.assumptions]
     if doubts := getattr(g, "ungrouped", ()):

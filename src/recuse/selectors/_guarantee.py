@@ -20,7 +20,6 @@ ROWS, GROUPS = UNITS = ("rows", "groups")  # that are counted: rows, or groups b
 IID_ROWS = "iid_rows"  # calibration rows are i.i.d. samples from the deployment distribution
 IID_GROUPS = "iid_groups"  # groups are; one random row of each was used
 GROUP_MEANS = "group_means"  # groups are; each counts once, by the mean of its rows
-MONOTONE_RISK = "monotone_risk"  # the error rate does not fall as the confidence falls
 ADAPTIVE_SEARCH_UNPROVED = "adaptive_search_unproved"  # no union bound proves it
 
 

@@ -32,7 +32,7 @@ from recuse.selectors._grid import (
     thresholds_above_ranks,
     thresholds_between,
 )
-from recuse.selectors._guarantee import ADAPTIVE_SEARCH_UNPROVED, MONOTONE_RISK, Guarantee
+from recuse.selectors._guarantee import ADAPTIVE_SEARCH_UNPROVED, Guarantee
 from recuse.selectors._walk import LEAST, crossing_probability, walk_boundary, walk_level
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def at(level: Callable[[Guarantee], float]) -> Callable[[Guarantee], tuple[float
 
 METHODS: dict[str, Method] = {
     "fixed_sequence": Method(fixed_sequence, at(lambda g: g.delta)),
-    "random_walk": Method(random_walk, recheck_random_walk, (MONOTONE_RISK,)),
+    "random_walk": Method(random_walk, recheck_random_walk),
     "bonferroni": Method(bonferroni, at(lambda g: g.delta / RANKS)),
     "band": Method(band, at(lambda g: g.delta / (g.points or POINTS))),
     "betting": Method(betting, None),
