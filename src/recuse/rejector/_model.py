@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from recuse._internal.check import as_floats
 from recuse._internal.files import strict
 from recuse.errors import InputError
 from recuse.io import HeldOut
@@ -24,6 +25,7 @@ SHIFTED = QUANTITIES[1:]  # by a constant added to a row
 TAIL = 0.01  # of the calibration rows, on either side
 SLACK = 0.01  # and by so much of the spread; less is rounding
 LEAST, UNITS = 100, 20  # rows, and images or groups; of fewer nothing is said
+CHUNK = 1 << 15  # deviations at once: they stay in cache
 ROWS = 10_000  # evenly spaced over a file, that are looked at
 OFTEN, CLASSES = 10, 5  # rows of a predicted class, and such classes, to compare runners-up
 LESS, CHANCE = 0.5, 1e-6  # of the expected agreement, and the p-value of a lower one
@@ -143,7 +145,7 @@ def sampled(file: HeldOut) -> Float[Array, "n K"]:
     places = np.flatnonzero(counted)
     kept = min(ROWS, places.size)
     places = places[np.arange(kept) * places.size // max(kept, 1)]
-    return z[np.unravel_index(places, counted.shape)].astype(np.float64)
+    return as_floats(z[np.unravel_index(places, counted.shape)])
 
 
 def read_fingerprint(data: Any, classes: int) -> Fingerprint:
@@ -168,10 +170,16 @@ def _quantities(z: Float[Array, "n K"]) -> Float[Array, "q n"]:
     top, mean, count, log_sum = score_rows_many(
         z, lambda s: [s.top, s.top + s.mean_gap, s.possible, energy_rows(s, 1.0)], 4, np.float64
     )
-    deviation = z - mean[:, None]
-    deviation[np.isneginf(deviation)] = 0.0
-    spread = np.sqrt(np.einsum("ij,ij->i", deviation, deviation) / count)
-    return np.stack([spread, mean, top, log_sum])
+    squares = np.empty(len(z))
+    step = max(1, CHUNK // z.shape[1])
+    for start in range(0, len(z), step):
+        part = slice(start, start + step)
+        deviation = z[part].astype(np.float64)
+        deviation -= mean[part, None]
+        if count[part].min() < z.shape[1]:
+            deviation[np.isneginf(deviation)] = 0.0
+        squares[part] = np.einsum("ij,ij->i", deviation, deviation)
+    return np.stack([np.sqrt(squares / count), mean, top, log_sum])
 
 
 def _first_two(z: Float[Array, "n K"]) -> tuple[Int[Array, " n"], Int[Array, " n"]]:
