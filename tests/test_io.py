@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+from dataclasses import replace
 
 import ml_dtypes
 import numpy as np
@@ -82,6 +83,18 @@ def test_what_was_opened_or_read_is_written_alone(tmp_path):
         assert read(tmp_path / name).class_names == read(a).class_names
         with pytest.raises(InputError, match="a HeldOut alone, or arrays, got both"):
             write_logits(tmp_path / name, file, y)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_was_read_is_not_changed_in_place(tmp_path, suffix):
+    """Its predictions, digest and hashes are kept."""
+    write_logits(path := tmp_path / f"x{suffix}", *sample(50))
+    file = read(path)
+    for array in (file.logits, file.labels):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    changed = replace(file, logits=file.logits[:, ::-1])
+    assert (changed.predicted == file.logits.shape[1] - 1 - file.predicted).all()
 
 
 def test_torch_tensors_are_written_bfloat16_included(tmp_path):

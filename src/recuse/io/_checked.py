@@ -103,6 +103,14 @@ def found_good(file: HeldOut) -> HeldOut:
     return file
 
 
+def read_only(file: HeldOut) -> HeldOut:
+    """Return a file whose arrays cannot be changed: what is computed of them is kept."""
+    for x in (file.logits, file.labels, file.groups, file.ids, file.probs):
+        if x is not None:
+            x.flags.writeable = False
+    return file
+
+
 def _checked(file: HeldOut) -> HeldOut:
     with naming(file.name):
         z = check_logits(file.logits) if of_classes(file.kind) else _confidences(file.logits)

@@ -34,6 +34,7 @@ from recuse.io._checked import (
     found_good,
     integer,
     naming,
+    read_only,
     warned,
 )
 from recuse.io._columns import TEXTS
@@ -203,7 +204,7 @@ class LogitsReader:
             model=self.model,
             columns=self.columns,
         )
-        return found_good(file)
+        return found_good(read_only(file))
 
     @cached_property
     def digest(self) -> str:

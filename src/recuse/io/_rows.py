@@ -109,6 +109,9 @@ class HeldOut:
 
     `logits` is what scores take, whichever `kind` the outputs came in: the logarithm of
     probabilities, two columns (0, z) of a binary head, C confidences. `outputs` is what came.
+
+    What is computed of the arrays is kept, so that they must not be changed; those that
+    `recuse.read` returns are read-only. `dataclasses.replace` gives a file with other arrays.
     """
 
     logits: Array  # (n, K) or (n, K, H, W)
