@@ -23,8 +23,8 @@ class Total:
     """
 
     def __init__(self, bound: float):
-        self._bound = bound  # the largest power of 2 below it: divisions by it are exact
-        if bound > 0:
+        self._bound = bound + 0.0  # not -0
+        if bound > 0:  # the largest power of 2 below it: divisions by it are exact
             self._bound = math.ldexp(1.0, math.frexp(bound)[1] - 1)
         self._digits = [0] * DIGITS
 
