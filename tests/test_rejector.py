@@ -842,7 +842,7 @@ DTYPES = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("stored", DTYPES)
+@pytest.mark.parametrize("stored", [*DTYPES, np.dtype(">f4"), np.dtype(">f8")])
 def test_hashes_of_rows_are_those_that_saved_rejectors_hold(stored, dtype, loops):
     rng = np.random.default_rng(0)
     z = (4 * rng.normal(size=(2 * ROWS + 3, 3))).round(1).astype(stored)

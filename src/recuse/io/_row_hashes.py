@@ -68,8 +68,7 @@ def _mixed(out: UInt64[Array, " n"], z: Array) -> UInt64[Array, " n"]:
     if _kernels.repays(NUMPY * z.size):
         from recuse._kernels.row_hashes import row_hashes
 
-        wide = np.float32 if z.dtype.name in ("float16", "bfloat16") else z.dtype
-        row_hashes(np.ascontiguousarray(z, wide), out)
+        row_hashes(np.ascontiguousarray(z, np.promote_types(z.dtype, np.float32)), out)
         return out
     shifted = np.empty_like(out)
     for start in range(0, z.shape[1], LINE):
