@@ -14,7 +14,7 @@ import pytest
 import recuse
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("torch", "scipy", "numba", "altair", "matplotlib", "plotly", "jinja2", "sklearn", "rich")
+HEAVY = ("torch", "scipy", "numba", "matplotlib", "plotly", "jinja2", "sklearn", "rich")
 
 
 def run(code):

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import vl_convert
 
 import notation
 import recuse
@@ -183,6 +184,21 @@ def test_every_chart_has_its_element_and_every_data_set_its_columns(page):
     for parts in page.data["datasets"].values():
         for part in parts:
             assert len({len(column) for column in part["columns"].values()}) == 1
+
+
+def test_every_channel_of_a_chart_is_a_column_of_its_data(page):
+    columns = {
+        name: set().union(*({*part["fixed"], *part["columns"]} for part in parts))
+        for name, parts in page.data["datasets"].items()
+    }
+    columns["now"] = columns["limits"] = {*columns["curves"], "upper"}  # of the sliders
+    for chart in page.data["charts"].values():
+        assert vl_convert.vegalite_to_vega(chart)["marks"]
+        for layer in chart["layer"]:
+            channels = [c for name, c in layer["encoding"].items() if name != "tooltip"]
+            channels += layer["encoding"].get("tooltip", [])
+            fields = {channel["field"] for channel in channels if "field" in channel}
+            assert fields <= columns[layer["data"]["name"]]
 
 
 def test_an_infeasible_model_reads_right(tmp_path):

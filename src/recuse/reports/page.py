@@ -41,7 +41,7 @@ from recuse.reports.prepare import ModelData, best, colour, dash, datasets, prep
 if TYPE_CHECKING:
     from numpy import ndarray as Array
 
-PACKAGES = ("numpy", "scipy", "altair", "vl-convert-python")
+PACKAGES = ("numpy", "scipy", "vl-convert-python")
 NUMBERS = ("percent", "exact_percent", "confidence_level", "area", "p_value", "count")
 
 
@@ -178,12 +178,12 @@ def bundle() -> str:
     It depends only on the version of vl-convert, takes seconds to make, and is kept in the user's
     cache folder.
     """
-    import vl_convert
-
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cached = home / "recuse" / f"vega-{version('vl-convert-python')}.js"
     with suppress(OSError):
         return cached.read_text(encoding="utf-8")
+    import vl_convert
+
     script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     with suppress(OSError, InputError):  # a read-only home costs time, not the report
         write_text(cached, script)
