@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import typer
 
 from answers import one_line
 from learnable import learnable
@@ -61,6 +62,69 @@ def test_the_version_and_the_help_of_all_commands_import_none_of_them(option):
     )
     assert "recuse.cli" in done.stderr
     assert not re.search(r"numpy|recuse\.cli\.|recuse\.scores", done.stderr)
+
+
+def outcome(process, *given):
+    try:
+        return process(*given)
+    except typer.BadParameter as error:
+        return type(error), error.format_message()
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("fit", "target_risk"),
+        ("fit", "seed"),
+        ("fit", "tune"),
+        ("fit", "objective"),
+        ("fit", "learned"),
+        ("fit", "groups"),
+        ("evaluate", "score"),
+        ("evaluate", "files"),
+        ("monitor", "log"),
+    ],
+)
+def test_words_are_converted_as_typer_converts_them(command, name, tmp_path, monkeypatch):
+    loaded = cli.load(command)
+    (param,) = (p for p in loaded.params if p.name == name)
+    context, by_typer = typer.Context(loaded), type(param).process_value
+    secret = tmp_path / "secret.npz"
+    secret.touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(secret))
+    words = (
+        "0.05",
+        "1e-1",
+        ".5",
+        "5.",
+        "-1",
+        "+1",
+        "nan",
+        "1_0",
+        "1",
+        "07",
+        "x",
+        "",
+        "٣",
+        str(secret),
+    )
+    several = param.multiple or param.nargs == -1
+    for value in (param.default, None, *([(word, "y") for word in words] if several else words)):
+        found = outcome(param.process_value, context, value)
+        expected = outcome(by_typer, param, context, value)
+        assert repr(found) == repr(expected)  # nan and its type, too
+
+
+def test_a_command_of_plain_words_imports_no_pydantic():
+    code = "import sys; sys.argv[1:] = {!r}; from recuse.cli import main; main()"
+    command = ["fit", "--tune", "a.npz", "--calibrate", "b.npz", "--target-risk", "0.1"]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code.format(command)],
+        capture_output=True,
+        text=True,
+    )
+    assert "a.npz: no such file" in done.stderr
+    assert "pydantic" not in done.stderr
 
 
 def test_a_program_that_imports_recuse_keeps_its_own_interruption():
