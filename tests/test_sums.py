@@ -13,7 +13,7 @@ from recuse import _kernels, scores
 from recuse._kernels import arithmetic
 from recuse.errors import InputError
 from recuse.io import HeldOut
-from recuse.scores import SCORES, Score, features
+from recuse.scores import SCORES, Score, _rows, features
 from recuse.scores._score import score_by_all
 from recuse.tuning._candidates import foresee
 from strategies import logits
@@ -158,9 +158,28 @@ def test_few_numbers_are_computed_one_by_one_to_the_same_bits():
     near = np.nextafter(arithmetic.LOWEST_MANTISSA, [0, 1])
     y = np.concatenate([np.exp(rng.normal(0, 50, 3000)), [0.5, 1.0, 2.0], near])
     for function, values in ((arithmetic.exp, x), (arithmetic.log, y), (arithmetic.log1p, y)):
-        one_by_one = np.concatenate([function(value) for value in values[:, None]])
+        one_by_one, _ = by_both(
+            lambda f=function, v=values: np.concatenate([f(one) for one in v[:, None]])
+        )
         for found in by_both(lambda function=function, values=values: function(values)):
             assert np.array_equal(found, one_by_one)
+
+
+@settings(max_examples=40)
+@given(z=logits(classes=st.integers(2, 40)), masked=st.booleans(), seed=st.integers(0, 99))
+def test_few_logits_are_summed_one_by_one_to_the_same_bits(z, masked, seed):
+    z = z[: _rows.FEWEST - 1].astype(np.float64)
+    if masked:
+        rng = np.random.default_rng(seed)
+        keep = rng.integers(0, z.shape[1], len(z))[:, None] == np.arange(z.shape[1])
+        z[~keep & (rng.random(z.shape) < 0.4)] = -np.inf
+    found = []
+    for few in (0, z.size):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_kernels, "repays", lambda seconds: False)
+            patch.setattr(_rows, "FEW", few)
+            found.append(all_of(z))
+    assert same(*found)
 
 
 def test_numba_starts_when_numpy_has_been_given_what_its_start_takes(monkeypatch):

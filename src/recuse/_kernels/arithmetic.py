@@ -22,6 +22,7 @@ from recuse._kernels.polynomials import (
     ROOT_HALF,
     ROUNDER,
     ROUNDER_BITS,
+    exp_of,
     log_of,
 )
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
 
 FLOOR = -708.0  # exp is a normal number above it
-FEW = 4  # numbers that are computed one by one
+FEW = 16  # numbers that are computed one by one
 ULP = 2.0**-52
 LOWEST = -float(np.finfo(np.float64).max)  # in place of -inf, from which nothing can be taken
 TINY = 1e-300  # in place of 0 before a logarithm
@@ -60,11 +61,11 @@ def exp(x: Float[Array, ...], scratch: Scratch | None = None) -> Float[Array, ..
 
     With scratch, the result is valid until the next call.
     """
-    if x.size <= FEW:
-        return np.reshape([_exp(value) for value in x.ravel().tolist()], x.shape)
     array = Scratch() if scratch is None else scratch
     if _kernels.repays(0):
         return _by_loop("exp", x, array("exp 0", x.shape))
+    if x.size <= FEW:
+        return np.array([exp_one(value) for value in x.ravel().tolist()]).reshape(x.shape)
     t, n, p, r, even = (array(f"exp {i}", x.shape) for i in range(5))
     np.multiply(x, LOG2_E, out=t)
     t += ROUNDER
@@ -97,10 +98,10 @@ def exp(x: Float[Array, ...], scratch: Scratch | None = None) -> Float[Array, ..
 
 def log(x: Float[Array, ...]) -> Float[Array, ...]:
     """Return log of a normal x > 0, within 1 ulp."""
-    if x.size <= FEW:
-        return np.reshape([_log(value) for value in x.ravel().tolist()], x.shape)
     if _kernels.repays(0):
         return _by_loop("log", x, np.empty(x.shape))
+    if x.size <= FEW:
+        return np.array([_log(value) for value in x.ravel().tolist()]).reshape(x.shape)
     i = np.asarray(x, np.float64).view(np.int64) - ROOT_HALF
     k = (i >> 52).astype(np.float64)
     i &= MANTISSA
@@ -108,20 +109,14 @@ def log(x: Float[Array, ...]) -> Float[Array, ...]:
     return log_of(k, i.view(np.float64) - 1.0)
 
 
-def _exp(x: float) -> float:
+def exp_one(x: float) -> float:
     """`exp` of one number: the calls of NumPy would cost more than the arithmetic."""
     t = x * LOG2_E + ROUNDER
     n = t - ROUNDER
     if n != n:
         return n
     r = (x - n * LN2_HIGH) - n * LN2_LOW
-    s, p, even = r * r, EXP[9], EXP[8]
-    for odd_c, even_c in zip(EXP[7:1:-2], EXP[6:0:-2]):
-        p = p * s + odd_c
-        even = even * s + even_c
-    p = p * s + EXP[1]
-    even = even * s + EXP[0]
-    return math.ldexp((p * r + even) * s + r + 1.0, int(n))
+    return math.ldexp(exp_of(r), int(n))
 
 
 def _log(x: float) -> float:
@@ -141,7 +136,7 @@ def _by_loop(name: str, x: Array, out: Array) -> Array:
 
 def log1p(x: Float[Array, ...]) -> Float[Array, ...]:
     """Return log(1 + x) for x >= 0."""
-    if x.size > FEW and _kernels.repays(0):
+    if _kernels.repays(0):
         return _by_loop("log1p", x, np.empty(x.shape))
     u = 1.0 + x
     d = u - 1.0

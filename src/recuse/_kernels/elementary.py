@@ -14,17 +14,15 @@ from numba.extending import intrinsic
 
 from recuse._kernels.jit import njit
 from recuse._kernels.polynomials import (
-    EXP,
     LN2_HIGH,
     LN2_LOW,
     LOG2_E,
     MANTISSA,
     ROOT_HALF,
     ROUNDER,
+    exp_of,
     log_of,
 )
-
-C1, C2, C3, C4, C5, C6, C7, C8, C9, C10 = EXP
 
 
 @intrinsic
@@ -47,6 +45,7 @@ def of_bits(typing_context, x):
     return types.float64(types.int64), build
 
 
+_exp_of = numba.njit(inline="always")(exp_of)
 _log_of = numba.njit(inline="always")(log_of)
 
 
@@ -61,10 +60,7 @@ def reduced(x):
 @numba.njit(inline="always")
 def expanded(r, n):
     """`arithmetic.exp` of what is `reduced`."""
-    s = r * r
-    even = (((C9 * s + C7) * s + C5) * s + C3) * s + C1
-    odd = (((C10 * s + C8) * s + C6) * s + C4) * s + C2
-    return of_bits(bits(((odd * r + even) * s + r) + 1.0) + n)
+    return of_bits(bits(_exp_of(r)) + n)
 
 
 @numba.njit(inline="always")

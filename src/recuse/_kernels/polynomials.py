@@ -22,6 +22,7 @@ EXP = (  # exp(r) - 1 - r over r^2, by powers of r: near 1 / 2!, 1 / 3!, ...
     2.7620138719733994e-07,
     2.5100424157005067e-08,
 )
+C1, C2, C3, C4, C5, C6, C7, C8, C9, C10 = EXP
 LOG = (  # of fdlibm
     6.666666666666735130e-01,
     3.999999999940941908e-01,
@@ -34,6 +35,14 @@ LOG = (  # of fdlibm
 ROOT_HALF = 0x3FE6A09E667F3BCD  # bits of sqrt(1/2)
 LOWEST_MANTISSA = 0.7071067811865476  # the same
 MANTISSA = 0x000FFFFFFFFFFFFF
+
+
+def exp_of(r: Any) -> Any:
+    """Return exp(r) for |r| <= log(2) / 2."""
+    s = r * r
+    even = (((C9 * s + C7) * s + C5) * s + C3) * s + C1
+    odd = (((C10 * s + C8) * s + C6) * s + C4) * s + C2
+    return ((odd * r + even) * s + r) + 1.0
 
 
 def log_of(k: Any, f: Any) -> Any:

@@ -27,6 +27,7 @@ from recuse._internal.check import (
 )
 from recuse._kernels.arithmetic import FLOOR, LOWEST, Scratch, exp, log, log1p
 from recuse.errors import InputError
+from recuse.scores._few import FEW, Few
 from recuse.scores._sums import Chunk, Sums
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _scored(
     start, scratch = 0, Scratch()
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
         for block, axis in _chunks(z):
-            sums = Sums(Chunk(block, axis, loops, scratch))
+            sums = Sums(_chunk(block, axis, loops, scratch))
             if not checked and _suspect(sums, z.dtype == np.float64):
                 _refuse_empty(z := check_logits(z))
                 return _scored(z, scores, count, dtype, checked=True)
@@ -108,6 +109,13 @@ def _scored(
                 loops = _kernels.repays(NUMPY * (1 + len(sums.found)) * z.size)
             start, asked, parts = stop, tuple(sums.found), []
     return label.reshape(shape), out.reshape(count, *shape)
+
+
+def _chunk(logits: Array, axis: int, loops: bool, scratch: Scratch) -> Chunk:
+    """Return the logits with the way to sum them that suits their number."""
+    if axis and not loops and logits.size <= FEW:
+        return Few(logits, scratch)
+    return Chunk(logits, axis, loops, scratch)
 
 
 def _suspect(s: Sums, wide: bool) -> bool:

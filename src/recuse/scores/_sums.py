@@ -45,7 +45,7 @@ class Chunk:
         self.classes = logits.shape[axis]
         self.size = logits.shape[1 - axis]
         self.unit = unit_of(self.classes)
-        self._magnitudes: dict[bool, _Magnitudes] = {}
+        self._magnitudes: dict[bool, Magnitudes] = {}
 
     def spread(self, x: Array) -> Array:
         """Return what is of predictions (r,) in the shape of their logits."""
@@ -127,8 +127,12 @@ class Chunk:
     def scale(self, s: Sums, center: bool) -> Float[Array, " r"]:
         """Return the largest magnitude of the classes but the predicted one."""
         if center not in self._magnitudes:
-            self._magnitudes[center] = _Magnitudes(self, s, center)
+            self._magnitudes[center] = self.magnitudes(s, center)
         return self._magnitudes[center].scale
+
+    def magnitudes(self, s: Sums, center: bool) -> Magnitudes:
+        """Return the magnitudes, over the largest."""
+        return Magnitudes(self, s, center)
 
     def powers(self, s: Sums, center: bool, p: float) -> Int[Array, " r"]:
         """Return the sums of these magnitudes over the largest, to the power of p."""
@@ -254,7 +258,7 @@ class Sums:
         return t
 
 
-class _Magnitudes:
+class Magnitudes:
     """Magnitudes of the classes but the predicted one over the largest, and sums of powers."""
 
     def __init__(self, chunk: Chunk, s: Sums, center: bool):
