@@ -87,8 +87,9 @@ def test_columns_that_are_no_whole_blocks_score_the_same_bits(classes, size):
 def test_a_row_of_no_use_is_refused(value, classes, row, loops):
     z = np.zeros((100, classes), np.float32)
     z[row, slice(None) if value == -math.inf else 1] = value
-    with pytest.raises(InputError, match=str(row)):
-        scores.msp(z)
+    for score in (scores.msp, scores.max_logit):
+        with pytest.raises(InputError, match=str(row)):
+            score(z)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -150,6 +151,19 @@ def test_scores_asked_for_together_are_those_asked_for_alone(loops):
     label, together = score_by_all(z, EVERY)
     assert np.array_equal(label, z.argmax(axis=1))
     assert same(together, [score(z) for score in EVERY])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(50, 7), (3, 40), (2, 5, 6, 7), (3, 5, 2, 2)])
+def test_the_largest_logit_alone_is_that_of_all_sums(shape, dtype):
+    z = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    z[0, 1] = -np.inf
+    _, (expected,) = score_by_all(z, (Score("max_logit"),))
+    found = scores.max_logit(z)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, expected)
+    with pytest.raises(InputError, match="range of float32"):
+        scores.max_logit(-1e39 * np.ones(shape))
 
 
 def test_few_numbers_are_computed_one_by_one_to_the_same_bits():

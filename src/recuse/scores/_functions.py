@@ -24,13 +24,14 @@ from recuse._internal.check import (
 )
 from recuse.errors import DataWarning, InputError
 from recuse.scores._rows import (
+    centred_rows,
     check_order,
     check_temperature,
     energy_rows,
     entropy_rows,
     gen_rows,
     gini_rows,
-    max_logit_rows,
+    largest,
     msp_rows,
     prob_margin_rows,
     renyi_rows,
@@ -162,8 +163,7 @@ def max_logit(logits: ArrayLike, *, center: bool = False) -> Float32[Array, "n .
     >>> max_logit(np.array([[3.0, 1.0, 2.0]]), center=True)
     array([1.], dtype=float32)
     """
-
-    return score_rows(logits, lambda s: max_logit_rows(s, center))
+    return score_rows(logits, centred_rows) if center else largest(logits)
 
 
 @of_logits

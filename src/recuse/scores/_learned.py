@@ -16,8 +16,8 @@ import numpy as np
 
 from recuse.errors import InputError
 from recuse.scores._rows import (
+    centred_rows,
     entropy_rows,
-    max_logit_rows,
     msp_rows,
     score_rows,
     score_rows_many,
@@ -159,7 +159,7 @@ def features(logits: ArrayLike) -> Float[Array, "N f"]:
 def feature_rows(s: Sums) -> Float[Array, "r f"]:
     """Return the `FEATURES` of predictions."""
     entropy = entropy_rows(s)  # its sums are those of msp, and more
-    softer, top = msp_rows(s, SOFTER), max_logit_rows(s, center=True)
+    softer, top = msp_rows(s, SOFTER), centred_rows(s)
     norms = [s.logit_norm(p, center=True) for p in ORDERS]
     return assembled(msp_rows(s), softer, top, s.margin, entropy, norms, s.top - top)
 

@@ -208,9 +208,25 @@ def renyi_rows(s: Sums, alpha: float) -> Array:
     return (log1p(s.odds(alpha)) - alpha * log1p(s.odds())) / (alpha - 1)
 
 
-def max_logit_rows(s: Sums, center: bool) -> Array:
-    """Return the largest logit; centred, +inf of a certain prediction."""
-    return np.where(s.certain, np.inf, -s.mean_gap) if center else s.top
+def centred_rows(s: Sums) -> Array:
+    """Return the largest logit minus the mean; +inf of a certain prediction."""
+    return np.where(s.certain, np.inf, -s.mean_gap)
+
+
+def largest(logits: ArrayLike | Sums) -> Float32[Array, "n ..."]:
+    """Return the largest logit of each prediction: no `Sums`, which find the class, too."""
+    if isinstance(logits, Sums):
+        return logits.top
+    z = to_numpy(logits)
+    check_logits_form(z.shape, z.dtype)
+    z = check_logits(z) if z.dtype.kind in "iu" or z.dtype == np.float64 else z
+    n, k, *rest = z.shape
+    direct = z.dtype in (np.float32, np.float64) and max(k, math.prod(rest)) >= MANY
+    parts = [(z, 1)] if direct else _chunks(z)
+    top = np.concatenate([block.max(axis=axis).reshape(-1) for block, axis in parts])
+    if not np.isfinite(top).all():
+        _refuse_empty(check_logits(z))
+    return top.astype(np.float32, copy=False).reshape(n, *rest)
 
 
 def check_order(p: float) -> float:
