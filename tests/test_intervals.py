@@ -325,21 +325,24 @@ def test_a_sort_of_integers_finds_the_ties_that_a_sort_of_floats_finds(data):
 
 
 @pytest.mark.parametrize("loss", ["zero-one", "general"])
+@pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("measure", MEASURES, ids=str)
-def test_a_comparison_is_that_of_influences_in_any_order(measure, loss):
+def test_a_comparison_is_that_of_influences_in_any_order(measure, grouped, loss):
     rng = np.random.default_rng(0)
     c, l = _data(3000, 300)
     l = l if loss == "zero-one" else l * rng.integers(1, 4, l.size) / 4
-    other = np.floor(c + 30 * rng.normal(size=c.size))
-    order = rng.permutation(l.size)
+    other, worse = np.floor(c + 30 * rng.normal(size=c.size)), np.maximum(l, rng.random(3000) < 0.1)
+    order, columns = rng.permutation(l.size), (c, l, other, worse)
+    groups = rng.integers(0, 500, l.size) if grouped else np.arange(l.size)
     found = []
     with runs_of_few():
         for rows in (slice(None), order):
-            found.append(intervals.compare(c[rows], l[rows], other[rows], l[rows], measure))
-    apart = measure.influence(c, l) - measure.influence(other, l)
-    assert found[0].difference == pytest.approx(measure.value(c, l) - measure.value(other, l))
-    squares = sum(float(x) ** 2 for x in apart)
-    error = math.sqrt(squares / l.size / (l.size - 1))
+            of = groups[rows] if grouped else None
+            found.append(intervals.compare(*(x[rows] for x in columns), measure, groups=of))
+    apart = measure.influence(c, l) - measure.influence(other, worse)
+    assert found[0].difference == pytest.approx(measure.value(c, l) - measure.value(other, worse))
+    sums = [math.fsum(apart[groups == g]) for g in np.unique(groups)]
+    error = math.sqrt(math.fsum(x**2 for x in sums) / (1 - 1 / len(sums))) / l.size
     assert found[0].standard_error == pytest.approx(error, rel=1e-12)
     assert found[0] == found[1]
 
@@ -351,6 +354,16 @@ def test_a_total_is_exact_and_sees_no_order(x, seed):
         found = _total.total(x)
         assert _total.total(np.random.default_rng(seed).permutation(x)) == found
     assert found == pytest.approx(math.fsum(x), rel=1e-15, abs=1e-24 * np.abs(x).max())
+
+
+@given(x=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40), seed=st.integers(0, 9))
+def test_totals_of_groups_are_exact_and_see_no_order(x, seed):
+    rng = np.random.default_rng(seed)
+    x, order, code = np.array(x), rng.permutation(len(x)), rng.integers(0, 5, len(x))
+    found = _total.group_totals(x, code)
+    assert (_total.group_totals(x[order], code[order]) == found).all()
+    expected = [math.fsum(x[code == g]) for g in range(code.max() + 1)]
+    np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-21 * np.abs(x).max())
 
 
 def test_many_rows_that_are_no_runs_take_the_general_way():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Float32, Int, UInt32
+    from jaxtyping import Bool, Float, Float32, Int, UInt32, UInt64
     from numpy import ndarray as Array
 
 FEWEST = 1 << 12  # predictions; below, positions are sorted
@@ -51,12 +51,17 @@ def descending(
 def _rounded(confidence: Float[Array, " n"]) -> tuple[Array, Array]:
     """Return positions by descending confidence in float32, and where a new one begins."""
     with np.errstate(over="ignore"):
-        key = falling(confidence.astype(np.float32)).astype(np.uint64)
+        value, order = ascending(falling(confidence.astype(np.float32)))
+    return order, changes(value)
+
+
+def ascending(value: UInt32[Array, " n"]) -> tuple[UInt64[Array, " n"], Int[Array, " n"]]:
+    """Return sorted integers and their positions; equal ones in the order of the input."""
+    key = value.astype(np.uint64)
     key <<= VALUE
     key |= np.arange(key.size, dtype=np.uint64)
     key.sort()
-    new = changes(key >> VALUE)
-    return (key & POSITION).view(np.int64), new
+    return key >> VALUE, (key & POSITION).view(np.int64)
 
 
 def changes(values: Array) -> Bool[Array, " n"]:

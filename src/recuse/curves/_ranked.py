@@ -44,11 +44,7 @@ class Errors(ABC):
 
     n: int
     wrong: int
-
-    @property
-    @abstractmethod
-    def ties(self) -> ErrorTies:
-        """The ties that hold an error."""
+    ties: ErrorTies
 
     @abstractmethod
     def tie_of(self, rank: int) -> tuple[int, int]:
@@ -91,7 +87,7 @@ class Whole(Errors):
         """The ties that hold an error."""
         first = np.flatnonzero(changes(self._wrong))
         value, errors = self._wrong[first], np.diff(first, append=self.wrong)
-        low, high = _places(self._every, value)
+        low, high = places(self._every, value)
         return ErrorTies(self.n, self.n - high[::-1], (high - low)[::-1], errors[::-1])
 
     def tie_of(self, rank: int) -> tuple[int, int]:
@@ -120,7 +116,7 @@ class Halves(Errors):
         """The ties that hold an error."""
         first = np.flatnonzero(changes(self._wrong))
         value, errors = self._wrong[first], np.diff(first, append=self.wrong)
-        low, high = _places(self._right, value)
+        low, high = places(self._right, value)
         start = self.wrong - first - errors + self._right.size - high
         return ErrorTies(self.n, start[::-1], (high - low + errors)[::-1], errors[::-1])
 
@@ -224,8 +220,8 @@ def _by_loops(c: Float[Array, " n"], l: Array) -> Halves | None:
     return Halves(*found)
 
 
-def _places(ascending: Float[Array, " n"], value: Float[Array, " t"]) -> tuple[Array, Array]:
-    """Return where each value begins and ends; most stand there once or not at all."""
+def places(ascending: Float[Array, " n"], value: Float[Array, " t"]) -> tuple[Array, Array]:
+    """Return where sorted values begin and end; most stand there once or not at all."""
     low = np.searchsorted(ascending, value)
 
     def stands(at: Int[Array, " t"]) -> Array:

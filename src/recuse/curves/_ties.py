@@ -44,12 +44,11 @@ class ErrorTies:
         """Mean loss of each tie."""
         return self.errors / self.count
 
-    def parts(self) -> Iterator[tuple[slice, ErrorTies]]:
+    def parts(self) -> Iterator[ErrorTies]:
         """Yield some ties at a time."""
         columns = self.start, self.count, self.errors
         for first in range(0, self.errors.size, PART):
-            part = slice(first, min(first + PART, self.errors.size))
-            yield part, ErrorTies(self.n, *(x[part] for x in columns))
+            yield ErrorTies(self.n, *(x[first : first + PART] for x in columns))
 
     def growth(self) -> tuple[Float[Array, " t"], Float[Array, " t"], Float[Array, " t"]]:
         """Return the sums of 1 / (start + j) and of j / (start + j) over each tie; H_n - H_end."""
@@ -59,7 +58,7 @@ class ErrorTies:
     @cached_property
     def risk_area(self) -> float:
         """The sum over k of E_k / k."""
-        return sum(t.area_of(*t.growth()[1:]) for _, t in self.parts())
+        return sum(t.area_of(*t.growth()[1:]) for t in self.parts())
 
     def area_of(self, ramp: Float[Array, " t"], to_all: Float[Array, " t"]) -> float:
         """Return what these ties add to the sum over k of E_k / k."""

@@ -21,6 +21,7 @@ import numpy as np
 
 from recuse import curves
 from recuse._internal.check import check_confidence, check_fraction, check_loss, to_numpy
+from recuse.curves._ranked import places
 from recuse.errors import InputError
 from recuse.intervals import AUGRC, AURC, E_AURC, standard_error
 
@@ -171,11 +172,10 @@ def auroc(confidence: ArrayLike, outliers: ArrayLike) -> float:
     0.75
     """
     inside = np.sort(check_confidence(confidence))
-    outside = check_confidence(outliers, where="`outliers`")
-    below = np.searchsorted(inside, outside, "left").sum()
-    to = np.searchsorted(inside, outside, "right").sum()
+    outside = np.sort(check_confidence(outliers, where="`outliers`"))  # found faster in order
+    below, to = (int(x.sum()) for x in places(inside, outside))
     pairs = inside.size * outside.size
-    return (2 * pairs - int(below) - int(to)) / (2 * pairs)
+    return (2 * pairs - below - to) / (2 * pairs)
 
 
 def fpr_at_tpr(confidence: ArrayLike, outliers: ArrayLike, *, tpr: float = TPR) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse._internal.check import check_confidence, check_loss
+from recuse._internal.check import check_confidence, check_loss, to_numpy
 from recuse.errors import InputError
 from recuse.intervals._bootstrap import REPLICATES, Bootstrap, resampled
 from recuse.intervals._influence import effective_errors, ranking_with_positions, variance_of_mean
@@ -87,39 +87,43 @@ def compare(
     >>> better.difference < 0
     True
     """
-    value_a, spread, a = _read(confidence_a, loss_a, measure)
-    of_a, largest = a.unsort(spread), spread.largest
-    del a  # a third of the memory
-    value_b, spread, b = _read(confidence_b, loss_b, measure)
-    _check_paired(of_a.size, b.n)
-    if groups is None:
-        variance = _variance_of_difference(of_a, b, spread, largest + spread.largest)
-    else:
-        of_a -= b.unsort(spread)
-        variance = variance_of_mean(of_a, groups)
-    difference, se = value_a - value_b, math.sqrt(variance)
-    return Comparison(difference, se, *normal(difference, se))
+    return _Baseline(confidence_b, loss_b, measure, groups).compare(confidence_a, loss_a)[1]
 
 
-def _variance_of_difference(
-    of_a: Float[Array, " n"], b: Ranking, spread: Spread, bound: float
-) -> float:
-    """Return the variance of the mean of differences of influences, a part at a time."""
-    squares = Total(bound**2)
-    for position, of_b in b.parts(spread):
-        apart = of_a.take(position, mode="clip")
-        apart -= of_b
-        squares.add(np.square(apart, out=apart))
-    return variance_of(squares.value, b.n)
+class _Baseline:
+    """What others are compared with: the run of each example, and the influence of each run."""
 
+    def __init__(
+        self, confidence: ArrayLike, loss: ArrayLike, measure: Measure, groups: ArrayLike | None
+    ):
+        r = ranking_with_positions(confidence, loss)
+        self.spread = measure.spread(r)  # finds the area in passing
+        self.value, self.run = measure.of(r), r.runs(self.spread)
+        self.measure, self.groups = measure, groups
 
-def _read(
-    confidence: ArrayLike, loss: ArrayLike, measure: Measure
-) -> tuple[float, Spread, Ranking]:
-    """Return value, influences and the way back to the rows."""
-    r = ranking_with_positions(confidence, loss)
-    spread = measure.spread(r)  # finds the area in passing
-    return measure.of(r), spread, r
+    def compare(self, confidence: ArrayLike, loss: ArrayLike) -> tuple[float, Comparison]:
+        """Return the measure of others, and how it differs."""
+        _check_paired(to_numpy(confidence).size, self.run.size)
+        carried = self.run if self.groups is None else None
+        r = ranking_with_positions(confidence, loss, carried)
+        spread = self.measure.spread(r)
+        value = self.measure.of(r)
+        if self.groups is None:
+            variance = self._variance_of_difference(r, spread)
+        else:
+            apart = r.unsort(spread) - self.spread.value[self.run]
+            variance = variance_of_mean(apart, self.groups)
+        difference, se = value - self.value, math.sqrt(variance)
+        return value, Comparison(difference, se, *normal(difference, se))
+
+    def _variance_of_difference(self, r: Ranking, spread: Spread) -> float:
+        """Return the variance of the mean of differences, a part at a time."""
+        squares = Total((self.spread.largest + spread.largest) ** 2)
+        for part in r.parts():
+            apart = self.spread.value.take(r.carried(part))
+            apart -= spread.of_ranks(part)
+            squares.add(np.square(apart, out=apart))
+        return variance_of(squares.value, r.n)
 
 
 def bootstrap_difference(
@@ -182,15 +186,11 @@ def compare_all(
     if baseline not in candidates or len(candidates) < 2:
         names = ", ".join(map(repr, candidates))
         raise InputError(f"expected baseline {baseline!r} and others to compare, got {names}")
-    against = candidates[baseline]
-    others = {name: pair for name, pair in candidates.items() if name != baseline}
-    found = [compare(*pair, *against, measure, groups=groups) for pair in others.values()]
-    adjusted = holm([d.p_value for d in found])
-    rows = tuple(
-        NamedComparison(name, measure.value(*pair), d, float(p))
-        for (name, pair), d, p in zip(others.items(), found, adjusted)
-    )
-    return Comparisons(measure.name, baseline, measure.value(*against), rows)
+    against = _Baseline(*candidates[baseline], measure, groups)
+    found = {k: against.compare(*pair) for k, pair in candidates.items() if k != baseline}
+    adjusted = holm([d.p_value for _, d in found.values()])
+    rows = (NamedComparison(k, *pair, float(p)) for (k, pair), p in zip(found.items(), adjusted))
+    return Comparisons(measure.name, baseline, against.value, tuple(rows))
 
 
 def holm(p_values: ArrayLike) -> Float[Array, " m"]:

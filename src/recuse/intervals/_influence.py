@@ -27,10 +27,10 @@ from recuse.curves._ties import WINDOW
 from recuse.errors import InputError
 from recuse.intervals._runs import LOSS, Keyed, Runs, packed
 from recuse.intervals._spread import Accepted, Ranking, Spread, variance_of
-from recuse.intervals._total import total
+from recuse.intervals._total import group_totals, total
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt64
+    from jaxtyping import Float, Int, Int32, UInt64
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
@@ -128,8 +128,8 @@ class Sorted(Ranking):
         squares = np.add.reduceat(self.loss**2, self.start)
         return Accepted(self.end, np.cumsum(self.form.loss), np.cumsum(squares))
 
-    def positions(self, part: slice) -> Int[Array, " r"]:
-        """Return where the examples of these ranks stand in the input."""
+    def carried(self, part: slice) -> Int[Array, " r"]:
+        """Return where the examples of these ranks stand in the input, or what is carried."""
         return self.order[part]
 
 
@@ -156,10 +156,20 @@ def ranking(confidence: ArrayLike, loss: ArrayLike) -> Ranking:
     return by_confidence(confidence, loss) if form is None else Runs(form)
 
 
-def ranking_with_positions(confidence: ArrayLike, loss: ArrayLike) -> Ranking:
-    """Return the ranking of examples that are paired or grouped."""
-    key = packed(confidence, loss)
-    return by_confidence(confidence, loss) if key is None else Runs(Keyed(key))
+def ranking_with_positions(
+    confidence: ArrayLike, loss: ArrayLike, carried: Int32[Array, " n"] | None = None
+) -> Ranking:
+    """Return the ranking of examples that are paired or grouped.
+
+    With integers from 0 that they carry, these are known in the place of positions.
+    """
+    key = packed(confidence, loss, carried)
+    if key is not None:
+        return Runs(Keyed(key))
+    found = by_confidence(confidence, loss)
+    if carried is not None:
+        found.order = carried[found.order]
+    return found
 
 
 def influence(
@@ -275,10 +285,7 @@ def variance_of_mean(influence: Float[Array, " n"], groups: ArrayLike | None = N
 
 def group_sums(x: Float[Array, " n"], groups: ArrayLike) -> Float[Array, " G"]:
     """Return the sums of x within groups."""
-    code = check_groups(groups, len(x))
-    order = np.lexsort((x, code))
-    start = np.flatnonzero(np.diff(code[order], prepend=-1))
-    return np.add.reduceat(x[order], start)
+    return group_totals(x, check_groups(groups, len(x)))
 
 
 def effective_errors(loss: Float[Array, " n"], groups: ArrayLike | None = None) -> float:

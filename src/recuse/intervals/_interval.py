@@ -19,6 +19,7 @@ from recuse._internal.check import check_fraction, check_groups, check_loss
 from recuse.bounds._binomial import limits
 from recuse.curves._areas import augrc_of, aurc_of, excess
 from recuse.curves._curve import coverage_at_risk_of, risk_at_coverage_of
+from recuse.curves._order import ascending
 from recuse.curves._ranked import Halves
 from recuse.errors import InputError
 from recuse.intervals import _influence
@@ -300,7 +301,7 @@ def _independent_accepted(r: Ranking, coverage: float, groups: ArrayLike | None)
     k = r.tie_at(coverage)[1]
     if groups is None:
         return k
-    return np.unique(check_groups(groups, r.n)[r.positions(slice(0, k))]).size
+    return np.unique(check_groups(groups, r.n)[r.carried(slice(0, k))]).size
 
 
 def coverages_of_risk(
@@ -357,7 +358,7 @@ def _of_groups(
     """Return the same of sums by group, each times n_g in the second; the sum of n_g^2; groups."""
     n, x, code = s.n, s.loss - m, group[s.order]
     size = np.bincount(code)[code].astype(np.float64)
-    by_group = np.lexsort((np.arange(n), code))
+    by_group = ascending(code.astype(np.uint32))[1]
     first = np.flatnonzero(np.diff(code[by_group], prepend=-1))
     before = np.cumsum(x[by_group]) - x[by_group]
     before -= np.repeat(before[first], np.diff(first, append=n))

@@ -22,18 +22,22 @@ from recuse.curves._ties import ErrorTies
 from recuse.intervals._spread import PART, Accepted, Ranking, Spread
 
 if TYPE_CHECKING:
-    from jaxtyping import Int, UInt64
+    from jaxtyping import Int, Int32, UInt64
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-Influences = tuple[slice, "Array", "Array", "Array"]  # of ties: before them, of right, of wrong
+Influences = tuple[ErrorTies, "Array", "Array", "Array"]  # of ties: before them, of right, of wrong
 
 FEWEST = 1 << 14  # rows; below, a sort of floats takes a millisecond
 LOSS = np.uint64(31)  # bits below the loss
 
 
-def packed(confidence: ArrayLike, loss: ArrayLike) -> UInt64[Array, " n"] | None:
+def packed(
+    confidence: ArrayLike, loss: ArrayLike, carried: Int32[Array, " n"] | None = None
+) -> UInt64[Array, " n"] | None:
     """Return integers that ascend as the confidence descends, then the loss ascends.
+
+    Below both, the position of the row, or what it carries.
 
     None for few rows, confidences that float32 does not hold, losses other than 0 and 1, and
     malformed input.
@@ -54,7 +58,10 @@ def packed(confidence: ArrayLike, loss: ArrayLike) -> UInt64[Array, " n"] | None
         key[part] = falling(x)
         key[part] <<= VALUE
         key[part] |= wrong.astype(np.uint64) << LOSS
-        key[part] |= np.arange(part.start, part.stop, dtype=np.uint64)
+        if carried is None:
+            key[part] |= np.arange(part.start, part.stop, dtype=np.uint64)
+        else:
+            key[part] |= carried[part].astype(np.uint64)
     key.sort()
     return key
 
@@ -64,26 +71,12 @@ class Keyed(Errors):
 
     def __init__(self, key: UInt64[Array, " n"]):
         self.key, self.n = key, key.size
-        wrong = np.concatenate([_wrong(key, start) for start in range(0, self.n, PART)])
+        begin, wrong = (np.concatenate(found) for found in zip(*_errors(key)))
         self.wrong = wrong.size
-        self._ties = self._ties_of(wrong)
-
-    @property
-    def ties(self) -> ErrorTies:
-        """The ties that hold an error."""
-        return self._ties
-
-    def _ties_of(self, wrong: Int[Array, " e"]) -> ErrorTies:
-        value = self.key[wrong] >> VALUE
-        first = np.flatnonzero(changes(value))
-        errors = np.diff(first, append=self.wrong).astype(np.int32)
-        start, value = wrong[first], value[first]
-        count = errors.copy()
-        mixed = np.flatnonzero((self.key[start - 1] >> VALUE == value) & (start > 0))
-        count[mixed] += start[mixed]
-        start[mixed] = np.searchsorted(self.key, value[mixed] << VALUE)
-        count[mixed] -= start[mixed]
-        return ErrorTies(self.n, start, count, errors)
+        first = np.flatnonzero(changes(begin)).astype(np.int32)
+        errors = np.diff(first, append=np.int32(self.wrong))
+        start = begin[first]
+        self.ties = ErrorTies(self.n, start, wrong[first + (errors - 1)] + 1 - start, errors)
 
     def tie_of(self, rank: int) -> tuple[int, int]:
         """Return the ranks, from 0, at which the tie of a rank begins and ends."""
@@ -93,10 +86,19 @@ class Keyed(Errors):
         return int(start), int(end)
 
 
-def _wrong(key: UInt64[Array, " n"], start: int) -> Int[Array, " e"]:
-    """Return where the loss is 1, of a part: the sign of the lower half."""
-    lower = key[start : start + PART].astype(np.uint32).view(np.int32)
-    return (np.flatnonzero(lower < 0) + start).astype(np.int32)
+def _errors(key: UInt64[Array, " n"]) -> Iterator[tuple[Int[Array, " e"], Int[Array, " e"]]]:
+    """Yield the ranks, from 0, at which the ties of errors begin, and those of the errors."""
+    last, begin = key[0] >> VALUE, np.int32(0)
+    for start in range(0, key.size, PART):
+        part = key[start : start + PART]
+        value = part >> VALUE
+        new = changes(value)
+        new[0] = value[0] != last
+        ranks = np.arange(start, start + part.size, dtype=np.int32)
+        begins = np.maximum.accumulate(np.where(new, ranks, begin))
+        wrong = np.flatnonzero(part.astype(np.uint32).view(np.int32) < 0)  # the bit of the loss
+        yield begins[wrong], ranks[wrong]
+        last, begin = value[-1], begins[-1]
 
 
 class Runs(Ranking):
@@ -127,17 +129,16 @@ class Runs(Ranking):
 
     def aurc(self) -> Spread:
         """Return the influences on AURC."""
-        return _aurc(self.form.ties)
+        return _spread(self.form.ties, _of_aurc(self.form.ties))
 
     def e_aurc(self) -> Spread:
         """Return the influences on E-AURC: in the best order all wrong rows are one tie."""
-        found, e = self.aurc(), self.form.wrong
-        if e:
-            tie = np.array([self.n - e]), np.array([e]), np.array([e])
-            right, _, wrong, _ = _aurc(ErrorTies(self.n, *tie)).value
-            found.value[:] -= right
-            found.value[2::3] -= wrong - right
-        return found
+        e = self.form.wrong
+        tie = ErrorTies(self.n, *(np.array([x]) for x in (self.n - e, e, e)))
+        right, wrong = next((gap, wrong) for _, gap, _, wrong in _of_aurc(tie)) if e else (0, 0)
+        ties = self.form.ties
+        parts = ((t, g - right, r - right, w - wrong) for t, g, r, w in _of_aurc(ties))
+        return _spread(ties, parts)
 
     def augrc(self) -> Spread:
         """Return the influences on AUGRC."""
@@ -146,7 +147,8 @@ class Runs(Ranking):
     def at_threshold(self, k: int, m: float) -> Spread:
         """Return 1{accepted} (l - m) - k/n (R - m), R the risk of the k that are accepted."""
         t = self.form.ties
-        loss, ends = np.r_[np.tile([0.0, 0.0, 1.0], t.errors.size), 0.0], _ends(t)
+        loss = np.append(np.tile([0.0, 0.0, 1.0], t.errors.size), 0.0)
+        ends = np.append(_ends(t), self.n)
         run = int(np.searchsorted(ends, k))  # the threshold may lie inside
         loss, ends = np.insert(loss, run, loss[run]), np.insert(ends, run, k)
         return Spread(np.where(ends <= k, loss - m, 0.0) - k / self.n * (self.risk(k) - m), ends)
@@ -174,70 +176,64 @@ class Runs(Ranking):
         errors = np.cumsum(groups.loss)
         return Accepted(np.cumsum(groups.count), errors, errors)
 
-    def positions(self, part: slice) -> Int[Array, " r"]:
-        """Return where the examples of these ranks stand in the input."""
+    def carried(self, part: slice) -> Int[Array, " r"]:
+        """Return where the examples of these ranks stand in the input, or what is carried."""
         assert isinstance(self.form, Keyed)
         return (self.form.key[part] & POSITION).view(np.int64)
-
-
-def _aurc(t: ErrorTies) -> Spread:
-    """Return the influences on AURC of each run; the area is found in passing."""
-    return _spread(t, _of_aurc(t))
 
 
 def _of_aurc(ties: ErrorTies) -> Iterator[Influences]:
     """Yield the influences on AURC, up to a constant."""
     carried, area = 0.0, 0.0
-    for part, t in ties.parts():
+    for t in ties.parts():
         rise, ramp, to_all = t.growth()
         area += t.area_of(ramp, to_all)
         share = ramp / t.count  # the mean over the ranks i of the tie of the sum of 1/j over j >= i
         growth = t.rate * rise
         after = carried + np.cumsum(growth)
         right = after - t.rate * share
-        yield part, np.append(carried, after[:-1]), right, right + to_all + share
+        yield t, np.append(carried, after[:-1]), right, right + to_all + share
         carried = float(after[-1])
     ties.risk_area = area
-    yield _last(ties, carried)
+    yield _last(ties.n, carried)
 
 
 def _of_augrc(ties: ErrorTies) -> Iterator[Influences]:
     """Yield the influences on AUGRC, up to a constant."""
     carried = 0
-    for part, t in ties.parts():
+    for t in ties.parts():
         after = carried + np.cumsum(t.errors)
         right = (after - t.errors / 2) / t.n
         below = 1 - (t.start + t.end) / 2 / t.n
-        yield part, np.append(carried, after[:-1]) / t.n, right, right + below
+        yield t, np.append(carried, after[:-1]) / t.n, right, right + below
         carried = int(after[-1])
-    yield _last(ties, carried / ties.n)
+    yield _last(ties.n, carried / ties.n)
 
 
-def _last(t: ErrorTies, gap: float) -> Influences:
-    """Return the influence of the rows after the last tie, as that of a part without ties."""
-    return slice(t.errors.size, t.errors.size), np.array([gap]), np.empty(0), np.empty(0)
+def _last(n: int, gap: float) -> Influences:
+    """Return the influence of the rows after the last tie, as that of the rows before one of 0."""
+    zero = np.zeros(1, int)
+    return ErrorTies(n, zero + n, zero, zero), np.array([gap]), np.zeros(1), np.zeros(1)
 
 
-def _spread(t: ErrorTies, parts: Iterator[Influences]) -> Spread:
-    """Return the influences of the runs, less their mean over the rows."""
-    end = _ends(t)
-    value, summed = np.empty(end.size), 0.0
-    for part, gap, right, wrong in parts:
-        first = 3 * part.start
-        found = value[first : first + gap.size + 2 * right.size]
-        found[::3], found[1::3], found[2::3] = gap, right, wrong
-        before = end[first - 1] if first else 0
-        length = np.diff(end[first : first + found.size], prepend=before)
-        summed += float(np.sum(found * length))
-    value -= summed / t.n
-    return Spread(value, end)
+def _spread(ties: ErrorTies, parts: Iterator[Influences]) -> Spread:
+    """Return the influences of the runs that have rows, less their mean over the rows."""
+    most = 3 * ties.errors.size + 3
+    value, end = np.empty(most), np.empty(most, ties.start.dtype)
+    runs, before, summed = 0, 0, 0.0
+    for t, *influences in parts:
+        ends = _ends(t)
+        length = np.diff(ends, prepend=before)
+        kept = np.flatnonzero(length)
+        part = slice(runs, runs + kept.size)
+        value[part], end[part] = np.stack(influences, axis=1).ravel()[kept], ends[kept]
+        summed += float(np.sum(value[part] * length[kept]))
+        runs, before = part.stop, ends[-1]
+    value = value[:runs]
+    value -= summed / ties.n
+    return Spread(value, end[:runs])
 
 
 def _ends(t: ErrorTies) -> Int[Array, " g"]:
-    """Return where each run ends."""
-    end = np.empty(3 * t.errors.size + 1, t.start.dtype)
-    end[:-1:3] = t.start
-    np.add(t.start, t.count, out=end[2::3])
-    np.subtract(end[2::3], t.errors, out=end[1::3])
-    end[-1] = t.n
-    return end
+    """Return where the runs of each tie end."""
+    return np.stack([t.start, t.end - t.errors, t.end], axis=1).ravel()

@@ -17,7 +17,7 @@ from recuse.curves._ranked import Errors, TieGroups
 from recuse.errors import InputError
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float, Int, Int32
     from numpy import ndarray as Array
 
 PART = 1 << 14  # rows, which stay in cache
@@ -52,13 +52,16 @@ class Spread(NamedTuple):
 
     def of_ranks(self, part: slice) -> Float[Array, " r"]:
         """Return the influences of the examples at these ranks."""
+        return self.value[part] if self.end is None else self.value.take(self.runs(part))
+
+    def runs(self, part: slice) -> Int[Array, " r"]:
+        """Return the runs of the examples at these ranks."""
         if self.end is None:
-            return self.value[part]
+            return np.arange(part.start, part.stop, dtype=np.int32)
         ends = np.array([part.start + 1, part.stop], self.end.dtype)
         first, last = np.searchsorted(self.end, ends)
-        runs = slice(first, last + 1)
-        length = np.diff(np.minimum(self.end[runs], part.stop), prepend=part.start)
-        return np.repeat(self.value[runs], length)
+        length = np.diff(np.minimum(self.end[first : last + 1], part.stop), prepend=part.start)
+        return np.repeat(np.arange(first, last + 1, dtype=np.int32), length)
 
 
 class Accepted(NamedTuple):
@@ -130,8 +133,8 @@ class Ranking(ABC):
         """Return what each threshold accepts."""
 
     @abstractmethod
-    def positions(self, part: slice) -> Int[Array, " r"]:
-        """Return where the examples of these ranks stand in the input."""
+    def carried(self, part: slice) -> Int[Array, " r"]:
+        """Return where the examples of these ranks stand in the input, or what is carried."""
 
     def risk_at_coverage(self, coverage: float) -> Spread:
         """Return the influences on the risk at a coverage."""
@@ -149,15 +152,18 @@ class Ranking(ABC):
         found = self.at_threshold(k, m)
         return found._replace(value=found.value / (risk - m))
 
-    def parts(self, spread: Spread) -> Iterator[tuple[Array, Array]]:
-        """Yield positions in the input and influences, in parts that stay in cache."""
+    def parts(self) -> Iterator[slice]:
+        """Yield ranks, in parts that stay in cache."""
         for start in range(0, self.n, PART):
-            part = slice(start, min(start + PART, self.n))
-            yield self.positions(part), spread.of_ranks(part)
+            yield slice(start, min(start + PART, self.n))
+
+    def runs(self, spread: Spread) -> Int32[Array, " n"]:
+        """Return the runs of the examples in the order of the input."""
+        out = np.empty(self.n, np.int32)
+        for part in self.parts():
+            out[self.carried(part)] = spread.runs(part)
+        return out
 
     def unsort(self, spread: Spread) -> Float[Array, " n"]:
         """Return influences in the order of the input."""
-        out = np.empty(self.n)
-        for position, value in self.parts(spread):
-            out[position] = value
-        return out
+        return spread.value[self.runs(spread)]

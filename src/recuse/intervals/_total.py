@@ -1,4 +1,7 @@
-"""Sums that are the same in any order of their terms, to the last bit, without a sort."""
+"""Sums that are the same in any order of their terms, to the last bit, without a sort.
+
+n = terms, G = groups.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from numpy import ndarray as Array
 
 ROWS = 1 << 14  # a part, which stays in cache
+SHORT = 2.0**25  # a unit with which 2^27 rows of a group have a sum below 2^53
 UNIT = 2.0**30  # a part of such terms has a sum below 2^53
 DIGITS = 3  # in units of 2^-30, 2^-60 and 2^-90 of the bound
 
@@ -23,9 +27,7 @@ class Total:
     """
 
     def __init__(self, bound: float):
-        self._bound = bound + 0.0  # not -0
-        if bound > 0:  # the largest power of 2 below it: divisions by it are exact
-            self._bound = math.ldexp(1.0, math.frexp(bound)[1] - 1)
+        self._bound = _power_of_two(bound)
         self._digits = [0] * DIGITS
 
     def add(self, terms: Float[Array, " n"]) -> None:
@@ -56,9 +58,32 @@ def total(terms: Float[Array, " n"]) -> float:
     >>> total(np.array([0.1, 0.2, 0.3])) == total(np.array([0.3, 0.2, 0.1]))
     True
     """
-    bound = max(-float(terms.min()), float(terms.max()))
+    bound = _bound(terms)
     if not math.isfinite(bound):
         return float(terms.sum())
     found = Total(bound)
     found.add(terms)
     return found.value
+
+
+def group_totals(terms: Float[Array, " n"], code: Int[Array, " n"]) -> Float[Array, " G"]:
+    """Return the sums of terms by the codes 0..G-1 of their groups, each to 2^-76 of the bound."""
+    bound = _power_of_two(_bound(terms))
+    if not (math.isfinite(bound) and bound):
+        return np.bincount(code, terms)
+    rest, sums = terms / bound, np.zeros(1)
+    for i in range(1, DIGITS + 1):
+        rest *= SHORT
+        whole = np.rint(rest)
+        rest -= whole
+        sums = sums + np.bincount(code, whole) / SHORT**i
+    return sums * bound
+
+
+def _bound(terms: Float[Array, " n"]) -> float:
+    return max(-float(terms.min()), float(terms.max()))
+
+
+def _power_of_two(bound: float) -> float:
+    """Return the largest power of 2 up to a bound > 0: divisions by it are exact."""
+    return math.ldexp(1.0, math.frexp(bound)[1] - 1) if bound > 0 else bound + 0.0  # not -0
