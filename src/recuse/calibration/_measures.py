@@ -29,6 +29,7 @@ from recuse._internal.check import (
     first,
     to_numpy,
 )
+from recuse._kernels.arithmetic import log1p
 from recuse.errors import InputError
 from recuse.scores import _sums
 from recuse.scores._rows import gini_rows, score_rows_many
@@ -230,13 +231,15 @@ def likelihoods(
     """Return the negative log-likelihood of each label, and other scores of its row."""
 
     def scores(s: _sums.Sums) -> list[Float[Array, " r"]]:
-        total = np.log1p(np.exp(-s.margin) * s.exps()[0])
+        total = log1p(np.exp(-s.margin) * s.exps()[0])
         return [s.top, total, *(other(s) for other in others)]
 
     top, total, *found = score_rows_many(logits, scores, 2 + len(others), np.float64)
     z = to_numpy(logits)
     own = np.take_along_axis(z, check_labels(labels, z)[:, None].astype(np.intp), axis=1)[:, 0]
-    return [np.ravel(x) for x in (total + (top - own), *found)]
+    top -= own
+    total += top
+    return [np.ravel(x) for x in (total, *found)]
 
 
 def top_label_brier_terms(probability: ArrayLike, loss: ArrayLike) -> Float[Array, " n"]:
