@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
@@ -68,7 +69,7 @@ class IsotonicMap(NamedTuple):
 
     def __call__(self, confidence: Array) -> Float[Array, ...]:
         """Interpolate; constant beyond the ends."""
-        return np.interp(confidence.astype(np.float64), self.confidence, self.probability)
+        return np.interp(confidence.astype(np.float64), *self)
 
     def valid(self) -> bool:
         """Return whether both columns are finite, of one length, and do not fall."""
@@ -213,6 +214,11 @@ class Rejector:
         """The guarantee of the risk, of coverage or cost, or of each subgroup."""
         return guarantee_of(self.rules, self.by, self.delta)
 
+    @cached_property
+    def _vertices(self) -> IsotonicMap:
+        """The isotonic map in arrays: thousands of vertices would be converted at every call."""
+        return IsotonicMap(*map(np.array, self.isotonic_map))
+
     @property
     def log_probs(self) -> bool | None:
         """Whether it was fitted to log-probabilities; None where its score ignores the shift."""
@@ -324,7 +330,7 @@ class Rejector:
             prediction, confidence = predicted(z, self.kind), self.score(z)
         threshold = self.thresholds(prediction, subgroups)
         accept = (confidence >= threshold) & (threshold < np.inf)
-        return Predictions(prediction, confidence, accept, self.isotonic_map(confidence))
+        return Predictions(prediction, confidence, accept, self._vertices(confidence))
 
     def _warn_of_possible(self, z: Float[Array, "n K ..."]) -> None:
         """Warn of classes that no calibration row could have, and some of these rows can."""
