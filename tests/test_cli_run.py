@@ -7,6 +7,7 @@ import pytest
 
 from answers import one_line, plain
 from recuse import InputError, Rejector, diagnose, evaluate, read, run, write_logits
+from recuse._internal.files import to_json
 from recuse.cli.run import PARTS
 from recuse.reports import details
 from samples import sample
@@ -176,3 +177,12 @@ def test_probabilities_of_exactly_0_are_no_obstacle():
     assert "\nTraining: Cannot tell: probabilities of exactly 0, as of trees" in str(found)
     with pytest.raises(InputError, match=r"expected probabilities > 0.* of trees"):
         diagnose(votes, labels, kind="probs")
+
+
+@pytest.mark.parametrize("options", [{}, {"learned": False}])
+def test_the_diagnosis_of_a_run_is_that_of_its_tuning_part(options):
+    found = run(sample(600), **options)
+    alone = diagnose(found.parts["tune"])
+    assert to_json(found.diagnosis.to_dict()) == to_json(alone.to_dict())
+    assert found.diagnosis.digest == alone.digest
+    assert (found.diagnosis.repair is found.model.tuned) == (not options)

@@ -20,7 +20,8 @@ from recuse._internal.check import (
     check_seed,
     check_sequence,
 )
-from recuse.diagnosis import Diagnosis, diagnose
+from recuse.diagnosis import Diagnosis
+from recuse.diagnosis._diagnose import diagnose_file
 from recuse.diagnosis._rows import zeros
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
@@ -368,4 +369,7 @@ def run(
         return Run(parts, found, None)
     if zeros(parts["tune"].predictions().logits, rows.kind).any():
         return Run(parts, found, None, ZEROS)
-    return Run(parts, found, diagnose(parts["tune"], seed=seed))
+    tune = parts["tune"].predictions()
+    alike = learned and tune.groups is None  # `diagnose` has no other options, and codes of groups
+    tuned = found.models[0].tuned if alike else None
+    return Run(parts, found, diagnose_file(tune, seed=seed, tuned=tuned))
