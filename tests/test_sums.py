@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recuse import _kernels, scores
 from recuse._kernels import arithmetic
+from recuse.calibration import fit_temperature
 from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.scores import SCORES, Score, _rows, features
@@ -67,6 +68,19 @@ def test_numpy_and_loops_give_the_same_bits(z, dtype, masked, seed):
         keep = rng.integers(0, z.shape[1], len(z))[:, None] == np.arange(z.shape[1])
         z = np.where(keep | (rng.random(z.shape) < 0.6), z, np.asarray(-np.inf, z.dtype))
     assert same(*by_both(lambda: all_of(z)))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("classes", [3, 10, 40, 600])
+def test_numpy_and_loops_find_the_same_temperature_to_the_last_bit(classes, masked):
+    rng = np.random.default_rng(classes)
+    z, y = 2 * rng.normal(size=(200, classes)).astype(np.float32), rng.integers(0, classes, 200)
+    z[np.arange(200), y] += 1
+    if masked:
+        z = np.where((rng.random(z.shape) < 0.3) & (np.arange(classes) != y[:, None]), -np.inf, z)
+    numpy, loops = by_both(lambda: fit_temperature(z, y))
+    assert 0.1 < numpy.value < 50
+    assert numpy == loops
 
 
 @pytest.mark.parametrize("size", [63, 64, 65, 150])

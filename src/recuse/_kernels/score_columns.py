@@ -51,14 +51,14 @@ def exp_sums(others, second, factor, unit, sums):
     k, r = others.shape
     zero, one, moments = bits(unit), bits(1.0 + unit) - bits(unit), len(sums)
     x, e, n = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
-    s = np.empty((3, BLOCK), np.int64)
-    a, b, d = s
+    s = np.empty((4, BLOCK), np.int64)
+    a, b, d, f = s
     for block in range(0, r, BLOCK):
         start = min(block, r - BLOCK)
         p = second[start : start + BLOCK]
         for j in range(BLOCK):
             a[j] = d[j] = one if p[j] > LOWEST else 0
-            b[j] = 0
+            b[j] = f[j] = 0
         for c in range(k):
             row = others[c, start : start + BLOCK]
             for j in range(BLOCK):
@@ -73,6 +73,9 @@ def exp_sums(others, second, factor, unit, sums):
             if moments > 2:
                 for j in range(BLOCK):
                     d[j] += bits(e[j] * e[j] + unit) - zero
+            if moments > 3:
+                for j in range(BLOCK):
+                    f[j] += bits(x[j] * x[j] * e[j] + unit) - zero
         for moment in range(moments):
             scale = unit * (-ULP if moment == 1 else ULP)
             for j in range(BLOCK):

@@ -90,7 +90,7 @@ def survey(z, top, second, low, label):
 
 @njit(nogil=True, error_model="numpy")
 def exp_sums(z, second, factor, unit, sums):
-    """Sums (1, r) of exp(x), (2, r) of x exp(x), too, or (3, r) of exp(x)^2, too.
+    """Sums of exp(x), x exp(x), exp(x)^2 and x^2 exp(x), as many of them as `sums` (1 to 4, r) has.
 
     x = factor * (z - second), of all classes but the predicted one.
     """
@@ -101,7 +101,7 @@ def exp_sums(z, second, factor, unit, sums):
     for i in range(r):
         p = second[i]
         a = d = -one  # of the predicted class
-        b = np.int64(0)
+        b = c = np.int64(0)
         for start in range(0, k, BLOCK):
             row = z[i, start : start + BLOCK]
             for j in range(row.size):
@@ -116,11 +116,16 @@ def exp_sums(z, second, factor, unit, sums):
             if moments > 2:
                 for j in range(row.size):
                     d += bits(e[j] * e[j] + unit) - zero
+            if moments > 3:
+                for j in range(row.size):
+                    c += bits(x[j] * x[j] * e[j] + unit) - zero
         sums[0, i] = a * scale
         if moments > 1:
             sums[1, i] = b * -scale
         if moments > 2:
             sums[2, i] = d * scale
+        if moments > 3:
+            sums[3, i] = c * scale
 
 
 @njit(nogil=True, error_model="numpy")

@@ -1,35 +1,39 @@
 r"""Temperature scaling: one number that rescales logits and leaves every prediction as it is.
 
-n = examples, K = classes, m = n times the trailing axes, r = rows of one chunk; B = 1 / T.
+n = examples, K = classes, m = n times the trailing axes, r = predictions of a chunk; B = 1 / T.
 
 As a function of B the NLL is convex: its slope is the mean of $\sum_k \pi_k z_k - z_y$, its
 curvature the mean variance of z under $\pi$, both at logits $B z$. Newton's method finds where the
-slope is 0: in float32, whose exponentials cost a quarter, then once or twice in float64.
+slope is 0.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from recuse._internal.check import check_logits, first, to_numpy
+from recuse._internal.check import check_labels, check_logits, first, to_numpy
 from recuse._internal.files import digest
-from recuse.calibration._measures import at, chunks, flat, mean
+from recuse.calibration._measures import mean
 from recuse.errors import InputError
 from recuse.intervals._influence import variance_of_mean
 from recuse.present import measures as words
+from recuse.scores._rows import score_rows_many
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+    from recuse.scores._sums import Sums
+
 BOUNDS = (0.01, 100.0)
-ROUGH = 1e-4  # a relative step in float32; the next one is of the size of the rounding
-FINE = 1e-7  # a relative step in float64; the next one is of the size of its square
+TOLERANCE = 1e-7  # a relative step; the next one is of the size of its square
 
 
 @dataclass(frozen=True)
@@ -86,20 +90,24 @@ def fit_temperature(
     >>> print(fit_temperature(z, [0, 0, 0, 1]))  # 2 / T is the log-odds of 3 to 1
     T = 1.820 +- 2.209 from 4 labels: NLL 0.6269 becomes 0.5623
     """
-    z, y = flat(logits, labels)
+    z = check_logits(logits)
+    own = _at(z, check_labels(labels, z))
     low, high = _check_bounds(bounds)
-    before = mean(_pass(z, y, 1.0).nll)
+    at = lru_cache(1)(lambda inverse: _pass(z, own, inverse))  # the last is asked for again
+    before = mean(at(1.0).nll)
     if not np.isfinite(before):
-        bad = np.isinf(at(z, y))
-        raise InputError(f"expected finite logits at the labels, got -inf, {first(bad)}")
-    rough = _at_bound(z, y, low, high)
-    if rough is None:
-        rough = _root(z, y, 1.0, (low, high), ROUGH, np.float32).value
-    value, after, at_value = _root(z, y, rough, (low, high), FINE, np.float64)
+        raise InputError(f"expected finite logits at the labels, got -inf, {first(np.isinf(own))}")
+    value, after, near = _root(at, low, high)
     bound = {low: "lower", high: "upper"}.get(value)
-    error = math.nan if bound else _standard_error(at_value, value, groups)
+    error = math.nan if bound else _standard_error(near, value, groups)
     data = digest(to_numpy(logits), to_numpy(labels))
-    return Temperature(value, error, after, before, len(z), bound, data)
+    return Temperature(value, error, after, before, own.size, bound, data)
+
+
+def _at(z: Float[Array, "n K ..."], y: Int[Array, "n ..."]) -> Float[Array, " m"]:
+    """Return the logit of each label, in float64."""
+    own = np.take_along_axis(z, np.expand_dims(y, 1).astype(np.intp), axis=1)
+    return own.astype(np.float64).reshape(-1)
 
 
 class _Pass(NamedTuple):
@@ -110,33 +118,25 @@ class _Pass(NamedTuple):
     curvature: Float[Array, " m"]
 
 
-def _pass(
-    z: Float[Array, "m K"], y: Int[Array, " m"], inverse: float, dtype: type = np.float64
-) -> _Pass:
-    out = _Pass(*np.empty((3, len(z))))
-    for part, gap, label in chunks(z, y):
-        own, top = at(gap, label), gap.argmax(axis=1)[:, None]
-        gap = gap.astype(dtype, copy=False)
-        odds = gap * dtype(inverse)
-        np.exp(odds, out=odds)
-        np.put_along_axis(odds, top, 0, axis=1)  # log1p is precise also where the others are tiny
-        rest = odds.sum(axis=1)
-        if np.isneginf(gap.min()):
-            gap[np.isneginf(gap)] = 0  # of probability 0
-        odds *= gap
-        expected = odds.sum(axis=1) / (1 + rest)
-        odds *= gap
-        out.nll[part] = np.log1p(rest) - inverse * own
-        out.slope[part] = expected - own
-        out.curvature[part] = odds.sum(axis=1) / (1 + rest) - expected**2
-    return out
+def _pass(z: Float[Array, "n K ..."], own: Float[Array, " m"], inverse: float) -> _Pass:
+    def rows(s: Sums) -> tuple[Array, ...]:
+        rest, gap, square = _moments(s, inverse)
+        expected = gap / (1 + rest)
+        return s.top, np.log1p(rest), expected, square / (1 + rest) - expected**2
+
+    found = score_rows_many(z, rows, 4, np.float64)
+    top, rest, expected, curvature = (column.reshape(-1) for column in found)
+    short = top - own
+    return _Pass(rest + inverse * short, expected + short, curvature)
 
 
-def _at_bound(z: Float[Array, "m K"], y: Int[Array, " m"], low: float, high: float) -> float | None:
-    """Return the bound at which the NLL is smallest, in float32; None if it is between them."""
-    if mean(_pass(z, y, 1 / high, np.float32).slope) >= 0:
-        return high
-    return low if mean(_pass(z, y, 1 / low, np.float32).slope) <= 0 else None
+def _moments(s: Sums, inverse: float) -> Float[Array, "3 r"]:
+    """Return the sums of 1, z - top and (z - top)^2 under exp(B (z - top)), of all but the top."""
+    others, weighted, _, squares = s.exps(inverse, moments=4)
+    margin = np.where(s.certain, 0.0, s.margin)
+    gap = weighted / inverse - margin * others
+    square = squares / inverse**2 - margin * (weighted / inverse) + -margin * gap
+    return np.exp(-inverse * s.margin) * np.stack([others, gap, square])
 
 
 class _Root(NamedTuple):
@@ -147,33 +147,29 @@ class _Root(NamedTuple):
     near: _Pass  # one step before
 
 
-def _root(
-    z: Float[Array, "m K"],
-    y: Int[Array, " m"],
-    start: float,
-    bounds: tuple[float, float],
-    tolerance: float,
-    dtype: type,
-) -> _Root:
-    """Return the root of the slope by Newton's method in log B, from `start`.
+def _root(at: Callable[[float], _Pass], lowest: float, highest: float) -> _Root:
+    """Return the root of the slope by Newton's method in log B, from T = 1.
 
     Where a step leaves what is known to hold the root, or does not halve the last, a bound is
     tried, or what lies between is bisected.
     """
-    least, most = -math.log(bounds[1]), -math.log(bounds[0])
-    at_log, low, high, move = min(max(-math.log(start), least), most), -math.inf, math.inf, math.inf
+    least, most = -math.log(highest), -math.log(lowest)
+    at_log, low, high, move = min(max(0.0, least), most), -math.inf, math.inf, math.inf
     while True:
         inverse = math.exp(at_log)
-        near = _pass(z, y, inverse, dtype)
+        near = at(inverse)
         nll, slope, curvature = map(mean, near)
         if (at_log == least and slope >= 0) or (at_log == most and slope <= 0):
-            return _Root(bounds[1] if at_log == least else bounds[0], nll, near)
+            return _Root(highest if at_log == least else lowest, nll, near)
+        if slope == curvature == 0:  # all rows say nothing, or their probabilities are 0 and 1
+            at_log = least if low == -math.inf else most
+            continue
         low, high = (low, at_log) if slope > 0 else (at_log, high)
         step = -slope / curvature / inverse if curvature > 0 else math.copysign(math.inf, -slope)
-        if slope == 0 or high - low < tolerance:  # where rounding decides on the sign
+        if slope == 0 or high - low < TOLERANCE:  # where rounding decides on the sign
             step = 0.0
         new = min(max(at_log + step, least), most)
-        if abs(step) < tolerance and new == at_log + step:
+        if abs(step) < TOLERANCE and new == at_log + step:
             change = inverse * step
             return _Root(math.exp(-new), nll + change * (slope + change * curvature / 2), near)
         if not low < new < high or 2 * abs(step) > abs(move):

@@ -98,7 +98,7 @@ class Chunk:
         return -(fixed_sum(gap, self.spread(unit), self.axis) * (unit * ULP)) / s.possible
 
     def exps(self, s: Sums, factor: float, moments: int) -> Float[Array, "moments r"]:
-        """Return sums of exp(x), x exp(x) and exp(x)^2, x = factor * (z - second).
+        """Return sums of exp(x), x exp(x), exp(x)^2 and x^2 exp(x), x = factor * (z - second).
 
         They are of all classes but the predicted one.
         """
@@ -117,6 +117,10 @@ class Chunk:
         if moments > 2:
             square = np.multiply(e, e, out=self.scratch("square", e.shape))
             sums[2] = (fixed_sum(square, self.unit, self.axis) - one) * scale
+        if moments > 3:
+            square = np.multiply(x, x, out=self.scratch("square", e.shape))
+            square *= e
+            sums[3] = fixed_sum(square, self.unit, self.axis) * scale
         if moments > 1:
             np.negative(x, out=x)
             x *= e
@@ -229,10 +233,11 @@ class Sums:
     def exps(self, factor: float = 1.0, moments: int = 1) -> Float[Array, "moments r"]:
         """Return sums over all classes but the predicted one, with x = factor * (z - second).
 
-        The first of `moments` is the sum of exp(x), the second of x exp(x), the third of exp(x)^2.
+        The first of `moments` is the sum of exp(x), the second of x exp(x), the third of exp(x)^2,
+        the fourth of x^2 exp(x).
         """
         most = max(
-            (m for m in range(moments, 4) if ("exps", factor, m) in self.found), default=moments
+            (m for m in range(moments, 5) if ("exps", factor, m) in self.found), default=moments
         )
         return self.ask("exps", factor, most)[:moments]
 
