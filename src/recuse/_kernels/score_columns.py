@@ -127,17 +127,18 @@ def magnitudes(z, top, mean, label, v, scale):
 def multiply_and_sum(power, v, unit, sums):
     """`scores.multiply_and_sum`."""
     k, r = power.shape
-    zero, s = bits(unit), np.empty(BLOCK, np.int64)
+    zero, s = bits(unit), np.empty((len(sums), BLOCK), np.int64)
     for start in range(0, r, BLOCK):
         size = min(BLOCK, r - start)
         s[:] = 0
         for c in range(k):
             x, y = power[c, start : start + size], v[c, start : start + size]
-            for j in range(x.size):
-                x[j] *= y[j]
-            for j in range(x.size):
-                s[j] += bits(x[j] + unit) - zero
-        sums[start : start + size] = s[:size]
+            for order in range(len(sums)):
+                t = s[order]
+                for j in range(x.size):
+                    x[j] *= y[j]
+                    t[j] += bits(x[j] + unit) - zero
+        sums[:, start : start + size] = s[:, :size]
 
 
 @njit(nogil=True, error_model="numpy")

@@ -162,16 +162,25 @@ def magnitudes(z, top, mean, label, v, scale):
 
 @njit(nogil=True, error_model="numpy")
 def multiply_and_sum(power, v, unit, sums):
-    """power *= v in place; the sums of it in units of unit 2^-52."""
+    """power *= v in place, five times; the sums (5, r) of each in units of unit 2^-52."""
     r, k = power.shape
     zero = bits(unit)
     for i in range(r):
-        x, y, s = power[i], v[i], np.int64(0)
+        x, y = power[i], v[i]
+        a = b = c = d = e = np.int64(0)
         for j in range(k):
-            x[j] *= y[j]
-        for j in range(k):
-            s += bits(x[j] + unit) - zero
-        sums[i] = s
+            w = x[j] * y[j]
+            a += bits(w + unit) - zero
+            w *= y[j]
+            b += bits(w + unit) - zero
+            w *= y[j]
+            c += bits(w + unit) - zero
+            w *= y[j]
+            d += bits(w + unit) - zero
+            w *= y[j]
+            e += bits(w + unit) - zero
+            x[j] = w
+        sums[0, i], sums[1, i], sums[2, i], sums[3, i], sums[4, i] = a, b, c, d, e
 
 
 @njit(nogil=True, error_model="numpy")

@@ -7,7 +7,7 @@ is a class that is impossible there: no sum counts it. Loops of numba and NumPy 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
 
 MULTIPLIED = range(1, 33)  # orders whose powers are products; beyond them, by the logarithm
-AT_ONCE = 4  # the largest order whose powers are summed in one pass
+AT_ONCE = 4  # the largest order whose powers are summed in one pass, if no other is asked for
+TOGETHER = 5  # orders that a loop sums in one pass
 
 
 class Chunk:
@@ -46,6 +47,7 @@ class Chunk:
         self.size = logits.shape[1 - axis]
         self.unit = unit_of(self.classes)
         self._magnitudes: dict[bool, Magnitudes] = {}
+        self.several: dict[bool, bool] = {}  # whether several orders will be asked for
 
     def spread(self, x: Array) -> Array:
         """Return what is of predictions (r,) in the shape of their logits."""
@@ -186,8 +188,11 @@ class Sums:
         }
         return whole
 
-    def settle(self, keys: Iterable[tuple]) -> None:
+    def settle(self, keys: Sequence[tuple]) -> None:
         """Compute what is asked for, and let go of the logits."""
+        for center in (True, False):
+            orders = [key for key in keys if key[:2] == ("powers", center)]
+            self._chunk.several[center] = len(orders) > 1
         for key in keys:
             self.ask(*key)
         del self._chunk
@@ -268,6 +273,7 @@ class Magnitudes:
 
     def __init__(self, chunk: Chunk, s: Sums, center: bool):
         self.chunk = chunk
+        self.several = chunk.several.get(center, False)
         self.name = "centred" if center else "uncentred"
         top, mean = (s.top, s.mean_gap) if center else (np.zeros_like(s.top),) * 2
         self.v = chunk.scratch(self.name, chunk.logits.shape)
@@ -298,11 +304,12 @@ class Magnitudes:
         chunk = self.chunk
         if p not in MULTIPLIED:
             return fixed_sum(power(self.v, p, chunk.scratch), chunk.unit, chunk.axis)
-        if p <= AT_ONCE and p != self._order + 1:
+        if p <= AT_ONCE and not self.several:
             return self._at_once(int(p))
         while self._order < p:
-            found = self._next()
-            self._sums[self._order] = found
+            for found in self._next():
+                self._order += 1
+                self._sums[self._order] = found
         return self._sums[p]
 
     def _at_once(self, p: int) -> Int[Array, " r"]:
@@ -317,19 +324,18 @@ class Magnitudes:
         chunk.loops.sum_of_powers(self.v, p, chunk.unit, sums)
         return sums
 
-    def _next(self) -> Int[Array, " r"]:
-        """Return the sums of the next order."""
+    def _next(self) -> Int[Array, "orders r"]:
+        """Return the sums of the next orders."""
         chunk = self.chunk
         if self._power is None:
             self._power = chunk.scratch(f"power of {self.name}", self.v.shape)
             self._power[:] = 1.0
-        self._order += 1
         if chunk.loops is None:
             self._power *= self.v
             terms = chunk.scratch("product", self.v.shape)
             terms[:] = self._power
-            return fixed_sum(terms, chunk.unit, chunk.axis)
-        sums = np.empty(chunk.size, np.int64)
+            return fixed_sum(terms, chunk.unit, chunk.axis)[None]
+        sums = np.empty((TOGETHER, chunk.size), np.int64)
         chunk.loops.multiply_and_sum(self._power, self.v, chunk.unit, sums)
         return sums
 

@@ -43,8 +43,12 @@ class Path(NamedTuple):
 
     def design(self, features: Float[Array, "n f"]) -> Float[Array, "n w"]:
         """Return a column of ones and the standardized features."""
-        x = (np.clip(features, self.low, self.high) - self.center) / self.scale
-        return np.concatenate([np.ones((len(x), 1)), x], axis=1)
+        x = np.empty((len(self.low) + 1, len(features)))  # in columns, of which products are made
+        x[0] = 1
+        np.clip(features.T, self.low[:, None], self.high[:, None], out=x[1:])
+        x[1:] -= self.center[:, None]
+        x[1:] /= self.scale[:, None]
+        return x.T
 
     def log_odds(self, features: Float[Array, "n f"]) -> Float[Array, "n penalties"]:
         """Return the log-odds of being right under each penalty."""
@@ -104,7 +108,7 @@ def fit_path(features: Float[Array, "n f"], right: Bool[Array, " n"]) -> Path:
     scale = clipped.std(axis=0)
     scale[scale == 0] = 1
     msp = features[:, 0]
-    line = Point(np.stack([np.ones_like(msp), msp], axis=1), right, 0 * msp, np.zeros(2))
+    line = Point(np.stack([np.ones_like(msp), msp]).T, right, 0 * msp, np.zeros(2))
     line = newton(line, np.array([0, 1e-6])).weights
     slope = max(float(line[1]), 0.0)
     path = Path(slope, np.empty((0, 0)), clipped.mean(axis=0), scale, low, high)
@@ -125,7 +129,7 @@ class Point:
     """
 
     def __init__(self, x: Array, right: Array, offset: Array, weights: Array):
-        self.x = x  # (n, w)
+        self.x = x  # (n, w), in columns
         self.right = right  # (n,) booleans
         self.offset = offset  # (n,)
         self.weights = weights
@@ -140,14 +144,19 @@ class Point:
         return self.offset + self.x @ self.weights
 
     @cached_property
+    def odds(self) -> Float[Array, " n"]:
+        """Odds of the less probable outcome."""
+        return np.exp(-np.abs(self.log_odds))
+
+    @cached_property
     def probability(self) -> Float[Array, " n"]:
         """Probability of being right."""
-        return 0.5 * (1 + np.tanh(self.log_odds / 2))
+        return np.where(self.log_odds < 0, self.odds, 1) / (1 + self.odds)
 
     @cached_property
     def loss(self) -> float:
         """Mean log loss."""
-        return log_loss(self.log_odds, self.right).mean()
+        return log_loss(self.log_odds, self.right, self.odds).mean()
 
     @cached_property
     def gradient(self) -> Float[Array, " w"]:
@@ -160,8 +169,8 @@ class Point:
         variance = self.probability * (1 - self.probability)
         total = np.zeros((self.weights.size, self.weights.size))
         for start in range(0, len(self.x), BLOCK):
-            x = self.x[start : start + BLOCK]
-            total += (x * variance[start : start + BLOCK, None]).T @ x
+            x = self.x[start : start + BLOCK].T
+            total += (x * variance[start : start + BLOCK]) @ x.T
         return total / len(self.x)
 
 
@@ -176,6 +185,8 @@ def newton(point: Point, penalties: Float[Array, " w"]) -> Point:
     for _ in range(STEPS):
         gradient = point.gradient + penalties * point.weights
         step = np.linalg.solve(point.curvature + ridge, gradient)
+        if not gradient @ step / 2 > TOLERANCE:  # so much the step gains, to the second order
+            break
         size, new = 1.0, point.moved(step)
         while value(new) > least and size > 1e-4:
             size /= 2
@@ -186,6 +197,7 @@ def newton(point: Point, penalties: Float[Array, " w"]) -> Point:
     return point
 
 
-def log_loss(log_odds: Array, right: Array) -> Array:
-    """Negative log-likelihood of the outcome, right or wrong."""
-    return np.logaddexp(0, np.where(right, -log_odds, log_odds))
+def log_loss(log_odds: Array, right: Array, odds: Array | None = None) -> Array:
+    """Negative log-likelihood of the outcome, right or wrong; odds are exp(-|log_odds|)."""
+    odds = np.exp(-np.abs(log_odds)) if odds is None else odds
+    return np.maximum(np.where(right, -log_odds, log_odds), 0) + np.log(1 + odds)
