@@ -103,6 +103,27 @@ def gaps(z, top, lowest, unit, sums):
 
 
 @njit(nogil=True, error_model="numpy")
+def squares(z, mean, largest, unit, sums):
+    """`scores.squares`."""
+    k, r = z.shape
+    u, s = np.empty(BLOCK), np.empty(BLOCK, np.int64)
+    for block in range(0, r, BLOCK):
+        start = min(block, r - BLOCK)
+        m, most = mean[start : start + BLOCK], largest[start : start + BLOCK]
+        out = sums[start : start + BLOCK]
+        for j in range(BLOCK):
+            u[j], s[j] = above(most[j] * most[j]) * unit, 0
+        for c in range(k):
+            row = z[c, start : start + BLOCK]
+            for j in range(BLOCK):
+                x = np.float64(row[j]) - m[j]
+                x *= x
+                s[j] += bits((x if x < np.inf else 0.0) + u[j]) - bits(u[j])
+        for j in range(BLOCK):
+            out[j] = s[j] * (u[j] * ULP)
+
+
+@njit(nogil=True, error_model="numpy")
 def magnitudes(z, top, mean, label, v, scale):
     """`scores.magnitudes`."""
     k, r = z.shape

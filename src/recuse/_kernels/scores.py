@@ -141,6 +141,19 @@ def gaps(z, top, lowest, unit, sums):
 
 
 @njit(nogil=True, error_model="numpy")
+def squares(z, mean, largest, unit, sums):
+    """Sums of (z - mean)^2 over the possible classes; largest (r,) is the largest |z - mean|."""
+    r, k = z.shape
+    for i in range(r):
+        row, m, u, s = z[i], mean[i], above(largest[i] * largest[i]) * unit, np.int64(0)
+        for j in range(k):
+            x = np.float64(row[j]) - m
+            x *= x
+            s += bits((x if x < np.inf else 0.0) + u) - bits(u)
+        sums[i] = s * (u * ULP)
+
+
+@njit(nogil=True, error_model="numpy")
 def magnitudes(z, top, mean, label, v, scale):
     """|z - top - mean| into v, as z, 0 for the predicted and for impossible classes.
 

@@ -15,6 +15,7 @@ from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.io._rows import of_classes
 from recuse.scores._rows import energy_rows, score_rows_many
+from recuse.scores._sums import Sums
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -25,7 +26,6 @@ SHIFTED = QUANTITIES[1:]  # by a constant added to a row
 TAIL = 0.01  # of the calibration rows, on either side
 SLACK = 0.01  # and by so much of the spread; less is rounding
 LEAST, UNITS = 100, 20  # rows, and images or groups; of fewer nothing is said
-CHUNK = 1 << 15  # deviations at once: they stay in cache
 ROWS = 10_000  # evenly spaced over a file, that are looked at
 OFTEN, CLASSES = 10, 5  # rows of a predicted class, and such classes, to compare runners-up
 LESS, CHANCE = 0.5, 1e-6  # of the expected agreement, and the p-value of a lower one
@@ -67,21 +67,27 @@ class Fingerprint(NamedTuple):
         return {"name": self.name} | {k: list(getattr(self, k)) for k in self._fields[1:]}
 
     def changes(
-        self, name: str | None, z: Float[Array, "n K"], units: int
+        self,
+        name: str | None,
+        z: Float[Array, "n K"],
+        units: int,
+        known: Float[Array, "q n"] | None = None,
     ) -> tuple[ModelChange, ...]:
-        """Return how other outputs differ, by name and by `sampled` rows of so many units."""
+        """Return how other outputs differ, by name and by `sampled` rows of so many units.
+
+        Where their `quantities` are known already, they are given.
+        """
         found = []
         if name is not None and self.name is not None and name != self.name:
             found.append(ModelChange("name", name, self.name))
         if len(z) >= LEAST and units >= UNITS:
-            found += [change for change in (self._quantity(z), self._runner_up(z)) if change]
+            each = self._quantity(quantities(z) if known is None else known), self._runner_up(z)
+            found += [change for change in each if change]
         return tuple(found)
 
-    def _quantity(self, z: Float[Array, "n K"]) -> ModelChange | None:
+    def _quantity(self, found: Float[Array, "q n"]) -> ModelChange | None:
         slack = SLACK * self.high[0]
-        for what, median, *limits in zip(
-            QUANTITIES, np.median(_quantities(z), axis=1), self.low, self.high
-        ):
+        for what, median, *limits in zip(QUANTITIES, np.median(found, axis=1), self.low, self.high):
             if median < limits[0] - slack or median > limits[1] + slack:
                 return ModelChange(what, float(median), tuple(limits))
         return None
@@ -89,14 +95,16 @@ class Fingerprint(NamedTuple):
     def _runner_up(self, z: Float[Array, "n K"]) -> ModelChange | None:
         from scipy.special import bdtr
 
-        first, second = _first_two(z)
+        first = z.argmax(axis=1)
         rows = np.bincount(first, minlength=z.shape[1])
         expected, share = np.full(z.shape[1], -1), np.zeros(z.shape[1])
         expected[list(self.classes)], share[list(self.classes)] = self.runner_up, self.share
         known = (expected >= 0) & (rows >= OFTEN)
-        first, second = first[known[first]], second[known[first]]
         if known.sum() < CLASSES:
             return None
+        compared = known[first]
+        first, z = first[compared], z[compared]
+        second = _second(z, first)
         agreed, usual = int((second == expected[first]).sum()), float(share[first].mean())
         if bdtr(agreed, len(first), LESS * usual) >= CHANCE:
             return None
@@ -106,10 +114,11 @@ class Fingerprint(NamedTuple):
 def fingerprint(name: str | None, z: Float[Array, "n K"]) -> Fingerprint:
     """Return the fingerprint of `sampled` calibration rows."""
     z = z if len(z) else np.zeros((1, 2))
-    first, second = _first_two(z)
+    first = z.argmax(axis=1)
+    second = _second(z.copy(), first)
     classes = np.flatnonzero(np.bincount(first) >= OFTEN)
     counts = [np.bincount(second[first == k], minlength=1) for k in classes]
-    limits = np.quantile(_quantities(z), (TAIL, 1 - TAIL), axis=1)
+    limits = np.quantile(quantities(z), (TAIL, 1 - TAIL), axis=1)
     return Fingerprint(
         name,
         *(tuple(side.tolist()) for side in limits),
@@ -131,21 +140,27 @@ def _share(counts: Int[Array, " m"]) -> float:
     return float(most / counts.sum() / (1 + rivals))
 
 
-def sampled(file: HeldOut) -> Float[Array, "n K"]:
-    """Return the logits of at most `ROWS` predictions that count, evenly spaced.
+def places(file: HeldOut) -> Int[Array, " n"]:
+    """Return at most `ROWS` predictions that count, evenly spaced, as indices of all of them.
 
     Confidences have none: of their model the name is compared, and of the rest the coverage.
     """
     if not of_classes(file.kind):
-        return np.zeros((0, 2))
-    z = np.moveaxis(file.logits, 1, -1)
-    counted = np.ones(z.shape[:-1], bool)
+        return np.zeros(0, int)
+    counted = np.ones(file.logits[:, 0].shape, bool)
     if file.labels is not None and file.ignore_index is not None:
         counted = file.labels != file.ignore_index
-    places = np.flatnonzero(counted)
-    kept = min(ROWS, places.size)
-    places = places[np.arange(kept) * places.size // max(kept, 1)]
-    return as_floats(z[np.unravel_index(places, counted.shape)])
+    found = np.flatnonzero(counted)
+    kept = min(ROWS, found.size)
+    return found[np.arange(kept) * found.size // max(kept, 1)]
+
+
+def sampled(file: HeldOut) -> Float[Array, "n K"]:
+    """Return the logits of the predictions at `places`."""
+    z, at = np.moveaxis(file.logits, 1, -1), places(file)
+    if at.size == len(z) == z.size // z.shape[-1]:
+        return as_floats(z)
+    return as_floats(z[np.unravel_index(at, z.shape[:-1])])
 
 
 def read_fingerprint(data: Any, classes: int) -> Fingerprint:
@@ -165,25 +180,17 @@ def read_fingerprint(data: Any, classes: int) -> Fingerprint:
     return found
 
 
-def _quantities(z: Float[Array, "n K"]) -> Float[Array, "q n"]:
-    """Return standard deviation, mean, maximum and log-sum-exp of the possible logits of a row."""
-    top, mean, count, log_sum = score_rows_many(
-        z, lambda s: [s.top, s.top + s.mean_gap, s.possible, energy_rows(s, 1.0)], 4, np.float64
-    )
-    squares = np.empty(len(z))
-    step = max(1, CHUNK // z.shape[1])
-    for start in range(0, len(z), step):
-        part = slice(start, start + step)
-        deviation = z[part].astype(np.float64)
-        deviation -= mean[part, None]
-        if count[part].min() < z.shape[1]:
-            deviation[np.isneginf(deviation)] = 0.0
-        squares[part] = np.einsum("ij,ij->i", deviation, deviation)
-    return np.stack([np.sqrt(squares / count), mean, top, log_sum])
+def quantity_rows(s: Sums) -> tuple[Float[Array, " r"], ...]:
+    """Return the `QUANTITIES` of the possible logits of predictions."""
+    return np.sqrt(s.variance), s.top + s.mean_gap, s.top, energy_rows(s, 1.0)
 
 
-def _first_two(z: Float[Array, "n K"]) -> tuple[Int[Array, " n"], Int[Array, " n"]]:
-    """Return the predicted class and its runner-up."""
-    first, rest = z.argmax(axis=1), z.copy()
-    rest[np.arange(len(z)), first] = -np.inf
-    return first, rest.argmax(axis=1)
+def quantities(z: Float[Array, "n K"]) -> Float[Array, "q n"]:
+    """Return the `QUANTITIES` of each row."""
+    return np.stack(list(score_rows_many(z, quantity_rows, len(QUANTITIES), np.float64)))
+
+
+def _second(z: Float[Array, "n K"], first: Int[Array, " n"]) -> Int[Array, " n"]:
+    """Return the runner-up of the predicted class; overwrites the logits."""
+    z[np.arange(len(z)), first] = -np.inf
+    return z.argmax(axis=1)

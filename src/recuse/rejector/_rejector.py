@@ -32,12 +32,16 @@ from recuse.present.numbers import listed
 from recuse.present.tuning import Outcome, TuningFacts, sentence
 from recuse.rejector._model import (
     LEAST,
+    QUANTITIES,
     SHIFTED,
     Fingerprint,
     ModelChange,
+    places,
+    quantity_rows,
     read_fingerprint,
     sampled,
 )
+from recuse.rejector._model import ROWS as LOOKED_AT
 from recuse.rejector._rules import (
     ALL,
     Rule,
@@ -50,7 +54,9 @@ from recuse.rejector._rules import (
 from recuse.rejector._version1 import upgraded
 from recuse.scores import SOFTMAX_FAMILY, Score, are_log_probs, without_filler
 from recuse.scores._functions import FEW_ROWS, STRAY, look_like_probs
+from recuse.scores._rows import predict_and_score
 from recuse.scores._score import OF_CONFIDENCES, score_by_all
+from recuse.scores._sums import Sums
 from recuse.selectors._guarantee import ROWS, AnyGuarantee
 
 if TYPE_CHECKING:
@@ -277,20 +283,26 @@ class Rejector:
             z = to_logits(given, self.kind)
             check_classes(z.shape[1], self.classes, self.kind)
             outputs = HeldOut(z, name="`outputs`", kind=self.kind)
-        found = self._decide(outputs, subgroups)
-        for change in self.model_changes(outputs):
+        found, quantities = self._decide_and_look(outputs, subgroups)
+        for change in self.model_changes(outputs, quantities):
             warnings.warn(words.model_changed(outputs.name, change), DataWarning, stacklevel=2)
         return found
 
-    def model_changes(self, file: HeldOut) -> tuple[ModelChange, ...]:
-        """Return how a file differs from the outputs of the model of the fit, if it does."""
+    def model_changes(
+        self, file: HeldOut, quantities: Float[Array, "q m"] | None = None
+    ) -> tuple[ModelChange, ...]:
+        """Return how a file differs from the outputs of the model of the fit, if it does.
+
+        The quantities of all its predictions are given where they are known already.
+        """
         if self.model is None:
             return ()
         if file.logits[:, 0].size < LEAST:
             return self.model.changes(file.model, file.logits[:0], 0)
         z = without_filler(sampled(file), self.filler)
         units = len(file) if file.groups is None else np.unique(file.groups).size
-        found = self.model.changes(file.model, z, units)
+        known = None if quantities is None else quantities[:, places(file)]
+        found = self.model.changes(file.model, z, units, known)
         if not found or not of_classes(self.kind):
             return found
         if self.score.shift_invariant and are_log_probs(z) != self.splits["tune"]["log_probs"]:
@@ -321,16 +333,40 @@ class Rejector:
 
     def _decide(self, file: HeldOut, subgroups: ArrayLike | None) -> Predictions:
         """Decide as `predict` does, without a word on the model."""
+        return self._decide_and_look(file, subgroups, look=False)[0]
+
+    def _decide_and_look(
+        self, file: HeldOut, subgroups: ArrayLike | None, *, look: bool = True
+    ) -> tuple[Predictions, Float[Array, "q m"] | None]:
+        """Decide, and return the quantities of all predictions, if all are looked at."""
         z = self._own(file)
         self._warn_of_possible(z)
         z = without_filler(z, self.filler)
-        if of_classes(self.kind):
-            prediction, (confidence,) = score_by_all(z, (self.score,))
-        else:
+        look = look and self.model is not None and LEAST <= z[:, 0].size <= LOOKED_AT
+        quantities = None
+        if not of_classes(self.kind):
             prediction, confidence = predicted(z, self.kind), self.score(z)
+        elif look:
+            prediction, confidence, quantities = self._score_and_look(z)
+        else:
+            prediction, (confidence,) = score_by_all(z, (self.score,))
         threshold = self.thresholds(prediction, subgroups)
         accept = (confidence >= threshold) & (threshold < np.inf)
-        return Predictions(prediction, confidence, accept, self._vertices(confidence))
+        found = Predictions(prediction, confidence, accept, self._vertices(confidence))
+        return found, quantities
+
+    def _score_and_look(
+        self, z: Float[Array, "n K ..."]
+    ) -> tuple[Int[Array, "n ..."], Float32[Array, "n ..."], Float[Array, "q m"]]:
+        """Return predictions, confidences and quantities, which share their sums."""
+
+        def rows(s: Sums) -> tuple[Array, ...]:
+            return self.score(s), *quantity_rows(s)
+
+        prediction, found = predict_and_score(z, rows, 1 + len(QUANTITIES), np.float64)
+        with np.errstate(over="ignore"):
+            confidence = found[0].astype(np.float32)
+        return prediction, confidence, found[1:].reshape(len(QUANTITIES), -1)
 
     def _warn_of_possible(self, z: Float[Array, "n K ..."]) -> None:
         """Warn of classes that no calibration row could have, and some of these rows can."""

@@ -58,6 +58,8 @@ SEEN = 256  # rows, and pixels of each, that tell whether a score was given prob
 
 def look_like_probs(logits: Array, rounding: float = ROUNDED) -> bool:
     """Return whether every row of (n, K, ...) lies in [0, 1] and sums to 1, as far as rounding."""
+    if len(logits) > SEEN and not look_like_probs(logits[:SEEN], rounding):
+        return False
     if logits.min() < -STRAY or logits.max() > 1 + STRAY:
         return False
     return bool(np.all(np.abs(logits.astype(np.float64).sum(axis=1) - 1) <= rounding))

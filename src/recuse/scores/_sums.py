@@ -91,13 +91,30 @@ class Chunk:
             sums = np.empty(self.size)
             self.loops.gaps(self.logits, s.top, s.lowest, self.unit, sums)
             return -sums / s.possible
-        _, exponent = np.frexp(np.maximum(s.top - s.lowest, TINY))
-        unit = np.ldexp(self.unit, exponent)  # a power of two above every gap
         gap = self.scratch("x", self.logits.shape)
         np.subtract(self.spread(s.top), self.logits, out=gap)
-        if s.masked:
-            gap[np.isposinf(gap)] = 0.0
-        return -(fixed_sum(gap, self.spread(unit), self.axis) * (unit * ULP)) / s.possible
+        return -self._sum(gap, s.top - s.lowest, s.masked) / s.possible
+
+    def variance(self, s: Sums) -> Float[Array, " r"]:
+        """Return the mean square of the possible logits, less their mean."""
+        mean = s.top + s.mean_gap
+        largest = np.maximum(s.top - mean, mean - s.lowest)
+        if self.loops is not None:
+            sums = np.empty(self.size)
+            self.loops.squares(self.logits, mean, largest, self.unit, sums)
+            return sums / s.possible
+        square = self.scratch("x", self.logits.shape)
+        np.subtract(self.logits, self.spread(mean), out=square)
+        square *= square
+        return self._sum(square, largest * largest, s.masked) / s.possible
+
+    def _sum(self, terms: Array, largest: Array, masked: bool) -> Float[Array, " r"]:
+        """Return the sums of terms >= 0 of this size, but for those that are infinite."""
+        _, exponent = np.frexp(np.maximum(largest, TINY))
+        unit = np.ldexp(self.unit, exponent)  # a power of two above every term
+        if masked:
+            terms[np.isposinf(terms)] = 0.0
+        return fixed_sum(terms, self.spread(unit), self.axis) * (unit * ULP)
 
     def exps(self, s: Sums, factor: float, moments: int) -> Float[Array, "moments r"]:
         """Return sums of exp(x), x exp(x), exp(x)^2 and x^2 exp(x), x = factor * (z - second).
@@ -234,6 +251,11 @@ class Sums:
     def mean_gap(self) -> Float[Array, " r"]:
         """Mean of the possible logits, less the largest."""
         return self.ask("mean_gap")
+
+    @property
+    def variance(self) -> Float[Array, " r"]:
+        """Variance of the possible logits."""
+        return self.ask("variance")
 
     def exps(self, factor: float = 1.0, moments: int = 1) -> Float[Array, "moments r"]:
         """Return sums over all classes but the predicted one, with x = factor * (z - second).
