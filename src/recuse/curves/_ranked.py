@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HALF = ("float16", "bfloat16")
 FLOATS = (np.float32, np.float64)
-SMALLEST = 1 << 14  # below, grouping takes a millisecond
+SMALLEST = 1 << 13  # below, grouping takes a millisecond
 SECONDS = 4e-8  # a prediction, by NumPy
 
 

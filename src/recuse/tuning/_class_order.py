@@ -131,11 +131,13 @@ def _moved(counts: Int[Array, "K K"]) -> dict[int, int]:
     Their own outputs must be taken by each other, but for the end of a chain: where a model never
     says a class and its rows go to another, nothing takes its place, and nothing has moved.
     """
+    least = np.maximum(2 * np.diagonal(counts), 2)
+    if (counts > least[:, None]).any(axis=1).sum() < 2:  # whatever the assignment
+        return {}
     from scipy.optimize import linear_sum_assignment
 
     label, output = linear_sum_assignment(counts, maximize=True)
-    there, own = counts[label, output], counts[label, label]
-    moved = (output != label) & (there > 2 * own) & (there >= 3)
+    moved = (output != label) & (counts[label, output] > least[label])
     label, output = label[moved], output[moved]
     taken = int(np.isin(label, output).sum())
     if taken < 2 or taken < min(len(label) - 1, 0.75 * len(label)):
