@@ -23,7 +23,7 @@ from recuse.intervals import (
     coverage_at,
     risk_at,
 )
-from recuse.intervals._bootstrap import BLOCK, drawn, units
+from recuse.intervals._bootstrap import BLOCK, draw, units
 from recuse.intervals._influence import by_confidence, variance_of_mean
 from strategies import GENERAL, ZERO_ONE, predictions
 
@@ -522,7 +522,9 @@ def _drawn(weights, size, count):
     rng = np.random.default_rng(5)
     for _ in range(count):
         k = int(rng.poisson(size)) if weights == "poisson" else size
-        yield drawn(rng.integers(0, 2**32, k, dtype=np.uint32), size)
+        w = np.empty(size, np.uint8)
+        draw(rng.integers(0, 2**32, k, dtype=np.uint32), w)
+        yield w
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=str)

@@ -37,7 +37,7 @@ from recuse.intervals._interval import (
 from recuse.intervals._total import total
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float, Int, UInt8, UInt32
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
@@ -155,87 +155,69 @@ def resampled(
             f"may all be 0, got {size.size}: use 'multinomial'"
         )
     out = np.empty(check_count(replicates, "replicates", least=2))
-    of = _loops if _kernels.repays(SECONDS * out.size * unit.size * len(terms)) else _arrays
+    seconds = SECONDS * out.size * unit.size * len(terms)
+    draw, value, kind = _way(measure.kind, seconds)
     h = harmonic(int(unit.size + SPREADS * np.sqrt(np.sum(size**2))))
-    value = of(terms, unit, measure, h)
+    work = [(sign, by_unit(c, l, unit)) for sign, c, l in terms]
+    w, total = np.empty(size.size, np.uint8), np.zeros(unit.size + 1, np.int64)
     for first in range(0, out.size, BLOCK):
         rng = np.random.Generator(np.random.SFC64([seed, first]))
         for b in range(first, min(first + BLOCK, out.size)):
             count = int(rng.poisson(size.size)) if weights == "poisson" else size.size
             bits = rng.integers(0, 2**64, (count + 1) // 2, np.uint64).view(np.uint32)
-            out[b] = value(bits[:count])
+            draw(bits[:count], w)
+            what = h, kind, measure.level, total
+            out[b] = sum(sign * value(w, *rows, *what) for sign, rows in work)
     return out
 
 
-def _loops(
-    terms: Sequence[Term], unit: Int[Array, " n"], measure: Measure, h: Float[Array, " m"]
-) -> Callable[[Array], float]:
-    """Return the value of the terms for the random bits of a draw, by loops of numba."""
+def _way(kind: str, seconds: float) -> tuple[Callable, Callable, str | int]:
+    """Return `draw`, `measured` and the kind of a measure, or the loops of numba."""
+    if not _kernels.repays(seconds):
+        return draw, measured, kind
     from recuse._kernels import curves as kernel
 
-    w, total = np.empty(unit.max() + 1, np.uint8), np.zeros(unit.size + 1, np.int64)
-    what = getattr(kernel, measure.kind.upper()), measure.level
-    work = [(sign, by_unit(c, l, unit)) for sign, c, l in terms]
-
-    def value(bits: Array) -> float:
-        kernel.draw(bits, w)
-        return sum(sign * kernel.measure(w, *rows, h, *what, total) for sign, rows in work)
-
-    return value
+    return kernel.draw, kernel.measure, getattr(kernel, kind.upper())
 
 
-def _arrays(
-    terms: Sequence[Term], unit: Int[Array, " n"], measure: Measure, h: Float[Array, " m"]
-) -> Callable[[Array], float]:
-    """Return the same value, by NumPy."""
-    size = int(unit.max()) + 1
-    work = [(sign, Weighed(by_unit(c, l, unit), measure, h)) for sign, c, l in terms]
-
-    def value(bits: Array) -> float:
-        w = drawn(bits, size)
-        return sum(sign * weighed.value(w) for sign, weighed in work)
-
-    return value
+def draw(bits: UInt32[Array, " b"], w: UInt8[Array, " u"]) -> None:
+    """Write how often each unit is drawn, one by each 32-bit number."""
+    chosen = (bits.astype(np.uint64) * np.uint64(w.size)) >> np.uint64(32)
+    w[:] = np.bincount(chosen.astype(np.int64), minlength=w.size)
 
 
-def drawn(bits: Array, units: int) -> Int[Array, " u"]:
-    """Return how often each unit is drawn, one by each 32-bit number."""
-    chosen = (bits.astype(np.uint64) * np.uint64(units)) >> np.uint64(32)
-    return np.bincount(chosen.astype(np.int64), minlength=units)
-
-
-class Weighed:
-    """A measure of sorted rows, each as often as its unit is drawn: see `_kernels.curves`."""
-
-    def __init__(self, rows: tuple[Array, ...], measure: Measure, h: Float[Array, " m"]):
-        self.unit, loss, self.start, self.end, self.ends = rows
-        self.kind, self.level, self.h = measure.kind, measure.level, h
-        size = self.end - self.start
-        self.tie = np.repeat(np.arange(size.size), size)  # of the rows of ties with a loss
-        self.row = np.arange(self.tie.size) + np.repeat(self.start - (np.cumsum(size) - size), size)
-        self.loss = loss[self.row]
-
-    def value(self, w: Int[Array, " u"]) -> float:
-        """Return the measure for these weights of the units."""
-        copies = w[self.unit]
-        total = np.r_[0, np.cumsum(copies)]
-        n, a, b = int(total[-1]), total[self.start], total[self.end]
-        cost = np.bincount(self.tie, copies[self.row] * self.loss, self.start.size)
-        if self.kind == "aurc":
-            h = self.h
-            spread = b * (h[n] - h[b] + 1) - a * (h[n] - h[a] + 1)
-            return _in_order(cost / np.maximum(b - a, 1) * spread) / n
-        if self.kind == "augrc":
-            return _in_order(cost * (n - 0.5 * (a + b - 1))) / n / n
-        if self.kind == "risk_at_coverage":
-            accepted = total[self.ends]
-            k = int(accepted[np.argmax(accepted / n >= self.level)])
-            return _in_order(cost[b <= k]) / k
-        summed = np.r_[0.0, np.cumsum(cost)]
-        if summed[-1] / n <= self.level:
-            return 1.0
-        before = a[(b > a) & (a > 0) & (summed[:-1] / np.maximum(a, 1) <= self.level)]
-        return int(before.max(initial=0)) / n
+def measured(
+    w: UInt8[Array, " u"],
+    unit: Int[Array, " n"],
+    loss: Float[Array, " n"],
+    start: Int[Array, " t"],
+    end: Int[Array, " t"],
+    ends: Int[Array, " k"],
+    h: Float[Array, " m"],
+    kind: str,
+    level: float,
+    total: Int[Array, " n+1"],
+) -> float:
+    """Return what `_kernels.curves.measure` does."""
+    copies, tie = w[unit], np.zeros(unit.size, np.int64)
+    np.cumsum(copies, dtype=np.int64, out=total[1:])
+    tie[start] = 1
+    cost = np.bincount(np.cumsum(tie), copies * loss, start.size + 1)  # first: before all ties
+    n, a, b = int(total[-1]), total[start], total[end]
+    if kind == "aurc":
+        spread = b * (h[n] - h[b] + 1) - a * (h[n] - h[a] + 1)
+        return _in_order(cost[1:] / np.maximum(b - a, 1) * spread) / n
+    if kind == "augrc":
+        return _in_order(cost[1:] * (n - 0.5 * (a + b - 1))) / n / n
+    if kind == "risk_at_coverage":
+        accepted = total[ends]
+        k = int(accepted[np.argmax(accepted / n >= level)])
+        return _in_order(cost[1:][b <= k]) / k
+    summed = np.cumsum(cost)
+    if summed[-1] / n <= level:
+        return 1.0
+    before = a[(b > a) & (a > 0) & (summed[:-1] / np.maximum(a, 1) <= level)]
+    return int(before.max(initial=0)) / n
 
 
 def _in_order(terms: Float[Array, " t"]) -> float:
