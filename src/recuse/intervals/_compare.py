@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -146,7 +146,9 @@ def bootstrap_difference(
     >>> bootstrap_difference(a, [0, 0, 1, 0], b, [0, 0, 1, 0], replicates=99).value < 0
     True
     """
-    both = _paired_influence(confidence_a, loss_a, confidence_b, loss_b, measure)
+    both, of_b = measure.influence(confidence_a, loss_a), measure.influence(confidence_b, loss_b)
+    _check_paired(both.size, of_b.size)
+    both -= of_b
     terms = [
         *measure.terms(1, check_confidence(confidence_a), check_loss(loss_a, both.size)),
         *measure.terms(-1, check_confidence(confidence_b), check_loss(loss_b, both.size)),
@@ -214,16 +216,6 @@ def holm(p_values: ArrayLike) -> Float[Array, " m"]:
     out = np.empty(p.size)
     out[order] = np.maximum.accumulate(steps)
     return out
-
-
-def _paired_influence(
-    confidence_a: Any, loss_a: Any, confidence_b: Any, loss_b: Any, measure: Measure
-) -> Float[Array, " n"]:
-    a = measure.influence(confidence_a, loss_a)
-    b = measure.influence(confidence_b, loss_b)
-    _check_paired(a.size, b.size)
-    a -= b
-    return a
 
 
 def _check_paired(a: int, b: int) -> None:

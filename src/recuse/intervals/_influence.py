@@ -20,7 +20,6 @@ from recuse._internal.check import (
     check_loss,
     to_numpy,
 )
-from recuse.curves._areas import oracle
 from recuse.curves._order import POSITION, VALUE, changes, descending
 from recuse.curves._ranked import TieGroups, errors
 from recuse.curves._ties import WINDOW
@@ -55,10 +54,6 @@ class Sorted(Ranking):
     def largest(self) -> float:
         """The largest loss."""
         return float(self.loss.max())
-
-    def oracle(self) -> tuple[float, float, bool]:
-        """Return what `curves._areas.oracle` does."""
-        return oracle(self.form, self.loss)
 
     @cached_property
     def form(self) -> TieGroups:

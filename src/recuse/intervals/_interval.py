@@ -17,7 +17,7 @@ import numpy as np
 from recuse import curves
 from recuse._internal.check import check_fraction, check_groups, check_loss
 from recuse.bounds._binomial import limits
-from recuse.curves._areas import augrc_of, aurc_of, excess
+from recuse.curves._areas import augrc_of, aurc_of, excess, oracle
 from recuse.curves._curve import coverage_at_risk_of, risk_at_coverage_of
 from recuse.curves._order import ascending
 from recuse.curves._ranked import Halves
@@ -79,7 +79,8 @@ class Measure:
             return risk_at_coverage_of(r.form, self.level)
         if self.kind == "coverage_at_risk":
             return coverage_at_risk_of(r.form, self.level)
-        return excess(aurc_of(r.form), *r.oracle()) if self.name == "e_aurc" else aurc_of(r.form)
+        area = aurc_of(r.form)
+        return excess(area, *oracle(r.form, r.loss)) if self.name == "e_aurc" else area
 
     def spread(self, r: Ranking) -> Spread:
         """Return its influences for a ranking."""

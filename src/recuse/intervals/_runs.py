@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recuse._internal.check import is_floating, to_numpy
-from recuse.curves._areas import oracle
 from recuse.curves._order import POSITION, VALUE, changes, falling
 from recuse.curves._ranked import Errors, Halves, Whole, smallest_accepted
 from recuse.curves._ties import ErrorTies
@@ -104,9 +103,10 @@ def _errors(key: UInt64[Array, " n"]) -> Iterator[tuple[Int[Array, " e"], Int[Ar
 class Runs(Ranking):
     """A ranking of many 0-1 losses; see the module."""
 
+    loss = np.empty(0)
+
     def __init__(self, form: Errors):
-        self._form = form
-        self.n = form.n
+        self._form, self.n = form, form.n
 
     @property
     def form(self) -> Errors:
@@ -122,10 +122,6 @@ class Runs(Ranking):
     def largest(self) -> float:
         """The largest loss."""
         return float(self.form.wrong > 0)
-
-    def oracle(self) -> tuple[float, float, bool]:
-        """Return what `curves._areas.oracle` does."""
-        return oracle(self.form, ())
 
     def aurc(self) -> Spread:
         """Return the influences on AURC."""

@@ -76,6 +76,7 @@ class Ranking(ABC):
     """Examples by descending confidence."""
 
     n: int
+    loss: Float[Array, " n"]  # none if all are 0 or 1
 
     @property
     @abstractmethod
@@ -91,10 +92,6 @@ class Ranking(ABC):
     @abstractmethod
     def largest(self) -> float:
         """The largest loss."""
-
-    @abstractmethod
-    def oracle(self) -> tuple[float, float, bool]:
-        """Return what `curves._areas.oracle` does."""
 
     @abstractmethod
     def aurc(self) -> Spread:
