@@ -19,6 +19,7 @@ import numpy as np
 
 from recuse._internal.check import check_labels, check_logits, first, to_numpy
 from recuse._internal.files import digest
+from recuse._kernels.arithmetic import log1p
 from recuse.calibration._measures import mean
 from recuse.errors import InputError
 from recuse.intervals._influence import variance_of_mean
@@ -122,7 +123,7 @@ def _pass(z: Float[Array, "n K ..."], own: Float[Array, " m"], inverse: float) -
     def rows(s: Sums) -> tuple[Array, ...]:
         rest, gap, square = _moments(s, inverse)
         expected = gap / (1 + rest)
-        return s.top, np.log1p(rest), expected, square / (1 + rest) - expected**2
+        return s.top, log1p(rest), expected, square / (1 + rest) - expected**2
 
     found = score_rows_many(z, rows, 4, np.float64)
     top, rest, expected, curvature = (column.reshape(-1) for column in found)
