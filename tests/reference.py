@@ -227,6 +227,16 @@ def crossing_probability(boundary: Sequence[int], risk: float) -> float:
 # Uncertainty
 
 
+def crossing_or_at(boundary: Sequence[int], rank: int, c: int, risk: float) -> float:
+    """P(the walk is at or under the boundary somewhere, or W_rank <= c), over all its paths."""
+    total = 0.0
+    for path in itertools.product((0, 1), repeat=len(boundary)):
+        walk = list(itertools.accumulate(path))
+        if any(w <= b for w, b in zip(walk, boundary)) or walk[rank - 1] <= c:
+            total += risk ** sum(path) * (1 - risk) ** (len(path) - sum(path))
+    return total
+
+
 def influence(confidence: Numbers, loss: Numbers) -> list[float]:
     """Of AURC: l w - tail + mean(l) - mean(l w), w and tail averaged over ties."""
     n = len(loss)

@@ -17,7 +17,6 @@ import reference_rejector as reference
 from learnable import learnable
 from recuse import InfeasibleError, InputError, Rejector
 from recuse._internal.files import checksum
-from recuse.bounds import binomial_p_value
 from recuse.errors import DataWarning
 from recuse.intervals import AUGRC, AURC, coverage_at
 from recuse.io import HeldOut, overlap, split_rows
@@ -31,8 +30,8 @@ from recuse.rejector._prepare import one_of_each
 from recuse.rejector._rejector import pooled
 from recuse.rejector._summary import CoverageChange
 from recuse.scores import FEATURES, Score, features, from_binary
-from recuse.selectors import walk_level
 from recuse.selectors._methods import LONGEST_WALK, METHODS
+from recuse.selectors._walk import walk, walk_level
 from recuse.tuning import tune
 from rejectors import altered
 from samples import learned_score, log_softmax, one_column, pixels, sample
@@ -314,7 +313,7 @@ LEVEL = {  # of a single test, by n and delta
     "fixed_sequence": lambda n, risk, delta: delta,
     "bonferroni": lambda n, risk, delta: delta / 20,
     "sgr": lambda n, risk, delta: delta / max(1, math.ceil(math.log2(n))),
-    "random_walk": walk_level,
+    "random_walk": lambda n, risk, delta: walk_level(np.arange(1, n + 1), risk, delta),
 }
 
 
@@ -352,21 +351,18 @@ def test_the_guarantee_of_any_method_is_read_back(tmp_path, method, void):
     assert Rejector.load(tmp_path / "r.json") == fitted
 
 
-@pytest.mark.parametrize("n", [20_000, 50_500])
+@pytest.mark.parametrize("n", [2_000, 20_000])
 def test_a_long_walk_is_read_if_its_counts_pass_and_with_one_error_more_is_not(n):
-    level = walk_level(n, 0.2, 0.05)
-    accepted = n // 2
-    errors = max(
-        e
-        for e in range(accepted // 8, accepted // 4)
-        if float(binomial_p_value(e, accepted, 0.2)) <= level
+    found, accepted = walk(n, 0.2, 0.05), n // 2
+    most = (
+        found.most[found.rank <= accepted][-1] if found.chain is None else found.chain[n // 2 - 1]
     )
     g = {"method": "random_walk", "n": n, "accepted": accepted, "target_risk": 0.2, "delta": 0.05}
-    assert Rejector.from_dict(guaranteeing(**g, errors=errors))
+    assert Rejector.from_dict(guaranteeing(**g, errors=int(most)))
     with pytest.raises(InputError, match="counts do not support"):
-        Rejector.from_dict(guaranteeing(**g, errors=errors + 1))
-    with pytest.raises(InputError, match="at most 1,000,000 rows for random_walk"):
-        Rejector.from_dict(guaranteeing(**g | {"n": LONGEST_WALK + 1}, errors=errors))
+        Rejector.from_dict(guaranteeing(**g, errors=int(most) + 1))
+    with pytest.raises(InputError, match="at most 100,000,000 rows for random_walk"):
+        Rejector.from_dict(guaranteeing(**g | {"n": LONGEST_WALK + 1}, errors=int(most)))
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,7 @@ def test_parts_that_disagree_are_refused_whatever_the_checksum(
     [
         ("fixed_sequence", 1000, 80, True),
         ("fixed_sequence", 1000, 90, False),
-        ("random_walk", 1000, 80, False),
+        ("random_walk", 1000, 90, False),
         ("random_walk", 1000, 70, True),
         ("bonferroni", 1000, 76, False),
         ("band", 1000, 73, False),

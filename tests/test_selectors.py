@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from recuse.bounds import binomial_p_value, clopper_pearson_upper, hoeffding_ben
 from recuse.present.numbers import confidence_level
 from recuse.selectors import (
     METHODS,
+    _methods,
     _walk,
     band,
     select,
@@ -27,7 +29,6 @@ from recuse.selectors import (
     subgroup_table,
     thresholds_above_ranks,
     thresholds_between,
-    walk_level,
 )
 from recuse.selectors._grid import counts
 
@@ -74,11 +75,13 @@ def test_auto_uses_the_tune_split_where_there_is_one():
     assert s.guarantee.method == "fixed_sequence"
 
 
-def test_the_random_walk_is_left_where_it_would_take_minutes():
-    many = np.linspace(0, 1, 200_001), np.zeros(200_001)
+def test_the_random_walk_is_left_where_it_would_take_minutes(monkeypatch):
+    monkeypatch.setattr(_methods, "LONGEST_BY_DEFAULT", 1000)
+    monkeypatch.setattr(_methods, "LONGEST_WALK", 2000)
+    many = np.linspace(0, 1, 1001), np.zeros(1001)
     assert select(*many, target_risk=0.05).guarantee.method == "bonferroni"
-    more = np.zeros(1_000_001), np.zeros(1_000_001)
-    with pytest.raises(InputError, match="at most 1,000,000 rows for random_walk, got 1,000,001"):
+    more = np.zeros(2001), np.zeros(2001)
+    with pytest.raises(InputError, match="at most 2,000 rows for random_walk, got 2,001"):
         select(*more, target_risk=0.05, method="random_walk")
 
 
@@ -226,27 +229,114 @@ def test_shuffling_the_rows_changes_no_number():
 @pytest.mark.parametrize("n", [1, 7, 40, 300])
 @pytest.mark.parametrize("risk", [0.02, 0.3, 0.9])
 def test_the_boundary_and_its_crossing_probability_are_exact(n, risk):
-    level = 0.2
-    boundary = _walk.walk_boundary(n, risk, level)
+    level, rank = 0.2, np.arange(1, n + 1)
+    boundary = _walk.walk_boundary(rank, risk, level)
     for k in range(1, n + 1):
         e = boundary[k - 1]
         assert e < 0 or binomial_p_value(e, k, risk) <= level
         assert e + 1 >= k or binomial_p_value(e + 1, k, risk) > level
     expected = reference.crossing_probability(boundary.tolist(), risk)
-    assert _walk.crossing_probability(boundary, risk) == pytest.approx(expected, abs=1e-12)
+    assert _walk.crossing_probability(rank, boundary, risk) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("risk", [0.02, 0.3, 0.9])
+def test_a_boundary_that_rises_at_a_few_ranks_stands_still_between_them(risk):
+    rank = np.array([3, 10, 11, 40, 120])
+    boundary = _walk.walk_boundary(rank, risk, 0.2)
+    every = _walk.walk_boundary(np.arange(1, 151), risk, 0.2)
+    assert boundary.tolist() == every[rank - 1].tolist()
+    found = _walk.Walk(rank, boundary, 0.2)
+    most = [max((e for e in range(k + 1) if found.passes(k, e)), default=-1) for k in range(1, 151)]
+    expected = reference.crossing_probability(most, risk)
+    crossed = _walk.crossing_probability(rank, boundary, risk)
+    assert crossed == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_long_walk_rises_at_few_ranks_and_passes_with_probability_delta(monkeypatch):
+    found = selectors._walk.walk(10_001, 0.3, 0.05)
+    assert found.rank.size < 600
+    assert found.rank[[0, -1]].tolist() == [16, 10_001]
+    direct = _walk.crossing_probability(found.rank, found.most, 0.3)
+    assert 0.049 < direct <= 0.05
+    monkeypatch.setattr(_walk, "DIRECT", 1 << 8)  # Fourier transforms
+    transformed = _walk.crossing_probability(found.rank, found.most, 0.3)
+    assert transformed == pytest.approx(direct, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "risk", "level"), [(9, 0.4, 0.05), (10, 0.2, 0.12), (8, 0.7, 0.01)])
+def test_the_limits_of_a_chain_are_the_largest_that_spend_no_more_than_delta(n, risk, level):
+    rank, delta = np.arange(1, n + 1), 0.3
+    boundary = _walk.walk_boundary(rank, risk, level)
+    limits = _walk.chain_limits(boundary, risk, delta)
+    for k in rank:
+        spent = [reference.crossing_or_at(boundary.tolist(), k, c, risk) for c in range(-1, k + 1)]
+        within = [c - 1 for c, p in enumerate(spent) if p <= delta * (1 - 1e-9)]
+        assert limits[k - 1] == min(max(within), k)
+
+
+@pytest.mark.parametrize("n", [999, 1000, 3000])
+def test_a_chain_is_tested_from_a_fixed_rank_where_fifty_errors_are_expected(n):
+    found = _walk.walk(n, 0.05, 0.05)
+    assert (found.chain is None) == (n < 1000)
+    if found.chain is not None:
+        assert found.first == 3 * 59
+        alone = _walk.walk_level(np.arange(1, n + 1), 0.05, 0.05)
+        whole = _walk.walk_boundary(np.arange(1, n + 1), 0.05, alone)
+        assert (found.chain >= whole).all()  # what passed without a chain passes the re-check
+
+
+def test_a_chain_breaks_at_its_first_failure_and_counts_ties_in_any_order():
+    n, risk = 2000, 0.05
+    found = _walk.walk(n, risk, 0.05)
+    errors = np.minimum(found.chain, np.arange(n))  # as many as the chain allows
+    assert found.chained(errors) == n
+    errors[1500:] += 1
+    assert found.chained(errors) == 1500
+    assert found.chained(np.arange(1, n + 1)) == found.first - 1
+    assert found.chained(errors[: found.first - 1]) == 0
+
+
+def test_a_chain_accepts_more_than_the_boundary_alone():
+    c, wrong = sample(4000, 1, slope=0.2)
+    s = select(c, wrong, target_risk=0.05)
+    found = _walk.walk(4000, 0.05, 0.05)
+    g = s.guarantee
+    assert not found.passes(g.accepted, g.errors)
+    assert g.errors <= found.chain[g.accepted - 1]
+    order = np.random.default_rng(0).permutation(4000)
+    assert select(c[order], wrong[order], target_risk=0.05) == s
+    tied = np.floor(c * 16)
+    assert select(tied[order], wrong[order], target_risk=0.05) == select(
+        tied, wrong, target_risk=0.05
+    )
 
 
 @pytest.mark.parametrize("errors", [0, 500])
 def test_the_luck_of_a_long_walk_is_confirmed_however_small_its_p_value(errors):
     found = selectors.Guarantee(0.05, 0.1, "random_walk", 60_000, 50_000, errors)
-    crossed, delta = METHODS["random_walk"].recheck(found)
-    assert crossed <= delta
+    p, level = METHODS["random_walk"].recheck(found)
+    assert p <= level
+
+
+def test_a_long_walk_of_version_0_1_is_confirmed_at_a_rank_where_ours_does_not_rise():
+    n, accepted = 60_000, 119  # between two ranks of a few
+    assert accepted not in _walk.ranks_of(n)
+    rank, risk = np.arange(1, n + 1), 0.2
+    level = _walk.walk_level(rank, risk, 0.1)
+    errors = int(_walk.walk_boundary(rank, risk, level)[accepted - 1])
+    assert not _walk.walk(n, risk, 0.1).passes(accepted, errors)
+    found = selectors.Guarantee(risk, 0.1, "random_walk", n, accepted, errors)
+    p, level = METHODS["random_walk"].recheck(found)
+    assert p <= level
+    p, level = METHODS["random_walk"].recheck(replace(found, errors=errors + 1))
+    assert p > level
 
 
 def test_the_level_of_the_walk_uses_up_delta():
-    level = walk_level(300, 0.1, 0.05)
+    rank = np.arange(1, 301)
+    level = _walk.walk_level(rank, 0.1, 0.05)
     crossed = [
-        _walk.crossing_probability(_walk.walk_boundary(300, 0.1, x), 0.1)
+        _walk.crossing_probability(rank, _walk.walk_boundary(rank, 0.1, x), 0.1)
         for x in (level, 1.1 * level)
     ]
     assert crossed[0] <= 0.05 < crossed[1]
@@ -255,15 +345,17 @@ def test_the_level_of_the_walk_uses_up_delta():
 @pytest.mark.parametrize("n", [1, 3, 50, 1000])
 @pytest.mark.parametrize(("risk", "delta"), [(0.01, 0.001), (0.1, 0.05), (0.5, 0.4)])
 def test_the_level_of_the_walk_is_that_of_bisection_alone(n, risk, delta):
+    rank = np.arange(1, n + 1)
+
     def crosses(log_level):
-        boundary = _walk.walk_boundary(n, risk, np.exp(log_level))
-        return _walk.crossing_probability(boundary, risk) > delta
+        boundary = _walk.walk_boundary(rank, risk, np.exp(log_level))
+        return _walk.crossing_probability(rank, boundary, risk) > delta
 
     low, high = np.log(delta) - 12, np.log(delta)
     for _ in range(11):
         middle = (low + high) / 2
         low, high = (low, middle) if crosses(middle) else (middle, high)
-    assert walk_level(n, risk, delta) == np.exp(low)
+    assert _walk.walk_level(rank, risk, delta) == np.exp(low)
 
 
 def test_rows_of_one_cluster_are_refused():
@@ -628,7 +720,7 @@ def test_no_feasible_group_is_an_answer():
     found = select_by_subgroup([0.5] * 400, wrong, np.repeat([7, 8], 200), target_risk=0.1)
     assert ". Subgroup 8 needs least: Infeasible: no threshold" in found.reason
     assert re.search(
-        r" Subgroup 7 needs most: no target below 5.* would have passed\.$", found.reason
+        r" Subgroup 7 needs most: no target below 60.* would have passed\.$", found.reason
     )
 
 

@@ -169,7 +169,7 @@ def draw_band(s: Splits) -> selectors.Band:
 def by_rank(s: Splits, k: np.ndarray, level: float) -> float:
     """The widest of the first k by confidence that pass an exact test, deployed as c >= v."""
     order = np.argsort(-s.confidence)
-    most = walk_boundary(order.size, TARGET, level)  # errors that pass among 1..n
+    most = walk_boundary(np.arange(1, order.size + 1), TARGET, level)  # errors that pass among 1..n
     passing = np.flatnonzero(np.cumsum(s.loss[order])[k - 1] <= most[k - 1])
     return float(s.confidence[order[k[passing[-1]] - 1]]) if passing.size else np.inf
 

@@ -21,7 +21,7 @@ from recuse.selectors._guarantee import (
     Infeasible,
     Selection,
 )
-from recuse.selectors._methods import METHODS, walk_level
+from recuse.selectors._methods import METHODS
 from recuse.selectors._select import select, select_several
 from recuse.selectors._subgroups import (
     SubgroupGuarantee,
@@ -53,5 +53,4 @@ __all__ = [
     "subgroup_table",
     "thresholds_above_ranks",
     "thresholds_between",
-    "walk_level",
 ]

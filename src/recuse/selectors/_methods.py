@@ -33,7 +33,13 @@ from recuse.selectors._grid import (
     thresholds_between,
 )
 from recuse.selectors._guarantee import ADAPTIVE_SEARCH_UNPROVED, Guarantee
-from recuse.selectors._walk import LEAST, crossing_probability, walk_boundary, walk_level
+from recuse.selectors._walk import (
+    EVERY_RANK,
+    ROUNDING,
+    crossing_probability,
+    walk,
+    walk_boundary,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int
@@ -42,10 +48,10 @@ if TYPE_CHECKING:
 THRESHOLDS = 100  # of a fixed sequence
 RANKS = 20  # of Bonferroni's correction
 POINTS = 50  # of a band
-QUICK_WALK = 50_000  # steps whose level is soon found
-ROUNDING = 1e-9  # relative: another machine's last bits
-LONGEST_WALK = 1_000_000  # steps: beyond it, finding the level takes minutes
-LONGEST_BY_DEFAULT = 200_000  # likewise, seconds
+LONGEST_WALK = 10**8  # steps: beyond it, finding the level takes minutes
+LONGEST_BY_DEFAULT = 10**7  # likewise, seconds
+LONGEST_0_1 = 1_000_000  # steps of version 0.1, which tested every rank of them
+LEAST = 1e-290  # level of a boundary: the arithmetic of smaller ones loses digits
 
 
 class Splits(NamedTuple):
@@ -108,33 +114,51 @@ def betting(s: Splits, target: float, delta: float) -> Plan:
 
 
 def random_walk(s: Splits, target: float, delta: float) -> Plan:
-    """The largest coverage under a boundary that a walk of errors meets with probability delta."""
+    """The largest coverage under a boundary that a walk of errors meets with probability delta.
+
+    Or in a chain of ranks from a fixed one on (`walk`), which spends a part of delta.
+    """
     check_zero_one(s.loss)
     if (n := s.confidence.size) > LONGEST_WALK:
         raise InputError(f"expected at most {LONGEST_WALK:,} rows for random_walk, got {n:,}")
     grid = thresholds_between(s.confidence)
     held = counts(s.confidence, s.loss, grid)
-    level = walk_level(n, target, delta)  # it hardly depends on the target
-
-    def least() -> float:
-        return float(clopper_pearson_upper(held.errors, held.accepted, level).min())
 
     def choose(risk: float) -> int | None:
-        boundary = walk_boundary(n, risk, walk_level(n, risk, delta))
-        return _last(held.errors <= boundary[held.accepted - 1])
+        if not (binomial_p_value(held.errors, held.accepted, risk) <= delta).any():
+            return None
+        found = walk(n, risk, delta)
+        passed = found.passes(held.accepted, held.errors)
+        if found.chain is not None:
+            last = found.chained(np.cumsum(_in_order(s)))
+            passed |= (held.accepted >= found.first) & (held.accepted <= last)
+        return _last(passed)
 
-    return Plan(grid, held, held, n, level, least, choose)
+    level = walk(n, target, delta).level
+    return Plan(grid, held, held, n, level, lambda: 0.0, choose)
+
+
+def _in_order(s: Splits) -> Int[Array, " n"]:
+    """Return the errors of rows in descending confidence, those of one confidence shuffled."""
+    order = np.lexsort((s.loss, -s.confidence))
+    tie = np.random.default_rng(0).random(order.size)  # the order of rows in the file is nothing
+    order = order[np.lexsort((tie, -s.confidence[order]))]
+    return s.loss[order].astype(np.int64)
 
 
 def recheck_random_walk(g: Guarantee) -> tuple[float, float]:
-    """A long walk is asked how often it passes at its own p-value, which takes no search."""
+    """Long walks of version 0.1 are asked how often they pass at their own p-value."""
     if g.n > LONGEST_WALK:
         raise InputError(f"expected at most {LONGEST_WALK:,} rows for random_walk, got {g.n:,}")
-    if g.n <= QUICK_WALK:
-        return _p_value(g), walk_level(g.n, g.target_risk, g.delta)
-    level = max(_p_value(g) * (1 + ROUNDING), LEAST)
-    boundary = walk_boundary(g.n, g.target_risk, level)
-    return float(crossing_probability(boundary, g.target_risk)), g.delta
+    p, found = _p_value(g), walk(g.n, g.target_risk, g.delta)
+    within = bool(found.passes(g.accepted, g.errors))
+    if found.chain is not None:
+        within |= g.errors <= found.chain[g.accepted - 1]
+    if within or not EVERY_RANK < g.n <= LONGEST_0_1:
+        return p, p if within else found.level
+    rank = np.arange(1, g.n + 1)
+    boundary = walk_boundary(rank, g.target_risk, max(p * (1 + ROUNDING), LEAST))
+    return crossing_probability(rank, boundary, g.target_risk), g.delta
 
 
 def bonferroni(s: Splits, target: float, delta: float) -> Plan:

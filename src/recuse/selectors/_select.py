@@ -54,14 +54,14 @@ def select(
     |---|---|---|---|
     | "fixed_sequence" | about 100 from the tuning split, from where that split lets one expect the clearest pass towards more coverage, until the first failure | exact binomial at `delta`; Hoeffding-Bentkus for other losses | `tune` |
     | "betting" | the same | betting on the losses, or on means of groups, at `delta` | `tune` |
-    | "random_walk" | all | exact binomial, at a level calibrated on a walk of Bernoulli(target_risk) errors | 0-1 losses |
+    | "random_walk" | all | a boundary that a walk of Bernoulli(target_risk) errors crosses with probability `delta`, or a chain of ranks beside it; `docs/every-rank.md` | 0-1 losses |
     | "bonferroni" | 20 ranks of the calibration split, each without its boundary point | exact binomial or Hoeffding-Bentkus at `delta` / 20 | |
     | "band" | 50 from the tuning split, or ranks as above | exact binomial or Hoeffding-Bentkus at `delta` / 50: `band` answers any target at the same price | |
     | "sgr" | a binary search over ranks | exact binomial at `delta` / ceil(log2 n) | 0-1 losses; no proof, see `docs/thresholds.md` |
 
     "auto" is the first with `tune`, 0-1 losses and independent rows, the second with `tune`
-    and others; without `tune` the third for 0-1 losses of at most 200,000 rows, since it takes
-    time, the fourth for others.
+    and others; without `tune` the third for 0-1 losses of at most ten million rows, since it
+    takes time, the fourth for others.
 
     Args:
         confidence: Shape (n,), of the calibration split; compared as float32.

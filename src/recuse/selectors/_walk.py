@@ -1,6 +1,7 @@
-"""Walks of errors: E_k of k Bernoulli(risk) predictions, and a boundary below which it is lucky.
+"""Walks of errors: W_k among k Bernoulli(risk) predictions, and where so few of them are lucky.
 
-n = steps.
+n = steps, m = ranks at which the boundary may rise. `docs/every-rank.md` proves why such a walk
+decides for the errors of calibration rows, at every rank at once.
 """
 
 from __future__ import annotations
@@ -8,41 +9,111 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from recuse._internal.bisect import bisect
+from recuse.bounds import smallest_error_free_sample
+from recuse.bounds._binomial import tail
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from numpy import ndarray as Array
+    from numpy.typing import ArrayLike
 
+EVERY_RANK = 10_000  # steps up to which the boundary rises at any of them
+RANKS = 500  # at which it rises in longer walks, at equal distances
+FEW, FEWEST = 10, 16  # more of them, before the first of those, and the least
+CHAINED = 50  # expected errors from which a chain pays
+SHARE = 0.8  # of delta, for the boundary beside a chain
+BEFORE_CHAIN = 3  # times the smallest sample without an error that could pass
 NEVER = 1e-18  # probabilities that are left out
-LEAST = 1e-290  # level of a boundary: the arithmetic of smaller ones loses digits
-PRUNED = 16  # rises until they are
+PRUNED = 16  # ranks until they are
+DIRECT = 1 << 22  # multiplications of a convolution, beyond which Fourier transforms are faster
 WIDTH, HALVINGS = 12, 11  # of the search for a logarithm of a level: to 0.6 %
 START = 2.5  # below the logarithm of delta, where it begins
 SECANTS, CLOSE = 6, 0.02  # steps before that, and how close two of them are at the end
 TINY = 1e-300  # least probability
+ROUNDING = 1e-9  # relative: another machine's last bits
 
 
-@lru_cache(maxsize=256)
-def walk_level(n: int, risk: float, delta: float) -> float:
-    """The level at which a Bernoulli(risk) walk of n steps passes with probability <= delta.
+class Walk(NamedTuple):
+    """What passes: so few errors, among so many accepted rows."""
 
-    The walk passes at step k if P(Bin(k, risk) <= E_k) <= level, for any k.
+    rank: Int[Array, " m"]  # increasing
+    most: Int[Array, " m"]  # errors under the boundary, from this rank to the next; -1: none
+    level: float  # of a single rank: P(Bin(rank, risk) <= most) <= level
+    # errors in an unbroken chain, from the rank `first` on; None: no chain
+    chain: Int[Array, " n"] | None = None
+    first: int = 0
 
-    >>> 0.001 < walk_level(1000, 0.05, 0.1) < 0.1
+    def passes(self, accepted: ArrayLike, errors: ArrayLike) -> Array:
+        """Return whether so many errors among the accepted are under the boundary."""
+        at = np.searchsorted(self.rank, accepted, side="right")
+        return np.asarray(errors) <= np.r_[-1, self.most][at]
+
+    def chained(self, errors: Int[Array, " n"]) -> int:
+        """Return the last rank of the chain, from the errors among the first 1, ..., n rows."""
+        if self.chain is None or self.first > errors.size:
+            return 0
+        broken = np.flatnonzero(errors[self.first - 1 :] > self.chain[self.first - 1 :])
+        return self.first + int(broken[0]) - 1 if broken.size else errors.size
+
+
+@lru_cache(maxsize=64)
+def walk(n: int, risk: float, delta: float) -> Walk:
+    """The walk that n calibration rows are held against: it passes with probability <= delta.
+
+    Up to 10,000 rows the boundary may rise at every rank. From 50 expected errors on it spends
+    .8 delta, and a chain the rest: for each rank its limit c is the largest with
+    P(the walk is under the boundary somewhere, or W_rank <= c) <= delta. Ranks are tested in
+    their order until the first failure, so that only one of them, the first with a risk above
+    the target, can pass wrongly.
+
+    Longer walks may rise at some 500 ranks alone. Between two of them the boundary stands still,
+    which costs nothing: W_k does not fall.
+
+    >>> few = walk(300, 0.05, 0.05)
+    >>> few.passes([58, 150, 300], [0, 0, 0]).tolist(), few.chain is None
+    ([False, True, True], True)
+    >>> walk(1000, 0.05, 0.05).first
+    177
+    """
+    rank = ranks_of(n)
+    chained = CHAINED / risk <= n <= EVERY_RANK
+    level = walk_level(rank, risk, SHARE * delta if chained else delta)
+    most = walk_boundary(rank, risk, level)
+    if not chained:
+        return Walk(rank, most, level)
+    first = BEFORE_CHAIN * smallest_error_free_sample(risk, delta)
+    return Walk(rank, most, level, chain_limits(most, risk, delta), first)
+
+
+def ranks_of(n: int) -> Int[Array, " m"]:
+    """Where the boundary may rise: everywhere; in long walks at equal distances and a few more."""
+    if n <= EVERY_RANK:
+        return np.arange(1, n + 1)
+    even = np.arange(1, RANKS + 1) * n / RANKS
+    few = np.geomspace(FEWEST, n / RANKS, FEW)
+    return np.unique(np.ceil(np.r_[few, even]).astype(int))
+
+
+def walk_level(rank: Int[Array, " m"], risk: float, delta: float) -> float:
+    """The level at which a Bernoulli(risk) walk passes with probability <= delta.
+
+    The walk passes if P(Bin(k, risk) <= W_k) <= level for any of the ranks k.
+
+    >>> 0.001 < walk_level(np.arange(1, 1001), 0.05, 0.1) < 0.1
     True
     """
-
     found: dict[float, float] = {}  # log level: log of the probability over delta
 
     def excess(log_level: float) -> float:
         if log_level not in found:
-            boundary = walk_boundary(n, risk, math.exp(log_level))
-            found[log_level] = math.log(max(crossing_probability(boundary, risk), TINY) / delta)
+            boundary = walk_boundary(rank, risk, math.exp(log_level))
+            crossed = crossing_probability(rank, boundary, risk)
+            found[log_level] = math.log(max(crossed, TINY) / delta)
         return found[log_level]
 
     def crosses_too_often(log_level: float) -> bool:
@@ -74,12 +145,22 @@ def _near_zero(f: Callable[[float], float], least: float, largest: float) -> flo
     return at
 
 
-def walk_boundary(n: int, risk: float, level: float) -> Int[Array, " n"]:
-    """The largest e with P(Bin(k, risk) <= e) <= level, for k = 1..n; -1 if there is none.
+def walk_boundary(rank: Int[Array, " m"], risk: float, level: float) -> Int[Array, " m"]:
+    """The largest e with P(Bin(rank, risk) <= e) <= level; -1 if there is none."""
+    if rank[-1] == rank.size:
+        return _at_every_rank(rank.size, risk, level)
+    below, above = np.full(rank.shape, -1.0), np.ceil(rank * risk) + 1
+    halvings = int(np.ceil(np.log2(above.max() + 1))) + 1
 
-    The level is at least `LEAST`. e grows by at most one a step, so the distribution function is
-    updated, not recomputed.
-    """
+    def too_many(e: Array) -> Array:
+        return tail(np.floor(e), rank, risk) > level
+
+    low, _ = bisect(too_many, below, above, halvings=halvings)
+    return np.floor(low).astype(np.int64)
+
+
+def _at_every_rank(n: int, risk: float, level: float) -> Int[Array, " n"]:
+    """It rises by at most one a step, so the distribution function is updated, not recomputed."""
     right, odds = 1 - risk, risk / (1 - risk)
     boundary = []
     e, mass, below = -1, 0.0, 0.0  # P(Bin(k) = e), P(Bin(k) <= e)
@@ -96,22 +177,23 @@ def walk_boundary(n: int, risk: float, level: float) -> Int[Array, " n"]:
     return np.array(boundary, np.int64)
 
 
-def crossing_probability(boundary: Int[Array, " n"], risk: float) -> float:
-    """P(some E_k <= boundary[k - 1]).
+def crossing_probability(rank: Int[Array, " m"], boundary: Int[Array, " m"], risk: float) -> float:
+    """P(some W_k <= boundary at k).
 
     Args:
-        boundary: Integers, not decreasing; -1 where E_k cannot cross.
+        rank: Increasing.
+        boundary: Integers, not decreasing; -1 where W_k cannot cross.
         risk: In (0, 1).
 
-    Errors do not become fewer: the walk can only cross where the boundary rises. Between two
-    rises the distribution of E_k over walks that have not crossed is convolved with a binomial.
+    The walk can only cross where the boundary rises. Between two rises the distribution of W_k
+    over walks that have not crossed is convolved with a binomial.
     """
     rises = np.flatnonzero(np.diff(boundary, prepend=-1))
-    steps, lowest = np.diff(rises, prepend=-1).tolist(), (boundary[rises] + 1).tolist()
+    steps, lowest = np.diff(rank[rises], prepend=0).tolist(), (boundary[rises] + 1).tolist()
     moves = {step: _binomial(step, risk) for step in set(steps)}
-    alive, first, crossed = np.ones(1), 0, 0.0  # P(E_k = first + i, not crossed)
+    alive, first, crossed = np.ones(1), 0, 0.0  # P(W_k = first + i, not crossed)
     for i, (step, low) in enumerate(zip(steps, lowest)):
-        alive = np.convolve(alive, moves[step])
+        alive = _convolved(alive, moves[step])
         if low > first:
             crossed += float(alive[: low - first].sum())
             alive, first = alive[low - first :], low
@@ -123,6 +205,14 @@ def crossing_probability(boundary: Int[Array, " n"], risk: float) -> float:
     return crossed
 
 
+def _convolved(a: Float[Array, " a"], b: Float[Array, " b"]) -> Float[Array, " c"]:
+    if a.size * b.size <= DIRECT:
+        return np.convolve(a, b)
+    size = a.size + b.size - 1
+    padded = 1 << (size - 1).bit_length()
+    return np.fft.irfft(np.fft.rfft(a, padded) * np.fft.rfft(b, padded), padded)[:size]
+
+
 def _binomial(n: int, risk: float) -> Float[Array, " m"]:
     """P(Bin(n, risk) = e) for e = 0.. until it is negligible, from the mode both ways."""
     mode, odds = int((n + 1) * risk), risk / (1 - risk)
@@ -131,3 +221,50 @@ def _binomial(n: int, risk: float) -> Float[Array, " m"]:
     mass = np.concatenate((down[::-1], [1.0], up))
     mass /= mass.sum()
     return mass[: np.flatnonzero(mass >= NEVER)[-1] + 1]
+
+
+def chain_limits(boundary: Int[Array, " n"], risk: float, delta: float) -> Int[Array, " n"]:
+    """For each rank k alone the largest c with P(the walk crosses, or W_k <= c) <= delta.
+
+    Args:
+        boundary: At the ranks 1, ..., n.
+        risk: In (0, 1).
+        delta: More than the probability that the walk crosses the boundary.
+
+    Forwards, the distribution of W_k over walks that have not crossed; backwards, the probability
+    of crossing later from each W_k.
+    """
+    states, crossed = [], []  # (first, P(W_k = first + i, not crossed)), P(crossed until k)
+    alive, first, gone = np.ones(1), 0, 0.0
+    for k, low in enumerate((boundary + 1).tolist()):
+        alive = np.r_[alive * (1 - risk), 0.0] + np.r_[0.0, alive * risk]
+        if low > first:
+            gone += float(alive[: low - first].sum())
+            alive, first = alive[low - first :], low
+        if k % PRUNED == 0:
+            kept = np.flatnonzero(alive >= NEVER)
+            alive, first = alive[kept[0] : kept[-1] + 1], first + int(kept[0])
+        states.append((first, alive))
+        crossed.append(gone)
+    limits, later = np.empty(boundary.size, np.int64), np.zeros(alive.size)
+    for k in range(boundary.size - 1, -1, -1):
+        first, alive = states[k]
+        total = crossed[k] + alive @ later + np.cumsum(alive * (1 - later))
+        within = np.searchsorted(total, delta * (1 - ROUNDING), side="right")
+        limits[k] = first - 1 + within
+        if k:
+            later = _one_step_earlier(states[k - 1], first, later, int(boundary[k]), risk)
+    return limits
+
+
+def _one_step_earlier(
+    state: tuple[int, Array], first: int, later: Array, most: int, risk: float
+) -> Float[Array, " s"]:
+    """Return P(crossing later) from each W of a state, from that of the rank after it."""
+    start, alive = state
+    value = np.zeros(alive.size + 1)  # after the step, of W = start, start + 1, ...
+    value[: max(most - start + 1, 0)] = 1.0
+    at = first - start
+    stop = min(value.size, at + later.size)
+    value[max(at, 0) : stop] = later[max(-at, 0) : stop - at]
+    return (1 - risk) * value[:-1] + risk * value[1:]
