@@ -1237,8 +1237,10 @@ def test_a_threshold_of_log_odds_is_said_as_a_probability_too():
     ],
 )
 def test_malformed_arguments_of_fit_are_named(change, message):
+    given = {"tune": TUNE, "calibrate": CALIBRATE, "target_risk": 0.2, **change}
+    tune = given.pop("tune")
     with pytest.raises(InputError, match=message):
-        recuse.fit(**{"tune": TUNE, "calibrate": CALIBRATE, "target_risk": 0.2, **change})
+        recuse.fit(tune, **given)
 
 
 # Reasons

@@ -48,13 +48,18 @@ BY_HELP = (
 
 
 def fit(
-    tune: Annotated[Path, typer.Option("--tune", help="Held-out file to choose the score on.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A held-out file, cut by a rule that is fixed beforehand and printed."),
+    ] = None,
+    tune: Annotated[
+        Path | None,
+        typer.Option("--tune", help="Instead: held-out file to choose the score on."),
+    ] = None,
     calibrate: Annotated[
-        Path,
-        typer.Option(
-            "--calibrate", help="Held-out file, of other rows, to choose the threshold on."
-        ),
-    ],
+        Path | None,
+        typer.Option("--calibrate", help="And a file of other rows, to choose the threshold on."),
+    ] = None,
     target_risk: Annotated[
         str | None,
         typer.Option(
@@ -90,7 +95,8 @@ def fit(
     probs: Probs = False,
     ignore_index: IgnoreIndex = None,
     groups: Annotated[
-        Path | None, typer.Option("--groups", help="Groups of the calibrate file; see evaluate.")
+        Path | None,
+        typer.Option("--groups", help="Groups of the file (of --calibrate); see evaluate."),
     ] = None,
     allow_overlap: Annotated[
         bool,
@@ -103,24 +109,25 @@ def fit(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Choose the score on one file and a threshold with a guarantee on another.
+    """Choose a score and a threshold with a guarantee, from one held-out file or from two.
 
     The guarantee is of an error rate, a coverage or a mean cost. If no threshold has it, the exit
     code is 1, no file is written, and the answer says what would be feasible.
     """
     check_ending(out, ".json")
+    places = _places(file, tune, calibrate)
     targets = numbers([target_risk or ""], (), "target-risk")
     goal = _goal(targets, coverage, cost, by)
     outs = _outs(out, targets)
     for path in outs:
-        refuse_overwrite(path, force, tune, calibrate, *_paths(by))
+        refuse_overwrite(path, force, *places, *_paths(by))
     reading: dict[str, Any] = {
         **{"kind": kind_of(binary, probs), "ignore_index": ignore_index},
         "subgroups": by_columns(by),
     }
     files = (
-        read_whole(tune, **reading),
-        read_whole(calibrate, **reading, groups=groups),
+        *(read_whole(place, **reading) for place in places[:-1]),
+        read_whole(places[-1], **reading, groups=groups),
     )
     options: dict[str, Any] = {
         "delta": delta,
@@ -144,9 +151,21 @@ def fit(
         answers = [_answer(choice, path) for choice, path in zip(choices, outs)]
         print(to_json(answers[0] if len(answers) == 1 else {"delta": delta, "fits": answers}))
     elif not quiet:
-        _tell_fit(choices, outs, len(files[1].predictions()))
+        _tell_fit(choices, outs)
     if any(choice.rejector is None for choice in choices):
         raise typer.Exit(1)
+
+
+def _places(file: Path | None, tune: Path | None, calibrate: Path | None) -> tuple[Path, ...]:
+    """Return the one file, or the two."""
+    match file, tune, calibrate:
+        case Path(), None, None:
+            return (file,)
+        case None, Path(), Path():
+            return tune, calibrate
+    given = {"a file": file, "--tune": tune, "--calibrate": calibrate}
+    got = " and ".join(name for name, path in given.items() if path is not None) or "none"
+    raise InputError(f"expected one held-out file, or --tune and --calibrate, got {got}")
 
 
 def _goal(
@@ -170,7 +189,8 @@ def _subgroups(by: str | None, *files: HeldOut) -> Any:
     """Return `subgroups` of `recuse.fit`: "class", or the subgroups of each file's rows."""
     if by is None or by == CLASS:
         return by
-    return tuple(subgroups_of(by, file, "class, ") for file in files)
+    found = tuple(subgroups_of(by, file, "class, ") for file in files)
+    return found[0] if len(found) == 1 else found
 
 
 def _cost(text: str) -> tuple[float, float]:
@@ -203,6 +223,7 @@ def _answer(choice: Choice, out: Path) -> dict[str, Any]:
         "reason": s.reason,
         "score": str(choice.tuned.score),
         "objective": choice.tuned.objective,
+        "rows": None if choice.cut is None else str(choice.cut),
         "guarantee": {"kind": g.kind, **g.to_dict()},
         "out": str(out) if choice.rejector else None,
     }
@@ -217,8 +238,10 @@ def _answer(choice: Choice, out: Path) -> dict[str, Any]:
     return answer | {name: getattr(s, name) for name in names}
 
 
-def _tell_fit(choices: tuple[Choice, ...], outs: list[Path], rows: int) -> None:
-    used = choices[0].selection.guarantee.n
+def _tell_fit(choices: tuple[Choice, ...], outs: list[Path]) -> None:
+    used, rows = choices[0].selection.guarantee.n, len(choices[0].calibrate)
+    if choices[0].cut is not None:
+        terminal.say(str(choices[0].cut))
     if used < rows:
         terminal.say(f"Calibrate: one row of each of {used:,} groups, of {rows:,} rows.")
     terminal.say(f"{choices[0].tuned.reason}.")

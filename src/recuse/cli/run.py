@@ -34,8 +34,6 @@ from recuse.cli.options import (
     kind_of,
 )
 from recuse.evaluation import run as run_steps
-from recuse.evaluation._models import PARTS
-from recuse.io import write_logits
 from recuse.present import terminal
 from recuse.reports import details
 from recuse.reports import report as write_report
@@ -60,20 +58,19 @@ def run(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Split, diagnose, repair, choose a threshold, measure it and write the page, in one go.
+    """Diagnose a model, choose its score and a threshold with a guarantee, and write the page.
 
-    Writes the three parts, rejector.json and report.html. If no threshold has the guarantee, the
-    exit code is 1, no rejector is written, and the answer says what would be feasible.
+    Writes rejector.json and report.html. If no threshold has the guarantee, the exit code is 1, no
+    rejector is written, and the answer says what would be feasible.
     """
     check_folder(out), check_fraction(target_risk, "target_risk"), check_delta(delta)
-    places = {part: out / f"{part}.npz" for part in PARTS}
     rejector, page = out / "rejector.json", out / "report.html"
-    for path in (*places.values(), rejector, page):
+    for path in (rejector, page):
         refuse_overwrite(path, force, file)
     reading: dict[str, Any] = {"kind": kind_of(binary, probs), "ignore_index": ignore_index}
     whole = read_whole(file, **reading, groups=groups, subgroups=by_columns(by))
     whole.labelled()
-    if by is not None:  # the parts keep it
+    if by is not None:
         whole = replace(whole, subgroups={**whole.subgroups, by: subgroups_of(by, whole)})
     name = file.stem
     with terminal.working("diagnosing, choosing and measuring", quiet=quiet):
@@ -82,10 +79,8 @@ def run(
         found = run_steps(whole, **options)
         parts, model = found.parts, found.model
         names = None if whole.class_names is None else list(whole.class_names)
-        of = None if by is None else {name: parts["test"].predictions().subgroups[by]}
+        of = None if by is None else {name: whole.predictions().subgroups[by]}
         shown = details(found.evaluation, {name: parts}, classes=names, subgroups=of, seed=seed)
-        for part, rows in parts.items():
-            write_logits(places[part], rows)
         if model.rejector is None:
             rejector.unlink(missing_ok=True)  # of an earlier run
         else:
@@ -98,16 +93,16 @@ def run(
             "diagnosis": None if found.diagnosis is None else found.diagnosis.verdict,
             "score": str(model.tuned.score),
             "feasible": model.selection.feasible,
-            "test": {"n": model.n, "accepted": model.accepted, "errors": model.errors},
+            "rows": str(model.cut),
+            "calibrate": {"n": model.n, "accepted": model.accepted, "errors": model.errors},
             "guarantee": str(model.selection),
-            "written": [str(p) for p in (page, rejector, *places.values()) if p.exists()],
+            "written": [str(p) for p in (page, rejector) if p.exists()],
         }
         print(to_json(answer))
     elif not quiet:
         ending = "csv" if whole.logits.ndim == 2 else "npz"
         deploy = f"recuse predict {rejector} NEW_OUTPUTS --out decisions.{ending}"
-        more = f"parts for later: tune.npz, calibrate.npz, test.npz in {out}"
-        for line in found.lines(deploy, str(page), more):
+        for line in found.lines(deploy, str(page)):
             terminal.say(line)
         if by is not None and model.rejector is not None:
             terminal.say(

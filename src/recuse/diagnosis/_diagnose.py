@@ -166,24 +166,6 @@ def diagnose(
     """
     file = as_held_out(logits, labels, kind, groups)
     file = file.predictions() if isinstance(logits, HeldOut) else file
-    return diagnose_file(file, (features, weights, bias), seed=seed)
-
-
-def diagnose_file(
-    file: HeldOut,
-    given: tuple[ArrayLike | None, ...] = (None, None, None),
-    *,
-    seed: int,
-    tuned: Tuned | None = None,
-) -> Diagnosis:
-    """Return what `diagnose` returns of rows of predictions.
-
-    Args:
-        file: Labelled rows.
-        given: Features, weights and bias.
-        seed: As in `diagnose`.
-        tuned: What `tune` returns of them, if that is known.
-    """
     refuse_confidences(
         file.kind, "label smoothing leaves its trace in logits, which these rows lack"
     )
@@ -194,19 +176,18 @@ def diagnose_file(
         code = check_groups(per_row(groups, to_numpy(labels)), y.size)
     file = HeldOut(z, y, code, kind=kind)
     z = without_filler(z, find_filler(z))  # `tune` says so
-    layer = check_layer(*given, shaped.shape)
+    layer = check_layer(features, weights, bias, shaped.shape)
     if (zero := zeros(z, kind)).any():
         raise InputError(
             f"expected probabilities > 0, got 0, {first(zero)}: rounded ones, or those of trees, "
             "tell nothing of smoothing"
         )
     z, y, code, layer = _of_choice(z, y, code, layer)
-    if tuned is None:
-        foresee(file)
+    foresee(file)
     r, k = rows(z, y), typical_classes(z)
     fitted, form = fit_smoothing(r, k, code), shape(r, k)
     units = y.size if code is None else int(code.max()) + 1
-    tuned = tune(file, seed=seed) if tuned is None else tuned
+    tuned = tune(file, seed=seed)
     found, finding = verdict(fitted, form, k, units)
     if tuned.class_order is not None:
         found, finding = CANNOT_TELL, "class_order"

@@ -20,18 +20,17 @@ from recuse._internal.check import (
     check_seed,
     check_sequence,
 )
-from recuse.diagnosis import Diagnosis
-from recuse.diagnosis._diagnose import diagnose_file
+from recuse.diagnosis import Diagnosis, diagnose
 from recuse.diagnosis._rows import zeros
 from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
-from recuse.io import HeldOut, overlap, split_rows
+from recuse.io import HeldOut, overlap
 from recuse.io._checked import check_file, naming
 from recuse.io._rows import of_classes
 from recuse.present import evaluation as shown
 from recuse.present.run import ZEROS, Verdict, verdict_lines
-from recuse.rejector import Data, Rejector, choose
+from recuse.rejector import Cut, Data, Rejector, choose
 from recuse.rejector._prepare import REFUSE, each_id_once, whole
 from recuse.scores import Score, as_probability
 from recuse.selectors import Selection
@@ -44,13 +43,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SPLITS = ("tune", "calibrate", "test")
-PARTS = {"tune": 0.4, "calibrate": 0.4, "test": 0.2}  # of `run`
 POINTS = 200  # of the curve in a notebook
 
 
 @dataclass(frozen=True, eq=False)
 class ModelEvaluation:
-    """One model: score and threshold as fitted, and what they do on the test split."""
+    """One model: score and threshold as fitted, and what they do on the test split.
+
+    Where there is none (`tested` is False), measures are of the calibration rows: those of scores
+    are as good as of a test split, but the errors among what the threshold accepts are too few.
+    """
 
     name: str
     classes: int
@@ -62,20 +64,22 @@ class ModelEvaluation:
     after: Measures  # the chosen score
     repair: Comparison  # AURC of the chosen score minus that before
     gain: Comparison  # the same of `tuned.objective`; of a coverage, positive is better
-    accepted: int  # test predictions that the rejector accepts
+    accepted: int  # measured predictions that the rejector accepts
     errors: int  # of the accepted
-    loss: Float[Array, " n"]  # 0-1, of the test split, as everything below
+    loss: Float[Array, " n"]  # 0-1, of the measured split, as everything below
     msp: Float32[Array, " n"]  # log-odds; of confidences, the first column
     confidence: Float32[Array, " n"]  # the chosen score
     max_logit: Float32[Array, " n"]  # centred; NaN of confidences
     ece: float  # NaN without a stated probability
-    digests: Mapping[str, str]  # of the three splits
+    digests: Mapping[str, str]  # of the splits
     sizes: Mapping[str, int]
     kind: str = "logits"  # of the outputs
+    tested: bool = True  # whether there is a test split
+    cut: Cut | None = None  # how one file was used; None of a tuning and a calibration split
 
     @property
     def n(self) -> int:
-        """Test predictions."""
+        """Measured predictions."""
         return len(self.loss)
 
     @property
@@ -147,12 +151,13 @@ def _row(m: ModelEvaluation, target_risk: float) -> shown.Row:
         m.errors / m.accepted if m.accepted else float("nan"),
         list(zip(curve.coverage.tolist(), curve.risk.tolist())),
         m.baseline,
+        m.tested,
     )
 
 
 @public
 def evaluate(
-    models: Mapping[str, Mapping[str, Data]],
+    models: Mapping[str, Mapping[str, Data] | Data],
     *,
     target_risk: float = 0.05,
     delta: float = 0.05,
@@ -165,14 +170,15 @@ def evaluate(
     repeated_ids: str = "refuse",
     progress: bool = True,
 ) -> Evaluation:
-    """Repair, select and measure every model on its three splits.
+    """Repair, select and measure every model.
 
-    Score and threshold come from `tune` and `calibrate`. Every number of the result is measured on
-    `test`, on which nothing was chosen.
+    Score and threshold come from `tune` and `calibrate`, or from one file by the rule of `fit`.
+    Numbers are measured on `test`, on which nothing was chosen; where there is no such split, on
+    the calibration rows, and the result says so.
 
     Args:
-        models: Name -> {"tune": ..., "calibrate": ..., "test": ...}, each (logits, labels)
-            or a `HeldOut`.
+        models: Name -> {"tune": ..., "calibrate": ..., "test": ...}, each (logits, labels) or a
+            `HeldOut`; without "tune" `fit` chooses from "calibrate" alone. Or name -> one file.
         target_risk: Largest risk that a threshold may have.
         delta: Probability that the guarantee fails.
         objective: Measure that a repair must improve on `tune`, as in `fit`.
@@ -210,10 +216,16 @@ def evaluate(
 
     done = []
     for name in bar(models, "evaluating", show=progress):
-        splits = check_named(models[name], f"splits of model {name!r}", '{"tune": ..., ...}')
-        missing = set(SPLITS) - set(splits)
-        if missing:
-            raise InputError(f"model {name!r}: expected the split `{sorted(missing)[0]}`, got none")
+        splits = models[name]
+        if isinstance(splits, HeldOut | tuple):
+            splits = {"calibrate": splits}
+        splits = check_named(splits, f"splits of model {name!r}", '{"tune": ..., ...}')
+        if "calibrate" not in splits:
+            raise InputError(f"model {name!r}: expected the split `calibrate`, got none")
+        if unknown := set(splits) - set(SPLITS):
+            raise InputError(
+                f"model {name!r}: expected the splits {', '.join(SPLITS)}, got {min(unknown)!r}"
+            )
         done.append(_evaluate_model(name, splits, levels, chosen_by))
     return Evaluation(tuple(done), target_risk, delta, **levels)
 
@@ -222,8 +234,12 @@ def _evaluate_model(
     name: str, splits: Mapping[str, Data], levels: dict[str, Any], chosen_by: dict[str, Any]
 ) -> ModelEvaluation:
     kind, once = chosen_by["kind"], chosen_by["repeated_ids"]
-    tune, calibrate, test = (checked_split(splits, s, name, kind, once) for s in SPLITS)
-    for split, other in (("tune", tune), ("calibrate", calibrate)):
+    files = {s: checked_split(splits, s, name, kind, once) for s in SPLITS if s in splits}
+    test = files.get("test")
+    for split in ("tune", "calibrate"):
+        if test is None or split not in files:
+            continue
+        other = files[split]
         if other.logits.shape[1] != test.logits.shape[1]:
             shapes = f"{other.logits.shape[1]} and {test.logits.shape[1]}"
             raise InputError(
@@ -233,7 +249,10 @@ def _evaluate_model(
         if shared := overlap(other, test):
             raise InputError(f"model {name!r}: expected disjoint {split} and test, got {shared}")
     with naming(f"model {name!r}"):
-        tuned, selection, rejector = choose(tune, calibrate, **chosen_by)
+        choice = choose(*(files[s] for s in ("tune", "calibrate") if s in files), **chosen_by)
+    tuned, selection = choice.tuned, choice.selection
+    tested = test is not None
+    test = choice.calibrate if test is None else test
     z, loss = tuned.masked(test.logits), test.loss.astype(np.float64)
     msp, confidence = tuned.baseline(z), tuned.score(z)
     accept = confidence >= np.float32(selection.threshold)
@@ -247,7 +266,7 @@ def _evaluate_model(
         accuracy=float(1 - loss.mean()),
         tuned=tuned,
         selection=selection,
-        rejector=rejector,
+        rejector=choice.rejector,
         before=measure(msp, loss, groups=test.groups, **levels),
         after=measure(confidence, loss, groups=test.groups, **levels),
         repair=change[AURC],
@@ -261,9 +280,11 @@ def _evaluate_model(
         if of_classes(test.kind)
         else np.full(len(z), np.nan, np.float32),
         ece=float("nan") if probability is None else calibration.ece(probability, loss),
-        digests={"tune": tune.digest, "calibrate": calibrate.digest, "test": test.digest},
-        sizes={"tune": len(tune), "calibrate": len(calibrate), "test": len(test)},
+        digests={split: file.digest for split, file in files.items()},
+        sizes={split: len(file) for split, file in files.items()},
         kind=test.kind,
+        tested=tested,
+        cut=choice.cut,
     )
 
 
@@ -285,14 +306,14 @@ def checked_split(
 class Run:
     """One model from held-out rows to a rejector; `print` shows the verdict."""
 
-    parts: Mapping[str, HeldOut]  # tune, calibrate and test
+    parts: Mapping[str, HeldOut]  # split -> rows; of one file "calibrate"
     evaluation: Evaluation  # of this model alone
-    diagnosis: Diagnosis | None  # of the tuning split; None where `untold`, and of confidences
+    diagnosis: Diagnosis | None  # None where `untold`, and of confidences
     untold: str | None = None  # why there is no diagnosis
 
     @property
     def model(self) -> ModelEvaluation:
-        """Score, threshold and what they do on the test split."""
+        """Score, threshold and what they do."""
         return self.evaluation.models[0]
 
     @property
@@ -311,9 +332,10 @@ class Run:
             more: What else was written.
         """
         m, target = self.model, self.evaluation.target_risk
-        d, fitted = self.diagnosis, (m.tuned.reason, m.selection, target, m)
-        classes = m.classes if of_classes(self.parts["test"].kind) else None
-        told = (classes, *fitted, self.untold if d is None else d.sentence)
+        d, cut = self.diagnosis, None if m.cut is None else str(m.cut)
+        classes = m.classes if of_classes(m.kind) else None
+        training = self.untold if d is None else d.sentence
+        told = (classes, m.tuned.reason, m.selection, target, m, cut, training)
         return list(verdict_lines(Verdict(*told, deploy, page, more)))
 
     def __str__(self) -> str:
@@ -332,10 +354,10 @@ def run(
     seed: int = 0,
     name: str = "model",
 ) -> Run:
-    """Split held-out rows, diagnose, repair, choose a threshold and measure it, in one go.
+    """Diagnose a model, choose its score and a threshold with a guarantee, in one go.
 
-    40 % of the rows (or groups) choose the score, 40 % the threshold, and 20 % measure both. If
-    no threshold has the guarantee, the result says so, and what would be feasible.
+    All rows are used, by the rule of `fit`; no part is set aside to test. If no threshold has the
+    guarantee, the result says so, and what would be feasible.
 
     Args:
         held_out: A `HeldOut`, or outputs (n, K, ...) and labels (n, ...); not training data.
@@ -343,12 +365,12 @@ def run(
         delta: As in `fit`.
         learned: As in `fit`.
         kind: As in `fit`.
-        repeated_ids: As in `fit`; rows of one id go to one part.
-        seed: Random seed of the parts and of the folds in `tune`.
+        repeated_ids: As in `fit`.
+        seed: As in `fit`.
         name: Name of the model in tables.
 
     Raises:
-        InputError: Malformed input, or rows too few for three parts.
+        InputError: Malformed input.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
@@ -356,20 +378,17 @@ def run(
     >>> logits = 3 * np.eye(3)[labels] + rng.normal(size=(3000, 3))
     >>> found = run((logits, labels), target_risk=0.05)
     >>> [line.partition(":")[0] for line in str(found).splitlines()]
-    ['Model', 'Training', 'Score', 'Guarantee', 'Test part', 'Deploy']
+    ['Model', 'Training', 'Rows', 'Score', 'Guarantee', 'Not measured', 'Deploy']
     >>> found.rejector.threshold == found.model.selection.threshold
     True
     """
     check_fraction(target_risk, "target_risk"), check_delta(delta), check_seed(seed)
     rows = each_id_once(whole(held_out, "held_out", kind), repeated_ids)
-    parts = split_rows(rows, PARTS, seed=seed)
     options: dict[str, Any] = {"target_risk": target_risk, "delta": delta, "learned": learned}
-    found = evaluate({name: parts}, **options, seed=seed, progress=False)
+    found = evaluate({name: rows}, **options, seed=seed, progress=False)
+    parts = {"calibrate": rows}
     if not of_classes(rows.kind):
         return Run(parts, found, None)
-    if zeros(parts["tune"].predictions().logits, rows.kind).any():
+    if zeros(rows.predictions().logits, rows.kind).any():
         return Run(parts, found, None, ZEROS)
-    tune = parts["tune"].predictions()
-    alike = learned and tune.groups is None  # `diagnose` has no other options, and codes of groups
-    tuned = found.models[0].tuned if alike else None
-    return Run(parts, found, diagnose_file(tune, seed=seed, tuned=tuned))
+    return Run(parts, found, diagnose(rows, seed=seed))

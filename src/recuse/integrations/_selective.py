@@ -310,7 +310,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             learned=self.learned,
             seed=seed,
         )
-        self.score_, self.selection_, self.rejector_ = choice.tuned.score, *choice[1:]
+        self.score_, self.selection_ = choice.tuned.score, choice.selection
+        self.rejector_ = choice.rejector
         self.feasible_, self._reason = choice.rejector is not None, choice.tuned.reason
         if not self.feasible_:
             warnings.warn(choice.selection.reason, InfeasibleWarning, stacklevel=3)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from recuse.present.numbers import count, expit, number, percent, points
+from recuse.present.numbers import count, exact_percent, expit, number, percent, points
 
 LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
 ERRORS = ("errors", "risk", "risk, 95 %", "of all")
@@ -257,3 +257,20 @@ def exported(out: object, rejector: object, p: Any, inputs: str) -> list[str]:
     if p.changed:
         lines.append("If that matters, collect logits from the file itself and fit on them.")
     return lines
+
+
+def cut(found: Any) -> str:
+    """Return which rows of one file do what, by the rule, as one sentence.
+
+    >>> from types import SimpleNamespace as Namespace
+    >>> cut(Namespace(units=3000, unit="rows", tuning=0.0, untuned=False))
+    'All 3,000 rows choose the threshold; none is set aside to tune a score or to test.'
+    >>> cut(Namespace(units=20000, unit="rows", tuning=0.2, untuned=False))
+    'Of 20,000 rows, 20 % choose the score and 80 % the threshold; none is set aside to test.'
+    """
+    number = f"{found.units:,} {found.unit}"
+    if found.tuning:
+        rest = exact_percent(1 - found.tuning)
+        share = f"{exact_percent(found.tuning)} choose the score and {rest}"
+        return f"Of {number}, {share} the threshold; none is set aside to test."
+    return f"All {number} choose the threshold; none is set aside to tune a score or to test."

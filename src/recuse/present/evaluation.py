@@ -33,7 +33,7 @@ STYLES = ("", "6 3", "2 3", "8 3 2 3", "1 3", "12 4")
 
 
 class Row(NamedTuple):
-    """One model on its test split; rates and areas are fractions."""
+    """One model on the split that it was measured on; rates and areas are fractions."""
 
     name: str
     n: int
@@ -46,6 +46,7 @@ class Row(NamedTuple):
     risk: float  # NaN if nothing is accepted
     curve: Sequence[tuple[float, float]]  # (m,) coverage and risk, of the chosen score
     baseline: str = "MSP"
+    tested: bool = True  # whether that is a test split; else its rows calibrate
 
 
 def header(rows: Sequence[Row]) -> list[str]:
@@ -64,7 +65,7 @@ def cells(row: Row) -> tuple[str, ...]:
         row.score,
         "infeasible" if row.target_risk is None else f"<= {exact_percent(row.target_risk)}",
         percent(row.coverage, 1),
-        percent(row.risk, 2),
+        percent(row.risk, 2) if row.tested else "not measured",
     )
 
 
@@ -72,8 +73,11 @@ def caption(rows: Sequence[Row], delta: float) -> str:
     """Say what was measured, and how sure the guarantee is."""
     sizes = sorted({row.n for row in rows})
     n = " to ".join(map(count, (sizes[0], *sizes[1:][-1:])))
+    measured = "test predictions"
+    if not all(row.tested for row in rows):
+        measured = "predictions; where they calibrate, the risk is guaranteed but not measured"
     return (
-        f"{n} test predictions. AURC x 1000; coverage and risk at the fitted threshold. "
+        f"{n} {measured}. AURC x 1000; coverage and risk at the fitted threshold. "
         f"Each guarantee holds with {confidence_level(delta)} confidence."
     )
 

@@ -39,6 +39,8 @@ def assumptions(g: Any) -> str:
         said.append(f"rows are taken as independent though {column} {named} {repeats}")
     if getattr(g, "points", None):
         said.append(f"the limits of all {g.points} thresholds of the band hold at once")
+    if (share := getattr(g, "share", 1)) < 1:
+        said.append(f"scores fixed beforehand share delta, this one with {exact_percent(share)}")
     if getattr(g, "simultaneous", 1) > 1:
         together = confidence_level(g.delta * g.simultaneous)
         said.append(f"{g.simultaneous} such guarantees hold at once with {together} confidence")

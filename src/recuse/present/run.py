@@ -17,7 +17,9 @@ class Verdict(NamedTuple):
     reason: str  # of the score, without its full stop
     selection: Any  # with its guarantee, or why there is none
     target_risk: float
-    test: Any = None  # with n, accuracy, accepted and errors; None if there is no test part
+    # with n, accuracy, accepted and errors, and whether they are of a test part; None: not counted
+    measured: Any = None
+    cut: str | None = None  # sentence: how one file was used
     training: str | None = None  # sentence of a diagnosis
     deploy: str | None = None  # what to do with the rejector
     page: str | None = None  # path of the report
@@ -27,35 +29,43 @@ class Verdict(NamedTuple):
 def verdict_lines(v: Verdict) -> Iterator[str]:
     """Yield what a model is worth, what to deploy, what is guaranteed and where the page is."""
     of = "" if v.classes is None else f", of {v.classes} classes"
-    if v.test is None:
+    m = v.measured
+    if m is None:
         yield f"Model: {v.classes} classes; accuracy not measured, since there is no test part."
     else:
-        right = f"{percent(v.test.accuracy, 1)} of {count(v.test.n)} test predictions are right"
-        yield f"Model: {right}{of}."
+        rows = f"{count(m.n)} {'test ' if m.tested else ''}predictions"
+        yield f"Model: {percent(m.accuracy, 1)} of {rows} are right{of}."
     if v.training is not None:
         yield f"Training: {v.training}"
+    if v.cut is not None:
+        yield f"Rows: {v.cut}"
     yield f"Score: {v.reason}."
     yield f"Guarantee: {v.selection}"
     if not v.selection.feasible:
         shown = f" {v.page} shows what the score would accept." if v.page else ""
         yield f"Deploy: nothing yet for a target of {percent(v.target_risk)}.{shown}"
         return
-    yield f"Test part: {_tested(v.test)}"
+    yield _measured(m)
     if v.deploy is not None:
         yield f"Deploy: {v.deploy}"
     if v.page is not None:
         yield f"Page: {v.page}{f'; {v.more}' if v.more else ''}"
 
 
-def _tested(test: Any) -> str:
-    """Return what was accepted of the test part, and how much of it was wrong."""
-    if test is None:
+def _measured(m: Any) -> str:
+    """Return what was accepted, and how much of it was wrong."""
+    if m is None:
         return (
-            "not measured; count the errors among what is accepted of rows that fit has not seen."
+            "Test part: not measured; count the errors among what is accepted of rows that fit has "
+            "not seen."
         )
-    wrong = f"{count(test.errors)} of {count(test.accepted)}" if test.accepted else "none"
-    rate = f" ({percent(test.errors / test.accepted, 1)})" if test.accepted else ""
-    return (
-        f"{percent(test.accepted / test.n, 1)} answered, {wrong} of them wrong{rate}; answering "
-        f"everything, {percent(1 - test.accuracy, 1)} would be wrong."
-    )
+    answered = f"{percent(m.accepted / m.n, 1)} answered"
+    everything = f"answering everything, {percent(1 - m.accuracy, 1)} would be wrong."
+    rate = f"{percent(m.errors / m.accepted, 1)}" if m.accepted else ""
+    if not m.tested:
+        return (
+            f"Not measured: the error of new rows, since all rows calibrate. Of these, {answered}, "
+            f"{rate} of them wrong, which is a little too few; {everything}"
+        )
+    wrong = f"{count(m.errors)} of {count(m.accepted)}" if m.accepted else "none"
+    return f"Test part: {answered}, {wrong} of them wrong{rate and f' ({rate})'}; {everything}"

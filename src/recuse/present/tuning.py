@@ -17,6 +17,9 @@ Outcome = Literal[
     "no_candidates",
     "few_errors",  # or few right predictions
     "few_rows",
+    # scores that were fixed beforehand: no row was set aside to choose among them
+    "fixed",  # MSP, alone or because it accepts most
+    "fixed_other",  # the alternative accepts more
 ]
 
 
@@ -31,7 +34,7 @@ class TuningFacts(NamedTuple):
     errors: int  # wrong ones
     units: int  # independent rows or groups
     needed: int | None = None  # errors and right predictions, or rows, that a comparison needs
-    alternative: str | None = None  # the best alternative to MSP; None if nothing was compared
+    alternative: str | None = None  # the best one to MSP; None if nothing was compared
     gain: float | None = None  # its cross-fitted gain over MSP, in units of the objective
     gain_se: float | None = None  # standard error of the gain
     baseline: str = "MSP"  # or the first column of confidences; in all of the above
@@ -53,6 +56,11 @@ def sentence(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
     if facts.outcome == "adopted":
         name = alternative(facts)
         return f"{'The' if name[:4] == 'the ' else name[:3]}{name[3:]} {effect(facts, data)}"
+    if facts.outcome == "fixed" and facts.alternative is None:
+        return f"{facts.baseline}, fixed beforehand"
+    if facts.outcome in ("fixed", "fixed_other"):
+        most = facts.baseline if facts.outcome == "fixed" else facts.alternative
+        return f"{most} accepts most of the scores that were fixed beforehand"
     return f"Kept {facts.baseline}: {why_kept(facts, data)}"
 
 

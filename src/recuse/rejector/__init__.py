@@ -2,11 +2,12 @@
 
 n = examples, K = classes, ... = any trailing axes (pixels), b = vertices of an isotonic map.
 
-`fit` makes a `Rejector` from a tuning and a calibration split, `fit_several` one for each of
+`fit` makes a `Rejector` from one held-out file or from two splits, `fit_several` one for each of
 several target risks, and `choose` also returns the outcome of tuning and of an infeasible target.
 `explain` explains single decisions, `summarize` counts them beside the guarantee.
 """
 
+from recuse.rejector._cut import Cut
 from recuse.rejector._fit import Choice, choose, fit, fit_several
 from recuse.rejector._model import Fingerprint, ModelChange
 from recuse.rejector._prepare import Data, as_file
@@ -21,6 +22,7 @@ __all__ = [
     "RUNNERS_UP",
     "SUBGROUP",
     "Choice",
+    "Cut",
     "Data",
     "Explanation",
     "Fingerprint",

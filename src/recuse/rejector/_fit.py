@@ -1,4 +1,4 @@
-"""`fit`, `fit_several` and `choose`: from a tuning and a calibration split to a rejector.
+"""`fit`, `fit_several` and `choose`: from one file, or from two splits, to a rejector.
 
 n = examples, K = classes, ... = any trailing axes (pixels), t = tuning rows, c = calibration rows.
 """
@@ -14,12 +14,22 @@ import numpy as np
 from recuse._internal import public
 from recuse._internal.check import check_fraction
 from recuse.errors import InfeasibleError, InputError
-from recuse.io import HeldOut
+from recuse.io import HeldOut, split_rows
 from recuse.io._overlap import row_samples
+from recuse.rejector._cut import Cut, cut_of
 from recuse.rejector._model import Fingerprint, fingerprint, sampled
-from recuse.rejector._prepare import REPEATED_IDS, Data, Prepared, Subgroups, prepare
+from recuse.rejector._prepare import (
+    REPEATED_IDS,
+    Data,
+    Prepared,
+    Subgroups,
+    each_id_once,
+    prepare,
+    prepare_all,
+    whole,
+)
 from recuse.rejector._rejector import Rejector, fit_isotonic_map
-from recuse.rejector._rules import rules_of
+from recuse.rejector._rules import CLASS, SUBGROUP, names_of, rules_of
 from recuse.scores import without_filler
 from recuse.selectors import (
     Selection,
@@ -119,12 +129,14 @@ class Choice(NamedTuple):
     tuned: Tuned
     selection: Any  # Selection; with `subgroups`, SubgroupSelection
     rejector: Rejector | None  # None if no threshold has the guarantee
+    calibrate: HeldOut  # the rows that chose the threshold
+    cut: Cut | None = None  # how one file was used; None of two
 
 
 @public
 def fit(
-    tune: Data,
-    calibrate: Data,
+    held_out: Data,
+    calibrate: Data | None = None,
     *,
     target_risk: float | None = None,
     coverage: float | None = None,
@@ -140,29 +152,40 @@ def fit(
     repeated_ids: str = "refuse",
     model: str | None = None,
 ) -> Rejector:
-    """Choose the score on `tune` and the threshold on `calibrate`: the deployable artifact.
+    """Choose a score and a threshold with a guarantee: the deployable artifact.
 
-    One goal is guaranteed: an error rate, a coverage or a mean cost. Where the calibration data
-    has groups, one row of each is used, drawn with `seed`: rows of one group are not independent,
-    and the guarantee is about independent predictions.
+    One goal is guaranteed: an error rate, a coverage or a mean cost.
+
+    Of one file, a rule that is fixed beforehand says which rows do what (`rejector.Cut`). Below
+    10,000 rows all of them choose the threshold: of MSP, tested at .8 delta, or of a centered norm
+    at .2 delta, whichever accepts more. From there on 20 % choose a score, and the rest the
+    threshold. No part is needed to test what is guaranteed. The share of errors among the accepted
+    rows themselves is lower than that among new ones.
+
+    Of two files, the first chooses the score and the second the threshold.
+
+    Where the data has groups, one row of each calibrates, drawn with `seed`: rows of one group are
+    not independent, and the guarantee is about independent predictions.
 
     Args:
-        tune: Outputs (n, K, ...) and labels (n, ...), or a `HeldOut`; not training data.
+        held_out: Outputs (n, K, ...) and labels (n, ...), or a `HeldOut`; not training data. With
+            `calibrate`, the tuning split.
         calibrate: Likewise, of other examples from the deployment distribution.
         target_risk: The largest error rate of accepted predictions, in (0, 1).
         coverage: Instead: the smallest fraction of predictions to accept, in (0, 1).
         cost: Instead: of an accepted error, and of an abstention, both > 0. The threshold that
-            is cheapest on `tune`, with a limit of its mean cost.
+            is cheapest on the tuning split, with a limit of its mean cost.
         subgroups: Guarantee `target_risk` for each predicted class ("class"), or for each
-            subgroup: one value (n,) for each row of tune, and for each of calibrate, known when
-            the decision is made and given to `Rejector.predict` again. All guarantees hold at
-            once.
+            subgroup: the name of a column, or one value (n,) for each row of the file (of two
+            files, a pair of them), known when the decision is made and given to
+            `Rejector.predict` again. All guarantees hold at once.
         delta: The probability that the guarantee fails, in (0, 0.5).
         method: For a target risk, as in `select`; not "betting", which counts do not show.
-        objective: The measure that a repair is to improve on `tune`: "aurc", "augrc", or
+        objective: The measure that a repair is to improve on the tuning split: "aurc", "augrc", or
             "coverage", the largest at `target_risk`.
-        learned: Whether to try the learned score, as in `tune`.
-        seed: Random seed of the folds in `tune` and of the rows taken from groups.
+        learned: Whether to try the learned score there, as in `tune`.
+        seed: Random seed of the parts of one file, of the folds in `tune`, and of the rows taken
+            from groups.
         kind: Input kind of the outputs: "logits" (default), "binary", a one-column head, "probs",
             or "confidences" (n, C) with labels of 1 where the answer is right; a `HeldOut` has
             its own. `predict` takes outputs of the same kind.
@@ -173,19 +196,22 @@ def fit(
 
     Raises:
         InfeasibleError: No threshold has the guarantee; it says what would be feasible.
-        InputError: Malformed input, none or two of the three goals, repeated ids, or tune and
-            calibrate share examples.
+        InputError: Malformed input, none or two of the three goals, repeated ids, or two files
+            that share examples.
 
     Warns:
-        DataWarning: Rows of `calibrate` are repeated more often than i.i.d. rows would be.
+        DataWarning: Calibration rows are repeated more often than i.i.d. rows would be.
 
     References:
-        `recuse.tune` and `recuse.selectors`, which do the two steps.
+        `recuse.tune` and `recuse.selectors`, which do the two steps; `docs/every-rank.md` proves
+        that no rows are needed to say where to look for a threshold.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> labels = rng.integers(0, 3, 4000)
     >>> logits = 3 * np.eye(3)[labels] + rng.normal(size=(4000, 3))
+    >>> fit((logits, labels), target_risk=0.01).guarantee.n
+    4000
     >>> halves = (logits[:2000], labels[:2000]), (logits[2000:], labels[2000:])
     >>> fit(*halves, coverage=0.9, learned=False).guarantee.kind
     'coverage'
@@ -208,38 +234,108 @@ def fit(
         repeated_ids,
         model,
     )
-    choice = _choose(tune, calibrate, options)
+    choice = _choose(held_out, calibrate, options)
     if choice.rejector is None:
         raise InfeasibleError(choice.selection)
     return choice.rejector
 
 
-def choose(tune: Data, calibrate: Data, **options: Any) -> Choice:
+def choose(held_out: Data, calibrate: Data | None = None, **options: Any) -> Choice:
     """`fit` with everything it found out on the way; infeasible is an answer, not an error.
 
     Args:
-        tune: As in `fit`.
+        held_out: As in `fit`.
         calibrate: As in `fit`.
         options: Keywords of `fit`.
     """
-    return _choose(tune, calibrate, Options(**options))
+    return _choose(held_out, calibrate, Options(**options))
 
 
-def _choose(tune: Data, calibrate: Data, o: Options) -> Choice:
+def _choose(held_out: Data, calibrate: Data | None, o: Options) -> Choice:
     goal = o.goal
-    splits = o.prepare(tune, calibrate)
+    if calibrate is None:
+        parts, cut, o = _parts(held_out, goal, o)
+        if cut.tuning:
+            return _choose(parts["tune"], parts["calibrate"], o)._replace(cut=cut)
+        (choice,) = _widest(parts["calibrate"], o, lambda splits: [_selection(splits, goal, o)])
+        return choice._replace(cut=cut)
+    splits = o.prepare(held_out, calibrate)
+    selection = _selection(splits, goal, o)
+    return chosen(splits, _passing(selection, held_out, calibrate, o), o.delta)
+
+
+def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, Options]:
+    """Cut one file by the rule; subgroups that were given become a column of it."""
+    file = each_id_once(whole(data, "held_out", o.kind), o.repeated_ids)
+    if o.subgroups is not None and not isinstance(o.subgroups, str):
+        of = names_of(o.subgroups, len(file))
+        file = replace(file, subgroups={**file.subgroups, SUBGROUP: of})
+        o = replace(o, subgroups=SUBGROUP)
+    rules = 1
+    if o.subgroups is not None:
+        by_class = o.subgroups == CLASS
+        rules = file.logits.shape[1] if by_class else np.unique(file.subgroup(o.subgroups)).size
+    cut = cut_of(file.predictions(), goal, rules)
+    if not cut.tuning:
+        return {"calibrate": file}, cut, o
+    return split_rows(file, cut.parts, seed=o.seed), cut, o
+
+
+def _selection(splits: Prepared, goal: str, o: Options) -> Any:
+    """Return the threshold of the goal, at the share of delta of this score."""
     c, wrong, subgroup = splits.held
-    risk: Any = {"target_risk": o.target_risk, "delta": o.delta, "method": o.method}
+    delta, seen = o.delta * splits.share, splits.seen
+    risk: Any = {"target_risk": o.target_risk, "delta": delta, "method": o.method}
     if goal == "coverage":
-        selection = select_coverage(c, coverage=o.coverage, delta=o.delta)  # ty: ignore[invalid-argument-type]
-    elif goal == "cost":
-        selection = select_cost(c, wrong, **o.costs, delta=o.delta, tune=splits.seen[:2])
-    elif subgroup is None:
-        selection = select(c, wrong, **risk, tune=splits.seen[:2])
-    else:
-        seen: Any = splits.seen
-        selection = select_by_subgroup(c, wrong, subgroup, **risk, tune=seen, by=splits.by)
-    return chosen(splits, _passing(selection, tune, calibrate, o), o.delta)
+        return select_coverage(c, coverage=o.coverage, delta=delta)  # ty: ignore[invalid-argument-type]
+    if goal == "cost":
+        return select_cost(c, wrong, **o.costs, delta=delta, tune=_tuning(seen))
+    if subgroup is None:
+        return select(c, wrong, **risk, tune=_tuning(seen))
+    return select_by_subgroup(c, wrong, subgroup, **risk, tune=seen, by=splits.by)  # ty: ignore
+
+
+def _tuning(seen: Any) -> Any:
+    """Return confidence and error of the tuning split, if there is one."""
+    return None if seen is None else seen[:2]
+
+
+def _widest(
+    rows: HeldOut, o: Options, select_all: Callable[[Prepared], Sequence[Any]]
+) -> tuple[Choice, ...]:
+    """Return the choices of the score that accepts most, each score at its share of delta.
+
+    Where none accepts anything, those of the score that is closest to it.
+    """
+    found = []
+    for splits in prepare_all(rows, subgroups=o.subgroups, seed=o.seed, model=o.model):
+        selections = select_all(splits)
+        if splits.share < 1:
+            delta = o.delta / len(selections)
+            selections = [_sharing(s, delta, splits.share) for s in selections]
+        found.append((splits, selections))
+
+    def wide(one: tuple[Prepared, Any]) -> tuple[int, float]:
+        accepted = sum(s.guarantee.accepted for s in one[1])
+        return accepted, -sum(_smallest(s) for s in one[1])
+
+    splits, selections = max(found, key=wide)
+    return tuple(chosen(splits, s, s.guarantee.delta) for s in selections)
+
+
+def _sharing(selection: Any, delta: float, share: float) -> Any:
+    """Return a selection at a share of delta as one at delta, of a score among several."""
+    if isinstance(selection, SubgroupSelection):
+        each = delta / len(selection.selections)
+        of = {name: _sharing(s, each, share) for name, s in selection.selections.items()}
+        return replace(selection, selections=of, delta=delta)
+    return replace(selection, guarantee=replace(selection.guarantee, delta=delta, share=share))
+
+
+def _smallest(selection: Any) -> float:
+    """Return the smallest target that would have passed; of subgroups that of one of them."""
+    each = getattr(selection, "selections", {None: selection}).values()
+    return min(s.smallest_target or 1.0 for s in each)
 
 
 def _passing(selection: Any, tune: Data, calibrate: Data, o: Options) -> Any:
@@ -253,20 +349,24 @@ def _passing(selection: Any, tune: Data, calibrate: Data, o: Options) -> Any:
     again = replace(o, target_risk=target)
     splits = again.prepare(tune, calibrate)
     risk: Any = {"target_risk": target, "delta": o.delta, "method": o.method}
-    if select(*splits.held[:2], **risk, tune=splits.seen[:2]).feasible:
+    if select(*splits.held[:2], **risk, tune=_tuning(splits.seen)).feasible:
         return selection
     return replace(selection, infeasible=replace(selection.infeasible, smallest_target=None))
 
 
 def fit_several(
-    tune: Data, calibrate: Data, *, target_risks: Sequence[float], **options: Any
+    held_out: Data,
+    calibrate: Data | None = None,
+    *,
+    target_risks: Sequence[float],
+    **options: Any,
 ) -> tuple[Choice, ...]:
     """Return a choice for each target risk, with one score; all guarantees hold at once.
 
     Each is at delta over their number, so that one may be taken after looking at all.
 
     Args:
-        tune: As in `fit`.
+        held_out: As in `fit`.
         calibrate: As in `fit`.
         target_risks: Each in (0, 1), all of them named beforehand.
         options: Keywords of `fit`, but for the three goals and `subgroups`.
@@ -294,12 +394,21 @@ def fit_several(
         raise InputError("expected `objective` aurc or augrc with several target risks")
     for target in target_risks:
         check_fraction(target, "target_risk")
-    splits = o.prepare(tune, calibrate)
-    c, wrong, _ = splits.held
-    found = select_several(
-        c, wrong, target_risks=target_risks, delta=o.delta, method=o.method, tune=splits.seen[:2]
-    )
-    return tuple(chosen(splits, selection, selection.guarantee.delta) for selection in found)
+
+    def select_all(splits: Prepared) -> Sequence[Selection]:
+        c, wrong, _ = splits.held
+        risks: Any = {"target_risks": target_risks, "delta": o.delta * splits.share}
+        return select_several(c, wrong, **risks, method=o.method, tune=_tuning(splits.seen))
+
+    cut = None
+    if calibrate is None:
+        parts, cut, o = _parts(held_out, "target_risk", o)
+        if not cut.tuning:
+            return tuple(x._replace(cut=cut) for x in _widest(parts["calibrate"], o, select_all))
+        held_out, calibrate = parts["tune"], parts["calibrate"]
+    splits = o.prepare(held_out, calibrate)
+    found = select_all(splits)
+    return tuple(chosen(splits, s, s.guarantee.delta)._replace(cut=cut) for s in found)
 
 
 def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: float) -> Choice:
@@ -311,39 +420,39 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
     if splits.shared:
         selection = _guaranteeing(selection, lambda guarantee: replace(guarantee, void=True))
     if not selection.feasible:
-        return Choice(splits.tuned, selection, None)
-    classes, used = splits.tune.logits.shape[1], len(splits.held.wrong)
+        return Choice(splits.tuned, selection, None, splits.calibrate)
     t, c, filler = splits.tune, splits.calibrate, splits.tuned.filler
+    classes, used = c.logits.shape[1], len(splits.held.wrong)
+    seen = splits.held if splits.seen is None else splits.seen
+    of_score = {"log_probs": splits.log_probs, **({} if filler is None else {"filler": filler})}
     masked = np.flatnonzero(~possible(without_filler(c.logits, filler))).tolist()
     rejector = Rejector(
         score=splits.tuned.score,
         rules=rules_of(selection, classes),
         classes=classes,
-        isotonic_map=fit_isotonic_map(splits.seen.confidence, ~splits.seen.wrong),
+        isotonic_map=fit_isotonic_map(seen.confidence, ~seen.wrong),
         tuning=splits.tuned.facts,
         splits={
-            "tune": {
-                **{"n": len(t), "digest": t.digest, "log_probs": splits.log_probs},
-                "sample": _sample(t),
-                **({} if filler is None else {"filler": filler}),
-            },
+            **({} if t is None else {"tune": {**_facts(t), **of_score}}),
             "calibrate": {
-                **{"n": len(c), "used": used, "digest": c.digest},
-                "sample": _sample(c),
+                **_facts(c),
+                "used": used,
+                **(of_score if t is None else {}),
                 **({"masked": masked} if masked else {}),
             },
         },
         kind=splits.kind,
-        class_names=t.class_names or c.class_names,
+        class_names=c.class_names if t is None else t.class_names or c.class_names,
         by=splits.by,
         delta=delta,
         model=_fingerprint(splits),
     )
-    return Choice(splits.tuned, selection, rejector)
+    return Choice(splits.tuned, selection, rejector, splits.calibrate)
 
 
-def _sample(file: HeldOut) -> dict[str, Any]:
-    return {name: sample.to_dict() for name, sample in row_samples(file).items()}
+def _facts(file: HeldOut) -> dict[str, Any]:
+    sample = {name: sample.to_dict() for name, sample in row_samples(file).items()}
+    return {"n": len(file), "digest": file.digest, "sample": sample}
 
 
 def _fingerprint(splits: Prepared) -> Fingerprint:

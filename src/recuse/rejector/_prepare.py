@@ -1,4 +1,4 @@
-"""`prepare`: both splits under the score chosen on the tuning split.
+"""`prepare`: the splits under the score chosen on one of them, or under scores fixed beforehand.
 
 n = rows, N = predictions, u = groups, K = classes, ... = any trailing axes (pixels).
 """
@@ -25,7 +25,8 @@ from recuse.tuning import Tuned
 from recuse.tuning import tune as tune_score
 from recuse.tuning._candidates import foresee
 from recuse.tuning._class_order import warn_of_class_order
-from recuse.tuning._tune import filler_of, order_of
+from recuse.tuning._fixed import fixed, fixed_scores
+from recuse.tuning._tune import filler_of, order_of, warn_of_filler
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 REFUSE, KEEP_ONE = REPEATED_IDS = ("refuse", "keep_one")
 Data = tuple[Any, Any] | HeldOut  # logits and labels
-Subgroups = str | tuple[Any, Any] | None  # "class", or subgroups of tuning and of calibration rows
+Subgroups = Any  # None, "class", a column, or subgroups of rows: of both splits, or of one file
 
 
 class Scored(NamedTuple):
@@ -46,18 +47,19 @@ class Scored(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """Both splits, under the score that `tune` chose."""
+    """The splits under one score: the one that `tune` chose, or one that was fixed beforehand."""
 
     tuned: Tuned
-    tune: HeldOut
+    tune: HeldOut | None  # None: the score was fixed beforehand
     calibrate: HeldOut  # all of it
-    seen: Scored  # of the tuning split
+    seen: Scored | None  # of the tuning split
     held: Scored  # of the calibration split, one row of each group
     by: str
     shared: bool  # rows in both
     kind: str
     model: str | None  # its name
-    log_probs: bool  # whether the tuning split holds log-probabilities
+    log_probs: bool  # whether the outputs are log-probabilities
+    share: float = 1.0  # of delta, of this score
 
 
 def prepare(
@@ -77,25 +79,57 @@ def prepare(
     c = each_id_once(as_file(calibrate, "calibrate", kind), repeated_ids)
     kind = _same_kind(t, c)
     check_kind(kind, t.logits.shape[1])
-    if subgroups == CLASS and not of_classes(kind):
-        raise InputError(
-            "expected subgroups by a column, got the predicted class: confidences say none; a "
-            "column `prediction` of their table is one (--by prediction)"
-        )
     model = _model_of(t, c, model)
-    by, of_tune, of_calibrate = _subgroups(subgroups, tune, calibrate)
+    by, of_tune, of_calibrate = _subgroups(subgroups, kind, tune=tune, calibrate=calibrate)
     foresee(t)
     shared = _shared(t, c, allow_overlap)
     tuned = tune_score(t, seed=seed, **tuning)
     log_probs = _log_probs(t, c, tuned)
-    one = index_of_one(c, seed)
-    used = c if c.groups is None else c.rows(one)
-    _warn_of_repeated_rows(used)
+    used, of_used = _independent(c, of_calibrate, seed)
     _warn_of_other_outputs(c, tuned)
-    of_used = None if of_calibrate is None else of_calibrate[one]
     held = _scored(tuned.confidence(used.logits), used, by, of_used)
     seen = _scored(tuned.seen, t, by, of_tune)
     return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, model, log_probs)
+
+
+def prepare_all(
+    rows: HeldOut, *, subgroups: str | None, seed: int, model: str | None
+) -> tuple[Prepared, ...]:
+    """Return all rows, that calibrate, under each score that is fixed beforehand."""
+    file = rows.predictions()
+    check_kind(file.kind, file.logits.shape[1])
+    by, of = _subgroups(subgroups, file.kind, held_out=rows)
+    foresee(file)
+    shares = fixed_scores(file.kind, file.logits.shape[1], file.class_names)
+    each = fixed(file, list(shares))
+    _warn_of_filler_and_order(file, each[0])
+    used, of_used = _independent(file, of, seed)
+    log_probs = of_classes(file.kind) and are_log_probs(file.logits)
+    name = _model_of(file, file, model)
+    return tuple(
+        Prepared(
+            tuned,
+            None,
+            file,
+            None,
+            _scored(tuned.confidence(used.logits), used, by, of_used),
+            by,
+            shared=False,
+            kind=file.kind,
+            model=name,
+            log_probs=log_probs,
+            share=share,
+        )
+        for tuned, share in zip(each, shares.values())
+    )
+
+
+def _independent(file: HeldOut, of: Array | None, seed: int) -> tuple[HeldOut, Array | None]:
+    """Return one row of each group and its subgroup; warn of rows that are repeated too often."""
+    one = index_of_one(file, seed)
+    used = file if file.groups is None else file.rows(one)
+    _warn_of_repeated_rows(used)
+    return used, None if of is None else of[one]
 
 
 def each_id_once(file: HeldOut, repeated_ids: str) -> HeldOut:
@@ -139,6 +173,13 @@ def _warn_of_repeated_rows(file: HeldOut) -> None:
         )
 
 
+def _warn_of_filler_and_order(file: HeldOut, tuned: Tuned) -> None:
+    if tuned.filler is not None:
+        warn_of_filler(file.name, tuned.masked(file.logits), tuned.filler)
+    if tuned.class_order is not None:
+        warn_of_class_order(file.name, tuned.class_order)
+
+
 def _warn_of_other_outputs(calibrate: HeldOut, tuned: Tuned) -> None:
     """Warn of masked classes that tune does not have, and of labels in another order."""
     masked = calibrate
@@ -155,33 +196,35 @@ def _warn_of_other_outputs(calibrate: HeldOut, tuned: Tuned) -> None:
         warn_of_class_order(calibrate.name, order)
 
 
-def _subgroups(
-    subgroups: Subgroups, tune: Data, calibrate: Data
-) -> tuple[str, Array | None, Array | None]:
-    """Return what the rules are for, and the subgroup of every prediction of both splits."""
-    if subgroups is None or (isinstance(subgroups, str) and subgroups == "class"):
-        return ALL if subgroups is None else CLASS, None, None
+def _subgroups(subgroups: Subgroups, kind: str, **splits: Data) -> tuple[Any, ...]:
+    """Return what the rules are for, and the subgroup of every prediction of each split."""
+    if subgroups is None:
+        return ALL, *(None for _ in splits)
+    if isinstance(subgroups, str) and subgroups == CLASS:
+        if not of_classes(kind):
+            raise InputError(
+                "expected subgroups by a column, got the predicted class: confidences say none; a "
+                "column `prediction` of their table is one (--by prediction)"
+            )
+        return CLASS, *(None for _ in splits)
     if isinstance(subgroups, str):
-        of = subgroups
-        subgroups = whole(tune, "tune").subgroup(of), whole(calibrate, "calibrate").subgroup(of)
-    if not isinstance(subgroups, (tuple, list)) or len(subgroups) != 2:
+        column = subgroups
+        subgroups = tuple(whole(data, name).subgroup(column) for name, data in splits.items())
+    if not isinstance(subgroups, (tuple, list)) or len(subgroups) != len(splits):
         raise InputError(
             'expected `subgroups` "class", the name of a column, or (subgroups of tuning rows, of '
             f"calibration rows), got {subgroups!r}"
         )
-    of_tune, of_calibrate = (
-        _spread(subgroups[0], tune, "tune"),
-        _spread(subgroups[1], calibrate, "calibrate"),
-    )
-    if (of_tune.dtype.kind == "U") != (of_calibrate.dtype.kind == "U"):
+    found = [_spread(of, data, name) for of, (name, data) in zip(subgroups, splits.items())]
+    if len({of.dtype.kind == "U" for of in found}) > 1:
         raise InputError("expected `subgroups` of one kind, got integers and text")
-    _refuse_labels(of_calibrate, calibrate)
-    return SUBGROUP, of_tune, of_calibrate
+    name, calibrate = list(splits.items())[-1]
+    _refuse_labels(found[-1], as_file(calibrate, name))
+    return SUBGROUP, *found
 
 
-def _refuse_labels(of: Array, calibrate: Data) -> None:
+def _refuse_labels(of: Array, file: HeldOut) -> None:
     """Refuse the true class as subgroup: no row to predict has one."""
-    file = as_file(calibrate, "calibrate")
     value, code = np.unique(of, return_inverse=True)
     label, place = np.unique(file.labelled()[1], return_inverse=True)
     if 1 < len(value) == len(label) == len(np.unique(code * len(label) + place)):

@@ -228,12 +228,17 @@ class Rejector:
     @property
     def log_probs(self) -> bool | None:
         """Whether it was fitted to log-probabilities; None where its score ignores the shift."""
-        return None if self.score.shift_invariant else self.splits["tune"]["log_probs"]
+        return None if self.score.shift_invariant else self._of_score["log_probs"]
 
     @property
     def filler(self) -> float | None:
         """The level at or below which a logit stands for an impossible class; None without."""
-        return self.splits["tune"].get("filler")
+        return self._of_score.get("filler")
+
+    @property
+    def _of_score(self) -> Mapping[str, Any]:
+        """Facts of the rows that the score saw: the tuning split, if there is one."""
+        return self.splits.get("tune", self.splits["calibrate"])
 
     @property
     def masked(self) -> tuple[int, ...]:
@@ -305,7 +310,7 @@ class Rejector:
         found = self.model.changes(file.model, z, units, known)
         if not found or not of_classes(self.kind):
             return found
-        if self.score.shift_invariant and are_log_probs(z) != self.splits["tune"]["log_probs"]:
+        if self.score.shift_invariant and are_log_probs(z) != self._of_score["log_probs"]:
             found = tuple(c for c in found if c.what not in SHIFTED)  # the same decisions
         return found
 
@@ -504,29 +509,32 @@ def _class_names(names: Any, classes: int) -> tuple[str, ...] | None:
 
 def _check_splits(splits: Any, guarantees: list[AnyGuarantee]) -> None:
     """Require splits that the guarantees counted."""
-    strict(splits, {"tune": dict, "calibrate": dict}, "`splits`")
-    seen: dict[str, type] = {"n": int, "digest": str, "log_probs": bool}
-    if "filler" in splits["tune"]:  # only of logits with masked classes
-        seen["filler"] = float
-    held: dict[str, type] = {"n": int, "used": int, "digest": str}
-    for split, fields in ((splits["tune"], seen), (splits["calibrate"], held)):
+    both = isinstance(splits, Mapping) and "tune" in splits
+    strict(splits, {"calibrate": dict, **({"tune": dict} if both else {})}, "`splits`")
+    calibrate = splits["calibrate"]
+    of_score = splits["tune"] if both else calibrate
+    for name, split in splits.items():
+        fields: dict[str, type] = {"n": int, "digest": str}
         if "sample" in split:  # not of rejectors before
             fields["sample"] = dict
-    strict(splits["tune"], seen, "split 'tune'")
-    if not -np.inf < splits["tune"].get("filler", -1.0) < 0:
-        raise InputError("expected `filler` finite and < 0")
-    if "masked" in splits["calibrate"]:  # only of logits with classes that are never possible
-        held["masked"] = list
-    strict(splits["calibrate"], held, "split 'calibrate'")
-    if not all(type(k) is int and k >= 0 for k in splits["calibrate"].get("masked", ())):
-        raise InputError("expected `masked` classes as indices")
-    tune, calibrate = splits["tune"], splits["calibrate"]
-    for split in (tune, calibrate):
+        if split is of_score:
+            fields["log_probs"] = bool
+            if "filler" in split:  # only of logits with masked classes
+                fields["filler"] = float
+        if split is calibrate:
+            fields["used"] = int
+            if "masked" in split:  # only of logits with classes that are never possible
+                fields["masked"] = list
+        strict(split, fields, f"split {name!r}")
         if "sample" in split:
             strict(split["sample"], dict.fromkeys(PRECISIONS, dict), "`sample`")
             row_samples_of(split)
         if split["n"] < 1 or not DIGEST.fullmatch(split["digest"]):
             raise InputError("expected splits with `n` >= 1 and a `digest` of sha256")
+    if not -np.inf < of_score.get("filler", -1.0) < 0:
+        raise InputError("expected `filler` finite and < 0")
+    if not all(type(k) is int and k >= 0 for k in calibrate.get("masked", ())):
+        raise InputError("expected `masked` classes as indices")
     used, n = calibrate["used"], calibrate["n"]
     counted, unit = sum(g.n for g in guarantees), guarantees[0].unit
     if used != counted or used > n or (unit == ROWS and used != n):
@@ -534,7 +542,7 @@ def _check_splits(splits: Any, guarantees: list[AnyGuarantee]) -> None:
             f"expected the calibration split to be the {counted} {unit} of the guarantee, "
             f"got {used} of {n} rows"
         )
-    if tune["digest"] == calibrate["digest"] and not guarantees[0].void:
+    if both and of_score["digest"] == calibrate["digest"] and not guarantees[0].void:
         raise InputError("tune and calibrate are the same data, and the guarantee is not void")
 
 
@@ -550,7 +558,9 @@ def _tuning(data: Any) -> TuningFacts | str:
     outcome = data.get("outcome")
     if outcome not in get_args(Outcome):
         raise InputError(f"expected a known `outcome` of tuning, got {outcome!r}")
-    absent = () if outcome in COMPARED else ("alternative", "gain", "gain_se")
+    absent = () if outcome in COMPARED else ("gain", "gain_se")
+    if outcome not in (*COMPARED, "fixed_other") and data.get("alternative", 0) is None:
+        absent += ("alternative",)
     absent += () if outcome in TOO_FEW else ("needed",)
     absent += () if data.get("objective") == "coverage" else ("target_risk",)
     strict(data, {**TUNING, **dict.fromkeys(absent, type(None))}, "`tuning`")

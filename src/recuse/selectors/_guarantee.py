@@ -41,11 +41,17 @@ class Guarantee:
     points: int | None = None  # of the band it was read from: thresholds whose limits hold at once
     void: bool = False  # fitted on data that must not be used for it
     ungrouped: tuple[str, ...] = ()  # columns that repeat, though rows are taken as independent
+    share: float = 1.0  # of delta, of this score among several that were fixed beforehand
 
     @property
     def coverage(self) -> float:
         """Fraction of the calibration split that is accepted."""
         return self.accepted / self.n
+
+    @property
+    def spent(self) -> float:
+        """What its test may spend of delta."""
+        return self.share * self.delta
 
     def __str__(self) -> str:
         return words.sentence(self)
@@ -113,10 +119,11 @@ class CostGuarantee:
 
 
 def _plain(guarantee: Any) -> dict[str, Any]:
-    """Return fields for JSON; `ungrouped` only where there is a doubt."""
-    fields = asdict(guarantee) | {"assumptions": list(guarantee.assumptions)}
-    doubts = list(fields.pop("ungrouped"))
-    return fields | ({"ungrouped": doubts} if doubts else {})
+    """Return fields for JSON; `ungrouped` only where there is a doubt, `share` where it is one."""
+    fields: dict[str, Any] = asdict(guarantee) | {"assumptions": list(guarantee.assumptions)}
+    doubts, share = list(fields.pop("ungrouped")), fields.pop("share", 1.0)
+    rare = {"ungrouped": doubts} if doubts else {}
+    return fields | rare | ({"share": share} if share < 1 else {})
 
 
 AnyGuarantee = Guarantee | CoverageGuarantee | CostGuarantee

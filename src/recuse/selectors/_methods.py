@@ -150,7 +150,7 @@ def recheck_random_walk(g: Guarantee) -> tuple[float, float]:
     """Long walks of version 0.1 are asked how often they pass at their own p-value."""
     if g.n > LONGEST_WALK:
         raise InputError(f"expected at most {LONGEST_WALK:,} rows for random_walk, got {g.n:,}")
-    p, found = _p_value(g), walk(g.n, g.target_risk, g.delta)
+    p, found = _p_value(g), walk(g.n, g.target_risk, g.spent)
     within = bool(found.passes(g.accepted, g.errors))
     if found.chain is not None:
         within |= g.errors <= found.chain[g.accepted - 1]
@@ -158,7 +158,7 @@ def recheck_random_walk(g: Guarantee) -> tuple[float, float]:
         return p, p if within else found.level
     rank = np.arange(1, g.n + 1)
     boundary = walk_boundary(rank, g.target_risk, max(p * (1 + ROUNDING), LEAST))
-    return crossing_probability(rank, boundary, g.target_risk), g.delta
+    return crossing_probability(rank, boundary, g.target_risk), g.spent
 
 
 def bonferroni(s: Splits, target: float, delta: float) -> Plan:
@@ -242,12 +242,12 @@ def at(level: Callable[[Guarantee], float]) -> Callable[[Guarantee], tuple[float
 
 
 METHODS: dict[str, Method] = {
-    "fixed_sequence": Method(fixed_sequence, at(lambda g: g.delta)),
+    "fixed_sequence": Method(fixed_sequence, at(lambda g: g.spent)),
     "random_walk": Method(random_walk, recheck_random_walk),
-    "bonferroni": Method(bonferroni, at(lambda g: g.delta / RANKS)),
-    "band": Method(band, at(lambda g: g.delta / (g.points or POINTS))),
+    "bonferroni": Method(bonferroni, at(lambda g: g.spent / RANKS)),
+    "band": Method(band, at(lambda g: g.spent / (g.points or POINTS))),
     "betting": Method(betting, None),
-    "sgr": Method(sgr, at(lambda g: g.delta / _steps(g.n)), (ADAPTIVE_SEARCH_UNPROVED,)),
+    "sgr": Method(sgr, at(lambda g: g.spent / _steps(g.n)), (ADAPTIVE_SEARCH_UNPROVED,)),
 }
 COUNTING = tuple(name for name, method in METHODS.items() if method.recheck is not None)
 

@@ -129,7 +129,10 @@ def _risk(data: Any, abstains: bool) -> Guarantee:
     if not isinstance(method, str) or method not in COUNTING:
         raise InputError(f"expected `guarantee` of a known method, got {method!r}")
     own = RISK | ({"points": int} if method == "band" else {})
+    own |= {"share": float} if "share" in data else {}
     g = Guarantee(**_fields(data, own, METHODS[method].assumptions))
+    if not 0 < g.share <= 1:
+        raise InputError(f"expected a `share` of delta in (0, 1], got {g.share:g}")
     if g.points not in (None, POINTS):
         raise InputError(f"expected a band of {POINTS} points, got {g.points}")
     if not (g.simultaneous >= 1 and g.simultaneous * g.delta < 0.5):

@@ -90,6 +90,11 @@ class SubgroupGuarantee:
         return next(iter(self.each.values())).ungrouped
 
     @property
+    def share(self) -> float:
+        """Of delta, of this score among several that were fixed beforehand."""
+        return next(iter(self.each.values())).share
+
+    @property
     def points(self) -> int | None:
         """Points of the band, where a guarantee is read from one."""
         return next((g.points for g in self.each.values() if g.accepted and g.points), None)
