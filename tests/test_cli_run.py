@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from answers import one_line, plain
-from recuse import InputError, Rejector, diagnose, evaluate, read, run, write_logits
-from recuse._internal.files import to_json
-from recuse.cli.run import PARTS
+from recuse import Rejector, evaluate, read, run, write_logits
+from recuse.io import split_rows
 from recuse.reports import details
 from samples import sample
 
@@ -24,21 +23,34 @@ def held_out(tmp_path):
 def test_one_command_does_what_its_steps_do(recuse, held_out, tmp_path):
     rc, out, err = recuse(*RUN, "--seed", 4)
     assert (rc, err) == (0, "")
-    assert recuse("split", "held-out.npz", "--seed", 4, "--out", "parts")[0] == 0
-    for part in ("tune", "calibrate", "test"):
-        a, b = (read(tmp_path / folder / f"{part}.npz") for folder in ("out", "parts"))
-        assert (a.digest, a.class_names) == (b.digest, tuple("abcde"))
-    splits = ("--tune", "parts/tune.npz", "--calibrate", "parts/calibrate.npz")
-    fitted = recuse("fit", *splits, "--target-risk", 0.2, "--seed", 4, "--out", "r.json")
+    fitted = recuse("fit", "held-out.npz", "--target-risk", 0.2, "--seed", 4, "--out", "r.json")
     assert fitted[0] == 0
+    assert "All 2,000 rows choose the threshold" in fitted[1]
     rejector = Rejector.load(tmp_path / "out/rejector.json")
     assert rejector == Rejector.load(tmp_path / "r.json")
-    test = read(tmp_path / "out/test.npz")
-    decided = rejector.predict(test)
-    wrong = int((decided.prediction != test.labels)[decided.accept].sum())
-    assert f"{wrong} of {decided.accept.sum()} of them wrong" in out
     assert str(rejector.guarantee) in " ".join(out.split())
-    assert "<html" in (tmp_path / "out/report.html").read_text()
+    assert "Not measured: the error of new rows" in " ".join(out.split())
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["rejector.json", "report.html"]
+    shown = (tmp_path / "out/report.html").read_text()
+    assert "Not measured: all rows calibrate" in shown
+    assert "test split" not in shown
+    reported = recuse("report", "--model", "held-out=held-out.npz", "--target-risk", 0.2)
+    assert reported[0] == 0
+    assert "Not measured: all rows calibrate" in (tmp_path / "report.html").read_text()
+
+
+def test_a_large_file_is_cut_and_says_so(recuse, tmp_path, monkeypatch):
+    monkeypatch.setattr("recuse.rejector._cut.ENOUGH", 1500)
+    z, y = sample(2000, seed=3)
+    write_logits(tmp_path / "held-out.npz", z, y)
+    rc, out, _ = recuse(*RUN)
+    assert rc == 0
+    said = "Of 2,000 rows, 20 % choose the score and 80 % the threshold; none is set aside to test."
+    assert said in " ".join(out.split())
+    rejector = Rejector.load(tmp_path / "out/rejector.json")
+    assert (rejector.splits["tune"]["n"], rejector.guarantee.n) == (400, 1600)
+    assert rejector.guarantee.method == "fixed_sequence"
 
 
 def test_the_verdict_is_short_and_says_where_everything_is(recuse, held_out, tmp_path):
@@ -46,7 +58,8 @@ def test_the_verdict_is_short_and_says_where_everything_is(recuse, held_out, tmp
     lines = out.rstrip().splitlines()
     assert len(lines) <= 8
     heads = [line.partition(":")[0] for line in lines]
-    assert heads == ["Model", "Training", "Score", "Guarantee", "Test part", "Deploy", "Page"]
+    steps = ["Model", "Training", "Rows", "Score", "Guarantee", "Not measured", "Deploy", "Page"]
+    assert heads == steps
     answer = plain(recuse(*RUN, "--force", "--json")[1])
     assert answer["feasible"]
     assert all((tmp_path / path).exists() for path in answer["written"])
@@ -73,9 +86,8 @@ def test_subgroups_are_a_column_or_a_file_for_every_command(recuse, tmp_path):
         run = ("run", file, "--out", "out", "--target-risk", 0.2, "--by", by, "--force", "--quiet")
         assert recuse(*run)[0] == 0, file
         shown.append((tmp_path / "out/report.html").read_text())
-        assert read(tmp_path / "out/test.npz").subgroups[by].tolist().count("south") > 100
     assert all("north" in page and "south" in page for page in shown)
-    assert recuse("report", "--model", "a=out", "--by", "site.csv")[0] == 0
+    assert recuse("report", "--model", "a=held-out.npz", "--by", "site.csv")[0] == 0
     assert recuse("split", "own.npz", "--out", "own")[0] == 0
     assert recuse("report", "--model", "a=own", "--by", "site", "--force")[0] == 0
     assert "south" in (tmp_path / "report.html").read_text()
@@ -94,21 +106,20 @@ def test_repeated_ids_are_refused_or_kept_once_by_every_command(recuse, tmp_path
     one_line(recuse(*RUN), "expected ids that differ in held-out.npz, got 1,800 rows of 1,500 ids")
     keep = ("--repeated-ids", "keep_one")
     assert recuse(*RUN, *keep)[0] == 0
-    parts = {part: read(tmp_path / "out" / f"{part}.npz") for part in PARTS}
-    assert sum(len(np.unique(x.ids)) for x in parts.values()) == 1500
     rejector = Rejector.load(tmp_path / "out/rejector.json")
-    assert (rejector.guarantee.unit, rejector.guarantee.n) == ("groups", 600)
+    assert (rejector.guarantee.unit, rejector.guarantee.n) == ("groups", 1500)
+    whole = replace(read(tmp_path / "held-out.npz"), groups=twice)
+    parts = split_rows(whole, {"tune": 0.4, "calibrate": 0.4, "test": 0.2})
     for name, part in parts.items():  # as rows that a sampler repeated, without groups
         write_logits(tmp_path / "own" / f"{name}.npz", part.logits, part.labels, ids=part.ids)
     report = ("report", "--model", "own=own", "--target-risk", 0.2)
     one_line(recuse(*report), "expected ids that differ in")
     assert recuse(*report, *keep)[0] == 0
-    splits = {"own": {name: read(tmp_path / "own" / f"{name}.npz") for name in PARTS}}
+    splits = {"own": {name: read(tmp_path / "own" / f"{name}.npz") for name in parts}}
     found = evaluate(splits, target_risk=0.2, repeated_ids="keep_one", progress=False)
     shown = details(found, splits, repeated_ids="keep_one")["own"]
     grouped = details(found, {"own": parts})["own"]
     np.testing.assert_array_equal(shown.before.accepted, grouped.before.accepted)
-    assert found.models[0].rejector.guarantee == rejector.guarantee
 
 
 def test_infeasible_is_exit_code_1_and_leaves_no_rejector_of_before(recuse, held_out, tmp_path):
@@ -126,15 +137,16 @@ def test_nothing_is_overwritten_and_a_file_without_labels_is_refused(recuse, hel
     one_line(recuse("run", "new.npz", "--out", "o"), "new.npz: expected `labels`, got logits alone")
     assert not (tmp_path / "o").exists()
     assert recuse(*RUN)[0] == 0
-    one_line(recuse(*RUN), "tune.npz exists: give --force")
+    one_line(recuse(*RUN), "rejector.json exists: give --force")
 
 
-def test_groups_stay_together_in_all_parts(recuse, tmp_path):
+def test_one_row_of_each_group_calibrates(recuse, tmp_path):
     z, y = sample(1200, seed=5)
     write_logits(tmp_path / "held-out.npz", z, y, groups=np.arange(1200) // 2)
-    assert recuse(*RUN)[0] == 0
-    groups = [{*read(tmp_path / f"out/{p}.npz").groups} for p in ("tune", "calibrate", "test")]
-    assert sum(map(len, groups)) == len(set.union(*groups)) == 600
+    rc, out, _ = recuse(*RUN)
+    assert rc == 0
+    assert "All 600 groups choose the threshold" in " ".join(out.split())
+    assert Rejector.load(tmp_path / "out/rejector.json").guarantee.n == 600
 
 
 def test_a_named_model_goes_from_the_import_to_the_warning_of_predict(recuse, tmp_path):
@@ -179,10 +191,8 @@ def test_probabilities_of_exactly_0_are_no_obstacle():
         diagnose(votes, labels, kind="probs")
 
 
-@pytest.mark.parametrize("options", [{}, {"learned": False}])
-def test_the_diagnosis_of_a_run_is_that_of_its_tuning_part(options):
-    found = run(sample(600), **options)
-    alone = diagnose(found.parts["tune"])
+def test_the_diagnosis_of_a_run_is_that_of_all_rows():
+    rows = sample(600)
+    found, alone = run(rows), diagnose(*rows)
     assert to_json(found.diagnosis.to_dict()) == to_json(alone.to_dict())
     assert found.diagnosis.digest == alone.digest
-    assert (found.diagnosis.repair is found.model.tuned) == (not options)

@@ -51,9 +51,10 @@ def report(
         list[str],
         typer.Option(
             "--model",
-            metavar="NAME=DIR",
-            help="A model, and the folder of its tune, calibrate and test files or their prefix: "
-            "DIR/net stands for DIR/net-tune.safetensors and so on. Repeatable.",
+            metavar="NAME=FILE",
+            help="A model, and its held-out file, cut as fit does. Or the folder of its tune, "
+            "calibrate and test files or their prefix: DIR/net stands for "
+            "DIR/net-tune.safetensors and so on. Repeatable.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("report.html"),
@@ -88,8 +89,8 @@ def report(
     options: dict[str, Any] = {"kind": kind_of(binary, probs), "ignore_index": ignore_index}
     options["subgroups"] = by_columns(by)
     models = {
-        name: {split: read(find(Path(place), split), **options) for split in SPLITS}
-        for name, place in named(model, "--model NAME=DIR").items()
+        name: _splits(Path(place), options)
+        for name, place in named(model, "--model NAME=FILE").items()
     }
     with terminal.working("scoring, choosing and drawing", quiet=quiet):
         evaluation = evaluate(
@@ -118,6 +119,13 @@ def report(
         terminal.say(f"Written to {out}.")
 
 
+def _splits(place: Path, options: dict[str, Any]) -> dict[str, HeldOut]:
+    """Read one file, or the three of a folder or a prefix."""
+    if place.is_file():
+        return {"calibrate": read(place, **options)}
+    return {split: read(find(place, split), **options) for split in SPLITS}
+
+
 def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:
     """The names of the classes, the same for all models."""
     if path is None:
@@ -129,10 +137,11 @@ def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:
 def _subgroups(
     by: str | None, models: Mapping[str, Mapping[str, HeldOut]]
 ) -> dict[str, Any] | None:
-    """The subgroup of every row of the test splits."""
+    """The subgroup of every row that is measured."""
     if by is None:
         return None
-    return {name: subgroups_of(by, splits["test"]) for name, splits in models.items()}
+    measured = {name: splits.get("test", splits["calibrate"]) for name, splits in models.items()}
+    return {name: subgroups_of(by, file) for name, file in measured.items()}
 
 
 def _warn_of_no_image(folder: Path | None, found: Mapping[str, Detail]) -> None:

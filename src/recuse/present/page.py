@@ -7,7 +7,7 @@ and `score` those of `scores.Score`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from recuse.present.numbers import (
@@ -104,11 +104,17 @@ def at_least(score: Any, threshold: float) -> str:
 
 
 def outcome(m: Any) -> str:
-    """Say what the fitted threshold did on the test split."""
+    """Say what the fitted threshold did on what was measured."""
     if not m.selection.feasible:
-        return f"Without a threshold it abstains on all {count(m.n)} test examples."
+        return f"Without a threshold it abstains on all {count(m.n)} examples."
     if not m.accepted:
-        return f"On the test split none of {count(m.n)} predictions was accepted."
+        return f"On {measured([m])} none of {count(m.n)} predictions was accepted."
+    if not m.tested:
+        return (
+            f"Not measured: all rows calibrate. {percent(m.accepted / m.n)} of them were accepted "
+            f"({count(m.accepted)} of {count(m.n)}), and {percent(m.errors / m.accepted)} of these "
+            f"were wrong ({count(m.errors)}), which is a little too few."
+        )
     risk, target = m.errors / m.accepted, m.selection.guarantee.target_risk
     side = "below" if risk < target else "at" if risk == target else "above"
     return (
@@ -118,26 +124,51 @@ def outcome(m: Any) -> str:
     )
 
 
+def measured(models: Iterable[Any]) -> str:
+    """Name the rows that numbers are of.
+
+    >>> from types import SimpleNamespace as Namespace
+    >>> measured([Namespace(tested=True)]), measured([Namespace(tested=False)])
+    ('the test split', 'the calibration rows')
+    """
+    tested = {m.tested for m in models}
+    if len(tested) == 2:
+        return "the test split, or the calibration rows where there is none"
+    return "the test split" if tested == {True} else "the calibration rows"
+
+
+def splits(models: Sequence[Any]) -> str:
+    """Say which rows chose what, and which measured it."""
+    cuts = dict.fromkeys(str(m.cut) for m in models if m.cut is not None)
+    two = "The score was chosen on the tuning split, the threshold on the calibration split"
+    said = " ".join(cuts) if cuts else f"{two}."
+    return f"{said} The outcome is on {measured(models)}."
+
+
 # What MSP costs
 
 
 def naive(model: Any) -> str:
     """Say what ranking by MSP costs this model, or that it costs nothing."""
     m = model.result
+    if m.tuned.outcome == "fixed":
+        return f"{m.name} is ranked by {m.baseline}, which was fixed beforehand."
     if not m.repaired and m.tuned.facts.alternative is None:  # nothing was compared
         return f"{m.name} is ranked by {m.baseline}: {_kept(m)}."
     if not m.repaired:
         aim = f"{'larger' if of_coverage(m) else 'smaller'} {objective(m)}"
         return f"No score has a significantly {aim} than {m.baseline} for {m.name}: {_kept(m)}."
     better = m.gain.difference if of_coverage(m) else -m.gain.difference
+    if m.tuned.outcome == "fixed_other":
+        return f"{m.name} is ranked by {m.tuned.score}, which accepts more than {m.baseline}."
     seen, adopted = on_test(model), f"The tuning split replaced {m.baseline} for {m.name}"
     if math.isnan(m.gain.p_value):
-        return f"{adopted}; on the test split the gain has no standard error: {seen}."
+        return f"{adopted}; on {measured([m])} the gain has no standard error: {seen}."
     significant = m.gain.p_value < SIGNIFICANT
     if significant and better > 0:
         return _cost(model, seen)
     verdict = "contradicts" if significant and better < 0 else "does not confirm"
-    return f"{adopted}, but the test split {verdict} the gain: {seen}."
+    return f"{adopted}, but {measured([m])} {verdict} the gain: {seen}."
 
 
 def _cost(model: Any, seen: str) -> str:
@@ -145,8 +176,8 @@ def _cost(model: Any, seen: str) -> str:
     m, (before, after) = model.result, model.low_risk
     ranking = f"Ranking {m.name} by {m.baseline}"
     if of_coverage(m):
-        return f"{ranking} accepts fewer predictions: on the test split {seen}."
-    said = f"{ranking} lets more errors through: on the test split {seen}"
+        return f"{ranking} accepts fewer predictions: on {measured([m])} {seen}."
+    said = f"{ranking} lets more errors through: on {measured([m])} {seen}"
     if before <= after:
         return f"{said}."
     return (
@@ -157,6 +188,8 @@ def _cost(model: Any, seen: str) -> str:
 
 def score(m: Any) -> str:
     """Name the chosen score, and say why it was chosen."""
+    if m.tuned.outcome in ("fixed", "fixed_other"):
+        return f"{m.tuned.reason}."
     return f"{m.tuned.reason}." if m.repaired else f"{m.baseline} kept: {_kept(m)}."
 
 
@@ -288,7 +321,7 @@ def ceiling(smoothing: Any | None, *, drawn: bool = True) -> str:
     if s is None or not s.low > 0:
         return ""
     return (
-        f"The tuning split fits a smoothing of {s.value:.2f} ({s.low:.2f} to {s.high:.2f}): no "
+        f"The probabilities fit a smoothing of {s.value:.2f} ({s.low:.2f} to {s.high:.2f}): no "
         f"training target was above {percent(s.ceiling)}{' (dotted line)' * drawn}, and "
-        f"{percent(s.above)} of the predictions of the tuning split are above it."
+        f"{percent(s.above)} of the predictions are above it."
     )

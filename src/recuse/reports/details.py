@@ -25,7 +25,7 @@ from recuse.diagnosis._smoothing import fit_smoothing
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, ModelEvaluation
 from recuse.evaluation._models import SPLITS, checked_split
-from recuse.io import HeldOut
+from recuse.io import HeldOut, split_rows
 from recuse.io._rows import of_classes
 from recuse.plots import scene
 from recuse.present.numbers import percent
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 ENOUGH = 10_000  # tune rows from which the smoothing is fitted
 
-Splits = Mapping[str, Mapping[str, Data]]
+Splits = Mapping[str, Mapping[str, Data] | Data]
 
 
 class Detail(NamedTuple):
@@ -107,11 +107,24 @@ def details(
     folder = None if images is None else _folder(Path(images))
     out = {}
     for m in evaluation.models:
-        once = [checked_split(splits[m.name], s, m.name, None, repeated_ids) for s in SPLITS]
+        once = _splits(splits[m.name], m, seed, repeated_ids)
         found = _detail(m, once, classes, (subgroups or {}).get(m.name), share, seed)
         drawn = _scenes(m, (scenes or {}).get(m.name))
         out[m.name] = found._replace(images=folder, scenes=drawn)
     return out
+
+
+def _splits(
+    given: Mapping[str, Data] | Data, m: ModelEvaluation, seed: int, repeated_ids: str
+) -> dict[str, HeldOut]:
+    """Return the splits as they were evaluated; one file is cut again."""
+    named = {"calibrate": given} if isinstance(given, HeldOut | tuple) else given
+    files = {s: checked_split(named, s, m.name, None, repeated_ids) for s in SPLITS if s in named}
+    if {split: len(file) for split, file in files.items()} != dict(m.sizes):
+        raise InputError(f"model {m.name!r}: expected the splits that were evaluated, got others")
+    if m.cut is not None and m.cut.tuning:
+        files |= split_rows(files["calibrate"], m.cut.parts, seed=seed)
+    return files
 
 
 def _folder(path: Path) -> Path:
@@ -133,15 +146,15 @@ def _scenes(m: ModelEvaluation, path: str | os.PathLike | None) -> tuple[Picture
 
 def _detail(
     m: ModelEvaluation,
-    splits: Sequence[HeldOut],
+    splits: Mapping[str, HeldOut],
     classes: Sequence[str] | None,
     subgroups: ArrayLike | None,
     share: float,
     seed: int,
 ) -> Detail:
-    tune, calibrate, test = splits
-    same = {"tune": len(tune), "calibrate": len(calibrate), "test": len(test)} == dict(m.sizes)
-    if not (same and np.array_equal(test.loss, m.loss > 0)):
+    tune, calibrate = splits.get("tune"), splits["calibrate"]
+    test = splits.get("test", calibrate)
+    if not np.array_equal(test.loss, m.loss > 0):
         raise InputError(f"model {m.name!r}: expected the splits that were evaluated, got others")
     before, after = _bands(m, tune, calibrate, share, seed)
     return Detail(
@@ -153,22 +166,24 @@ def _detail(
         classes=_names(m, classes),
         before=before,
         after=after,
-        smoothing=_smoothing(tune, m.classes),
+        smoothing=_smoothing(calibrate if tune is None else tune, m.classes),
     )
 
 
 def _bands(
-    m: ModelEvaluation, tune: HeldOut, calibrate: HeldOut, share: float, seed: int
+    m: ModelEvaluation, tune: HeldOut | None, calibrate: HeldOut, share: float, seed: int
 ) -> tuple[Band | None, Band | None]:
     """Return limits of MSP and of the chosen score, from one row of each group as in the fit."""
     if m.selection.guarantee.void:
         return None, None
     one = calibrate.rows(index_of_one(calibrate, seed))
     wrong = one.loss.astype(np.float64)
-    z, seen = map(m.tuned.masked, (one.logits, tune.logits))
+    z = m.tuned.masked(one.logits)
+    seen = None if tune is None else m.tuned.masked(tune.logits)
 
     def limits(score: Score) -> Band:
-        return band(score(z), wrong, delta=share, tune=score(seen))
+        of_tune = None if seen is None else score(seen)
+        return band(score(z), wrong, delta=share, tune=of_tune)
 
     before = limits(m.tuned.baseline)
     return before, limits(m.tuned.score) if m.repaired else before

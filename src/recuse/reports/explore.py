@@ -13,7 +13,7 @@ import numpy as np
 
 from recuse.plots._shared import shown
 from recuse.present.numbers import confidence_level, exact_percent, upper_percent
-from recuse.present.page import at_least, whose
+from recuse.present.page import at_least, measured, whose
 from recuse.present.text import typeset
 from recuse.reports.details import Detail
 from recuse.reports.prepare import Curve, ModelData, colour, dash
@@ -67,6 +67,7 @@ def explore(
         "shown": [typeset(exact_percent(risk)) for risk in risks],
         "target": typeset(exact_percent(target_risk)),
         "confidence": typeset(confidence_level(delta)),
+        "measured": measured(model.result for model in models),
         "start": int(np.flatnonzero(risks == target_risk)[0]),
         "curves": found,
     }

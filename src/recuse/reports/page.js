@@ -93,21 +93,21 @@
   const say = (at) => {
     const c = curves[state.curve], k = at[state.curve], r = Number($("target").value);
     const confidence = page.explore.confidence;
-    const now = state.moved === "target" ? `, a test risk of at most ${shown[r]}` : "";
+    const now = state.moved === "target" ? `, a risk there of at most ${shown[r]}` : "";
     $("said-now").textContent = k < 0
       ? `${c.name}${now}: no threshold reaches it.`
-      : `${c.name}${now}: accept from ${c.rules[k]}. On the test split that accepts `
+      : `${c.name}${now}: accept from ${c.rules[k]}. On ${page.explore.measured} that accepts `
         + `${percent(c.accepted[k], c.n)} (${count(c.accepted[k])} of ${count(c.n)}), and `
         + `${percent(c.errors[k], c.accepted[k])} of these are wrong (${count(c.errors[k])}). `
-        + "This sentence describes the test split; it guarantees nothing.";
+        + `This sentence describes ${page.explore.measured}; it guarantees nothing.`;
     const found = limit(c, k), everything = c.errors.at(-1) / c.n;
     const idle = found && found.upper >= everything;
     $("said-limit").textContent = !c.limits || k < 0 ? "" : !found
       ? "No limit holds here: the threshold is stricter than any that the calibration split can limit."
       : idle
       ? "The calibration split limits nothing here: the limit of the risk, "
-        + `${found.shown}${c.whose}, is not below the ${percent(c.errors.at(-1), c.n)} of the test `
-        + "split that are wrong when everything is accepted."
+        + `${found.shown}${c.whose}, is not below the ${percent(c.errors.at(-1), c.n)} `
+        + `of ${page.explore.measured} that are wrong when everything is accepted.`
       : `Guarantee after looking: deploy ${c.rules[found.position]}, `
         + (found.position === k ? "which has a limit of its own" : "the next stricter threshold with a limit")
         + `. With ${confidence} confidence at most ${found.shown} of what it accepts are wrong${c.whose}, `
@@ -120,7 +120,7 @@
         + `${confidence} confidence at most ${page.explore.target} of what it accepts are wrong${c.whose}. `
         + (k === c.fitted ? "The slider is at this threshold." : "The sliders are elsewhere.");
     $("matched").textContent = state.moved === "target"
-      ? `For each curve the largest coverage with a test risk of at most ${shown[r]}.`
+      ? `For each curve the largest coverage with a risk there of at most ${shown[r]}.`
       : "The other curves are at the next coverage, at least as large, that their slider stops at.";
   };
 

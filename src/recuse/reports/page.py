@@ -80,6 +80,8 @@ def render(
             outcome_labels=_outcome_labels(bool(details), evaluation.delta),
             fitted_rows=grids.fitted_rows(sliders, limits=bool(details)),
             base=numbers.listed(dict.fromkeys(m.result.baseline for m in models)),
+            measured=words.measured(m.result for m in models),
+            splits=words.splits([m.result for m in models]),
             of_classes=[m for m in models if of_classes(m.result.kind)],
             stated=[m for m in models if m.reliability is not None],
             paired=None if against is None else grids.paired_table(against),

@@ -119,7 +119,7 @@ def split_table(models: tuple[ModelData, ...]) -> Table:
     rows = [
         (m.result.name, split, count(m.result.sizes[split]), m.result.digests[split])
         for m in models
-        for split in ("tune", "calibrate", "test")
+        for split in m.result.sizes
     ]
     return Table("Predictions and digest of each split", ("Model", "Split", "Size", "Digest"), rows)
 
@@ -266,7 +266,7 @@ def paired_table(found: Comparisons) -> Table:
         for row in found.rows
     ]
     caption = (
-        f"AURC ×1000 of the chosen scores, paired on the same test examples; {found.baseline} has "
+        f"AURC ×1000 of the chosen scores, paired on the same examples; {found.baseline} has "
         f"{area(found.value)}. P-values are two-sided, the last corrected for all rows by Holm"
     )
     return Table(caption, ("Models", "AURC", "Difference", "95 % interval", "p", "p (Holm)"), rows)
