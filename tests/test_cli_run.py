@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from answers import one_line, plain
-from recuse import Rejector, evaluate, read, run, write_logits
+from recuse import InputError, Rejector, diagnose, evaluate, read, run, write_logits
+from recuse._internal.files import to_json
 from recuse.io import split_rows
 from recuse.reports import details
 from samples import sample
