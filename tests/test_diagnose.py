@@ -31,6 +31,7 @@ from recuse.errors import DataWarning
 from recuse.recipes import digits
 from recuse.scores import as_probability
 from recuse.tuning import MSP
+from samples import sample
 from strategies import logits
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=60)
@@ -518,3 +519,20 @@ def test_a_filler_in_a_column_does_not_hide_smoothing(filler):
     assert (found.verdict, found.classes) == (SMOOTHING, 6)
     assert found.smoothing.value == pytest.approx(plain.smoothing.value)
     assert found.repair.score == plain.repair.score
+
+
+def test_of_many_rows_a_sample_is_looked_at_that_their_order_does_not_choose(monkeypatch):
+    monkeypatch.setattr("recuse.diagnosis._diagnose.ROWS", 300)
+    monkeypatch.setattr("recuse.diagnosis._diagnose.LOGITS", 4000)
+    z, y = sample(2000)
+    groups = np.arange(2000) // 2
+    found = rc.diagnose(z, y, groups=groups)
+    assert found.n == 4000 // z.shape[1]
+    order = np.random.default_rng(0).permutation(2000)
+    again = rc.diagnose(z[order], y[order], groups=groups[order])
+    assert (again.errors, again.units) == (found.errors, found.units)
+    assert again.msp_aurc == pytest.approx(found.msp_aurc, rel=1e-12)
+    assert again.smoothing.value == pytest.approx(found.smoothing.value, rel=1e-9)
+    assert rc.diagnose(z[:300], y[:300]).n == 300
+    geometry = rc.diagnose(z, y, features=z, weights=np.eye(z.shape[1])).geometry
+    assert geometry is not None

@@ -5,7 +5,7 @@ n = predictions, K = classes, D = features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from recuse.diagnosis._smoothing import (
 from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.io._checked import as_held_out
+from recuse.io._row_hashes import fingerprints
 from recuse.io._rows import refuse_confidences
 from recuse.present import diagnosis as words
 from recuse.scores import find_filler, predict, without_filler
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+ROWS, LOGITS = 10_000, 10_000_000  # that are enough for a verdict: the larger number of rows
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -46,7 +49,7 @@ class Diagnosis:
 
     verdict: str  # one of `VERDICTS`
     finding: str  # code of the reason, as `recuse.diagnosis.verdict` returns it, or "class_order"
-    n: int
+    n: int  # predictions that were looked at
     units: int  # independent rows or groups
     classes: int
     errors: int
@@ -138,6 +141,9 @@ def diagnose(
     scaling) lose the level of the probabilities; only their shape is left, and the verdict says
     so. For the measured error rates of the verdict see docs/how-to/diagnose.md.
 
+    Of more than ten million logits a sample is looked at, of at least 10,000 rows; `n` is their
+    number.
+
     Args:
         logits: Shape (n, K, ...), of data that was not used for training; or a `HeldOut`, which
             has labels, groups and a kind of its own. A class with the logit -inf is impossible in
@@ -174,9 +180,10 @@ def diagnose(
     code = None
     if groups is not None:
         code = check_groups(per_row(groups, to_numpy(labels)), y.size)
-    file = HeldOut(z, y, code, kind=kind)
-    z = without_filler(z, find_filler(z))  # `tune` says so
     layer = check_layer(features, weights, bias, shaped.shape)
+    file, layer = _enough(HeldOut(z, y, code, kind=kind), layer)
+    (z, y), code = file.labelled(), file.groups
+    z = without_filler(z, find_filler(z))  # `tune` says so
     if (zero := zeros(z, kind)).any():
         raise InputError(
             f"expected probabilities > 0, got 0, {first(zero)}: rounded ones, or those of trees, "
@@ -206,6 +213,19 @@ def diagnose(
         repair=tuned,
         geometry=None if layer is None else geometry(z, r.wrong, predict(z), layer),
     )
+
+
+def _enough(file: HeldOut, layer: Layer | None) -> tuple[HeldOut, Layer | None]:
+    """Return a sample of many rows, which their values choose and not their order."""
+    n = max(ROWS, LOGITS // file.logits.shape[1])
+    if len(file) <= n:
+        return file, layer
+    some = np.sort(np.argpartition(fingerprints(file), n)[:n])
+    rest = None if layer is None else layer._replace(features=layer.features[some])
+    sample = file.rows(some)
+    if sample.groups is not None:
+        sample = replace(sample, groups=np.unique(sample.groups, return_inverse=True)[1])
+    return sample, rest
 
 
 def _of_choice(
