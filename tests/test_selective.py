@@ -118,7 +118,8 @@ def test_equal_rows_of_its_own_parts_are_no_overlap():
 @pytest.mark.parametrize("classes", [2, 3])
 def test_its_answers_are_those_of_its_rejector(classes, method):
     X, y = data(classes)
-    careful = SelectiveClassifier(LogisticRegression(), target_risk=0.2, response_method=method)
+    target = {2: 0.05, 3: 0.2}[classes]
+    careful = SelectiveClassifier(LogisticRegression(), target_risk=target, response_method=method)
     careful.fit(X[:1000], NAMES[y[:1000]])
     response = getattr(careful, method)(X[1000:])
     if method == "decision_function" and classes == 2:
@@ -147,7 +148,18 @@ def test_the_guarantee_counts_the_calibrate_rows_that_the_estimator_never_saw():
     label, accept = careful.predict_accept(X[parts.calibrate])
     g = careful.rejector_.guarantee
     errors = (label != Y[parts.calibrate])[accept].sum()
-    assert (g.n, g.accepted, g.errors) == (200, accept.sum(), errors)
+    assert (g.n, g.accepted, g.errors) == (400, accept.sum(), errors)
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "decision_function"])
+def test_rows_that_are_set_aside_are_used_as_fit_uses_one_file(method):
+    careful = fitted(response_method=method)
+    aside = careful._parts(Y, None, int(np.random.RandomState(0).randint(2**31 - 1))).calibrate
+    response = getattr(careful, method)(X[aside])
+    rejector = recuse.fit((response, Y[aside]), target_risk=0.2, kind=careful.rejector_.kind)
+    assert rejector.rules == careful.rejector_.rules
+    assert str(rejector.score) == str(careful.score_)
+    assert str(careful.cut_).startswith("All 400 rows choose the threshold")
 
 
 @pytest.mark.parametrize("classes", [np.array([7, 2, 5]), NAMES[:3], np.array([0.0, 1.0, 3.0])])
@@ -195,10 +207,15 @@ def test_infeasible_is_a_warning_and_nothing_is_accepted():
 def test_the_summary_says_what_run_says_and_that_nothing_was_tested():
     careful = fitted(target_risk=0.3)
     lines = careful.summary().splitlines()
-    heads = ["Model", "Score", "Guarantee", "Test part", "Deploy"]
+    heads = ["Model", "Rows", "Score", "Guarantee", "Not measured", "Deploy"]
     assert [line.partition(":")[0] for line in lines] == heads
-    assert lines[2] == f"Guarantee: {careful.selection_}"
-    assert [line for line in lines if "not measured" in line] == [lines[0], lines[3]]
+    assert lines[1] == f"Rows: 600 fit the estimator, 400 are set aside. {careful.cut_}"
+    assert lines[3] == f"Guarantee: {careful.selection_}"
+    assert lines[4].startswith("Not measured: the error of new rows")
+    two = fitted(target_risk=0.3, tune_size=0.2, calibrate_size=0.3)
+    assert two.cut_ is None
+    rows = "Rows: 500 fit the estimator, 200 choose the score, 300 the threshold; "
+    assert two.summary().splitlines()[1].startswith(rows)
     with pytest.raises(NotFittedError):
         SelectiveClassifier(LogisticRegression()).summary()
 
@@ -218,6 +235,15 @@ def test_a_fitted_estimator_is_used_as_it_is_and_all_rows_are_calibrated():
         SelectiveClassifier(LogisticRegression(), prefit=True).fit(X, Y)
     with pytest.raises(InputError, match="no sample_weight for a fitted estimator"):
         careful.fit(X, Y, sample_weight=np.ones(1000))
+
+
+def test_all_rows_calibrate_a_fitted_estimator_where_no_part_is_asked_for():
+    before = LogisticRegression().fit(X[:300], Y[:300])
+    careful = SelectiveClassifier(before, prefit=True, target_risk=0.3).fit(X[300:], Y[300:])
+    assert careful.rejector_.guarantee.n == 700
+    assert list(careful.rejector_.splits) == ["calibrate"]
+    assert f"\nRows: {careful.cut_}\n" in careful.summary()
+    assert str(careful.cut_).startswith("All 700 rows choose the threshold")
 
 
 def test_a_class_that_the_estimator_never_saw_counts_as_wrong():
@@ -321,7 +347,11 @@ def test_methods_that_the_estimator_lacks_are_lacking():
         ({"target_risk": 5}, "`target_risk` in .0, 1., got 5 .5 % is the fraction 0.05"),
         ({"delta": 0.9}, "`delta`"),
         ({"tune_size": 0}, "`tune_size`"),
-        ({"calibrate_size": 0.9}, "`tune_size` . `calibrate_size` < 1, got 0.2 . 0.9"),
+        ({"calibrate_size": 1}, "`calibrate_size`"),
+        (
+            {"tune_size": 0.2, "calibrate_size": 0.9},
+            "`tune_size` . `calibrate_size` < 1, got 0.2 . 0.9",
+        ),
         ({"objective": "guess"}, "`objective`"),
         ({"response_method": "guess"}, "a classifier with guess, got LogisticRegression"),
     ],
@@ -332,10 +362,12 @@ def test_malformed_options_are_named(options, message):
 
 
 def test_rows_or_groups_too_few_to_split_are_refused():
+    with pytest.raises(InputError, match="at least 2 rows or groups, got n_samples = 1"):
+        SelectiveClassifier(LogisticRegression()).fit(X[:1], [0])
+    with pytest.raises(InputError, match="at least 2 rows or groups, got n_samples = 1"):
+        SelectiveClassifier(LogisticRegression()).fit(X, Y, groups=np.zeros(1000, int))
     with pytest.raises(InputError, match="at least 3 rows or groups, got n_samples = 2"):
-        SelectiveClassifier(LogisticRegression()).fit(X[:2], [0, 1])
-    with pytest.raises(InputError, match="at least 3 rows or groups, got n_samples = 2"):
-        SelectiveClassifier(LogisticRegression()).fit(X, Y, groups=np.arange(1000) % 2)
+        fitted(tune_size=0.2).fit(X, Y, groups=np.arange(1000) % 2)
     with pytest.raises(InputError, match="`groups` of shape"):
         SelectiveClassifier(LogisticRegression()).fit(X, Y, groups=np.arange(9))
 
@@ -345,8 +377,8 @@ def test_rows_or_groups_too_few_to_split_are_refused():
 
 @given(
     y=st.lists(st.integers(0, 3), min_size=3, max_size=60),
-    tune=st.floats(0.1, 1),
-    calibrate=st.floats(0.05, 0.9),
+    tune=st.just(0.0) | st.floats(0.1, 1),
+    calibrate=st.just(1.0) | st.floats(0.05, 0.9),
     seed=st.integers(0, 50),
     grouped=st.booleans(),
 )
@@ -355,17 +387,19 @@ def test_parts_are_disjoint_exhaustive_and_keep_groups_whole(y, tune, calibrate,
     groups = np.arange(y.size) % max(3, y.size // 2) if grouped else None
     parts = split(y, groups, tune, calibrate, seed)
     assert sorted(np.concatenate(parts).tolist()) == list(range(y.size))
-    assert min(map(len, parts[1:])) > 0
-    assert len(parts.fit) > 0 or tune == 1
+    assert len(parts.calibrate) > 0
+    assert (len(parts.tune) > 0) == (tune > 0 and calibrate < 1)
+    assert (len(parts.fit) > 0) == (tune < 1 and calibrate < 1)
     if grouped:
         found = [set(groups[rows]) for rows in parts]
         assert sum(map(len, found)) == len(set.union(*found))
     else:
         expected = round(calibrate * y.size)
-        assert len(parts.calibrate) == min(max(expected, 1), y.size - 2)
+        others = 0 if calibrate == 1 else 1 + (0 < tune < 1)
+        assert len(parts.calibrate) == min(max(expected, 1), y.size - others)
         for k in set(y.tolist()):  # each class in proportion, to one row
             rest = (y[np.r_[parts.fit, parts.tune]] == k).sum()
-            share = len(parts.tune) / (len(parts.fit) + len(parts.tune))
+            share = len(parts.tune) / max(len(parts.fit) + len(parts.tune), 1)
             assert abs((y[parts.tune] == k).sum() - share * rest) < 2
 
 
@@ -385,7 +419,7 @@ def test_groups_stay_whole_and_one_row_of_each_counts():
     groups = np.arange(1000) // 4
     careful = SelectiveClassifier(LogisticRegression(), target_risk=0.3).fit(X, Y, groups=groups)
     calibrate = careful.rejector_.splits["calibrate"]
-    assert (calibrate["n"], calibrate["used"]) == (200, 50)
+    assert (calibrate["n"], calibrate["used"]) == (400, 100)
     assert careful.rejector_.guarantee.unit == "groups"
 
 

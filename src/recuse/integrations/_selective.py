@@ -15,7 +15,7 @@ import numpy as np
 from recuse._internal.check import base_class, check_fraction, check_groups
 from recuse.errors import InputError
 from recuse.io import HeldOut
-from recuse.present.run import Verdict, verdict_lines
+from recuse.present.run import Verdict, rows_used, verdict_lines
 from recuse.rejector import choose
 from recuse.scores import from_binary, from_probs, predict
 
@@ -30,7 +30,6 @@ BaseEstimator, ClassifierMixin, MetaEstimatorMixin = (
 )
 ALIKE = {"i": "iu", "u": "iu", "f": "iuf", "U": "U"}  # kinds of an abstain label, by classes
 METHODS = ("predict_proba", "decision_function")
-FEWEST = 3  # rows or groups: one for each part
 
 
 class InfeasibleWarning(UserWarning):
@@ -38,7 +37,10 @@ class InfeasibleWarning(UserWarning):
 
 
 class Parts(NamedTuple):
-    """Disjoint rows: to fit the estimator, to choose the score, to choose the threshold."""
+    """Disjoint rows: to fit the estimator, to choose the score, to choose the threshold.
+
+    Where no rows are tuned on, `recuse.fit` says which of the last choose what.
+    """
 
     fit: Int[Array, " f"]
     tune: Int[Array, " t"]
@@ -73,11 +75,11 @@ def _delegated(name: str) -> Any:
 class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """A classifier that abstains where it is likely wrong, with a guaranteed error of the rest.
 
-    `fit` sets two parts of the rows aside, fits the estimator to the others, chooses the
-    confidence score on the first part and the threshold on the second, as `recuse.fit` does. The
-    guarantee: with probability 1 - `delta` over that second part, at most `target_risk` of the
-    accepted predictions are wrong, on rows from the same population. So it is a plain random
-    draw, of rows or of whole `groups`; the other parts hold each class in proportion.
+    `fit` sets rows aside, fits the estimator to the others, and chooses the confidence score and
+    the threshold on those that it set aside, as `recuse.fit` does with one file: below 10,000 rows
+    all of them choose the threshold. The guarantee: with probability 1 - `delta` over the rows
+    that chose it, at most `target_risk` of the accepted predictions are wrong, on rows from the
+    same population. So they are a plain random draw, of rows or of whole `groups`.
 
     The class is that of the largest probability or decision value: `predict` of an estimator that
     moves its threshold, as `TunedThresholdClassifierCV` does, may differ.
@@ -94,12 +96,14 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             which the repairs of `recuse.tune` are tried too.
         objective: The measure that a repair is to improve, as in `recuse.fit`.
         learned: Whether to try the learned score, as in `recuse.fit`.
-        tune_size: Fraction of the rows, or of the groups, to choose the score on.
-        calibrate_size: Likewise, to choose the threshold on. A risk of 5 % needs 59 accepted
-            rows if none of them is wrong, and several hundred if some are.
-        prefit: The estimator is fitted already, on other rows; all rows that `fit` gets are tuned
-            and calibrated on, in the proportion of the two sizes. Wrap it in
-            `sklearn.frozen.FrozenEstimator`, which implies this, where it will be cloned.
+        tune_size: Fraction of the rows, or of the groups, to choose the score on, each class in
+            proportion. None: by the rule of `recuse.fit`, of the rows that are set aside.
+        calibrate_size: Fraction to set aside; with a `tune_size`, to choose the threshold on. A
+            risk of 5 % needs 59 accepted rows if none of them is wrong, and several hundred if
+            some are.
+        prefit: The estimator is fitted already, on other rows, and all rows that `fit` gets are
+            used as if set aside; with a `tune_size`, in the proportion of the two sizes. Wrap it
+            in `sklearn.frozen.FrozenEstimator`, which implies this, where it will be cloned.
         abstain_label: What `predict` returns in place of a class where it abstains: -1 for
             integers, "abstain" for strings. None: always a class, `predict_accept` tells the rest.
         random_state: Random seed of the parts.
@@ -108,6 +112,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         rejector_: The `recuse.Rejector`, which can be saved; None if infeasible.
         selection_: The threshold with its guarantee, or why there is none.
         feasible_: Whether there is a rejector.
+        cut_: The `recuse.rejector.Cut` of the rows that were set aside; None with a `tune_size`.
         score_: The `recuse.scores.Score` that `score_samples` returns.
         estimator_: Fitted.
         classes_: Classes of the estimator.
@@ -140,8 +145,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         response_method: str = "auto",
         objective: str = "aurc",
         learned: bool = True,
-        tune_size: float = 0.2,
-        calibrate_size: float = 0.2,
+        tune_size: float | None = None,
+        calibrate_size: float = 0.4,
         prefit: bool = False,
         abstain_label: Any = None,
         random_state: Any = 0,
@@ -185,7 +190,9 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
-        self._choose(*(self._file(X, y, groups, rows) for rows in parts[1:]), seed)
+        files = [self._file(X, y, groups, rows) for rows in parts[1:] if rows.size]
+        self._used = tuple(map(len, parts))
+        self._choose(files, seed)
         return self
 
     def predict(self, X: Any) -> Shaped[Array, " n"]:
@@ -206,7 +213,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self.score_(self._logits(X))
 
     def summary(self) -> str:
-        """The verdict in lines, as of `recuse run`: score, guarantee and how to deploy it.
+        """The verdict in lines, as of `recuse run`: rows, score, guarantee and how to deploy it.
 
         There is no test part: errors on other rows are for the user to count.
         """
@@ -215,7 +222,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         deploy = 'predict_accept(X), or rejector_.save("rejector.json")'
         facts = (len(self.classes_), self._reason, self.selection_, self.target_risk)
-        return "\n".join(verdict_lines(Verdict(*facts, deploy=deploy)))
+        rows = rows_used(*self._used, self.cut_)
+        return "\n".join(verdict_lines(Verdict(*facts, cut=rows, deploy=deploy)))
 
     predict_proba = _delegated("predict_proba")
     predict_log_proba = _delegated("predict_log_proba")
@@ -241,8 +249,10 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _parts(self, y: Array, groups: Array | None, seed: int) -> Parts:
         """Disjoint rows for the three steps; none to fit where the estimator is."""
-        tune = check_fraction(self.tune_size, "tune_size")
         calibrate = check_fraction(self.calibrate_size, "calibrate_size")
+        if self.tune_size is None:
+            return split(y, groups, 0.0, 1.0 if self._is_prefit() else calibrate, seed)
+        tune = check_fraction(self.tune_size, "tune_size")
         if self._is_prefit():
             return split(y, groups, 1.0, calibrate / (tune + calibrate), seed)
         if tune + calibrate >= 1:
@@ -299,11 +309,10 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         names = names if len({*names}) == len(names) else None
         return HeldOut(logits, labels, of, rows, kind=kind, class_names=names)
 
-    def _choose(self, tune: HeldOut, calibrate: HeldOut, seed: int) -> None:
-        """The score, the threshold, and a warning if there is none."""
+    def _choose(self, files: Sequence[HeldOut], seed: int) -> None:
+        """The score, the threshold, and a warning if there is none; of one file, or of two."""
         choice = choose(
-            tune,
-            calibrate,
+            *files,
             target_risk=self.target_risk,
             delta=self.delta,
             objective=self.objective,
@@ -311,7 +320,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             seed=seed,
         )
         self.score_, self.selection_ = choice.tuned.score, choice.selection
-        self.rejector_ = choice.rejector
+        self.rejector_, self.cut_ = choice.rejector, choice.cut
         self.feasible_, self._reason = choice.rejector is not None, choice.tuned.reason
         if not self.feasible_:
             warnings.warn(choice.selection.reason, InfeasibleWarning, stacklevel=3)
@@ -348,19 +357,20 @@ def split(y: Array, groups: Array | None, tune: float, calibrate: float, seed: i
         y: Shape (n,).
         groups: Shape (n,), codes 0, 1, ...; None if rows are independent.
         tune: Share of the rows (or groups) that are not calibrated on; 1 leaves none to fit.
-        calibrate: Share of all.
+        calibrate: Share of all; 1 leaves none for anything else.
         seed: Random seed of the draw.
     """
     code = np.arange(len(y)) if groups is None else groups
     units = int(code.max()) + 1
-    if units < FEWEST:
-        raise InputError(f"expected at least {FEWEST} rows or groups, got n_samples = {units}")
+    others = 0 if calibrate == 1 else 1 + (0 < tune < 1)
+    if units <= others:
+        raise InputError(f"expected at least {others + 1} rows or groups, got n_samples = {units}")
     place = np.random.default_rng(seed).permutation(units)
     part = np.full(units, 2)
-    rest = np.flatnonzero(place >= np.clip(round(calibrate * units), 1, units - 2))
+    rest = np.flatnonzero(place >= np.clip(round(calibrate * units), 1, units - others))
     kind = np.unique(y, return_inverse=True)[1] if groups is None else np.zeros(units)
     order = rest[np.lexsort((place[rest], _rank_within(kind[rest], place[rest])))]
-    cut = np.clip(round(tune * rest.size), 1, rest.size - (tune < 1))
+    cut = np.clip(round(tune * rest.size), tune > 0, max(rest.size - (tune < 1), 0))
     part[order[:cut]], part[order[cut:]] = 1, 0
     return Parts(*(np.flatnonzero(part[code] == p) for p in range(3)))
 

@@ -56,8 +56,8 @@ def _measured(m: Any) -> str:
     """Return what was accepted, and how much of it was wrong."""
     if m is None:
         return (
-            "Test part: not measured; count the errors among what is accepted of rows that fit has "
-            "not seen."
+            "Not measured: the error of new rows; count the errors among what is accepted of rows "
+            "that fit has not seen."
         )
     answered = f"{percent(m.accepted / m.n, 1)} answered"
     everything = f"answering everything, {percent(1 - m.accuracy, 1)} would be wrong."
@@ -69,3 +69,20 @@ def _measured(m: Any) -> str:
         )
     wrong = f"{count(m.errors)} of {count(m.accepted)}" if m.accepted else "none"
     return f"Test part: {answered}, {wrong} of them wrong{rate and f' ({rate})'}; {everything}"
+
+
+def rows_used(fit: int, tune: int, calibrate: int, cut: Any) -> str:
+    """Return which rows of a classifier do what, by their numbers, as sentences.
+
+    >>> rows_used(840, 0, 560, "All 560 rows choose the threshold.")
+    '840 fit the estimator, 560 are set aside. All 560 rows choose the threshold.'
+    >>> rows_used(0, 100, 400, None)
+    '100 choose the score, 400 the threshold; none is set aside to test.'
+    """
+    fitted = f"{count(fit)} fit the estimator, " if fit else ""
+    if cut is None:
+        return (
+            f"{fitted}{count(tune)} choose the score, {count(calibrate)} the threshold; none is "
+            "set aside to test."
+        )
+    return f"{fitted}{count(calibrate)} are set aside. {cut}" if fit else str(cut)

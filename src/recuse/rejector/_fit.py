@@ -45,6 +45,7 @@ from recuse.selectors._guarantee import GROUPS, IID_GROUPS, IID_ROWS
 from recuse.selectors._recheck import check_method
 from recuse.tuning import Tuned
 from recuse.tuning._candidates import possible
+from recuse.tuning._tune import measure_of
 
 
 @dataclass(frozen=True)
@@ -266,6 +267,7 @@ def _choose(held_out: Data, calibrate: Data | None, o: Options) -> Choice:
 
 def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, Options]:
     """Cut one file by the rule; subgroups that were given become a column of it."""
+    measure_of(o.objective, o.target_risk)
     file = each_id_once(whole(data, "held_out", o.kind), o.repeated_ids)
     if o.subgroups is not None and not isinstance(o.subgroups, str):
         of = names_of(o.subgroups, len(file))
