@@ -754,6 +754,12 @@ def test_equal_short_sequences_without_ids_are_no_overlap():
         recuse.fit(splits[0], same, target_risk=0.3, learned=False)
 
 
+def test_new_rows_are_not_those_of_a_fit_on_one_file():
+    fitted = recuse.fit(CALIBRATE, target_risk=0.3)
+    assert seen_of(TEST[0], fitted) == []
+    assert len(seen_of(CALIBRATE[0], fitted)) == 1
+
+
 def test_confidences_of_the_fit_are_found_in_a_larger_file():
     rng = np.random.default_rng(0)
     c = rng.uniform(size=1200)

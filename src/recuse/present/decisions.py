@@ -187,7 +187,7 @@ def explanation_lines(e: Any, score: Any, names: Names, accepted: float) -> Iter
     name = name_of(e.prediction, names)
     yield f"{e.id}: {verdict}. Class {name}, softmax {percent(e.probability, 1)}."
     yield f"  {_against_the_threshold(e, score, names)}"
-    right = f"Right with a probability of about {percent(e.p_correct, 1)}, by the tuning split"
+    right = f"Right with a probability of about {percent(e.p_correct, 1)}, by the rows of the fit"
     at = (
         ""
         if e.p_at_threshold is None

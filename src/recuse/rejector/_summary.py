@@ -336,7 +336,7 @@ def _seen_in_fit(files: Sequence[HeldOut], rejector: Rejector) -> dict[str, Any]
         name: share_of_sample(row_samples_of(split), split["n"], flat[0])
         for name, split in rejector.splits.items()
     }
-    name = max(("calibrate", "tune"), key=shares.__getitem__)
+    name = max(sorted(shares), key=shares.__getitem__)
     if not shares[name]:
         return {}
     return {"seen_in_fit": name, "seen_file": flat[0].name, "seen_share": shares[name]}
