@@ -230,7 +230,7 @@ def test_a_table_is_imported_as_the_page_about_files_shows(tmp_path, monkeypatch
     pytest.importorskip("pyarrow")
     run_python(DOCS / "files.md", tmp_path, monkeypatch)
     ran = list(run_page(DOCS / "files.md", tmp_path))
-    assert len(ran) == 7
+    assert len(ran) == 6
     for session in ran:
         check_printed(*session)
 
