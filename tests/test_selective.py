@@ -20,7 +20,7 @@ from sklearn import clone, config_context  # noqa: E402
 from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: E402
 from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
 from sklearn.compose import ColumnTransformer  # noqa: E402
-from sklearn.datasets import load_iris, make_classification  # noqa: E402
+from sklearn.datasets import load_breast_cancer, load_iris, make_classification  # noqa: E402
 from sklearn.ensemble import (  # noqa: E402
     HistGradientBoostingClassifier,
     RandomForestClassifier,
@@ -28,7 +28,13 @@ from sklearn.ensemble import (  # noqa: E402
 from sklearn.exceptions import NotFittedError  # noqa: E402
 from sklearn.frozen import FrozenEstimator  # noqa: E402
 from sklearn.linear_model import LogisticRegression, RidgeClassifier  # noqa: E402
-from sklearn.model_selection import GridSearchCV, cross_validate  # noqa: E402
+from sklearn.model_selection import (  # noqa: E402
+    GridSearchCV,
+    KFold,
+    ShuffleSplit,
+    cross_val_predict,
+    cross_validate,
+)
 from sklearn.naive_bayes import GaussianNB  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
@@ -71,6 +77,7 @@ def fitted(estimator=None, y=Y, **options):
 CHECKED = [
     SelectiveClassifier(LogisticRegression()),
     SelectiveClassifier(LogisticRegression(), response_method="decision_function"),
+    SelectiveClassifier(LogisticRegression(), cv=2),
     SelectiveClassifier(RidgeClassifier()),
     SelectiveClassifier(SVC()),  # SVC(probability=True) is deprecated, for the next line
     SelectiveClassifier(CalibratedClassifierCV(SVC(), cv=2, ensemble=False)),
@@ -421,6 +428,96 @@ def test_groups_stay_whole_and_one_row_of_each_counts():
     calibrate = careful.rejector_.splits["calibrate"]
     assert (calibrate["n"], calibrate["used"]) == (400, 100)
     assert careful.rejector_.guarantee.unit == "groups"
+
+
+# Folds
+
+
+def cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+def test_rows_out_of_fold_accept_most_where_few_rows_are_set_aside():
+    X, y = cancer()
+    options = {"target_risk": 0.02, "random_state": 0}
+    small = SelectiveClassifier(LogisticRegression(), calibrate_size=0.2, **options)
+    with pytest.warns(InfeasibleWarning):
+        assert not small.fit(X, y).feasible_
+    careful = SelectiveClassifier(LogisticRegression(), cv=5, **options).fit(X, y)
+    assert careful.rejector_.guarantee.n == 569
+    assert careful.rejector_.guarantee.accepted > 480
+    everything = LogisticRegression().fit(X, y)
+    np.testing.assert_array_equal(careful.estimator_.coef_, everything.coef_)
+
+
+def test_out_of_fold_rows_are_those_that_each_estimator_has_not_seen():
+    careful = fitted(cv=KFold(5), target_risk=0.3)
+    response = cross_val_predict(LogisticRegression(), X, Y, cv=KFold(5), method="predict_proba")
+    rejector = recuse.fit((response, Y), target_risk=0.3, kind="probs")
+    assert rejector.threshold == careful.rejector_.threshold
+    assert rejector.guarantee.errors == careful.rejector_.guarantee.errors
+    rows = f"Rows: All 1,000 fit the estimator; those of 5 folds predict them. {careful.cut_}"
+    assert careful.summary().splitlines()[1] == rows
+
+
+def test_what_is_assumed_of_rows_out_of_fold_is_said_saved_and_read(tmp_path):
+    careful = fitted(cv=3, target_risk=0.3)
+    assert careful.selection_.guarantee == careful.rejector_.guarantee
+    assert careful.rejector_.guarantee.assumptions == ("iid_rows", "out_of_fold")
+    said = str(careful.selection_)
+    assert said.startswith("Assumed, not proved: with 95 % confidence, at most 30 %")
+    assert "which they are not: no finite-sample guarantee" in said
+    careful.rejector_.save(tmp_path / "r.json")
+    assert recuse.Rejector.load(tmp_path / "r.json") == careful.rejector_
+
+
+@pytest.mark.parametrize("guarantee", ["pooled", "exact"])
+def test_groups_stay_together_in_folds(guarantee):
+    groups = np.arange(1000) // 4
+    careful = SelectiveClassifier(
+        LogisticRegression(), target_risk=0.4, cv=4, cv_guarantee=guarantee
+    ).fit(X, Y, groups=groups)
+    g = careful.rejector_.guarantee
+    assert (g.unit, g.n) == ("groups", 250 if guarantee == "pooled" else g.n)
+    assert g.n in (62, 63, 250)
+    folds = list(KFold(5, shuffle=True, random_state=0).split(X))
+    with pytest.raises(InputError, match="each row and group in one fold"):
+        SelectiveClassifier(LogisticRegression(), cv=folds).fit(X, Y, groups=groups)
+
+
+def test_the_exact_fold_is_the_one_that_accepts_most_at_its_share_of_delta(tmp_path):
+    careful = fitted(cv=KFold(4), cv_guarantee="exact", target_risk=0.22)
+    accepted = {}
+    for train, held in KFold(4).split(X):
+        estimator = LogisticRegression().fit(X[train], Y[train])
+        told = estimator.predict_proba(X[held]), Y[held]
+        rejector = recuse.fit(told, target_risk=0.22, delta=0.05 / 4, kind="probs")
+        accepted[rejector.guarantee.accepted] = rejector.threshold, estimator.coef_.tolist()
+    assert len(accepted) > 1
+    g = careful.rejector_.guarantee
+    found = careful.rejector_.threshold, careful.estimator_.coef_.tolist()
+    assert found == accepted[max(accepted)]
+    assert (g.delta, g.simultaneous, g.assumptions) == (0.05 / 4, 4, ("iid_rows",))
+    careful.rejector_.save(tmp_path / "r.json")
+    assert recuse.Rejector.load(tmp_path / "r.json") == careful.rejector_
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cv": 5, "tune_size": 0.2}, "no `tune_size` with `cv`, got 0.2"),
+        ({"cv": 5, "prefit": True}, "no `cv` for a fitted estimator"),
+        ({"cv": 5, "cv_guarantee": "guess"}, "`cv_guarantee` among pooled, exact, got 'guess'"),
+        ({"cv": ShuffleSplit(5, random_state=0)}, "holds out each row once"),
+        ({"cv": [(np.arange(1000), np.arange(1000))]}, "each row and group in one fold"),
+        ({"cv": KFold(3), "y": np.repeat([0, 1, 2], [334, 333, 333])}, "all 3 classes, got one"),
+        ({"cv": 5, "delta": 0.9}, "`delta`"),
+    ],
+)
+def test_malformed_folds_are_named(options, message):
+    with pytest.raises(InputError, match=message):
+        fitted(**options)
 
 
 # Metadata

@@ -8,16 +8,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recuse._internal.check import base_class, check_fraction, check_groups
+from recuse._internal.check import base_class, check_delta, check_fraction, check_groups
 from recuse.errors import InputError
 from recuse.io import HeldOut
-from recuse.present.run import Verdict, rows_used, verdict_lines
-from recuse.rejector import choose
+from recuse.present.run import Verdict, rows_of_folds, rows_used, verdict_lines
+from recuse.rejector import Choice, choose
+from recuse.rejector._fit import guaranteeing
 from recuse.scores import from_binary, from_probs, predict
+from recuse.selectors._guarantee import OUT_OF_FOLD
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32, Int, Shaped
@@ -30,10 +33,21 @@ BaseEstimator, ClassifierMixin, MetaEstimatorMixin = (
 )
 ALIKE = {"i": "iu", "u": "iu", "f": "iuf", "U": "U"}  # kinds of an abstain label, by classes
 METHODS = ("predict_proba", "decision_function")
+POOLED, EXACT = CV_GUARANTEES = ("pooled", "exact")
 
 
 class InfeasibleWarning(UserWarning):
     """No threshold has the guarantee, so everything is abstained on; the message says why."""
+
+
+class Given(NamedTuple):
+    """What `fit` got, checked, and the seed of all that is random."""
+
+    X: Any
+    y: Shaped[Array, " n"]
+    groups: Int[Array, " n"] | None
+    params: Mapping[str, Any]
+    seed: int
 
 
 class Parts(NamedTuple):
@@ -81,6 +95,13 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     that chose it, at most `target_risk` of the accepted predictions are wrong, on rows from the
     same population. So they are a plain random draw, of rows or of whole `groups`.
 
+    With `cv` no rows are set aside. "pooled": the estimator is fitted to all rows, and estimators
+    of folds predict the rows that they have not seen, which choose score and threshold. These rows
+    depend on each other and stand for those of another estimator, so that the guarantee is
+    assumed, not proved; `docs/how-to/deploy.md` shows how often it fails. "exact": the estimator
+    of each fold is calibrated on its own fold at `delta` / folds, so that all guarantees hold at
+    once, and the one that accepts most rows of its fold is deployed.
+
     The class is that of the largest probability or decision value: `predict` of an estimator that
     moves its threshold, as `TunedThresholdClassifierCV` does, may differ.
 
@@ -101,6 +122,9 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         calibrate_size: Fraction to set aside; with a `tune_size`, to choose the threshold on. A
             risk of 5 % needs 59 accepted rows if none of them is wrong, and several hundred if
             some are.
+        cv: In place of the two sizes, a number of folds or a splitter of scikit-learn that puts
+            each row, and each group, into one fold. The folds of "exact" must not depend on y.
+        cv_guarantee: "pooled" or "exact".
         prefit: The estimator is fitted already, on other rows, and all rows that `fit` gets are
             used as if set aside; with a `tune_size`, in the proportion of the two sizes. Wrap it
             in `sklearn.frozen.FrozenEstimator`, which implies this, where it will be cloned.
@@ -147,6 +171,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         learned: bool = True,
         tune_size: float | None = None,
         calibrate_size: float = 0.4,
+        cv: Any = None,
+        cv_guarantee: str = POOLED,
         prefit: bool = False,
         abstain_label: Any = None,
         random_state: Any = 0,
@@ -159,6 +185,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.learned = learned
         self.tune_size = tune_size
         self.calibrate_size = calibrate_size
+        self.cv = cv
+        self.cv_guarantee = cv_guarantee
         self.prefit = prefit
         self.abstain_label = abstain_label
         self.random_state = random_state
@@ -181,18 +209,17 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         X, y, groups = _checked(X, y, groups)
         self._columns = _columns_of(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        parts = self._parts(y, groups, seed)
-        self.estimator_ = self._fitted(X, y, parts.fit, params)
-        self.classes_ = np.asarray(self.estimator_.classes_)
-        self._check_abstain_label()
-        methods = METHODS if self.response_method == "auto" else (self.response_method,)
-        self.response_method_ = response_of(self.estimator_, methods)
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
-        files = [self._file(X, y, groups, rows) for rows in parts[1:] if rows.size]
-        self._used = tuple(map(len, parts))
-        self._choose(files, seed)
+        given = Given(X, y, groups, params, seed)
+        if self.cv is None:
+            choice = self._aside(given)
+        else:
+            self._check_cv()
+            choice = {POOLED: self._pooled, EXACT: self._best_fold}[self.cv_guarantee](given)
+        self.score_, self.selection_ = choice.tuned.score, choice.selection
+        self.rejector_, self.cut_ = choice.rejector, choice.cut
+        self.feasible_, self._reason = choice.rejector is not None, choice.tuned.reason
+        if not self.feasible_:
+            warnings.warn(choice.selection.reason, InfeasibleWarning, stacklevel=2)
         return self
 
     def predict(self, X: Any) -> Shaped[Array, " n"]:
@@ -222,8 +249,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         deploy = 'predict_accept(X), or rejector_.save("rejector.json")'
         facts = (len(self.classes_), self._reason, self.selection_, self.target_risk)
-        rows = rows_used(*self._used, self.cut_)
-        return "\n".join(verdict_lines(Verdict(*facts, cut=rows, deploy=deploy)))
+        return "\n".join(verdict_lines(Verdict(*facts, cut=self._used, deploy=deploy)))
 
     predict_proba = _delegated("predict_proba")
     predict_log_proba = _delegated("predict_log_proba")
@@ -247,6 +273,65 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             tags.classifier_tags = replace(of.classifier_tags, multi_label=False)
         return tags
 
+    def _aside(self, given: Given) -> Choice:
+        """Fit to one part; what is set aside chooses score and threshold."""
+        parts = self._parts(given.y, given.groups, given.seed)
+        self._adopt(self._fitted(given, parts.fit))
+        files = [
+            self._file(given, rows, self._seen(given, rows)) for rows in parts[1:] if rows.size
+        ]
+        choice = self._choose(files, given.seed)
+        self._used = rows_used(*map(len, parts), choice.cut)
+        return choice
+
+    def _pooled(self, given: Given) -> Choice:
+        """Fit to all rows; what estimators of folds say of the others chooses the threshold."""
+        everything = np.arange(len(given.y))
+        self._adopt(self._fitted(given, everything))
+        folds = folds_of(self.cv, given, stratified=True)
+        logits = np.empty((everything.size, self.classes_.size))
+        for train, held in folds:
+            logits[held] = self._seen(given, held, self._fitted(given, train))
+        choice = self._choose([self._file(given, everything, logits)], given.seed)
+        self._used = rows_of_folds(everything.size, len(folds), choice.cut)
+        return guaranteeing(choice, lambda g: replace(g, assumptions=(*g.assumptions, OUT_OF_FOLD)))
+
+    def _best_fold(self, given: Given) -> Choice:
+        """Fit to the others of each fold, which calibrates at its share of delta; keep the best."""
+        folds, found = folds_of(self.cv, given, stratified=False), []
+        for train, held in folds:
+            self._adopt(self._fitted(given, train))
+            file = self._file(given, held, self._seen(given, held))
+            choice = self._choose([file], given.seed, len(folds))
+            found.append((choice.selection.guarantee.accepted, self.estimator_, choice))
+        best = max(range(len(folds)), key=lambda i: found[i][0])
+        _, estimator, choice = found[best]
+        self._adopt(estimator)
+        self._used = rows_used(len(folds[best][0]), 0, len(folds[best][1]), choice.cut)
+        return guaranteeing(choice, lambda g: replace(g, simultaneous=len(folds)))
+
+    def _check_cv(self) -> None:
+        if self.cv_guarantee not in CV_GUARANTEES:
+            raise InputError(
+                f"expected `cv_guarantee` among {', '.join(CV_GUARANTEES)}, got "
+                f"{self.cv_guarantee!r}"
+            )
+        if self._is_prefit():
+            raise InputError("expected no `cv` for a fitted estimator: all its rows calibrate")
+        if self.tune_size is not None:
+            raise InputError(f"expected no `tune_size` with `cv`, got {self.tune_size!r}")
+
+    def _adopt(self, estimator: Any) -> None:
+        """Take over an estimator and what it says of itself."""
+        self.estimator_ = estimator
+        self.classes_ = np.asarray(estimator.classes_)
+        self._check_abstain_label()
+        methods = METHODS if self.response_method == "auto" else (self.response_method,)
+        self.response_method_ = response_of(estimator, methods)
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(estimator, name):
+                setattr(self, name, getattr(estimator, name))
+
     def _parts(self, y: Array, groups: Array | None, seed: int) -> Parts:
         """Disjoint rows for the three steps; none to fit where the estimator is."""
         calibrate = check_fraction(self.calibrate_size, "calibrate_size")
@@ -264,18 +349,19 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def _is_prefit(self) -> bool:
         return self.prefit or type(self.estimator).__name__ == "FrozenEstimator"
 
-    def _fitted(self, X: Any, y: Array, rows: Array, params: Mapping[str, Any]) -> Any:
+    def _fitted(self, given: Given, rows: Array) -> Any:
         from sklearn import clone
         from sklearn.utils import _safe_indexing
         from sklearn.utils.validation import check_is_fitted
 
         if self._is_prefit():
             check_is_fitted(self.estimator)
-            if params:
-                raise InputError(f"expected no {sorted(params)[0]} for a fitted estimator")
+            if given.params:
+                raise InputError(f"expected no {sorted(given.params)[0]} for a fitted estimator")
             return self.estimator
-        params = _cut(self._routed(params), len(y), rows)
-        return clone(self.estimator).fit(_safe_indexing(X, rows), y[rows], **params)
+        params = _cut(self._routed(given.params), len(given.y), rows)
+        X = _safe_indexing(given.X, rows)
+        return clone(self.estimator).fit(X, given.y[rows], **params)
 
     def _routed(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the parameters of the estimator: all, or with routing those that it requested."""
@@ -297,33 +383,37 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 f"got {self.abstain_label!r} for {self.classes_.tolist()}"
             )
 
-    def _file(self, X: Any, y: Array, groups: Array | None, rows: Array) -> HeldOut:
-        """Logits and labels of some rows; the ids say that no row is in two parts."""
+    def _seen(self, given: Given, rows: Array, estimator: Any = None) -> Float[Array, "m K"]:
+        """Logits of some rows, of this estimator or of another of the same classes."""
         from sklearn.utils import _safe_indexing
 
-        logits = logits_of(self.estimator_, self.response_method_, _safe_indexing(X, rows))
-        labels = _labels(y[rows], self.classes_, predict(logits))
+        estimator = self.estimator_ if estimator is None else estimator
+        if not np.array_equal(estimator.classes_, self.classes_):
+            raise InputError(
+                f"expected folds whose other rows have all {len(self.classes_)} classes, got one "
+                f"with {len(estimator.classes_)}"
+            )
+        return logits_of(estimator, self.response_method_, _safe_indexing(given.X, rows))
+
+    def _file(self, given: Given, rows: Array, logits: Array) -> HeldOut:
+        """Logits and labels of some rows; the ids say that no row is in two parts."""
+        labels = _labels(given.y[rows], self.classes_, predict(logits))
         kind = "probs" if self.response_method_ == "predict_proba" else "logits"
-        of = None if groups is None else groups[rows]
+        of = None if given.groups is None else given.groups[rows]
         names = tuple(map(str, self.classes_.tolist()))
         names = names if len({*names}) == len(names) else None
         return HeldOut(logits, labels, of, rows, kind=kind, class_names=names)
 
-    def _choose(self, files: Sequence[HeldOut], seed: int) -> None:
-        """The score, the threshold, and a warning if there is none; of one file, or of two."""
-        choice = choose(
+    def _choose(self, files: Sequence[HeldOut], seed: int, together: int = 1) -> Choice:
+        """The score and the threshold, of one file or of two, as one of several guarantees."""
+        return choose(
             *files,
             target_risk=self.target_risk,
-            delta=self.delta,
+            delta=check_delta(self.delta) / together,
             objective=self.objective,
             learned=self.learned,
             seed=seed,
         )
-        self.score_, self.selection_ = choice.tuned.score, choice.selection
-        self.rejector_, self.cut_ = choice.rejector, choice.cut
-        self.feasible_, self._reason = choice.rejector is not None, choice.tuned.reason
-        if not self.feasible_:
-            warnings.warn(choice.selection.reason, InfeasibleWarning, stacklevel=3)
 
     def _logits(self, X: Any) -> Float[Array, "n K"]:
         from sklearn.utils.validation import check_is_fitted
@@ -373,6 +463,39 @@ def split(y: Array, groups: Array | None, tune: float, calibrate: float, seed: i
     cut = np.clip(round(tune * rest.size), tune > 0, max(rest.size - (tune < 1), 0))
     part[order[:cut]], part[order[cut:]] = 1, 0
     return Parts(*(np.flatnonzero(part[code] == p) for p in range(3)))
+
+
+def folds_of(cv: Any, given: Given, *, stratified: bool) -> list[tuple[Array, Array]]:
+    """Rows to fit and rows to hold out of each fold; every row is held out once.
+
+    Args:
+        cv: A number of folds, drawn with the seed; or a splitter, or the folds themselves.
+        given: Rows; those of one group stay together.
+        stratified: Whether a number of folds holds each class in proportion.
+
+    Raises:
+        InputError: A row is held out never or twice, or a group is in several folds.
+    """
+    from sklearn import model_selection as of
+
+    y, groups = given.y, given.groups
+    code = np.arange(len(y)) if groups is None else groups
+    if not isinstance(cv, Integral):
+        folds = list(of.check_cv(cv).split(given.X, y, groups))
+    elif stratified:
+        kind = of.StratifiedKFold if groups is None else of.StratifiedGroupKFold
+        folds = list(kind(cv, shuffle=True, random_state=given.seed).split(code, y, groups))
+    else:
+        units = of.KFold(cv, shuffle=True, random_state=given.seed).split(range(code.max() + 1))
+        folds = [(np.isin(code, a).nonzero()[0], np.isin(code, b).nonzero()[0]) for a, b in units]
+    times = np.zeros(len(y), int)
+    for train, held in folds:
+        times[held] += 1
+        if np.isin(code[held], code[train]).any():
+            raise InputError("expected `cv` with each row and group in one fold, got one in two")
+    if (times != 1).any():
+        raise InputError("expected `cv` that holds out each row once, as KFold does")
+    return folds
 
 
 def _rank_within(kind: Array, place: Array) -> Float[Array, " u"]:

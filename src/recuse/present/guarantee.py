@@ -19,6 +19,8 @@ ASSUMPTIONS = {
     "each was used, and each group counts once",
     "group_means": "groups are i.i.d. samples from the deployment distribution, and each group "
     "counts once, by the mean of its rows",
+    "out_of_fold": "out-of-fold rows are taken as independent predictions of the deployed model, "
+    "which they are not: no finite-sample guarantee",
     "adaptive_search_unproved": "its adaptive search has no proof by a union bound",
 }
 NOUN = {"subgroup": "subgroup", "class": "predicted class"}
@@ -53,6 +55,8 @@ def sentence(g: Any) -> str:
     if g.void:
         return _void(seen)
     sure = f"With {confidence_level(g.delta)} confidence"
+    if "out_of_fold" in g.assumptions:
+        sure = f"Assumed, not proved: with {confidence_level(g.delta)} confidence"
     if g.kind == "coverage":
         least = f"at least {exact_percent(g.coverage)} of predictions are accepted"
         return f"{sure}, {least} ({seen}; {assumptions(g)})."

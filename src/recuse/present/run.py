@@ -71,6 +71,15 @@ def _measured(m: Any) -> str:
     return f"Test part: {answered}, {wrong} of them wrong{rate and f' ({rate})'}; {everything}"
 
 
+def rows_of_folds(n: int, folds: int, cut: Any) -> str:
+    """Return what estimators of folds are for, as sentences.
+
+    >>> rows_of_folds(569, 5, "All 569 rows choose the threshold.")
+    'All 569 fit the estimator; those of 5 folds predict them. All 569 rows choose the threshold.'
+    """
+    return f"All {count(n)} fit the estimator; those of {folds} folds predict them. {cut}"
+
+
 def rows_used(fit: int, tune: int, calibrate: int, cut: Any) -> str:
     """Return which rows of a classifier do what, by their numbers, as sentences.
 

@@ -452,6 +452,20 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
     return Choice(splits.tuned, selection, rejector, splits.calibrate)
 
 
+def guaranteeing(choice: Choice, changed: Callable[[Any], Any]) -> Choice:
+    """Return the choice with another guarantee, in its selection and in its rejector.
+
+    Args:
+        choice: Of `choose`.
+        changed: Guarantee -> guarantee.
+    """
+    rejector = choice.rejector
+    if rejector is not None:
+        rules = (rule._replace(guarantee=changed(rule.guarantee)) for rule in rejector.rules)
+        rejector = replace(rejector, rules=tuple(rules))
+    return choice._replace(selection=_guaranteeing(choice.selection, changed), rejector=rejector)
+
+
 def _facts(file: HeldOut) -> dict[str, Any]:
     sample = {name: sample.to_dict() for name, sample in row_samples(file).items()}
     return {"n": len(file), "digest": file.digest, "sample": sample}

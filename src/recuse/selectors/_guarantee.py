@@ -20,6 +20,7 @@ ROWS, GROUPS = UNITS = ("rows", "groups")  # that are counted: rows, or groups b
 IID_ROWS = "iid_rows"  # calibration rows are i.i.d. samples from the deployment distribution
 IID_GROUPS = "iid_groups"  # groups are; one random row of each was used
 GROUP_MEANS = "group_means"  # groups are; each counts once, by the mean of its rows
+OUT_OF_FOLD = "out_of_fold"  # rows that models of folds predicted stand for those of a model of all
 ADAPTIVE_SEARCH_UNPROVED = "adaptive_search_unproved"  # no union bound proves it
 
 

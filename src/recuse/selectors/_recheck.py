@@ -23,6 +23,7 @@ from recuse.selectors._guarantee import (
     GROUPS,
     IID_GROUPS,
     IID_ROWS,
+    OUT_OF_FOLD,
     UNITS,
     AnyGuarantee,
     CostGuarantee,
@@ -112,7 +113,8 @@ def _fields(data: Any, own: Mapping[str, type], besides: tuple[str, ...] = ()) -
     if data["unit"] not in UNITS:
         raise InputError(f"expected `guarantee` of a known unit, got {data['unit']!r}")
     expected = (IID_GROUPS if data["unit"] == GROUPS else IID_ROWS, *besides)
-    if tuple(data["assumptions"]) != expected:
+    assumed = tuple(data["assumptions"])
+    if assumed not in (expected, (*expected, OUT_OF_FOLD)):
         got = ", ".join(map(str, data["assumptions"]))
         raise InputError(f"expected the assumptions {', '.join(expected)}, got {got or 'none'}")
     shares = [data[name] for name in ("target_risk", "coverage") if name in data]
@@ -120,7 +122,7 @@ def _fields(data: Any, own: Mapping[str, type], besides: tuple[str, ...] = ()) -
     rise = all(a <= b for a, b in pairwise(counts))
     if not (all(0 < s < 1 for s in shares) and 0 < data["delta"] < 0.5 and rise):
         raise InputError("expected `guarantee` with fractions, and counts errors <= accepted <= n")
-    return fields | {"assumptions": expected}
+    return fields | {"assumptions": assumed}
 
 
 def _risk(data: Any, abstains: bool) -> Guarantee:
