@@ -19,6 +19,7 @@ from recuse.present.numbers import confidence_level
 from recuse.selectors import (
     METHODS,
     _methods,
+    _select,
     _walk,
     band,
     select,
@@ -143,12 +144,31 @@ def test_the_rows_said_to_be_needed_pass_in_four_draws_of_five(method, n, target
     assert np.mean([chosen(n).feasible for n in needed]) > 0.8 - 0.08
 
 
+@pytest.mark.parametrize(("power", "target"), [(1, 0.05), (2, 0.02), (3, 0.02)])
+def test_the_rows_that_a_walk_is_said_to_need_pass_in_four_draws_of_five(power, target):
+    rng = np.random.default_rng(0)
+
+    def walked(n):
+        confidence = rng.uniform(size=n).astype(np.float32)
+        wrong = rng.uniform(size=n) < 0.05 * (power + 1) ** 2 * (1 - confidence) ** power
+        plan = _methods.random_walk(_methods.Splits(confidence, wrong.astype(float)), target, 0.05)
+        return plan, plan.choose(target) is not None
+
+    few = [plan for plan, feasible in (walked(400) for _ in range(100)) if not feasible]
+    needed = [n for n in (_select.rows_needed(plan, 400, target) for plan in few) if n]
+    rows = int(np.median(needed))
+    assert len(needed) > 20
+    assert np.mean([rows / 2.5 < n < 2.5 * rows for n in needed]) > 0.8
+    assert np.mean([walked(rows)[1] for _ in range(200)]) > 0.8 - 0.08
+    assert np.mean([walked(int(rows / 2.5))[1] for _ in range(200)]) < 0.8
+
+
 def test_the_rows_said_to_be_needed_name_the_tune_split_where_it_matters():
     rng = np.random.default_rng(0)
     flat = lambda n: (rng.uniform(size=n), rng.uniform(size=n) < 0.03)  # noqa: E731
     s = select(*flat(60), target_risk=0.05, tune=flat(5000))
     assert 100 < s.rows_needed < 3000
-    assert s.reason.endswith("calibration rows would be enough, if the tuning split has as many.")
+    assert s.reason.endswith("calibration rows and as many tuning rows would be enough.")
     alone = select(*flat(200), target_risk=0.05, method="bonferroni")
     assert alone.rows_needed
     assert alone.reason.endswith("calibration rows would be enough.")

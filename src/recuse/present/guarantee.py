@@ -114,9 +114,9 @@ def outcome(g: Any, infeasible: Any) -> str:
     if infeasible.hopeless:
         parts.append("The risk is above the target at every threshold: more data will not help.")
     elif infeasible.rows_needed is not None:
-        both = ", if the tuning split has as many" if infeasible.tuning_rows_too else ""
+        both = f" and as many tuning {g.unit}" if infeasible.tuning_rows_too else ""
         rows = f"{_two_digits(infeasible.rows_needed):,} calibration {g.unit}"
-        parts.append(f"At the observed risks, about {rows} would be enough{both}.")
+        parts.append(f"At the observed risks, about {rows}{both} would be enough.")
     return " ".join(parts)
 
 

@@ -136,7 +136,7 @@ class Infeasible:
 
     smallest_target: float | None = None  # that this data would have passed; None: none
     rows_needed: int | None = None  # calibration rows that would probably be enough
-    tuning_rows_too: bool = False  # if there are as many tuning rows
+    tuning_rows_too: bool = False  # and as many tuning rows besides
     error_free_rows: int | None = None  # accepted without an error, that pass one test
     hopeless: bool = False  # the risk is above the target at every threshold
     reliable: bool = False  # the smallest target holds as it is: it is the limit of a band

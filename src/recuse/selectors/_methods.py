@@ -80,6 +80,7 @@ class Plan:
     level: float  # of each single test
     scan_from: Callable[[], float]  # no smaller target can pass
     choose: Callable[[float], int | None]  # target -> index
+    alike: float | None = None  # level at which one test takes as many rows; None: `level`
 
     def known(self, n: int) -> tuple[Counts, int]:
         """Return what n calibration rows and those of `seen` show together, and their number."""
@@ -135,7 +136,7 @@ def random_walk(s: Splits, target: float, delta: float) -> Plan:
         return _last(passed)
 
     level = walk(n, target, delta).level
-    return Plan(grid, held, held, n, level, lambda: 0.0, choose)
+    return Plan(grid, held, held, n, level, lambda: 0.0, choose, alike=delta)
 
 
 def _in_order(s: Splits) -> Int[Array, " n"]:
@@ -291,7 +292,7 @@ def _sequence(
             index = i
         return index
 
-    return Plan(grid, held, seen, n_tune, delta, lambda: target, choose)
+    return Plan(grid, held, seen, n_tune, delta, lambda: target, choose, alike=delta / 2)
 
 
 def _start(seen: Counts, n_tune: int, n: int, target: float) -> int:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recuse._internal import public
-from recuse._internal.bisect import bisect
 from recuse._internal.check import (
     check_confidence,
     check_delta,
@@ -21,10 +20,11 @@ from recuse._internal.check import (
     check_groups,
     check_loss,
 )
-from recuse.bounds._binomial import tail, upper
+from recuse.bounds._binomial import upper
 from recuse.errors import InputError
 from recuse.selectors._grid import is_binary
 from recuse.selectors._guarantee import GROUP_MEANS, IID_ROWS, Guarantee, Infeasible, Selection
+from recuse.selectors._labels import needed
 from recuse.selectors._methods import METHODS, POINTS, Plan, Splits, default_method
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
-FIFTH, Z_FIFTH = 0.2, 0.84  # a normal variable exceeds the latter in one draw of five
+MEDIAN = 0.5  # level of the error rate that is assumed
+COVERAGES = 200  # at which rows are counted, about
 
 
 @public
@@ -217,23 +217,20 @@ def smallest_target(plan: Plan, target: float) -> float | None:
 def rows_needed(plan: Plan, n: int, target: float) -> int | None:
     """Return about how many calibration rows would pass in four draws of five; None if unclear.
 
-    Were the risk at a threshold what it is at most by all counts, with 80 % confidence: the
-    number of accepted at which the test passes for all but the largest fifth of error counts
-    (normal approximation). As many tuning rows must then say where to begin.
+    Were the risk a power law of the coverage with the error rate and the AURC of all counts.
+    As many tuning rows must then say where to begin.
     """
     seen, n_seen = plan.known(n)
-    limit = upper(seen.errors, seen.accepted, FIFTH)
-    possible = (seen.accepted > 0) & (limit < target)
-    accepted, risk = seen.accepted[possible], limit[possible]
-
-    def enough(rows: Array) -> Array:
-        rows = np.ceil(rows)
-        errors = np.ceil(rows * risk + Z_FIFTH * np.sqrt(rows * risk * (1 - risk)))
-        return tail(errors, rows, target) <= plan.level
-
-    _, high = bisect(enough, np.zeros(risk.size), np.full(risk.size, float(LARGEST_SAMPLE)))
-    rows = np.ceil(high) * n_seen / accepted
-    return int(np.ceil(rows.min())) if rows.size and n < rows.min() < LARGEST_SAMPLE else None
+    accepted, errors = (x[seen.accepted > 0] for x in seen)
+    if not accepted.size:
+        return None
+    coverage, risk = accepted / n_seen, errors / accepted
+    error = float(upper(errors[-1], accepted[-1], MEDIAN))
+    area = (risk + np.r_[risk[0], risk[:-1]]) / 2 @ np.diff(coverage, prepend=0)
+    aurc = error * min(area / risk[-1], 1) if area else error
+    at = coverage[:: max(1, coverage.size // COVERAGES)]
+    found = needed(error, aurc, at, target, plan.level if plan.alike is None else plan.alike)
+    return found.rows if found is not None and found.rows > n else None
 
 
 def hopeless(plan: Plan, target: float, delta: float) -> bool:
