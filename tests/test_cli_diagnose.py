@@ -171,7 +171,7 @@ def test_the_recommendation_speaks_of_this_file_and_of_no_tune_split(recuse, tmp
         out = recuse("diagnose", name)[1]
         if "Rank by MSP" not in out:
             assert "cross-fitted on this file" in " ".join(out.split())
-        assert "tun" not in out
+        assert "tuning split" not in " ".join(out.split())
 
 
 def test_a_filler_of_masked_classes_is_said_once_by_every_command(recuse, tmp_path):

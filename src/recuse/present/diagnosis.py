@@ -74,8 +74,10 @@ def recommendation(d: Any) -> str:
     facts, score = d.repair.facts, d.repair.score
     if d.repair.repaired:
         name = f"the {score.name} score" if score.fitted else score
-        how = " `recuse fit` fits and stores it." if score.fitted else ""
-        return f"Rank by {name}, not by MSP: it {effect(facts, THIS_FILE)}.{how}"
+        return (
+            f"Rank by {name}, not by MSP: it {effect(facts, THIS_FILE)}. To deploy it, give these "
+            "rows to `recuse fit --tune`, and others to `--calibrate`."
+        )
     kept = f"Rank by MSP: {why_kept(facts, THIS_FILE)}."
     if d.verdict == "no label smoothing":
         return f"{kept} No repair helps significantly on these rows."

@@ -25,6 +25,7 @@ from recuse.present.numbers import (
     plural,
     points,
 )
+from recuse.present.run import calibrating
 from recuse.present.tuning import why_kept
 
 SIGNIFICANT = 0.05  # two-sided p-value below which a difference is significant
@@ -111,9 +112,9 @@ def outcome(m: Any) -> str:
         return f"On {measured([m])} none of {count(m.n)} predictions was accepted."
     if not m.tested:
         return (
-            f"Not measured: all rows calibrate. {percent(m.accepted / m.n)} of them were accepted "
+            f"Not measured: {calibrating(m)}. {percent(m.accepted / m.n)} of them were accepted "
             f"({count(m.accepted)} of {count(m.n)}), and {percent(m.errors / m.accepted)} of these "
-            f"were wrong ({count(m.errors)}), which is a little too few."
+            f"were wrong ({count(m.errors)}), an underestimate for new rows."
         )
     risk, target = m.errors / m.accepted, m.selection.guarantee.target_risk
     side = "below" if risk < target else "at" if risk == target else "above"

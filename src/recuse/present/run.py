@@ -52,6 +52,11 @@ def verdict_lines(v: Verdict) -> Iterator[str]:
         yield f"Page: {v.page}{f'; {v.more}' if v.more else ''}"
 
 
+def calibrating(m: Any) -> str:
+    """Say why nothing is left to measure the error on."""
+    return f"all {'other ' if m.cut is not None and m.cut.tuning else ''}rows calibrate"
+
+
 def _measured(m: Any) -> str:
     """Return what was accepted, and how much of it was wrong."""
     if m is None:
@@ -64,8 +69,8 @@ def _measured(m: Any) -> str:
     rate = f"{percent(m.errors / m.accepted, 1)}" if m.accepted else ""
     if not m.tested:
         return (
-            f"Not measured: the error of new rows, since all rows calibrate. Of these, {answered}, "
-            f"{rate} of them wrong, which is a little too few; {everything}"
+            f"Not measured: the error of new rows, since {calibrating(m)}. Of these, {answered}, "
+            f"{rate} of them wrong, an underestimate; {everything}"
         )
     wrong = f"{count(m.errors)} of {count(m.accepted)}" if m.accepted else "none"
     return f"Test part: {answered}, {wrong} of them wrong{rate and f' ({rate})'}; {everything}"

@@ -52,16 +52,26 @@ def sentence(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
     'Kept MSP: the best alternative, entropy, reduces AURC by 1.2 % (standard error 2.1 %)'
     >>> sentence(TuningFacts("adopted", *found))
     'entropy reduces AURC by 1.2 % (standard error 2.1 %), cross-fitted on the tuning split'
+    >>> sentence(TuningFacts("fixed", *found))
+    'MSP rather than entropy; both were fixed beforehand'
     """
     if facts.outcome == "adopted":
         name = alternative(facts)
         return f"{'The' if name[:4] == 'the ' else name[:3]}{name[3:]} {effect(facts, data)}"
-    if facts.outcome == "fixed" and facts.alternative is None:
-        return f"{facts.baseline}, fixed beforehand"
     if facts.outcome in ("fixed", "fixed_other"):
-        most = facts.baseline if facts.outcome == "fixed" else facts.alternative
-        return f"{most} accepts most of the scores that were fixed beforehand"
+        return _fixed(facts)
     return f"Kept {facts.baseline}: {why_kept(facts, data)}"
+
+
+def _fixed(facts: TuningFacts) -> str:
+    """Name the score that is deployed among those that were fixed beforehand."""
+    baseline, other = facts.baseline, facts.alternative
+    if other is None:
+        return f"{baseline}, fixed beforehand"
+    one, rest = (baseline, other) if facts.outcome == "fixed" else (other, baseline)
+    if one.startswith("confidence"):
+        return f"{one} rather than another column; all were fixed beforehand"
+    return f"{one} rather than {rest}; both were fixed beforehand"
 
 
 def alternative(facts: TuningFacts) -> str:
