@@ -8,7 +8,7 @@ import pytest
 from answers import one_line, plain
 from recuse import InputError, Rejector, diagnose, evaluate, read, run, write_logits
 from recuse._internal.files import to_json
-from recuse.io import split_rows
+from recuse.io import HeldOut, split_rows
 from recuse.reports import details
 from samples import sample
 
@@ -52,6 +52,38 @@ def test_a_large_file_is_cut_and_says_so(recuse, tmp_path, monkeypatch):
     rejector = Rejector.load(tmp_path / "out/rejector.json")
     assert (rejector.splits["tune"]["n"], rejector.guarantee.n) == (400, 1600)
     assert rejector.guarantee.method == "fixed_sequence"
+
+
+@pytest.mark.parametrize("place", ["held-out.npz", "shards", "shards/*.npz"])
+def test_a_page_of_one_file_has_rows_of_subgroups_however_it_is_cut(
+    recuse, tmp_path, monkeypatch, place
+):
+    monkeypatch.setattr("recuse.rejector._cut.ENOUGH", 1500)
+    z, y = sample(2000, seed=3)
+    rows = HeldOut(z, y, subgroups={"site": np.where(np.arange(2000) % 3, "north", "south")})
+    write_logits(tmp_path / "held-out.npz", rows)
+    (tmp_path / "shards").mkdir()
+    for i, part in enumerate((slice(0, 900), slice(900, 2000))):
+        write_logits(tmp_path / f"shards/{i}.npz", rows.rows(part))
+    report = recuse("report", "--model", f"net={place}", "--target-risk", 0.2, "--by", "site")
+    assert report[0] == 0, report
+    shown = (tmp_path / "report.html").read_text()
+    assert "north" in shown
+    assert "south" in shown
+    code, *_ = recuse("run", place, "--out", "out", "--target-risk", 0.2, "--by", "site")
+    assert code == 0
+    found = evaluate({"net": rows}, target_risk=0.2)
+    (detail,) = details(found, {"net": rows}, subgroups={"net": rows.subgroups["site"]}).values()
+    calibrate = split_rows(rows, found.models[0].cut.parts)["calibrate"]
+    assert detail.subgroups.tolist() == calibrate.subgroups["site"].tolist()
+
+
+def test_a_folder_without_a_file_of_a_split_or_of_shards_is_refused(recuse, held_out, tmp_path):
+    (tmp_path / "empty").mkdir()
+    one_line(recuse("report", "--model", "net=empty"), "expected a tune file such as")
+    (tmp_path / "two").mkdir()
+    write_logits(tmp_path / "two/calibrate.npz", held_out)
+    one_line(recuse("report", "--model", "net=two"), "expected a tune file such as")
 
 
 def test_the_verdict_is_short_and_says_where_everything_is(recuse, held_out, tmp_path):

@@ -1544,3 +1544,18 @@ def test_a_file_of_probabilities_that_was_not_told_so_is_refused():
         InputError, match=r"^softmax\.npz: expected logits, as in the fit, got rows"
     ):
         FITTED.predict(probs)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"delta": 0.6}, r"`delta` in \(0, 0.5\)"),
+        ({"delta": "5 %"}, "`delta`"),
+        ({"objective": "accuracy"}, "expected `objective` among aurc"),
+        ({"seed": -1}, "`seed`"),
+        ({"method": "fixed_sequence"}, "expected two files .* all 500 rows calibrate"),
+    ],
+)
+def test_options_are_checked_also_where_one_file_has_no_use_for_them(wrong, said):
+    with pytest.raises(InputError, match=said):
+        recuse.fit(sample(500), **({"target_risk": 0.2} | wrong))

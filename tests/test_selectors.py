@@ -352,6 +352,17 @@ def test_a_long_walk_of_version_0_1_is_confirmed_at_a_rank_where_ours_does_not_r
     assert p > level
 
 
+@pytest.mark.parametrize(("n", "step"), [(20, 1), (60, 1), (10_500, 1500)])
+@pytest.mark.parametrize("risk", [0.003, 0.05, 0.3])
+def test_what_cannot_pass_does_not_pass(n, step, risk):
+    found = _walk.walk(n, risk, 0.05)
+    for k in range(step, n + 1, step):
+        most = int(found.passes(k, np.arange(k + 1)).sum())  # errors too many by one
+        for errors in range(max(most - 1, 0), min(most + 2, k + 1)):
+            p = float(binomial_p_value(errors, k, risk))
+            assert errors >= most or not _walk.cannot_pass(n, risk, 0.05, p)
+
+
 def test_the_level_of_the_walk_uses_up_delta():
     rank = np.arange(1, 301)
     level = _walk.walk_level(rank, 0.1, 0.05)

@@ -17,10 +17,12 @@ from thresholds import (
     POPULATIONS,
     STAIRS,
     TARGET,
+    TIED,
     band_violations,
     by,
     cost_violations,
     coverage_violations,
+    file_violations,
     general,
     grouped_violations,
     order_violations,
@@ -44,6 +46,21 @@ def test_every_method_keeps_its_guarantee(name, n):
     population = POPULATIONS[name]
     for method, outcome in simulate(population, n, VALID, DRAWS).items():
         assert outcome.violations <= ALLOWED, method
+
+
+@pytest.mark.parametrize("count", [6, 20, 100])
+@pytest.mark.parametrize("target", TIED)
+def test_a_chain_keeps_its_guarantee_where_rows_are_tied(target, count):
+    walks = {"random_walk": by("random_walk", target)}
+    found = simulate(TIED[target][count], 1000, walks, DRAWS, target)
+    assert found["random_walk"].violations <= ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("case", "n"), [("two scores", 100), ("groups", 100), ("column", 400), ("class", 500)]
+)
+def test_one_file_keeps_its_guarantee(case, n):
+    assert file_violations(case, n, FEW) <= ALLOWED_OF_FEW
 
 
 def test_methods_that_keep_their_guarantee_also_accept():
@@ -127,6 +144,11 @@ def test_this_simulation_would_catch_targets_that_do_not_share_delta():
     """Four targets at four times the delta: one at full delta each."""
     found = several_violations(OTHERS["stairs"], STAIRS, 2000, FEW, delta=4 * DELTA)
     assert found > ALLOWED_OF_FEW
+
+
+def test_this_simulation_would_catch_scores_of_one_file_that_do_not_share_delta(monkeypatch):
+    monkeypatch.setattr("recuse.tuning._fixed.SHARES", (2.0, 2.0))
+    assert file_violations("two scores", 100, FEW) > ALLOWED_OF_FEW
 
 
 def test_this_simulation_would_catch_a_limit_of_costs_at_a_larger_delta():

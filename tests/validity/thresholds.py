@@ -19,6 +19,8 @@ from unittest import mock
 import numpy as np
 
 from recuse import selectors
+from recuse.io import HeldOut
+from recuse.rejector import choose as choose_of_file
 from recuse.selectors._methods import METHODS, Splits
 from recuse.selectors._walk import walk_boundary
 
@@ -137,6 +139,10 @@ POPULATIONS = {
     "five levels": tied(0.2 * (1 - np.arange(5) / 5)),
     "two levels": step(0.5, 0.4, 0.005, levels(2)),
     "one level": flat(TARGET + 1e-4, levels(1)),
+}
+TIED = {  # by target: ties within and at the end of what a chain looks at
+    target: {count: flat(target + 1e-4, levels(count)) for count in (6, 20, 100)}
+    for target in (TARGET, 2 * TARGET)
 }
 # Most draws find nothing: why is not asked, and finding what would be feasible takes longest.
 thresholds_alone = mock.patch(
@@ -362,6 +368,34 @@ OTHERS = {
     "stairs": tied(np.repeat([0.55, 0.4, 0.25, 0.1], [4, 3, 2, 1]) + 1e-4),
     "rare errors": flat(0.01),
 }
+
+
+FLAT = TARGET + 1e-4  # error rate of every row of a file
+
+
+def flat_file(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of 5 classes at many scales, so that MSP and a norm rank them differently."""
+    z = rng.normal(size=(n, 5)) * rng.uniform(0.3, 4, size=(n, 1))
+    wrong = rng.uniform(size=n) < FLAT
+    return z.astype(np.float32), (z.argmax(axis=1) + wrong) % 5
+
+
+@thresholds_alone
+def file_violations(case: str, n: int, count: int, seed: int = 11) -> float:
+    """How often `fit` on one file accepts anything, where every threshold errs too often."""
+    rng = np.random.default_rng(seed)
+    options = {"target_risk": TARGET, "delta": DELTA}
+    broken = 0
+    for _ in range(count):
+        z, y = flat_file(n, rng)
+        if case == "groups":  # three equal rows of each
+            code = np.repeat(np.arange(n), 3)
+            data = HeldOut(z[code], y[code], groups=code)
+        else:
+            data = (z, y)
+        subgroups = {"column": np.arange(n) % 4, "class": "class"}.get(case)
+        broken += choose_of_file(data, **options, subgroups=subgroups).rejector is not None
+    return broken / count
 
 
 def print_targets(count: int) -> None:

@@ -120,10 +120,18 @@ def report(
 
 
 def _splits(place: Path, options: dict[str, Any]) -> dict[str, HeldOut]:
-    """Read one file, or the three of a folder or a prefix."""
-    if place.is_file():
+    """Read one file, also one of shards, or the three of a folder or a prefix."""
+    if _is_one(place):
         return {"calibrate": read(place, **options)}
     return {split: read(find(place, split), **options) for split in SPLITS}
+
+
+def _is_one(place: Path) -> bool:
+    """Return whether a file is here, or a folder of shards and no file of a split."""
+    if place.is_file() or "*" in place.name:
+        return True
+    shards = place.is_dir() and any(x.suffix in (*FORMATS, ".npy") for x in place.iterdir())
+    return shards and not any(_is_there(x) for split in SPLITS for x in _paths(place, split))
 
 
 def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:
@@ -164,11 +172,19 @@ def _scenes(pairs: list[str], evaluation: Evaluation) -> dict[str, str]:
 
 def find(place: Path, split: str) -> Path:
     """Return the file of a split: in a folder, or with a prefix."""
+    paths = _paths(place, split)
+    for path in paths:
+        if _is_there(path):
+            return path
+    raise InputError(f"{place}: expected a {split} file such as {paths[0]}, found none")
+
+
+def _paths(place: Path, split: str) -> list[Path]:
     stems = [place / split] if place.is_dir() else []
     stems.append(place.parent / f"{place.name}-{split}")
     endings = (*FORMATS, "")  # a folder of .npy or of shards has none
-    paths = [stem.parent / f"{stem.name}{ending}" for stem in stems for ending in endings]
-    for path in paths:
-        if path.is_file() or (path.is_dir() and not path.suffix):
-            return path
-    raise InputError(f"{place}: expected a {split} file such as {paths[0]}, found none")
+    return [stem.parent / f"{stem.name}{ending}" for stem in stems for ending in endings]
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_file() or (path.is_dir() and not path.suffix)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recuse._internal import public
-from recuse._internal.check import check_fraction
+from recuse._internal.check import check_delta, check_fraction, check_seed
 from recuse.errors import InfeasibleError, InputError
 from recuse.io import HeldOut, split_rows
 from recuse.io._overlap import row_samples
@@ -45,7 +45,9 @@ from recuse.selectors._guarantee import GROUPS, IID_GROUPS, IID_ROWS
 from recuse.selectors._recheck import check_method
 from recuse.tuning import Tuned
 from recuse.tuning._candidates import possible
-from recuse.tuning._tune import measure_of
+from recuse.tuning._tune import check_objective, measure_of
+
+SEQUENCE = "fixed_sequence"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Options:
 
     def __post_init__(self):
         check_method(self.method)
+        check_delta(self.delta), check_seed(self.seed), check_objective(self.objective)
         if self.repeated_ids not in REPEATED_IDS:
             raise InputError(
                 f"expected `repeated_ids` among {', '.join(REPEATED_IDS)}, "
@@ -279,6 +282,11 @@ def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, 
         rules = file.logits.shape[1] if by_class else np.unique(file.subgroup(o.subgroups)).size
     cut = cut_of(file.predictions(), goal, rules)
     if not cut.tuning:
+        if o.method == SEQUENCE:
+            raise InputError(
+                f"expected two files for the method {SEQUENCE}, which looks for a threshold on "
+                f"tuning rows, got one, of which all {cut.units:,} {cut.unit} calibrate"
+            )
         return {"calibrate": file}, cut, o
     return split_rows(file, cut.parts, seed=o.seed), cut, o
 

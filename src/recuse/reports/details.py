@@ -13,6 +13,7 @@ import io
 import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,8 +31,9 @@ from recuse.io._rows import of_classes
 from recuse.plots import scene
 from recuse.present.numbers import percent
 from recuse.present.text import isolated
-from recuse.rejector import Data
+from recuse.rejector import Cut, Data
 from recuse.rejector._prepare import index_of_one
+from recuse.rejector._rules import SUBGROUP
 from recuse.scores import Score, predict
 from recuse.selectors import Band, band
 
@@ -90,7 +92,8 @@ def details(
         evaluation: From `recuse.evaluate`.
         splits: The splits given to `evaluate`.
         classes: Names (K,); their numbers if None.
-        subgroups: By model, shape (n,): subgroups with rows of their own on the page.
+        subgroups: By model, shape (n,): subgroups with rows of their own on the page, of the
+            measured predictions; of one file, of all its predictions.
         images: A folder with an image of each id, for thumbnails of errors.
         scenes: By model, a `scenes.npz` of a recipe.
         seed: Random seed of the rows taken from groups, as in `evaluate`.
@@ -107,24 +110,37 @@ def details(
     folder = None if images is None else _folder(Path(images))
     out = {}
     for m in evaluation.models:
-        once = _splits(splits[m.name], m, seed, repeated_ids)
-        found = _detail(m, once, classes, (subgroups or {}).get(m.name), share, seed)
+        once = _splits(splits[m.name], m, repeated_ids)
+        of = (subgroups or {}).get(m.name)
+        if m.cut is not None and m.cut.tuning:
+            once, of = _cut(once, of, m, m.cut, seed)
+        found = _detail(m, once, classes, of, share, seed)
         drawn = _scenes(m, (scenes or {}).get(m.name))
         out[m.name] = found._replace(images=folder, scenes=drawn)
     return out
 
 
 def _splits(
-    given: Mapping[str, Data] | Data, m: ModelEvaluation, seed: int, repeated_ids: str
+    given: Mapping[str, Data] | Data, m: ModelEvaluation, repeated_ids: str
 ) -> dict[str, HeldOut]:
-    """Return the splits as they were evaluated; one file is cut again."""
+    """Return the splits as they were given to `evaluate`."""
     named = {"calibrate": given} if isinstance(given, HeldOut | tuple) else given
     files = {s: checked_split(named, s, m.name, None, repeated_ids) for s in SPLITS if s in named}
     if {split: len(file) for split, file in files.items()} != dict(m.sizes):
         raise InputError(f"model {m.name!r}: expected the splits that were evaluated, got others")
-    if m.cut is not None and m.cut.tuning:
-        files |= split_rows(files["calibrate"], m.cut.parts, seed=seed)
     return files
+
+
+def _cut(
+    files: Mapping[str, HeldOut], of: ArrayLike | None, m: ModelEvaluation, cut: Cut, seed: int
+) -> tuple[dict[str, HeldOut], ArrayLike | None]:
+    """Cut one file as it was for the fit, and the subgroups of all its rows with it."""
+    whole = files["calibrate"]
+    along = of is not None and not m.tested and np.shape(of) == (len(whole),)
+    if along:
+        whole = replace(whole, subgroups={SUBGROUP: np.asarray(of)})
+    parts = split_rows(whole, cut.parts, seed=seed)
+    return {**files, **parts}, parts["calibrate"].subgroups[SUBGROUP] if along else of
 
 
 def _folder(path: Path) -> Path:

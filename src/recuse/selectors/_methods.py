@@ -36,6 +36,7 @@ from recuse.selectors._guarantee import ADAPTIVE_SEARCH_UNPROVED, Guarantee
 from recuse.selectors._walk import (
     EVERY_RANK,
     ROUNDING,
+    cannot_pass,
     crossing_probability,
     walk,
     walk_boundary,
@@ -126,7 +127,8 @@ def random_walk(s: Splits, target: float, delta: float) -> Plan:
     held = counts(s.confidence, s.loss, grid)
 
     def choose(risk: float) -> int | None:
-        if not (binomial_p_value(held.errors, held.accepted, risk) <= delta).any():
+        least = binomial_p_value(held.errors, held.accepted, risk).min()
+        if least > delta or cannot_pass(n, risk, delta, least):
             return None
         found = walk(n, risk, delta)
         passed = found.passes(held.accepted, held.errors)
@@ -136,7 +138,8 @@ def random_walk(s: Splits, target: float, delta: float) -> Plan:
         return _last(passed)
 
     level = walk(n, target, delta).level
-    return Plan(grid, held, held, n, level, lambda: 0.0, choose, alike=delta)
+    least = lambda: float(band_upper(held, delta, binary=True).min())  # noqa: E731
+    return Plan(grid, held, held, n, level, least, choose, alike=delta)
 
 
 def _in_order(s: Splits) -> Int[Array, " n"]:

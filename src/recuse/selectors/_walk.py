@@ -80,14 +80,32 @@ def walk(n: int, risk: float, delta: float) -> Walk:
     >>> walk(1000, 0.05, 0.05).first
     177
     """
-    rank = ranks_of(n)
-    chained = CHAINED / risk <= n <= EVERY_RANK
+    rank, chained = ranks_of(n), has_chain(n, risk)
     level = walk_level(rank, risk, SHARE * delta if chained else delta)
     most = walk_boundary(rank, risk, level)
     if not chained:
         return Walk(rank, most, level)
     first = BEFORE_CHAIN * smallest_error_free_sample(risk, delta)
     return Walk(rank, most, level, chain_limits(most, risk, delta), first)
+
+
+def has_chain(n: int, risk: float) -> bool:
+    """Whether a chain pays."""
+    return CHAINED / risk <= n <= EVERY_RANK
+
+
+def cannot_pass(n: int, risk: float, delta: float, p_value: float) -> bool:
+    """Whether a boundary low enough for this p-value is crossed too often, without a chain.
+
+    It takes one probability where `walk` takes some ten, and targets are tried by the dozen.
+
+    >>> cannot_pass(300, 0.05, 0.05, 0.04), cannot_pass(300, 0.05, 0.05, 0.001)
+    (True, False)
+    """
+    if has_chain(n, risk):
+        return False
+    rank = ranks_of(n)
+    return crossing_probability(rank, walk_boundary(rank, risk, p_value), risk) > delta
 
 
 def ranks_of(n: int) -> Int[Array, " m"]:

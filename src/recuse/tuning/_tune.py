@@ -268,11 +268,16 @@ def _given(
     return file, file.groups if groups is None else groups
 
 
-def measure_of(objective: str, target_risk: float | None) -> Measure:
-    """Return the measure that an objective names."""
+def check_objective(objective: str) -> str:
+    """Return the name of a measure that a score may be tuned for."""
     if objective not in OBJECTIVES:
         raise InputError(f"expected `objective` among {', '.join(OBJECTIVES)}, got {objective!r}")
-    if objective == "coverage":
+    return objective
+
+
+def measure_of(objective: str, target_risk: float | None) -> Measure:
+    """Return the measure that an objective names."""
+    if check_objective(objective) == "coverage":
         if target_risk is None:
             raise InputError("expected `target_risk` with the objective coverage, got none")
         return coverage_at(target_risk)
