@@ -193,7 +193,7 @@ def test_a_file_that_is_none_is_one_line(name, recuse, files, tmp_path):
         (("predict", "r.json", "pixels.npz", "--explain", "0"), ["rows of one prediction each"]),
         (("report", "--model", "a=.", "--objective", "guess"), ["`objective`", "'guess'"]),
         (("report", "--model", "a=.", "--probs"), ["tune.npz: ", "sum to 1"]),
-        (("report", "--model", "a"), ["--model NAME=DIR"]),
+        (("report", "--model", "a"), ["--model NAME=FILE"]),
         (("report", "--model", "a=splits"), ["splits: expected a tune file"]),
     ],
 )

@@ -28,7 +28,10 @@ SPLITS = ("--tune", "tune.npz", "--calibrate", "calibrate.npz")
         (["evaluate", "a.npz", "--score"], ["'--score'", "see recuse evaluate --help"]),
         (["split", "a.npz", "--seed", "-1"], ["'--seed'", "see recuse split --help"]),
         (["split", "a.npz", "--seed", "x"], ["'--seed'", "integer", "see recuse split --help"]),
-        (["fit", "--tune", "a.npz"], ["'--calibrate'", "see recuse fit --help"]),
+        (
+            ["fit", "--tune", "a.npz"],
+            ["--tune and --calibrate, got --tune", "see recuse fit --help"],
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_that_says_where_help_is(command, words, recuse):
@@ -284,7 +287,7 @@ def test_what_would_count_twice_is_refused(recuse, tmp_path):
         (["split", "a.npz", "--out", "text.txt/x"], ["text.txt is a file, expected a folder"]),
         (["evaluate", "a.npz", "--multilabel"], ["shape (40, 5), as `logits`, got (40,)"]),
         (["evaluate", "a.npz", "--probs"], ["rows that sum to 1, got ", "leave out --probs"]),
-        (["report", "--model", "a=", "--out", "r.html"], ["--model NAME=DIR, got 'a='"]),
+        (["report", "--model", "a=", "--out", "r.html"], ["--model NAME=FILE, got 'a='"]),
     ],
 )
 def test_what_is_wrong_is_said_as_it_is(command, words, recuse, tmp_path):

@@ -53,7 +53,7 @@ COMMANDS = {  # module, function, and the first paragraph of its docstring
     "run": (
         "run",
         "run",
-        "Split, diagnose, repair, choose a threshold, measure it and write the page, in one go.",
+        "Diagnose a model, choose its score and a threshold with a guarantee, and write the page.",
     ),
     "split": (
         "split",
@@ -89,7 +89,7 @@ COMMANDS = {  # module, function, and the first paragraph of its docstring
     "fit": (
         "fit",
         "fit",
-        "Choose the score on one file and a threshold with a guarantee on another.",
+        "Choose a score and a threshold with a guarantee, from one held-out file or from two.",
     ),
     "predict": (
         "predict",

@@ -165,7 +165,9 @@ def _places(file: Path | None, tune: Path | None, calibrate: Path | None) -> tup
             return tune, calibrate
     given = {"a file": file, "--tune": tune, "--calibrate": calibrate}
     got = " and ".join(name for name, path in given.items() if path is not None) or "none"
-    raise InputError(f"expected one held-out file, or --tune and --calibrate, got {got}")
+    raise InputError(
+        f"expected one held-out file, or --tune and --calibrate, got {got}; see recuse fit --help"
+    )
 
 
 def _goal(

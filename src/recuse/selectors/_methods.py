@@ -157,7 +157,7 @@ def recheck_random_walk(g: Guarantee) -> tuple[float, float]:
     p, found = _p_value(g), walk(g.n, g.target_risk, g.spent)
     within = bool(found.passes(g.accepted, g.errors))
     if found.chain is not None:
-        within |= g.errors <= found.chain[g.accepted - 1]
+        within |= g.accepted > 0 and bool(g.errors <= found.chain[g.accepted - 1])
     if within or not EVERY_RANK < g.n <= LONGEST_0_1:
         return p, p if within else found.level
     rank = np.arange(1, g.n + 1)
