@@ -457,7 +457,9 @@ def test_out_of_fold_rows_are_those_that_each_estimator_has_not_seen():
     rejector = recuse.fit((response, Y), target_risk=0.3, kind="probs")
     assert rejector.threshold == careful.rejector_.threshold
     assert rejector.guarantee.errors == careful.rejector_.guarantee.errors
-    rows = f"Rows: All 1,000 fit the estimator; those of 5 folds predict them. {careful.cut_}"
+    rows = (
+        f"Rows: All 1,000 train the estimator; estimators of 5 folds predict them. {careful.cut_}"
+    )
     assert careful.summary().splitlines()[1] == rows
 
 

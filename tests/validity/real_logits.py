@@ -71,7 +71,7 @@ def choices(ready: Prepared, target: float) -> dict[str, Choice]:
         found["class"] = select_by_subgroup(*ready.held, **options)
     by = {"class": CLASS}
     return {
-        name: chosen(ready._replace(by=by.get(name, ALL)), selection, DELTA)
+        name: chosen(ready._replace(by=by.get(name, ALL)), selection)
         for name, selection in found.items()
     }
 

@@ -136,7 +136,7 @@ def _moments(s: Sums, inverse: float) -> Float[Array, "3 r"]:
     others, weighted, _, squares = s.exps(inverse, moments=4)
     margin = np.where(s.certain, 0.0, s.margin)
     gap = weighted / inverse - margin * others
-    square = squares / inverse**2 - margin * (weighted / inverse) + -margin * gap
+    square = squares / inverse**2 - margin * (weighted / inverse) - margin * gap
     return np.exp(-inverse * s.margin) * np.stack([others, gap, square])
 
 

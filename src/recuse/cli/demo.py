@@ -65,7 +65,7 @@ def demo(
     alone = replace(first, models=(first[SMOOTHED],))
     smoothed = Run(splits, alone, diagnose(splits["tune"], seed=seed))
     story, strict = words.story(found), []
-    verdict = f"The verdict, as of recuse run, on {SMOOTHED} with seed {seed}:"
+    verdict = f"The verdict on {SMOOTHED} with seed {seed}:"
     if target_risk > STRICT:
         choice = choose(splits["tune"], splits["calibrate"], target_risk=STRICT, delta=delta)
         strict = [f"A guarantee of {percent(STRICT, 0)} instead? {choice.selection}"]

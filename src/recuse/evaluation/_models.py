@@ -1,6 +1,7 @@
 """Models x scores x thresholds -> one plain dataclass.
 
-n = predictions of a test split, K = classes.
+n = measured predictions: of the test split or, where there is none, those that calibrate.
+K = classes.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from recuse.errors import InputError
 from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
 from recuse.intervals import AURC, Comparison, compare
 from recuse.io import HeldOut, overlap
-from recuse.io._checked import check_file, naming
+from recuse.io._checked import naming
 from recuse.io._rows import of_classes
 from recuse.present import evaluation as shown
 from recuse.present.run import ZEROS, Verdict, verdict_lines
-from recuse.rejector import Cut, Data, Rejector, choose
+from recuse.rejector import Cut, Data, Rejector, as_file, choose
 from recuse.rejector._prepare import REFUSE, each_id_once, whole
 from recuse.scores import Score, as_probability
 from recuse.selectors import Selection
@@ -187,7 +188,7 @@ def evaluate(
             with "confidences" the first column takes its place.
         risks: Levels of coverage_at_risk.
         coverages: Levels of risk_at_coverage.
-        seed: Random seed of the folds of the cross-fitted test.
+        seed: As in `fit`.
         repeated_ids: "refuse" rows of one id, or "keep_one", as in `fit`.
         progress: Show a bar of the models, on a terminal or in a notebook.
 
@@ -296,9 +297,7 @@ def checked_split(
     repeated_ids: str = REFUSE,
 ) -> HeldOut:
     """Return a checked split with one row a prediction; with "keep_one", each id is a group."""
-    file = check_file(splits[split], f"{model}, {split}", kind)
-    file.labelled()
-    file = file.predictions()
+    file = as_file(splits[split], f"{model}, {split}", kind)
     return file if repeated_ids == REFUSE else each_id_once(file, repeated_ids)
 
 

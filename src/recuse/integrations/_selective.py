@@ -93,7 +93,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     the threshold on those that it set aside, as `recuse.fit` does with one file: below 10,000 rows
     all of them choose the threshold. The guarantee: with probability 1 - `delta` over the rows
     that chose it, at most `target_risk` of the accepted predictions are wrong, on rows from the
-    same population. So they are a plain random draw, of rows or of whole `groups`.
+    same population. The rows set aside are therefore a plain random draw of rows or whole `groups`.
 
     With `cv` no rows are set aside. "pooled": the estimator is fitted to all rows, and estimators
     of folds predict the rows that they have not seen, which choose score and threshold. These rows
@@ -120,8 +120,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         tune_size: Fraction of the rows, or of the groups, to choose the score on, each class in
             proportion. None: by the rule of `recuse.fit`, of the rows that are set aside.
         calibrate_size: Fraction to set aside; with a `tune_size`, to choose the threshold on. A
-            risk of 5 % needs 59 accepted rows if none of them is wrong, and several hundred if
-            some are.
+            risk of 5 % needs 75 to 110 accepted rows if none of them is wrong (59 with a
+            `tune_size`), and several hundred if some are.
         cv: In place of the two sizes, a number of folds or a splitter of scikit-learn that puts
             each row, and each group, into one fold. The folds of "exact" must not depend on y.
         cv_guarantee: "pooled" or "exact".
@@ -130,7 +130,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             in `sklearn.frozen.FrozenEstimator`, which implies this, where it will be cloned.
         abstain_label: What `predict` returns in place of a class where it abstains: -1 for
             integers, "abstain" for strings. None: always a class, `predict_accept` tells the rest.
-        random_state: Random seed of the parts.
+        random_state: Random seed of the parts, or of the folds.
 
     Attributes:
         rejector_: The `recuse.Rejector`, which can be saved; None if infeasible.
@@ -194,7 +194,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def fit(
         self, X: Any, y: ArrayLike, *, groups: ArrayLike | None = None, **params: Any
     ) -> SelectiveClassifier:
-        """Fit the estimator, the score and the threshold, each on rows of its own.
+        """Fit the estimator, and choose the score and the threshold.
 
         Args:
             X: Shape (n, ...), as the estimator takes it.
@@ -302,12 +302,12 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         for train, held in folds:
             self._adopt(self._fitted(given, train))
             file = self._file(given, held, self._seen(given, held))
-            choice = self._choose([file], given.seed, len(folds))
-            found.append((choice.selection.guarantee.accepted, self.estimator_, choice))
-        best = max(range(len(folds)), key=lambda i: found[i][0])
-        _, estimator, choice = found[best]
+            found.append(
+                (self._choose([file], given.seed, len(folds)), self.estimator_, train, held)
+            )
+        choice, estimator, train, held = max(found, key=lambda x: x[0].selection.guarantee.accepted)
         self._adopt(estimator)
-        self._used = rows_used(len(folds[best][0]), 0, len(folds[best][1]), choice.cut)
+        self._used = rows_used(len(train), 0, len(held), choice.cut)
         return guaranteeing(choice, lambda g: replace(g, simultaneous=len(folds)))
 
     def _check_cv(self) -> None:

@@ -263,9 +263,9 @@ def cut(found: Any) -> str:
     """Return which rows of one file do what, by the rule, as one sentence.
 
     >>> from types import SimpleNamespace as Namespace
-    >>> cut(Namespace(units=3000, unit="rows", tuning=0.0, untuned=False))
+    >>> cut(Namespace(units=3000, unit="rows", tuning=0.0))
     'All 3,000 rows choose the threshold; none is set aside to tune a score or to test.'
-    >>> cut(Namespace(units=20000, unit="rows", tuning=0.2, untuned=False))
+    >>> cut(Namespace(units=20000, unit="rows", tuning=0.2))
     'Of 20,000 rows, 20 % choose the score and 80 % the threshold; none is set aside to test.'
     """
     number = f"{found.units:,} {found.unit}"

@@ -69,8 +69,8 @@ def _measured(m: Any) -> str:
     rate = f"{percent(m.errors / m.accepted, 1)}" if m.accepted else ""
     if not m.tested:
         return (
-            f"Not measured: the error of new rows, since {calibrating(m)}. Of these, {answered}, "
-            f"{rate} of them wrong, an underestimate; {everything}"
+            f"Not measured: the error of new rows, since {calibrating(m)}. Of the calibration "
+            f"rows, {answered}, {rate} of them wrong, an underestimate; {everything}"
         )
     wrong = f"{count(m.errors)} of {count(m.accepted)}" if m.accepted else "none"
     return f"Test part: {answered}, {wrong} of them wrong{rate and f' ({rate})'}; {everything}"
@@ -79,10 +79,10 @@ def _measured(m: Any) -> str:
 def rows_of_folds(n: int, folds: int, cut: Any) -> str:
     """Return what estimators of folds are for, as sentences.
 
-    >>> rows_of_folds(569, 5, "All 569 rows choose the threshold.")
-    'All 569 fit the estimator; those of 5 folds predict them. All 569 rows choose the threshold.'
+    >>> rows_of_folds(569, 5, "All choose the threshold.")
+    'All 569 train the estimator; estimators of 5 folds predict them. All choose the threshold.'
     """
-    return f"All {count(n)} fit the estimator; those of {folds} folds predict them. {cut}"
+    return f"All {count(n)} train the estimator; estimators of {folds} folds predict them. {cut}"
 
 
 def rows_used(fit: int, tune: int, calibrate: int, cut: Any) -> str:

@@ -34,7 +34,7 @@ class TuningFacts(NamedTuple):
     errors: int  # wrong ones
     units: int  # independent rows or groups
     needed: int | None = None  # errors and right predictions, or rows, that a comparison needs
-    alternative: str | None = None  # the best one to MSP; None if nothing was compared
+    alternative: str | None = None  # the best score but MSP; None if nothing was compared
     gain: float | None = None  # its cross-fitted gain over MSP, in units of the objective
     gain_se: float | None = None  # standard error of the gain
     baseline: str = "MSP"  # or the first column of confidences; in all of the above

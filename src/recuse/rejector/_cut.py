@@ -26,7 +26,6 @@ class Cut:
     units: int  # independent rows, or groups
     unit: str  # "rows" or "groups"
     tuning: float  # fraction of them that chooses the score; 0: all of them calibrate
-    untuned: bool = False  # there is nothing to choose from, however many they are
 
     @property
     def parts(self) -> dict[str, float]:
@@ -56,4 +55,4 @@ def cut_of(file: HeldOut, goal: str, rules: int) -> Cut:
     if goal != "target_risk":
         return Cut(units, unit, TUNING_OF_FEW if few else TUNING)
     alone = len(fixed_scores(file.kind, file.logits.shape[1], file.class_names)) == 1
-    return Cut(units, unit, 0.0 if few or alone else TUNING, untuned=alone)
+    return Cut(units, unit, 0.0 if few or alone else TUNING)

@@ -265,7 +265,7 @@ def _choose(held_out: Data, calibrate: Data | None, o: Options) -> Choice:
         return choice._replace(cut=cut)
     splits = o.prepare(held_out, calibrate)
     selection = _selection(splits, goal, o)
-    return chosen(splits, _passing(selection, held_out, calibrate, o), o.delta)
+    return chosen(splits, _passing(selection, held_out, calibrate, o))
 
 
 def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, Options]:
@@ -330,16 +330,14 @@ def _widest(
         return accepted, -sum(_smallest(s) for s in one[1])
 
     splits, selections = max(found, key=wide)
-    return tuple(chosen(splits, s, s.guarantee.delta) for s in selections)
+    return tuple(chosen(splits, s) for s in selections)
 
 
 def _sharing(selection: Any, delta: float, share: float) -> Any:
     """Return a selection at a share of delta as one at delta, of a score among several."""
-    if isinstance(selection, SubgroupSelection):
-        each = delta / len(selection.selections)
-        of = {name: _sharing(s, each, share) for name, s in selection.selections.items()}
-        return replace(selection, selections=of, delta=delta)
-    return replace(selection, guarantee=replace(selection.guarantee, delta=delta, share=share))
+    each = delta / len(getattr(selection, "selections", (None,)))
+    found = _guaranteeing(selection, lambda g: replace(g, delta=each, share=share))
+    return replace(found, delta=delta) if isinstance(found, SubgroupSelection) else found
 
 
 def _smallest(selection: Any) -> float:
@@ -357,9 +355,7 @@ def _passing(selection: Any, tune: Data, calibrate: Data, o: Options) -> Any:
     if o.objective != "coverage" or target is None or target == o.target_risk:
         return selection
     again = replace(o, target_risk=target)
-    splits = again.prepare(tune, calibrate)
-    risk: Any = {"target_risk": target, "delta": o.delta, "method": o.method}
-    if select(*splits.held[:2], **risk, tune=_tuning(splits.seen)).feasible:
+    if _selection(again.prepare(tune, calibrate), "target_risk", again).feasible:
         return selection
     return replace(selection, infeasible=replace(selection.infeasible, smallest_target=None))
 
@@ -418,10 +414,10 @@ def fit_several(
         held_out, calibrate = parts["tune"], parts["calibrate"]
     splits = o.prepare(held_out, calibrate)
     found = select_all(splits)
-    return tuple(chosen(splits, s, s.guarantee.delta)._replace(cut=cut) for s in found)
+    return tuple(chosen(splits, s)._replace(cut=cut) for s in found)
 
 
-def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: float) -> Choice:
+def chosen(splits: Prepared, selection: Selection | SubgroupSelection) -> Choice:
     """Return the rejector of a selection, whose guarantee records how rows were taken."""
     if splits.calibrate.groups is not None:
         selection = _guaranteeing(selection, _of_groups)
@@ -454,7 +450,7 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
         kind=splits.kind,
         class_names=c.class_names if t is None else t.class_names or c.class_names,
         by=splits.by,
-        delta=delta,
+        delta=selection.guarantee.delta,
         model=_fingerprint(splits),
     )
     return Choice(splits.tuned, selection, rejector, splits.calibrate)

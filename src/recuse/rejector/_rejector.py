@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-BIN_ROWS = 25  # about so many tuning rows in a bin, fewer before a large tie
+BIN_ROWS = 25  # about so many rows in a bin, fewer before a large tie
 
 
 class IsotonicMap(NamedTuple):
@@ -99,7 +99,7 @@ def fit_isotonic_map(confidence: Float32[Array, " n"], correct: Bool[Array, " n"
     predicted the error of test rows no better, so there is one way.
 
     Args:
-        confidence: Shape (n,), of the tuning split.
+        confidence: Shape (n,), of the tuning split, or of all rows where there is none.
         correct: Shape (n,), whether the prediction is right.
 
     >>> c = np.arange(100, dtype=np.float32)

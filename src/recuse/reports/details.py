@@ -32,7 +32,7 @@ from recuse.plots import scene
 from recuse.present.numbers import percent
 from recuse.present.text import isolated
 from recuse.rejector import Cut, Data
-from recuse.rejector._prepare import index_of_one
+from recuse.rejector._prepare import one_of_each
 from recuse.rejector._rules import SUBGROUP
 from recuse.scores import Score, predict
 from recuse.selectors import Band, band
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
-ENOUGH = 10_000  # tune rows from which the smoothing is fitted
+ENOUGH = 10_000  # rows from which the smoothing is fitted
 
 Splits = Mapping[str, Mapping[str, Data] | Data]
 
@@ -192,7 +192,7 @@ def _bands(
     """Return limits of MSP and of the chosen score, from one row of each group as in the fit."""
     if m.selection.guarantee.void:
         return None, None
-    one = calibrate.rows(index_of_one(calibrate, seed))
+    one = one_of_each(calibrate, seed)
     wrong = one.loss.astype(np.float64)
     z = m.tuned.masked(one.logits)
     seen = None if tune is None else m.tuned.masked(tune.logits)

@@ -93,7 +93,7 @@
   const say = (at) => {
     const c = curves[state.curve], k = at[state.curve], r = Number($("target").value);
     const confidence = page.explore.confidence;
-    const now = state.moved === "target" ? `, a risk there of at most ${shown[r]}` : "";
+    const now = state.moved === "target" ? `, a risk of at most ${shown[r]}` : "";
     $("said-now").textContent = k < 0
       ? `${c.name}${now}: no threshold reaches it.`
       : `${c.name}${now}: accept from ${c.rules[k]}. On ${page.explore.measured} that accepts `
@@ -120,7 +120,8 @@
         + `${confidence} confidence at most ${page.explore.target} of what it accepts are wrong${c.whose}. `
         + (k === c.fitted ? "The slider is at this threshold." : "The sliders are elsewhere.");
     $("matched").textContent = state.moved === "target"
-      ? `For each curve the largest coverage with a risk there of at most ${shown[r]}.`
+      ? `For each curve the largest coverage with a risk of at most ${shown[r]} on `
+        + `${page.explore.measured}.`
       : "The other curves are at the next coverage, at least as large, that their slider stops at.";
   };
 

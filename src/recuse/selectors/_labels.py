@@ -6,7 +6,7 @@ delta must: the boundary of a walk over all ranks costs about what the choice of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,25 +21,17 @@ LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
 Z_FIFTH = 0.84  # a normal variable exceeds it in one draw of five
 
 
-class Needed(NamedTuple):
-    """Rows with which some threshold passes in four draws of five, and the coverage there."""
-
-    rows: int
-    coverage: float
-
-
 def needed(
     error: float, aurc: float, coverage: Float[Array, " c"], target: float, level: float
-) -> Needed | None:
-    """Return the fewest rows at any of the coverages; None if none has a risk below the target."""
+) -> int | None:
+    """Return the fewest rows at any of the coverages; None if none has a risk below the target.
+
+    With so many, some threshold passes in four draws of five.
+    """
     risk = power_law(error, aurc, coverage)
     below = risk < target
-    coverage, rows = coverage[below], accepted_needed(risk[below], target, level)
-    rows = rows / coverage
-    if not rows.size or rows.min() >= LARGEST_SAMPLE:
-        return None
-    best = int(np.argmin(rows))
-    return Needed(int(np.ceil(rows[best])), float(coverage[best]))
+    rows = accepted_needed(risk[below], target, level) / coverage[below]
+    return int(np.ceil(rows.min())) if rows.size and rows.min() < LARGEST_SAMPLE else None
 
 
 def power_law(error: float, aurc: float, coverage: Float[Array, " c"]) -> Float[Array, " c"]:

@@ -151,7 +151,12 @@ def _in_order(s: Splits) -> Int[Array, " n"]:
 
 
 def recheck_random_walk(g: Guarantee) -> tuple[float, float]:
-    """Long walks of version 0.1 are asked how often they pass at their own p-value."""
+    """What version 0.1 deployed passes, too.
+
+    It had no chain and spent all of delta on the boundary. That boundary lies under the limits of
+    the chain at every rank, so they are taken before `first`, too. Its long walks rose at every
+    rank: they are asked how often they pass at their own p-value.
+    """
     if g.n > LONGEST_WALK:
         raise InputError(f"expected at most {LONGEST_WALK:,} rows for random_walk, got {g.n:,}")
     p, found = _p_value(g), walk(g.n, g.target_risk, g.spent)

@@ -230,7 +230,7 @@ def rows_needed(plan: Plan, n: int, target: float) -> int | None:
     aurc = error * min(area / risk[-1], 1) if area else error
     at = coverage[:: max(1, coverage.size // COVERAGES)]
     found = needed(error, aurc, at, target, plan.level if plan.alike is None else plan.alike)
-    return found.rows if found is not None and found.rows > n else None
+    return found if found is not None and found > n else None
 
 
 def hopeless(plan: Plan, target: float, delta: float) -> bool:

@@ -57,7 +57,10 @@ OBJECTIVES = ("aurc", "augrc", "coverage")
 
 @dataclass(frozen=True)
 class Tuned:
-    """The score to use, and the evidence for it."""
+    """The score to use, and the evidence for it.
+
+    Of scores that were fixed beforehand, the tuning split is the rows that calibrate.
+    """
 
     score: Score
     # every candidate with the objective on the tuning split; cross-fitted for a learned score
