@@ -1,5 +1,6 @@
 """`recuse run`: the decisions of its steps one by one, and a verdict of at most eight lines."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +40,19 @@ def test_one_command_does_what_its_steps_do(recuse, held_out, tmp_path):
     reported = recuse("report", "--model", "held-out=held-out.npz", "--target-risk", 0.2)
     assert reported[0] == 0
     assert "Not measured: all rows calibrate" in (tmp_path / "report.html").read_text()
+
+
+def test_no_model_is_recommended_where_all_rows_calibrate(recuse, held_out, tmp_path):
+    z, y = sample(1500, seed=4)
+    write_logits(tmp_path / "other.npz", z, y)
+    models = ("--model", "one=held-out.npz", "--model", "two=other.npz")
+    assert recuse("report", *models, "--target-risk", 0.2)[0] == 0
+    shown = (tmp_path / "report.html").read_text()
+    assert "No model is recommended: all rows choose thresholds" in shown
+    assert "on the tuning split)" not in shown
+    assert "Deploy one" not in shown
+    assert re.search(r"one: All 2.000 rows .* two: All 1.500 rows", shown)
+    one_line(recuse("report", "--model", "a=nope.npz", "--force"), "nope.npz: no such file")
 
 
 def test_a_large_file_is_cut_and_says_so(recuse, tmp_path, monkeypatch):

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import recuse
 from recuse import InputError
 from recuse.integrations._selective import split
+from recuse.present.decisions import summary_lines
+from recuse.rejector import summarize
 from recuse.scores import as_probability
 
 sklearn = pytest.importorskip("sklearn")
@@ -216,7 +218,7 @@ def test_the_summary_says_what_run_says_and_that_nothing_was_tested():
     lines = careful.summary().splitlines()
     heads = ["Model", "Rows", "Score", "Guarantee", "Not measured", "Deploy"]
     assert [line.partition(":")[0] for line in lines] == heads
-    assert lines[1] == f"Rows: 600 fit the estimator, 400 are set aside. {careful.cut_}"
+    assert lines[1] == f"Rows: 600 fit the estimator, 400 are held out. {careful.cut_}"
     assert lines[3] == f"Guarantee: {careful.selection_}"
     assert lines[4].startswith("Not measured: the error of new rows")
     two = fitted(target_risk=0.3, tune_size=0.2, calibrate_size=0.3)
@@ -472,6 +474,18 @@ def test_what_is_assumed_of_rows_out_of_fold_is_said_saved_and_read(tmp_path):
     assert "which they are not: no finite-sample guarantee" in said
     careful.rejector_.save(tmp_path / "r.json")
     assert recuse.Rejector.load(tmp_path / "r.json") == careful.rejector_
+    rows = recuse.from_arrays(careful.predict_proba(X), Y, kind="probs")
+    found = careful.rejector_.predict(rows)
+    counted = "\n".join(summary_lines(summarize(rows, found, careful.rejector_)))
+    assert "the assumed 30.0 %" in counted
+    assert "guaranteed" not in counted
+
+
+@pytest.mark.parametrize("cv", [1, 0, -3, True, 1001])
+@pytest.mark.parametrize("guarantee", ["pooled", "exact"])
+def test_a_number_of_folds_that_cannot_be_is_named(cv, guarantee):
+    with pytest.raises(InputError, match=f"expected `cv` of 2 to 1000 folds, got {cv}"):
+        fitted(cv=cv, cv_guarantee=guarantee)
 
 
 @pytest.mark.parametrize("guarantee", ["pooled", "exact"])

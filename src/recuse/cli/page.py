@@ -128,7 +128,7 @@ def _splits(place: Path, options: dict[str, Any]) -> dict[str, HeldOut]:
 
 def _is_one(place: Path) -> bool:
     """Return whether a file is here, or a folder of shards and no file of a split."""
-    if place.is_file() or "*" in place.name:
+    if place.is_file() or "*" in place.name or place.suffix in FORMATS:
         return True
     shards = place.is_dir() and any(x.suffix in (*FORMATS, ".npy") for x in place.iterdir())
     return shards and not any(_is_there(x) for split in SPLITS for x in _paths(place, split))

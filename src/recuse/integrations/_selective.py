@@ -474,20 +474,24 @@ def folds_of(cv: Any, given: Given, *, stratified: bool) -> list[tuple[Array, Ar
         stratified: Whether a number of folds holds each class in proportion.
 
     Raises:
-        InputError: A row is held out never or twice, or a group is in several folds.
+        InputError: Fewer than two folds or more than rows or groups, a row that is held out never
+            or twice, or a group in several folds.
     """
     from sklearn import model_selection as of
 
     y, groups = given.y, given.groups
     code = np.arange(len(y)) if groups is None else groups
+    units = int(code.max()) + 1
+    if isinstance(cv, Integral) and not 2 <= cv <= units:
+        raise InputError(f"expected `cv` of 2 to {units} folds, got {cv!r}")
     if not isinstance(cv, Integral):
         folds = list(of.check_cv(cv).split(given.X, y, groups))
     elif stratified:
         kind = of.StratifiedKFold if groups is None else of.StratifiedGroupKFold
         folds = list(kind(cv, shuffle=True, random_state=given.seed).split(code, y, groups))
     else:
-        units = of.KFold(cv, shuffle=True, random_state=given.seed).split(range(code.max() + 1))
-        folds = [(np.isin(code, a).nonzero()[0], np.isin(code, b).nonzero()[0]) for a, b in units]
+        cuts = of.KFold(cv, shuffle=True, random_state=given.seed).split(range(units))
+        folds = [(np.isin(code, a).nonzero()[0], np.isin(code, b).nonzero()[0]) for a, b in cuts]
     times = np.zeros(len(y), int)
     for train, held in folds:
         times[held] += 1

@@ -15,6 +15,7 @@ LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
 ERRORS = ("errors", "risk", "risk, 95 %", "of all")
 QUANTITY = {"risk": "error", "coverage": "coverage", "cost": "mean cost"}
 USE = {"tune": "tuning", "calibrate": "calibration"}
+ASSUMED = "out_of_fold"  # instead of guaranteed
 LOWERING = 3  # contributions that are named
 
 Names = Any  # of classes, by index; or None
@@ -27,9 +28,10 @@ def summary_lines(s: Any) -> Iterable[str]:
         f"{s.n - s.accepted:,} abstained."
     )
     if s.risk is not None:
+        wrong = f"{s.errors:,} {'is' if s.errors == 1 else 'are'} wrong ({percent(s.risk, 1)})"
         yield (
-            f"Of the accepted, {s.errors:,} are wrong ({percent(s.risk, 1)}); without abstaining "
-            f"it would be {percent(s.error_without_rejector, 1)}."
+            f"Of the accepted, {wrong}; without abstaining it would be "
+            f"{percent(s.error_without_rejector, 1)}."
         )
     if s.compared is not None:
         yield _compared(s)
@@ -50,17 +52,18 @@ def _compared(s: Any) -> str:
     low, high, level = (f"{x:.4g}" if kind == "cost" else percent(x, 1) for x in (*interval, level))
     side = "in line with" if s.kept else "below" if kind == "coverage" else "above"
     value = f" ({s.cost:.4g})" if kind == "cost" else ""
+    said = "assumed" if ASSUMED in s.guarantee.assumptions else "guaranteed"
     if s.one_of_each is not None:
         accepted, errors = s.one_of_each
         wrong = f", {errors:,} of them wrong" if s.labelled else ""
         return (
             f"Of one random row of each of {s.groups:,} groups, {accepted:,} are accepted{wrong}: "
             f"the 95 % interval of this {QUANTITY[kind]}, {low} to {high}, is {side} the "
-            f"guaranteed {level}."
+            f"{said} {level}."
         )
     return (
         f"The 95 % interval of this {QUANTITY[kind]}{value}, {low} to {high}, is {side} the "
-        f"guaranteed {level}."
+        f"{said} {level}."
     )
 
 

@@ -41,8 +41,16 @@ def lead(models: Sequence[Any], first: Any) -> list[str]:
 
     Args:
         models: All models.
-        first: The one of them to deploy.
+        first: The one of them to deploy, by the tuning splits. Where a model has none, its
+            calibration rows are all there is to choose by, and no model is recommended.
     """
+    if len(models) > 1 and any(_untuned(model.result) for model in models):
+        return [
+            "No model is recommended: all rows choose thresholds, and none is left to choose "
+            "between models. Each guarantee holds for a model that was named beforehand; to choose "
+            "after looking, set a tuning split aside.",
+            *(_beforehand(model.result) for model in models),
+        ]
     others = [m.result for m in models if m is not first]
     feasible = [m.name for m in others if m.selection.feasible]
     repaired = [m for m in others if m.repaired]
@@ -56,6 +64,18 @@ def lead(models: Sequence[Any], first: Any) -> list[str]:
         replaced = listed(dict.fromkeys(m.baseline for m in repaired))
         sentences.append(f"For {listed([m.name for m in repaired])}, {replaced} was replaced.")
     return sentences
+
+
+def _untuned(m: Any) -> bool:
+    """Whether no rows are set aside that could choose between models."""
+    return m.cut is not None and not m.cut.tuning
+
+
+def _beforehand(m: Any) -> str:
+    """Say what is guaranteed of a model that was named beforehand."""
+    if not m.selection.feasible or m.selection.guarantee.void:
+        return _deploy(m, 1)
+    return f"{m.name}: accept a prediction when {rule(m)}. {_guarantee(m)}"
 
 
 def _deploy(m: Any, models: int) -> str:
@@ -141,6 +161,8 @@ def measured(models: Iterable[Any]) -> str:
 def splits(models: Sequence[Any]) -> str:
     """Say which rows chose what, and which measured it."""
     cuts = dict.fromkeys(str(m.cut) for m in models if m.cut is not None)
+    if len(cuts) > 1:
+        cuts = [f"{m.name}: {m.cut}" for m in models if m.cut is not None]
     two = "The score was chosen on the tuning split, the threshold on the calibration split"
     said = " ".join(cuts) if cuts else f"{two}."
     return f"{said} The outcome is on {measured(models)}."

@@ -89,7 +89,7 @@ def rows_used(fit: int, tune: int, calibrate: int, cut: Any) -> str:
     """Return which rows of a classifier do what, by their numbers, as sentences.
 
     >>> rows_used(840, 0, 560, "All 560 rows choose the threshold.")
-    '840 fit the estimator, 560 are set aside. All 560 rows choose the threshold.'
+    '840 fit the estimator, 560 are held out. All 560 rows choose the threshold.'
     >>> rows_used(0, 100, 400, None)
     '100 choose the score, 400 the threshold; none is set aside to test.'
     """
@@ -99,4 +99,4 @@ def rows_used(fit: int, tune: int, calibrate: int, cut: Any) -> str:
             f"{fitted}{count(tune)} choose the score, {count(calibrate)} the threshold; none is "
             "set aside to test."
         )
-    return f"{fitted}{count(calibrate)} are set aside. {cut}" if fit else str(cut)
+    return f"{fitted}{count(calibrate)} are held out. {cut}" if fit else str(cut)
