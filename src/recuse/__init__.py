@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from recuse.io import from_arrays, from_frame, read, write_logits
     from recuse.losses import targets
     from recuse.monitor import Monitor
-    from recuse.rejector import Rejector, fit
+    from recuse.rejector import Rejector, fit, plan
     from recuse.reports import report
     from recuse.selectors import select
     from recuse.sketch import CurveSketch
@@ -77,6 +77,7 @@ __all__ = [
     "io",
     "losses",
     "n_aurc",
+    "plan",
     "plots",
     "read",
     "recipes",
@@ -110,6 +111,7 @@ _HOME = {  # packages of the names that are no packages themselves
     "from_arrays": "io",
     "from_frame": "io",
     "n_aurc": "curves",
+    "plan": "rejector",
     "read": "io",
     "report": "reports",
     "risk_at_coverage": "curves",

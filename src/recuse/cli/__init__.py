@@ -86,6 +86,11 @@ COMMANDS = {  # module, function, and the first paragraph of its docstring
         "Pick one of several trained models by accuracy, calibration and ranking on the "
         "same examples.",
     ),
+    "plan": (
+        "plan",
+        "plan_",
+        "Tell how many rows to label for a threshold with a guarantee, and what it will accept.",
+    ),
     "fit": (
         "fit",
         "fit",

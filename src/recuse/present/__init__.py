@@ -10,6 +10,7 @@ measures     intervals and comparisons; what files of predictions hold
 tuning       why a score was chosen
 diagnosis    what label smoothing did to these logits
 guarantee    guarantees, and why there is none
+plan         how many rows to label
 decisions    what a rejector decided, and why
 monitor      what a monitor has seen
 evaluation   an `Evaluation` on a terminal and in a notebook

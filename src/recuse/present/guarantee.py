@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recuse.present.numbers import confidence_level, exact_percent, listed
+from recuse.present.numbers import about, confidence_level, exact_percent, listed
 
 LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
 ASSUMPTIONS = {
@@ -115,7 +115,8 @@ def outcome(g: Any, infeasible: Any) -> str:
         parts.append("The risk is above the target at every threshold: more data will not help.")
     elif infeasible.rows_needed is not None:
         both = f" and as many tuning {g.unit}" if infeasible.tuning_rows_too else ""
-        rows = f"{_two_digits(infeasible.rows_needed):,} calibration {g.unit}"
+        which = "calibration " if g.share == 1 else ""  # of one file, which may then be cut
+        rows = f"{about(infeasible.rows_needed)} {which}{g.unit}"
         parts.append(f"At the observed risks, about {rows}{both} would be enough.")
     return " ".join(parts)
 
@@ -177,9 +178,3 @@ def _one(unit: str) -> str:
 
 def _rows(n: int) -> str:
     return str(n) if n <= LARGEST_SAMPLE else f"more than {LARGEST_SAMPLE:,}"
-
-
-def _two_digits(n: int) -> int:
-    """Round up to two significant digits: no more is known."""
-    unit = 10 ** max(len(str(n)) - 2, 0)
-    return -(-n // unit) * unit

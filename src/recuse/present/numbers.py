@@ -93,6 +93,16 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
+def about(n: int) -> str:
+    """A number of rows that is estimated: rounded up to two significant digits.
+
+    >>> about(1234), about(59)
+    ('1,300', '59')
+    """
+    unit = 10 ** max(len(str(n)) - 2, 0)
+    return count(-(-n // unit) * unit)
+
+
 def plural(n: int, noun: str) -> str:
     """A count and its noun.
 

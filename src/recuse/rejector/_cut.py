@@ -51,8 +51,20 @@ def cut_of(file: HeldOut, goal: str, rules: int) -> Cut:
     """
     unit = ROWS if file.groups is None else GROUPS
     units = len(file) if file.groups is None else int(np.unique(file.groups).size)
-    few = units < ENOUGH * rules
     if goal != "target_risk":
-        return Cut(units, unit, TUNING_OF_FEW if few else TUNING)
+        return Cut(units, unit, TUNING_OF_FEW if units < ENOUGH * rules else TUNING)
     alone = len(fixed_scores(file.kind, file.logits.shape[1], file.class_names)) == 1
-    return Cut(units, unit, 0.0 if few or alone else TUNING)
+    return Cut(units, unit, tuning_for_risk(units / rules, alone))
+
+
+def tuning_for_risk(units: float, alone: bool) -> float:
+    """Return the fraction of the units that choose the score, for a target risk.
+
+    Args:
+        units: For each threshold.
+        alone: Whether there is one score.
+
+    >>> tuning_for_risk(9_999, alone=False), tuning_for_risk(10_000, alone=False)
+    (0.0, 0.2)
+    """
+    return 0.0 if units < ENOUGH or alone else TUNING

@@ -16,13 +16,14 @@ from recuse._internal.check import check_delta, check_fraction, check_seed
 from recuse.errors import InfeasibleError, InputError
 from recuse.io import HeldOut, split_rows
 from recuse.io._overlap import row_samples
-from recuse.rejector._cut import Cut, cut_of
+from recuse.rejector._cut import ENOUGH, Cut, cut_of
 from recuse.rejector._model import Fingerprint, fingerprint, sampled
+from recuse.rejector._plan import OneFile, law_of_rows
 from recuse.rejector._prepare import (
-    REPEATED_IDS,
     Data,
     Prepared,
     Subgroups,
+    check_repeated_ids,
     each_id_once,
     prepare,
     prepare_all,
@@ -71,11 +72,7 @@ class Options:
     def __post_init__(self):
         check_method(self.method)
         check_delta(self.delta), check_seed(self.seed), check_objective(self.objective)
-        if self.repeated_ids not in REPEATED_IDS:
-            raise InputError(
-                f"expected `repeated_ids` among {', '.join(REPEATED_IDS)}, "
-                f"got {self.repeated_ids!r}"
-            )
+        check_repeated_ids(self.repeated_ids)
 
     @property
     def goal(self) -> str:
@@ -323,6 +320,7 @@ def _widest(
         if splits.share < 1:
             delta = o.delta / len(selections)
             selections = [_sharing(s, delta, splits.share) for s in selections]
+            selections = [_of_one_file(s, splits) for s in selections]
         found.append((splits, selections))
 
     def wide(one: tuple[Prepared, Any]) -> tuple[int, float]:
@@ -338,6 +336,15 @@ def _sharing(selection: Any, delta: float, share: float) -> Any:
     each = delta / len(getattr(selection, "selections", (None,)))
     found = _guaranteeing(selection, lambda g: replace(g, delta=each, share=share))
     return replace(found, delta=delta) if isinstance(found, SubgroupSelection) else found
+
+
+def _of_one_file(selection: Any, splits: Prepared) -> Any:
+    """Return a selection that names the rows of a file of which `fit` would take some to tune."""
+    if not isinstance(selection, Selection) or (selection.rows_needed or 0) < ENOUGH:
+        return selection
+    g, (confidence, wrong, _) = selection.guarantee, splits.held
+    rows = OneFile(g.target_risk, g.delta, g.share).rows(law_of_rows(confidence, wrong))
+    return replace(selection, infeasible=replace(selection.infeasible, rows_needed=rows))
 
 
 def _smallest(selection: Any) -> float:

@@ -138,6 +138,7 @@ def each_id_once(file: HeldOut, repeated_ids: str) -> HeldOut:
     Raises:
         InputError: Ids are repeated, and that is not allowed; or an id stands in two groups.
     """
+    check_repeated_ids(repeated_ids)
     found = find_repeated_ids(file)
     if found is None:
         return file
@@ -155,6 +156,14 @@ def each_id_once(file: HeldOut, repeated_ids: str) -> HeldOut:
         f"ids, such as {found.example}, with {how}: they are not independent; "
         'repeated_ids="keep_one" (--repeated-ids keep_one) uses one row of each'
     )
+
+
+def check_repeated_ids(repeated_ids: str) -> None:
+    """Refuse what is no choice."""
+    if repeated_ids not in REPEATED_IDS:
+        raise InputError(
+            f"expected `repeated_ids` among {', '.join(REPEATED_IDS)}, got {repeated_ids!r}"
+        )
 
 
 def _codes(names: Any) -> Array:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 THRESHOLDS = 100  # of a fixed sequence
 RANKS = 20  # of Bonferroni's correction
 POINTS = 50  # of a band
+ALIKE = 0.5  # of delta: at this level one test takes as many rows as a fixed sequence
 LONGEST_WALK = 10**8  # steps: beyond it, finding the level takes minutes
 LONGEST_BY_DEFAULT = 10**7  # likewise, seconds
 LONGEST_0_1 = 1_000_000  # steps of version 0.1, which tested every rank of them
@@ -300,7 +301,7 @@ def _sequence(
             index = i
         return index
 
-    return Plan(grid, held, seen, n_tune, delta, lambda: target, choose, alike=delta / 2)
+    return Plan(grid, held, seen, n_tune, delta, lambda: target, choose, alike=ALIKE * delta)
 
 
 def _start(seen: Counts, n_tune: int, n: int, target: float) -> int:

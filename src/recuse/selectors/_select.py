@@ -24,16 +24,13 @@ from recuse.bounds._binomial import upper
 from recuse.errors import InputError
 from recuse.selectors._grid import is_binary
 from recuse.selectors._guarantee import GROUP_MEANS, IID_ROWS, Guarantee, Infeasible, Selection
-from recuse.selectors._labels import needed
+from recuse.selectors._labels import law_of, needed
 from recuse.selectors._methods import METHODS, POINTS, Plan, Splits, default_method
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
-
-MEDIAN = 0.5  # level of the error rate that is assumed
-COVERAGES = 200  # at which rows are counted, about
 
 
 @public
@@ -221,15 +218,9 @@ def rows_needed(plan: Plan, n: int, target: float) -> int | None:
     As many tuning rows must then say where to begin.
     """
     seen, n_seen = plan.known(n)
-    accepted, errors = (x[seen.accepted > 0] for x in seen)
-    if not accepted.size:
+    if not seen.accepted.any():
         return None
-    coverage, risk = accepted / n_seen, errors / accepted
-    error = float(upper(errors[-1], accepted[-1], MEDIAN))
-    area = (risk + np.r_[risk[0], risk[:-1]]) / 2 @ np.diff(coverage, prepend=0)
-    aurc = error * min(area / risk[-1], 1) if area else error
-    at = coverage[:: max(1, coverage.size // COVERAGES)]
-    found = needed(error, aurc, at, target, plan.level if plan.alike is None else plan.alike)
+    found = needed(law_of(seen, n_seen), target, plan.level if plan.alike is None else plan.alike)
     return found if found is not None and found > n else None
 
 

@@ -1,0 +1,281 @@
+"""How many rows to label: against slow definitions and `rows_needed`, and in a real process."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+import recuse as rc
+from answers import one_line, plain
+from recuse import InputError, plan, write_logits
+from recuse.rejector import LabelPlan, choose
+from recuse.rejector._cut import ENOUGH
+from recuse.selectors import select
+from recuse.selectors._labels import Law, accepted_needed, needed, reached
+
+STEP = 1.05  # by which an argument grows: the integers of a count move the rows by a few
+EXAMPLES = settings(deadline=None, derandomize=True, max_examples=40)
+
+
+def least_area(error):
+    """The AURC of a perfect ranking."""
+    return error + (1 - error) * math.log1p(-error)
+
+
+@st.composite
+def models(draw):
+    """Accuracy and an AURC that some ranking has."""
+    error = draw(st.floats(0.01, 0.5))
+    at = draw(st.floats(0, 0.9))
+    least = least_area(error)
+    return {"accuracy": 1 - error, "aurc": least + at * (error - least)}
+
+
+def rows(**numbers):
+    found = plan(**numbers)
+    return math.inf if found.rows is None else found.rows
+
+
+@EXAMPLES
+@given(models(), st.floats(0.005, 0.2), st.floats(0.01, 0.2))
+def test_a_larger_target_and_a_larger_delta_need_fewer_rows(model, target, delta):
+    asked = rows(**model, target_risk=target, delta=delta)
+    assert rows(**model, target_risk=target * STEP, delta=delta) <= asked
+    assert rows(**model, target_risk=target, delta=delta * STEP) <= asked
+
+
+@EXAMPLES
+@given(models(), st.floats(0.005, 0.2))
+def test_a_better_ranking_needs_fewer_rows(model, target):
+    error = 1 - model["accuracy"]
+    better = {**model, "aurc": max(model["aurc"] / STEP, least_area(error))}
+    assert rows(**better, target_risk=target) <= rows(**model, target_risk=target)
+
+
+@EXAMPLES
+@given(models(), st.floats(0.005, 0.2))
+def test_more_rows_accept_more_but_never_more_than_the_target_allows(model, target):
+    found = plan(**model, target_risk=target)
+    assert found.feasible == (found.coverage is not None) == bool(found.more)
+    assert str(found).count("\n") <= 2
+    if found.feasible:
+        covered = [found.coverage, *(coverage for _, coverage in found.more)]
+        assert covered[0] > 0
+        assert covered == sorted(covered)
+        assert covered[-1] <= found.largest_coverage <= 1
+        assert [n / found.rows for n, _ in found.more] == [2, 5]
+        assert found.rows >= found.error_free_rows
+        assert found.tuning == (0.2 if found.rows >= ENOUGH else 0)
+
+
+@EXAMPLES
+@given(st.floats(0, 0.2), st.floats(0.05, 0.3), st.floats(0.01, 0.2))
+def test_accepted_rows_are_counted_as_by_trying_each_number(risk, above, level):
+    """Between the first number that passes and the one after the last that fails."""
+    target = risk + above
+    n = np.arange(1, 4000)
+    errors = np.ceil(n * risk + 0.84 * np.sqrt(n * risk * (1 - risk)))
+    passes = binom.cdf(errors, n, target) <= level
+    (found,) = accepted_needed(np.array([risk]), target, level)
+    assert n[passes][0] <= found <= n[~passes][-1] + 1
+    assert passes[int(found) - 1]
+
+
+@EXAMPLES
+@given(models(), st.integers(20, 5000), st.floats(0.01, 0.2))
+def test_the_expected_coverage_is_the_last_that_passes(model, n, target):
+    error, coverage = 1 - model["accuracy"], np.linspace(0.02, 1, 50)
+    law = Law(error, model["aurc"], coverage)
+    found = reached(law, n, target, 0.05)
+    assert found in (0, *coverage)
+    assert found <= law.within(target) + 1e-9
+
+
+def sample(n, seed=0, classes=5):
+    """Logits, labels; the accuracy rises with the largest logit."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n)
+    return rng.normal(size=(n, classes)) + rng.uniform(0, 6, (n, 1)) * np.eye(classes)[
+        labels
+    ], labels
+
+
+def probs_of(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("target", [0.005, 0.01, 0.02])
+def test_a_failed_fit_names_as_many_rows(target):
+    z, y = sample(300)
+    held_out = probs_of(z), y
+    found = plan(held_out, target_risk=target, kind="probs")
+    failed = choose(held_out, target_risk=target, kind="probs").selection
+    assert found.rows == failed.rows_needed > 300
+    numbers = plan(accuracy=found.accuracy, aurc=found.aurc, target_risk=target, delta=0.05 / 0.8)
+    if found.rows < ENOUGH:  # two numbers are planned at 80 % of delta
+        assert numbers.rows == pytest.approx(found.rows, rel=0.03)
+
+
+@pytest.mark.parametrize("target", [0.01, 0.02])
+def test_each_score_of_logits_is_planned_at_its_share_of_delta(target):
+    z, y = sample(300)
+    found = plan((z, y), target_risk=target)
+    failed = choose((z, y), target_risk=target).selection
+    wrong = (z.argmax(axis=1) != y).astype(float)
+    each = {"msp": (rc.scores.msp(z), 0.8), "logit_norm(p=4, center=true)": (norm(z), 0.2)}
+    alone = {
+        name: select(c, wrong, target_risk=target, delta=share * 0.05).rows_needed
+        for name, (c, share) in each.items()
+    }
+    assert found.rows == min(alone.values()) == alone[found.score]
+    assert failed.rows_needed in alone.values()
+    assert f" {failed.rows_needed:,}"[:3] in failed.reason.rpartition("about")[2]
+
+
+def norm(z):
+    return rc.scores.Score.parse("logit_norm(p=4, center=true)")(z)
+
+
+def test_from_10000_rows_on_a_failed_fit_names_rows_that_include_those_that_tune():
+    z, y = sample(300)
+    found, failed = (f((z, y), target_risk=0.003) for f in (plan, choose))
+    assert found.tuning == 0.2
+    assert found.rows == failed.selection.rows_needed > ENOUGH
+    assert "20 % of them to choose the score" in str(found)
+    assert failed.selection.reason.endswith("rows would be enough.")
+    assert "calibration rows would" not in failed.selection.reason
+    assert plan((probs_of(z), y), target_risk=0.003, kind="probs").tuning == 0
+
+
+def test_a_file_that_would_tune_needs_a_fifth_more_at_half_of_delta():
+    numbers = {"accuracy": 0.9, "aurc": 0.02}
+    found = plan(**numbers, target_risk=0.001)
+    half = Law(0.1, 0.02, np.linspace(0.01, 1, 1000))
+    assert found.rows * 0.8 == pytest.approx(needed(half, 0.001, 0.025), rel=0.02)
+
+
+def test_rows_of_a_group_count_once():
+    z, y = sample(300)
+    groups = np.repeat(np.arange(300), 3)
+    file = rc.from_arrays(np.repeat(z, 3, axis=0), np.repeat(y, 3), groups=groups)
+    found, alone = plan(file, target_risk=0.02), plan((z, y), target_risk=0.02)
+    assert (found.unit, found.labelled, found.rows) == ("groups", 300, alone.rows)
+    assert "300 groups, ranked by" in str(found)
+
+
+def test_a_small_file_says_how_uncertain_its_plan_is():
+    few, many = (plan(held, target_risk=0.02) for held in (sample(100), sample(3000)))
+    for found in (few, many):
+        assert found.low <= found.rows <= found.high
+        assert "; 8 of 10 resamples of them name" in str(found)
+    assert few.high / few.low > 1.5 * many.high / many.low
+    assert plan(sample(100), target_risk=0.02) == few
+    assert plan(sample(100), target_risk=0.02, seed=1) != few
+
+
+def test_right_and_wrong_files_have_plans_too():
+    z, _ = sample(60)
+    right = plan((z, z.argmax(axis=1)), target_risk=0.05)
+    assert (right.errors, right.feasible) == (0, True)
+    wrong = plan((z, z.argmin(axis=1)), target_risk=0.05)
+    assert (wrong.rows, wrong.coverage, wrong.more, wrong.low) == (None, None, (), None)
+    assert wrong.largest_coverage == 0
+    assert str(wrong).startswith("Infeasible: no number of rows up to 100,000,000")
+
+
+def test_a_plan_is_plain_data():
+    found = plan(accuracy=0.9, aurc=0.02, target_risk=0.02)
+    assert isinstance(found, LabelPlan)
+    assert str(found) == found.reason
+    data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert data["more"][0] == {"rows": 2 * found.rows, "coverage": found.more[0][1]}
+    with pytest.raises(AttributeError):
+        found.rows = 1
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "a held-out file, or `accuracy` and `aurc`, got nothing"),
+        ({"accuracy": 0.9}, "got `accuracy`"),
+        ({"aurc": 0.02}, "got `aurc`"),
+        ({"held_out": sample(20), "aurc": 0.02}, "got a file and `aurc`"),
+        ({"accuracy": 90, "aurc": 0.02}, "90 % is the fraction 0.9"),
+        ({"accuracy": 1.0, "aurc": 0.02}, "`accuracy` in"),
+        ({"accuracy": 0.9, "aurc": 20}, "a fraction, 0.02, not times 1,000"),
+        ({"accuracy": 0.9, "aurc": 2}, "a fraction, 0.02, not times 100"),
+        ({"accuracy": 0.9, "aurc": 0.005}, "from 0.005176, a perfect ranking"),
+        ({"accuracy": 0.9, "aurc": 0.11}, "to 0.1, a random one, got 0.11"),
+        ({"accuracy": 0.9, "aurc": math.nan}, "got nan"),
+        ({"accuracy": 0.9, "aurc": "0.02"}, "as a number in"),
+        ({"accuracy": 0.9, "aurc": 0.02, "target_risk": 0}, "`target_risk` in"),
+        ({"accuracy": 0.9, "aurc": 0.02, "target_risk": 2}, "2 % is the fraction 0.02"),
+        ({"accuracy": 0.9, "aurc": 0.02, "delta": 0.5}, "`delta` in"),
+        ({"held_out": sample(20), "seed": -1}, "seed"),
+        ({"held_out": sample(20), "repeated_ids": "x"}, "repeated_ids"),
+    ],
+)
+def test_bad_input_says_what_was_expected(given, words):
+    with pytest.raises(InputError, match="expected") as error:
+        plan(**{"target_risk": 0.02, **given})
+    assert words in str(error.value)
+
+
+def test_the_ends_of_what_a_ranking_can_be_are_planned():
+    for aurc in (0.1, least_area(0.1)):
+        assert plan(accuracy=0.9, aurc=aurc, target_risk=0.15).feasible
+
+
+def process(*arguments, cwd):
+    command = [sys.executable, "-m", "recuse", "plan", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=os.environ)
+    return done.returncode, done.stdout, done.stderr
+
+
+NUMBERS = ("--accuracy", ".9", "--aurc", ".02")
+
+
+def test_the_command_prints_the_plan_of_two_numbers_or_of_a_file(tmp_path, recuse):
+    write_logits(tmp_path / "few.npz", *sample(100))
+    numbers = plan(accuracy=0.9, aurc=0.02, target_risk=0.02)
+    assert process(*NUMBERS, "--target-risk", ".02", cwd=tmp_path) == (0, f"{numbers}\n", "")
+    code, out, err = process(
+        "few.npz", "--target-risk", ".02", "--delta", ".1", "--json", cwd=tmp_path
+    )
+    found = plan(rc.read(tmp_path / "few.npz"), target_risk=0.02, delta=0.1)
+    assert (code, err) == (0, "")
+    assert plain(out) == {"file": "few.npz", **json.loads(json.dumps(found.to_dict()))}
+    assert recuse("plan", *NUMBERS, "--target-risk", ".02", "--quiet") == (0, "", "")
+
+
+def test_a_target_that_no_number_reaches_is_exit_code_1(recuse):
+    code, out, err = recuse("plan", "--accuracy", ".9", "--aurc", ".1", "--target-risk", ".02")
+    assert (code, err) == (1, "")
+    assert out.startswith("Infeasible: no number of rows")
+    assert recuse("plan", "--accuracy", ".9", "--aurc", ".1", "--target-risk", ".02", "-q")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ((), ["Missing option '--target-risk'", "see recuse plan --help"]),
+        (("--target-risk", ".02"), ["expected a held-out file, or `accuracy` and `aurc`"]),
+        ((*NUMBERS, "--target-risk", "x"), ["'--target-risk'", "see recuse plan --help"]),
+        (("--accuracy", "90", *NUMBERS[2:], "--target-risk", ".02"), ["the fraction 0.9"]),
+        (("nope.npz", "--target-risk", ".02"), ["nope.npz: no such file"]),
+        (("blind.npz", "--target-risk", ".02"), ["blind.npz", "labels"]),
+        (("few.npz", *NUMBERS, "--target-risk", ".02"), ["got a file, `accuracy` and `aurc`"]),
+    ],
+)
+def test_wrong_usage_is_one_line(command, words, recuse, tmp_path):
+    write_logits(tmp_path / "few.npz", *sample(50))
+    write_logits(tmp_path / "blind.npz", sample(50)[0])
+    one_line(recuse("plan", *command), *words)

@@ -1,0 +1,186 @@
+"""Do as many rows as `recuse.plan` names pass, and do they accept what it says?
+
+    python -m tests.validity.plan [--draws 400]
+
+prints the tables of docs/how-to/plan.md. In every population the error rate at rank u (0 = most
+confident) is known, and with it the accuracy, the AURC, and by simulation the fewest rows of which
+`fit` finds a threshold in four draws of five, as it uses one file: below 10,000 rows a walk at the
+share of MSP, from there on a fixed sequence after a tuning part.
+
+n = rows of a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from recuse import plan
+from recuse.rejector._cut import ENOUGH, tuning_for_risk
+from recuse.selectors._methods import METHODS, Splits
+from recuse.selectors._walk import walk
+from recuse.tuning._fixed import SHARES
+
+DELTA, DRAWS, POWER = 0.05, 400, 0.8
+FACTOR = 2.5  # within which a plan should be
+TARGETS = (0.01, 0.02, 0.05, 0.1)
+FEWEST, MOST = 30, 200_000  # rows that are tried
+STEP = 1.05  # to so much the needed rows are found
+AT_ONCE = 2_000_000  # rows of draws that are simulated together
+
+
+def power_law(error: float, rise: float) -> Callable:
+    """The error rate whose risk is error * coverage ** (rise - 1)."""
+    return lambda u: np.minimum(error * rise * u ** (rise - 1), 1)
+
+
+def above(floor: float, rate: Callable) -> Callable:
+    """A share of wrong labels everywhere, and a rate on top."""
+    return lambda u: np.minimum(floor + rate(u), 1)
+
+
+def step(at: float, low: float, high: float) -> Callable:
+    return lambda u: np.where(u < at, low, high)
+
+
+def logistic(start: float, slope: float) -> Callable:
+    return lambda u: 1 / (1 + np.exp(-start - slope * u))
+
+
+POPULATIONS = {
+    "slow, 10 %": power_law(0.1, 2),
+    "slow, 20 %": power_law(0.2, 2),
+    "medium, 10 %": power_law(0.1, 3),
+    "steep, 5 %": power_law(0.05, 4),
+    "steep, 20 %": power_law(0.2, 4),
+    "steeper, 10 %": power_law(0.1, 5),
+    "many errors": power_law(0.3, 3),
+    "logistic": logistic(-6.5, 6),
+    "logistic, steep": logistic(-8, 10),
+    "half easy": step(0.5, 0.004, 0.2),
+    "most easy": step(0.7, 0.01, 0.3),
+    "wrong labels": above(0.005, power_law(0.095, 4)),
+}
+RANKS = (np.arange(100_000) + 0.5) / 100_000
+
+
+class Truth(NamedTuple):
+    """What is known of a population."""
+
+    accuracy: float
+    aurc: float
+
+
+def truth(rate: Callable) -> Truth:
+    risk = np.cumsum(rate(RANKS)) / np.arange(1, RANKS.size + 1)
+    return Truth(1 - float(risk[-1]), float(risk.mean()))
+
+
+def accepted(rate: Callable, n: int, target: float, draws: int, seed: int = 0) -> np.ndarray:
+    """Coverage of the threshold of a file of n rows in each draw; 0 where there is none."""
+    by = by_sequence if tuning_for_risk(n, alone=False) else by_walk
+    return np.concatenate(list(by(rate, n, target, draws, np.random.default_rng(seed))))
+
+
+def by_walk(rate, n, target, draws, rng) -> Iterator[np.ndarray]:
+    """All rows calibrate, at the share of MSP: many draws at once, without ties."""
+    found = walk(n, target, SHARES[0] * DELTA)
+    rank = np.arange(1, n + 1)
+    for start in range(0, draws, size := max(1, AT_ONCE // n)):
+        u = np.sort(rng.uniform(size=(min(size, draws - start), n)), axis=1)
+        errors = np.cumsum(rng.uniform(size=u.shape) < rate(u), axis=1)
+        passed = found.passes(np.broadcast_to(rank, errors.shape), errors)
+        end = np.array([found.chained(row) for row in errors])
+        passed |= (rank >= found.first) & (rank <= end[:, None])
+        yield np.where(passed, rank, 0).max(axis=1) / n
+
+
+def by_sequence(rate, n, target, draws, rng) -> Iterator[np.ndarray]:
+    """A fifth of the rows says where to begin."""
+    tuning = round(n * tuning_for_risk(n, alone=False))
+    for _ in range(draws):
+        u = rng.uniform(size=n).astype(np.float32)
+        wrong = (rng.uniform(size=n) < rate(u)).astype(float)
+        splits = Splits(-u[tuning:], wrong[tuning:], (-u[:tuning], wrong[:tuning]))
+        of = METHODS["fixed_sequence"].plan(splits, target, DELTA)
+        at = of.choose(target)
+        yield np.array([0.0 if at is None else of.held.accepted[at] / (n - tuning)])
+
+
+def needed(rate: Callable, target: float, draws: int) -> float:
+    """The fewest rows that pass in four draws of five; inf if more than are tried."""
+
+    def enough(n: int) -> bool:
+        return bool((accepted(rate, n, target, draws, seed=n) > 0).mean() >= POWER)
+
+    low, high = (FEWEST, ENOUGH - 1) if enough(ENOUGH - 1) else (ENOUGH, MOST)
+    if not enough(high):
+        return np.inf
+    while high / low > STEP:
+        middle = round((low * high) ** 0.5)
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+class OfFiles(NamedTuple):
+    """Plans from small files, beside the plan from the accuracy and the AURC that they estimate."""
+
+    ratio: float  # median
+    within: float  # how often the plan is within a factor of 2.5 of the needed rows
+    held: float  # how often the interval holds the plan of the truth
+    width: float  # high / low, median
+
+
+def of_files(rate: Callable, n: int, target: float, rows: float, draws: int) -> OfFiles:
+    rng = np.random.default_rng(n)
+    exact = plan(**truth(rate)._asdict(), target_risk=target, delta=DELTA).rows
+    found = []
+    for _ in range(draws):
+        u = rng.uniform(size=n)
+        wrong = rng.uniform(size=n) < rate(u)
+        # as logits of three classes, of which MSP is -u in its order
+        logits = np.c_[2 - u, np.zeros(n), np.zeros(n)]
+        one = plan((logits, wrong.astype(int)), target_risk=target, delta=DELTA)
+        found.append([np.inf if x is None else x for x in (one.rows, one.low, one.high)])
+    named, low, high = np.array(found).T
+    return OfFiles(
+        float(np.median(named / exact)),
+        float(np.mean((named > rows / FACTOR) & (named < FACTOR * rows))),
+        float(np.mean((low <= exact) & (exact <= high))),
+        float(np.median(high / low)),
+    )
+
+
+def rows_of(draws: int) -> Iterator[tuple]:
+    """Population, truth, target, plan and needed rows, where there are any."""
+    for name, rate in POPULATIONS.items():
+        for target in TARGETS:
+            known = truth(rate)
+            found = plan(**known._asdict(), target_risk=target, delta=DELTA)
+            yield name, known, target, found, needed(rate, target, draws)
+
+
+def main() -> None:
+    """Print a line for each population and target."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draws", type=int, default=DRAWS)
+    draws = parser.parse_args().draws
+    print(
+        "| population | accuracy | AURC | target | planned | needed | ratio | coverage | 5 times |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, known, target, found, rows in rows_of(draws):
+        cells = [name, f"{known.accuracy:.3f}", f"{known.aurc:.4f}", f"{target:g}"]
+        cells += [f"{found.rows or 0:,}", f"{rows:,}", f"{(found.rows or 0) / rows:.2f}"]
+        for n, expected in ((found.rows, found.coverage), *found.more[1:]):
+            if n is not None and n <= MOST:
+                seen = accepted(POPULATIONS[name], n, target, draws)
+                cells.append(f"{expected:.2f} / {np.median(seen):.2f} ({seen.mean():.2f})")
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
