@@ -155,7 +155,7 @@ def test_from_10000_rows_on_a_failed_fit_names_rows_that_include_those_that_tune
     assert plan((probs_of(z), y), target_risk=0.003, kind="probs").tuning == 0
 
 
-def test_a_file_that_would_tune_needs_a_fifth_more_at_half_of_delta():
+def test_a_file_that_would_tune_needs_a_quarter_more_at_half_of_delta():
     numbers = {"accuracy": 0.9, "aurc": 0.02}
     found = plan(**numbers, target_risk=0.001)
     half = Law(0.1, 0.02, np.linspace(0.01, 1, 1000))

@@ -19,6 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from recuse import plan
+from recuse.present.numbers import exact_percent
+from recuse.rejector import LabelPlan
 from recuse.rejector._cut import ENOUGH, tuning_for_risk
 from recuse.selectors._methods import METHODS, Splits
 from recuse.selectors._walk import walk
@@ -27,6 +29,7 @@ from recuse.tuning._fixed import SHARES
 DELTA, DRAWS, POWER = 0.05, 400, 0.8
 FACTOR = 2.5  # within which a plan should be
 TARGETS = (0.01, 0.02, 0.05, 0.1)
+FILES = (("steeper, 10 %", 0.05), ("slow, 10 %", 0.05), ("steep, 20 %", 0.02), ("logistic", 0.02))
 FEWEST, MOST = 30, 200_000  # rows that are tried
 STEP = 1.05  # to so much the needed rows are found
 AT_ONCE = 2_000_000  # rows of draws that are simulated together
@@ -154,32 +157,59 @@ def of_files(rate: Callable, n: int, target: float, rows: float, draws: int) -> 
     )
 
 
-def rows_of(draws: int) -> Iterator[tuple]:
-    """Population, truth, target, plan and needed rows, where there are any."""
+def print_plans(draws: int) -> None:
+    """Rows, planned and needed, and the coverage to expect of them."""
+    wide = " | ".join(map(exact_percent, TARGETS))
+    head = f"| population | accuracy | AURC | {wide} |\n|{'---|' * (3 + len(TARGETS))}"
+    print(f"Rows, planned / needed:\n\n{head}")
+    lines, ratios = [], []
     for name, rate in POPULATIONS.items():
-        for target in TARGETS:
-            known = truth(rate)
-            found = plan(**known._asdict(), target_risk=target, delta=DELTA)
-            yield name, known, target, found, needed(rate, target, draws)
+        known = truth(rate)
+        of = f"| {name} | {known.accuracy:.3f} | {known.aurc:.4f} |"
+        found = [plan(**known._asdict(), target_risk=target, delta=DELTA) for target in TARGETS]
+        rows = [needed(rate, target, draws) for target in TARGETS]
+        ratios += [p.rows / n for p, n in zip(found, rows) if n < np.inf]
+        shown = (f"{n:,}" if n < np.inf else "none" for n in rows)
+        cells = [f"{p.rows:,} / {n}" for p, n in zip(found, shown)]
+        print(of, " | ".join(cells), "|", flush=True)
+        lines.append(f"{of} {' | '.join(covered(rate, p, draws) for p in found)} |")
+    inside = sum(1 / FACTOR < ratio < FACTOR for ratio in ratios)
+    mean = np.exp(np.mean(np.log(ratios)))
+    print(f"\nWithin a factor of {FACTOR}: {inside} of {len(ratios)}; mean ratio {mean:.2f}")
+    print("\nCoverage, expected / median, with the planned rows; with five times as many:\n")
+    print(head, *lines, sep="\n")
+
+
+def covered(rate: Callable, found: LabelPlan, draws: int) -> str:
+    """The coverage to expect and the median one, of the planned rows and of five times as many."""
+    each = ((found.rows, found.coverage), found.more[-1])
+    cells = []
+    for n, expected in each:
+        seen = np.median(accepted(rate, n, found.target_risk, draws if n < ENOUGH else draws // 4))
+        cells.append(f"{expected:.2f} / {seen:.2f}")
+    return "; ".join(cells)
+
+
+def print_files(draws: int) -> None:
+    """Plans from small files."""
+    head = "population | target | rows | plan / that of the truth | within 2.5 of the need | "
+    print(f"\n| {head}interval holds the truth's | its ends, ratio |\n|{'---|' * 7}")
+    for name, target in FILES:
+        rate = POPULATIONS[name]
+        rows = needed(rate, target, draws)
+        for n in (100, 300, 1000):
+            f = of_files(rate, n, target, rows, max(draws // 4, 2))
+            cells = f"{f.ratio:.2f} | {f.within:.2f} | {f.held:.2f} | {f.width:.1f}"
+            print(f"| {name} | {exact_percent(target)} | {n:,} | {cells} |", flush=True)
 
 
 def main() -> None:
-    """Print a line for each population and target."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=DRAWS)
     draws = parser.parse_args().draws
-    print(
-        "| population | accuracy | AURC | target | planned | needed | ratio | coverage | 5 times |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
-    for name, known, target, found, rows in rows_of(draws):
-        cells = [name, f"{known.accuracy:.3f}", f"{known.aurc:.4f}", f"{target:g}"]
-        cells += [f"{found.rows or 0:,}", f"{rows:,}", f"{(found.rows or 0) / rows:.2f}"]
-        for n, expected in ((found.rows, found.coverage), *found.more[1:]):
-            if n is not None and n <= MOST:
-                seen = accepted(POPULATIONS[name], n, target, draws)
-                cells.append(f"{expected:.2f} / {np.median(seen):.2f} ({seen.mean():.2f})")
-        print(f"| {' | '.join(cells)} |", flush=True)
+    print_plans(draws)
+    print_files(draws)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,18 @@ def test_so_many_rows_are_needed_within_a_factor(name, target):
     assert np.mean(accepted(rate, fewest, target, DRAWS) > 0) <= POWER + SLACK
 
 
+def test_half_of_the_thresholds_accept_what_is_to_be_expected():
+    above = []
+    for name in POPULATIONS:
+        if "easy" in name or name == "wrong labels":
+            continue  # no power law
+        found = rc.plan(**truth(POPULATIONS[name])._asdict(), target_risk=0.05)
+        seen = np.median(accepted(POPULATIONS[name], found.rows, 0.05, DRAWS))
+        above.append(found.coverage - seen)
+    assert np.abs(above).max() < 0.08
+    assert abs(np.mean(above)) < 0.03
+
+
 @pytest.mark.parametrize("n", [150, 400, 2000])
 def test_draws_together_are_those_of_select(n):
     rate, rng = POPULATIONS["steep, 20 %"], np.random.default_rng(3)

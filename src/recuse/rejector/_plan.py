@@ -94,10 +94,10 @@ class OneFile(NamedTuple):
         return None if many is None else max(ENOUGH, int(np.ceil(many / (1 - TUNING))))
 
     def coverage(self, law: Law, rows: int) -> float:
-        """Return the coverage to expect of a file of so many rows."""
+        """Return the coverage to expect of a file of so many rows: about the median."""
         tuning = self._tuning(rows)
         delta = self.delta if tuning else self.share * self.delta
-        return reached(law, int(rows * (1 - tuning)), self.target, delta)
+        return reached(law, int(rows * (1 - tuning)), self.target, ALIKE * delta)
 
     def _tuning(self, rows: int) -> float:
         return tuning_for_risk(rows, alone=self.share == 1)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 THRESHOLDS = 100  # of a fixed sequence
 RANKS = 20  # of Bonferroni's correction
 POINTS = 50  # of a band
-ALIKE = 0.5  # of delta: at this level one test takes as many rows as a fixed sequence
+ALIKE = 0.5  # of delta: one test takes as many rows as a fixed sequence, and reaches as far as any
 LONGEST_WALK = 10**8  # steps: beyond it, finding the level takes minutes
 LONGEST_BY_DEFAULT = 10**7  # likewise, seconds
 LONGEST_0_1 = 1_000_000  # steps of version 0.1, which tested every rank of them
