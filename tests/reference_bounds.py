@@ -101,3 +101,44 @@ def mean_cost(
 ) -> float:
     costs = [error * l if c >= threshold else abstain for c, l in zip(confidence, loss)]
     return sum(costs) / len(costs)
+
+
+def errors_from(confidence: Numbers, loss: Numbers, threshold: float) -> float:
+    """The summed loss of what a threshold accepts."""
+    return sum(l for c, l in zip(confidence, loss) if c >= threshold)
+
+
+def widest(confidence: Numbers, passing: list[float]) -> int | None:
+    """How many the lowest of these thresholds accepts; None of none."""
+    return sum(c >= min(passing) for c in confidence) if passing else None
+
+
+def monotone(confidence: Numbers, loss: Numbers, risk: float, delta: float) -> int | None:
+    """How many the lowest threshold accepts whose errors, among all rows, pass one test."""
+
+    def p_value(total: float) -> float:
+        if set(loss) <= {0, 1}:
+            return float(reference.binomial_cdf(int(total), len(loss), Fraction(risk)))
+        return hoeffding_bentkus(total, len(loss), risk)
+
+    totals = {t: errors_from(confidence, loss, t) for t in confidence}
+    return widest(confidence, [t for t, total in totals.items() if p_value(total) <= delta])
+
+
+def on_average(confidence: Numbers, loss: Numbers, risk: str) -> int | None:
+    """How many are accepted by conformal risk control; the risk in decimals."""
+    most = Fraction(risk) * (len(loss) + 1) - 1
+    errors = {t: errors_from(confidence, loss, t) for t in confidence}
+    return widest(confidence, [t for t, total in errors.items() if total <= most])
+
+
+def accepted_of_batch(
+    confidence: Numbers, loss: Numbers, batch: Numbers, risk: str
+) -> tuple[list[bool], list[Fraction]]:
+    """Conformal p-values, and Benjamini and Hochberg's choice among them."""
+    n, m = len(loss), len(batch)
+    p = [Fraction(1 + int(errors_from(confidence, loss, c)), n + 1) for c in batch]
+    largest = max(
+        (p_k for k, p_k in enumerate(sorted(p), 1) if p_k <= Fraction(risk) * k / m), default=-1
+    )
+    return [p_j <= largest for p_j in p], p

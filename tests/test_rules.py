@@ -47,6 +47,10 @@ FITTED = {
     "nothing": recuse.fit(WRONG, CALIBRATE, cost=(10, 1), **QUICK),
     "class": recuse.fit(TUNE, CALIBRATE, target_risk=0.1, subgroups="class", **QUICK),
     "subgroup": recuse.fit(TUNE, CALIBRATE, target_risk=0.1, subgroups=(SITE[0], SITE[1]), **QUICK),
+    "joint": recuse.fit(TUNE, CALIBRATE, target_risk=0.05, among="all", **QUICK),
+    "joint class": recuse.fit(
+        TUNE, CALIBRATE, target_risk=0.05, among="all", subgroups="class", **QUICK
+    ),
 }
 
 
@@ -215,6 +219,10 @@ def test_splits_that_overlap_void_every_guarantee(options):
             {"target_risk": 0.1, "subgroups": (np.ones(2000), np.ones(2000))},
             "`subgroups` of an integer or str",
         ),
+        ({"coverage": 0.8, "among": "all"}, "`among` with a target risk alone"),
+        ({"target_risk": 0.1, "among": "all", "method": "sgr"}, "auto, monotone with among='all'"),
+        ({"target_risk": 0.1, "among": "all", "objective": "coverage"}, "aurc or augrc with among"),
+        ({"target_risk": 0.1, "among": "any"}, "`among` accepted or all, got 'any'"),
         ({"cost": (True, 1)}, "`cost_error` as a positive number, got True"),
     ],
 )
@@ -331,6 +339,14 @@ def more(by=1):
         ("subgroup", "rules.1.subgroup", None, "`subgroup`"),
         ("risk", "rules.0.subgroup", "north", "`subgroup`"),
         ("risk", "rules.0.threshold", None, "`threshold_hex`"),
+        ("joint", "rules.0.guarantee.errors", more(30), "errors among 2000 rows have a p-value"),
+        ("joint", "rules.0.guarantee.target_risk", 0.03, "counts do not support"),
+        ("joint", "rules.0.guarantee.among", "accepted", "`among` all, or none, got 'accepted'"),
+        ("joint", "rules.0.guarantee.among", [], "`among` all, or none, got []"),
+        ("joint", "rules.0.guarantee.among", ..., "a known method, got 'monotone'"),
+        ("joint", "rules.0.guarantee.method", "sgr", "a known method, got 'sgr'"),
+        ("risk", "rules.0.guarantee.among", "all", "a known method, got 'fixed_sequence'"),
+        ("joint class", "rules.0.guarantee.errors", more(30), "counts do not support"),
         ("nothing", "rules.0.infeasible", {}, "expected `infeasible` beside"),
         ("nothing", "rules.0.guarantee.accepted", 5, "limit the mean cost"),
     ],

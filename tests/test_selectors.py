@@ -203,6 +203,11 @@ def test_an_impossible_target_says_that_no_amount_of_data_would_do():
     s = select(*tune, target_risk=0.05, tune=tune)
     assert s.rows_needed is None
     assert "more data will not help" in s.reason
+    tied = np.zeros(500), np.arange(500) % 5 == 0
+    for calibrate, helps in ((tied, False), ((tied[0], np.arange(500) % 19 == 0), True)):
+        s = select(*calibrate, target_risk=0.05)
+        assert not s.feasible
+        assert ("more data will not help" in s.reason) == (not helps)
 
 
 def test_the_threshold_is_a_float32_in_the_gap_below_the_last_accepted():

@@ -64,8 +64,8 @@ def fit(
         str | None,
         typer.Option(
             "--target-risk",
-            help="Largest error rate of accepted predictions; or several, 0.01,0.05, whose "
-            "guarantees hold at once, each in a file of its own.",
+            help="Largest error rate of accepted predictions (see --among); or several, "
+            "0.01,0.05, whose guarantees hold at once, each in a file of its own.",
         ),
     ] = None,
     coverage: Annotated[
@@ -86,6 +86,14 @@ def fit(
             "--method", help="auto, fixed_sequence, random_walk, bonferroni, band or sgr."
         ),
     ] = "auto",
+    among: Annotated[
+        str,
+        typer.Option(
+            "--among",
+            help="accepted: at most the target risk of accepted predictions are wrong; all: at "
+            "most the target risk of all predictions are accepted and wrong.",
+        ),
+    ] = "accepted",
     objective: Objective = "aurc",
     learned: Learned = True,
     out: Annotated[Path, typer.Option("--out", help="The rejector to write.")] = Path(
@@ -132,6 +140,7 @@ def fit(
     options: dict[str, Any] = {
         "delta": delta,
         "method": method,
+        "among": among,
         "objective": objective,
         "learned": learned,
         "seed": seed,

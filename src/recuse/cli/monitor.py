@@ -48,8 +48,8 @@ def monitor_(
         float | None,
         typer.Option(
             "--target-risk",
-            help="Error rate to test; the rejector's target by default. Required if its guarantee "
-            "is for a coverage or a cost.",
+            help="Error rate of accepted predictions to test; the rejector's target by default. "
+            "Required if its guarantee is for a coverage, a cost or all predictions.",
         ),
     ] = None,
     delta: Annotated[

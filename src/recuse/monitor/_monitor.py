@@ -168,8 +168,9 @@ class Monitor:
         rejector: The deployed rejector; `Monitor.load` refuses a state of another one. With
             thresholds for each class or subgroup, the risk of all accepted predictions together
             is tested.
-        target_risk: Risk to test; the rejector's target by default. A guarantee of a coverage or
-            a cost has no target risk.
+        target_risk: Risk of accepted predictions to test; the rejector's target by default. A
+            guarantee of a coverage or a cost has no target risk, and one with `among="all"` has
+            another.
         delta: Probability that any test ever raises a false alarm, in (0, 0.5).
         order: "prediction" or "arrival".
 

@@ -25,6 +25,7 @@ from recuse.errors import InputError
 from recuse.monitor._e_process import LIFTS
 from recuse.rejector import ALL, BY, SUBGROUP, Rejector
 from recuse.selectors import Guarantee
+from recuse.selectors._guarantee import ACCEPTED
 from recuse.selectors._methods import POINTS, THRESHOLDS
 
 if TYPE_CHECKING:
@@ -145,8 +146,14 @@ def _tried_alone(guarantee: Any) -> int:
 
 
 def target_of(rejector: Rejector) -> float:
-    """Target risk of the guarantee."""
-    kind = rejector.rules[0].guarantee.kind
+    """Target risk of the guarantee, where it is about accepted predictions."""
+    first = rejector.rules[0].guarantee
+    if getattr(first, "among", ACCEPTED) != ACCEPTED:
+        raise InputError(
+            "expected a target risk of accepted predictions to test: the guarantee of this "
+            "rejector is for the share of all predictions that are accepted and wrong"
+        )
+    kind = first.kind
     if kind != "risk":
         raise InputError(
             f"expected a target risk to test: the guarantee of this rejector is for a {kind}"

@@ -14,6 +14,7 @@ from recuse.present.numbers import count, exact_percent, expit, number, percent,
 LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
 ERRORS = ("errors", "risk", "risk, 95 %", "of all")
 QUANTITY = {"risk": "error", "coverage": "coverage", "cost": "mean cost"}
+JOINT = "share of all predictions"
 USE = {"tune": "tuning", "calibrate": "calibration"}
 ASSUMED = "out_of_fold"  # instead of guaranteed
 LOWERING = 3  # contributions that are named
@@ -29,8 +30,9 @@ def summary_lines(s: Any) -> Iterable[str]:
     )
     if s.risk is not None:
         wrong = f"{s.errors:,} {'is' if s.errors == 1 else 'are'} wrong ({percent(s.risk, 1)})"
+        of_all = f", {percent(s.errors / s.n, 1)} of all predictions" if s.joint else ""
         yield (
-            f"Of the accepted, {wrong}; without abstaining it would be "
+            f"Of the accepted, {wrong}{of_all}; without abstaining it would be "
             f"{percent(s.error_without_rejector, 1)}."
         )
     if s.compared is not None:
@@ -38,7 +40,7 @@ def summary_lines(s: Any) -> Iterable[str]:
     elif s.groups is not None and s.one_of_each is None and not s.guarantee.void:
         yield (
             f"The rows are of {s.groups:,} groups, and rows of a group depend on each other: there "
-            f"is no interval of the {QUANTITY[s.guarantee.kind]}, since the guarantee counts rows."
+            f"is no interval of the {_quantity(s)}, since the guarantee counts rows."
         )
     if s.change is not None and s.change.changed:
         yield _changed(s.change)
@@ -58,13 +60,17 @@ def _compared(s: Any) -> str:
         wrong = f", {errors:,} of them wrong" if s.labelled else ""
         return (
             f"Of one random row of each of {s.groups:,} groups, {accepted:,} are accepted{wrong}: "
-            f"the 95 % interval of this {QUANTITY[kind]}, {low} to {high}, is {side} the "
+            f"the 95 % interval of this {_quantity(s)}, {low} to {high}, is {side} the "
             f"{said} {level}."
         )
     return (
-        f"The 95 % interval of this {QUANTITY[kind]}{value}, {low} to {high}, is {side} the "
+        f"The 95 % interval of this {_quantity(s)}{value}, {low} to {high}, is {side} the "
         f"{said} {level}."
     )
+
+
+def _quantity(s: Any) -> str:
+    return JOINT if s.joint else QUANTITY[s.guarantee.kind]
 
 
 def _seen(s: Any) -> str:
@@ -137,7 +143,8 @@ def subgroup_lines(s: Any, names: Names = None) -> Iterable[str]:
     if s.independent and s.labelled:
         above = ", ".join(name_of(subgroup, names) for subgroup in s.above)
         level = percent(s.guarantee.target_risk, 1)
-        yield f"Risk intervals above the guaranteed {level}: {above or 'none'}."
+        what = "Intervals of the share of all predictions" if s.joint else "Risk intervals"
+        yield f"{what} above the guaranteed {level}: {above or 'none'}."
     if s.unknown:
         yield f"Not in the calibration split, so always abstained on: {', '.join(s.unknown)}."
 

@@ -23,6 +23,10 @@ ASSUMPTIONS = {
     "which they are not: no finite-sample guarantee",
     "adaptive_search_unproved": "its adaptive search has no proof by a union bound",
 }
+OF_WHICH = {  # a target risk is a share
+    "accepted": "accepted predictions are wrong",
+    "all": "all predictions are accepted and wrong",
+}
 NOUN = {"subgroup": "subgroup", "class": "predicted class"}
 NOUNS = {"subgroup": "subgroups", "class": "predicted classes"}
 
@@ -70,6 +74,34 @@ def sentence(g: Any) -> str:
     return f"{sure}, {_target(g)} ({seen}; {assumptions(g)})."
 
 
+def average_sentence(g: Any) -> str:
+    """Return a guarantee that holds on average over calibration splits in one sentence."""
+    return (
+        f"On average over calibration splits, {_target(g)} ({_seen(g)}; {assumptions(g)}). "
+        "This split may let more through, or fewer."
+    )
+
+
+def batch_sentence(b: Any) -> str:
+    """Return what is expected of the accepted rows of a batch, or why none is accepted."""
+    if b.accepted:
+        return (
+            f"On average over calibration splits and batches, at most "
+            f"{exact_percent(b.target_risk)} of accepted rows are wrong ({b.accepted} of {b.m} "
+            f"rows accepted; {b.n} calibration rows, {b.errors} of them wrong; calibration rows "
+            "and batch are i.i.d. samples of one distribution)."
+        )
+    if b.calibration_needed > b.n:
+        return (
+            f"None of {b.m} rows is accepted: at least {b.calibration_needed} calibration rows are "
+            f"needed, got {b.n}."
+        )
+    return (
+        f"None of {b.m} rows is accepted: with {b.n} calibration rows, at least {b.batch_needed} "
+        "rows of the batch must be more confident than every wrong one, more if some are not."
+    )
+
+
 def subgroups_sentence(g: Any) -> str:
     """Return the guarantees of all subgroups in one sentence, and who is always abstained on."""
     seen = _seen(g)
@@ -78,7 +110,7 @@ def subgroups_sentence(g: Any) -> str:
     none = [str(name) for name, one in g.each.items() if not one.accepted]
     said = (
         f"With {confidence_level(g.delta)} confidence, at most {exact_percent(g.target_risk)} of "
-        f"accepted predictions are wrong in each {NOUN[g.by]} that has a threshold "
+        f"{OF_WHICH[g.among]} in each {NOUN[g.by]} that has a threshold "
         f"({len(g.each) - len(none)} of {len(g.each)}; {seen}; {assumptions(g)})."
     )
     return f"{said} Always abstained on: {listed(none)}." if none else said
@@ -90,6 +122,8 @@ def outcome(g: Any, infeasible: Any) -> str:
         return str(g)
     if infeasible.note is not None:
         return infeasible.note
+    if g.kind == "average":
+        return _infeasible_on_average(g, infeasible)
     sure, target = confidence_level(g.delta), exact_percent(g.target_risk)
     if infeasible.reliable:
         return (
@@ -98,10 +132,14 @@ def outcome(g: Any, infeasible: Any) -> str:
         )
     if infeasible.error_free_rows is None:
         return f"No calibration {_one(g.unit)} is predicted as this class."
+    free = _rows(infeasible.error_free_rows)
+    what, must = f"a risk of {target}", f"{free} must be accepted if none of them is wrong"
+    if g.among == "all":
+        what = f"{target} of all predictions that are accepted and wrong"
+        must = f"{free} calibration {g.unit} are needed if none of the accepted is wrong"
     parts = [
-        f"Infeasible: no threshold passed the test for a risk of {target} with {sure} confidence "
-        f"on {g.n} calibration {g.unit}. To pass, {_rows(infeasible.error_free_rows)} must be "
-        "accepted if none of them is wrong, more if some are."
+        f"Infeasible: no threshold passed the test for {what} with {sure} confidence "
+        f"on {g.n} calibration {g.unit}. To pass, {must}, more if some are."
     ]
     if infeasible.smallest_target is not None:
         below = infeasible.smallest_target < g.target_risk
@@ -112,7 +150,10 @@ def outcome(g: Any, infeasible: Any) -> str:
             "looking at new calibration data."
         )
     if infeasible.hopeless:
-        parts.append("The risk is above the target at every threshold: more data will not help.")
+        above = "risk" if g.among == "accepted" else "share"
+        parts.append(
+            f"The {above} is above the target at every threshold: more data will not help."
+        )
     elif infeasible.rows_needed is not None:
         both = f" and as many tuning {g.unit}" if infeasible.tuning_rows_too else ""
         which = "calibration " if g.share == 1 else ""  # of one file, which may then be cut
@@ -150,10 +191,22 @@ def subgroup_text(table: Iterable[Any]) -> str:
     return "\n".join([head, *lines])
 
 
+def _infeasible_on_average(g: Any, infeasible: Any) -> str:
+    said = (
+        f"Infeasible: no threshold lets at most {exact_percent(g.target_risk)} through on average, "
+        f"counting one error more than the {g.n} calibration {g.unit} have. At least "
+        f"{_rows(infeasible.error_free_rows)} are needed, if none of the accepted is wrong."
+    )
+    if infeasible.smallest_target is None:
+        return said
+    return f"{said} The smallest target that would have passed is {infeasible.smallest_target:.4g}."
+
+
 def _target(g: Any) -> str:
     if isinstance(g.errors, int):
-        return f"at most {exact_percent(g.target_risk)} of accepted predictions are wrong"
-    return f"the mean loss of accepted predictions is at most {g.target_risk:g}"
+        return f"at most {exact_percent(g.target_risk)} of {OF_WHICH[g.among]}"
+    of = {"accepted": "accepted predictions", "all": "all predictions, 0 of an abstention,"}
+    return f"the mean loss of {of[g.among]} is at most {g.target_risk:g}"
 
 
 def _seen(g: Any) -> str:

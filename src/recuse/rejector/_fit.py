@@ -42,7 +42,7 @@ from recuse.selectors import (
     select_several,
 )
 from recuse.selectors._goals import check_costs
-from recuse.selectors._guarantee import GROUPS, IID_GROUPS, IID_ROWS
+from recuse.selectors._guarantee import ACCEPTED, GROUPS, IID_GROUPS, IID_ROWS
 from recuse.selectors._recheck import check_method
 from recuse.tuning import Tuned
 from recuse.tuning._candidates import possible
@@ -68,9 +68,10 @@ class Options:
     allow_overlap: bool = False
     repeated_ids: str = "refuse"
     model: str | None = None
+    among: str = ACCEPTED
 
     def __post_init__(self):
-        check_method(self.method)
+        check_method(self.method, self.among)
         check_delta(self.delta), check_seed(self.seed), check_objective(self.objective)
         check_repeated_ids(self.repeated_ids)
 
@@ -88,12 +89,18 @@ class Options:
             check_fraction(getattr(self, goal), goal)
         if goal != "target_risk":
             given = {"subgroups": self.subgroups is not None, "method": self.method != "auto"}
+            given["among"] = self.among != ACCEPTED
             for name, there in (given | {"objective": self.objective == "coverage"}).items():
                 if there:
                     value = "'coverage'" if name == "objective" else "it"
                     raise InputError(
                         f"expected `{name}` with a target risk alone, got {value} with {goal}"
                     )
+        if self.objective == "coverage" and self.among != ACCEPTED:
+            raise InputError(
+                "expected `objective` aurc or augrc with among='all': coverage is the largest at "
+                "a risk among the accepted"
+            )
         return goal
 
     @property
@@ -145,6 +152,7 @@ def fit(
     subgroups: Subgroups = None,
     delta: float = 0.05,
     method: str = "auto",
+    among: str = ACCEPTED,
     objective: str = "aurc",
     learned: bool = True,
     seed: int = 0,
@@ -182,6 +190,8 @@ def fit(
             `Rejector.predict` again. All guarantees hold at once.
         delta: The probability that the guarantee fails, in (0, 0.5).
         method: For a target risk, as in `select`; not "betting", which counts do not show.
+        among: "accepted", or "all": at most `target_risk` of all predictions are accepted and
+            wrong, as in `select`.
         objective: The measure that a repair is to improve on the tuning split: "aurc", "augrc", or
             "coverage", the largest at `target_risk`.
         learned: Whether to try the learned score there, as in `tune`.
@@ -234,6 +244,7 @@ def fit(
         allow_overlap,
         repeated_ids,
         model,
+        among,
     )
     choice = _choose(held_out, calibrate, options)
     if choice.rejector is None:
@@ -292,7 +303,10 @@ def _selection(splits: Prepared, goal: str, o: Options) -> Any:
     """Return the threshold of the goal, at the share of delta of this score."""
     c, wrong, subgroup = splits.held
     delta, seen = o.delta * splits.share, splits.seen
-    risk: Any = {"target_risk": o.target_risk, "delta": delta, "method": o.method}
+    risk: Any = {"target_risk": o.target_risk, "delta": delta}
+    risk |= {"method": o.method, "among": o.among}
+    if o.among != ACCEPTED:
+        seen = None
     if goal == "coverage":
         return select_coverage(c, coverage=o.coverage, delta=delta)  # ty: ignore[invalid-argument-type]
     if goal == "cost":
@@ -411,7 +425,9 @@ def fit_several(
     def select_all(splits: Prepared) -> Sequence[Selection]:
         c, wrong, _ = splits.held
         risks: Any = {"target_risks": target_risks, "delta": o.delta * splits.share}
-        return select_several(c, wrong, **risks, method=o.method, tune=_tuning(splits.seen))
+        seen = splits.seen if o.among == ACCEPTED else None
+        risks |= {"method": o.method, "among": o.among}
+        return select_several(c, wrong, **risks, tune=_tuning(seen))
 
     cut = None
     if calibrate is None:

@@ -16,6 +16,7 @@ from recuse.errors import InputError
 from recuse.io._checked import check_names
 from recuse.present.guarantee import outcome
 from recuse.selectors import Guarantee, Selection, SubgroupGuarantee, SubgroupSelection
+from recuse.selectors._grid import EVERYTHING
 from recuse.selectors._guarantee import AnyGuarantee, Infeasible
 from recuse.selectors._methods import ROUNDING
 from recuse.selectors._recheck import read_guarantee, read_infeasible
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 ALL, CLASS, SUBGROUP = BY = ("all", "class", "subgroup")
-EVERYTHING = -float(np.finfo(np.float32).max)  # the threshold that accepts all
 
 
 class Rule(NamedTuple):
@@ -197,7 +197,8 @@ def _check_together(guarantees: list[AnyGuarantee], by: str, delta: float) -> No
         raise InputError(f"expected guarantees at {delta:g} / {seen} each, got {g.delta:g}")
     if by != ALL and not all(isinstance(p, Guarantee) for p in guarantees):
         raise InputError(f"expected guarantees of a risk by {by}, got {g.kind}")
-    alike = {(getattr(p, "target_risk", None), p.unit, p.void) for p in guarantees}
+    names = ("target_risk", "among", "unit", "void")
+    alike = {tuple(getattr(p, name, None) for name in names) for p in guarantees}
     if by == SUBGROUP and seen < len(guarantees):
         raise InputError("expected calibration rows of every subgroup, got a subgroup of none")
     if len(alike) > 1 or not seen or (by != ALL and not any(p.accepted for p in guarantees)):

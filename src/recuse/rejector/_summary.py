@@ -25,7 +25,7 @@ from recuse.rejector._rules import ALL, CLASS, SUBGROUP, spread
 from recuse.scores import FEATURES, Score, features, without_filler
 from recuse.selectors import SubgroupRow, subgroup_table
 from recuse.selectors._goals import cost_interval
-from recuse.selectors._guarantee import GROUPS
+from recuse.selectors._guarantee import ACCEPTED, ALL_PREDICTIONS, GROUPS
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -100,6 +100,7 @@ class Summary:
     errors: int | None = None  # of the accepted
     risk: float | None = None  # None, too, if nothing is accepted
     risk_interval: Interval | None = None
+    joint_interval: Interval | None = None  # of the share accepted and wrong, where guaranteed
     error_without_rejector: float | None = None
     cost: float | None = None  # of a guaranteed cost: the mean one
     cost_interval: Interval | None = None
@@ -119,10 +120,15 @@ class Summary:
         return self.accepted / self.n
 
     @property
+    def joint(self) -> bool:
+        """Whether the share of all predictions that are accepted and wrong is guaranteed."""
+        return getattr(self.guarantee, "among", ACCEPTED) == ALL_PREDICTIONS
+
+    @property
     def compared(self) -> tuple[Interval, float] | None:
         """The interval of what is guaranteed, and the guaranteed number; None if there is none."""
         g = self.guarantee
-        interval = getattr(self, f"{g.kind}_interval")
+        interval = self.joint_interval if self.joint else getattr(self, f"{g.kind}_interval")
         if g.void or interval is None:
             return None
         level = {"risk": "target_risk", "coverage": "coverage", "cost": "upper"}[g.kind]
@@ -140,7 +146,12 @@ class Summary:
     def above(self) -> list[Any]:
         """Subgroups whose risk interval lies above the guaranteed risk."""
         target = self.guarantee.target_risk
-        return [row.subgroup for row in self.table[1:] if row.risk_interval[0] > target]
+
+        def lowest(row: SubgroupRow) -> float:
+            of_all = clopper_pearson_interval(row.errors, row.n)
+            return (of_all if self.joint else row.risk_interval)[0]
+
+        return [row.subgroup for row in self.table[1:] if lowest(row) > target]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -149,6 +160,7 @@ class Summary:
         if self.labelled:
             names += ["errors", "risk", "risk_interval", "error_without_rejector"]
             names += ["cost", "cost_interval"] if self.guarantee.kind == "cost" else []
+            names += ["joint_interval"] if self.joint else []
         names += ["seen_in_fit", "seen_file", "seen_share"]
         plain: dict[str, Any] = {name: getattr(self, name) for name in names}
         plain |= {
@@ -224,6 +236,8 @@ def summarize(
             "risk_interval": interval(of_each[2], of_each[1]),
             "error_without_rejector": float(wrong.sum() / n),
         }
+        if getattr(whole, "among", ACCEPTED) == ALL_PREDICTIONS:
+            found["joint_interval"] = interval(of_each[2], of_each[0])
         if whole.kind == "cost":
             found |= _cost(whole, (n, taken, errors), of_each if certain else None)
     if rejector.by != ALL:

@@ -8,13 +8,16 @@ exactly binomial, so each test is exact for any n and any confidence score.
 
 `select` for one target risk, `select_several` for several at once, `band` to look before
 choosing, `select_by_subgroup` for every group, `select_coverage` for a fraction of abstentions,
-`select_cost` for costs. `docs/thresholds.md` says which one when, and how each was checked.
+`select_cost` for costs; `select_on_average` and `select_batch` without a confidence level.
+`docs/which-guarantee.md` says which one when, and `docs/thresholds.md` how each was checked.
 """
 
+from recuse.selectors._average import BatchSelection, select_batch, select_on_average
 from recuse.selectors._band import Band, Point, band
 from recuse.selectors._goals import chow_threshold, select_cost, select_coverage
 from recuse.selectors._grid import thresholds_above_ranks, thresholds_between
 from recuse.selectors._guarantee import (
+    AverageGuarantee,
     CostGuarantee,
     CoverageGuarantee,
     Guarantee,
@@ -33,7 +36,9 @@ from recuse.selectors._subgroups import (
 
 __all__ = [
     "METHODS",
+    "AverageGuarantee",
     "Band",
+    "BatchSelection",
     "CostGuarantee",
     "CoverageGuarantee",
     "Guarantee",
@@ -46,9 +51,11 @@ __all__ = [
     "band",
     "chow_threshold",
     "select",
+    "select_batch",
     "select_by_subgroup",
     "select_cost",
     "select_coverage",
+    "select_on_average",
     "select_several",
     "subgroup_table",
     "thresholds_above_ranks",

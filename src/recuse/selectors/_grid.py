@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int, Shaped
     from numpy import ndarray as Array
 
+EVERYTHING = -float(np.finfo(np.float32).max)  # the threshold that accepts all
 UNIT = 2**32  # sums of losses are taken in whole units, rounded up: the order of rows is nothing
 
 
@@ -90,8 +91,7 @@ def thresholds_above_ranks(confidence: Float32[Array, " n"], most: int) -> Float
     ordered = np.sort(confidence)[::-1]
     ranks = np.unique(np.arange(1, most) * ordered.size // most)  # from 0: so many lie above
     above = np.nextafter(ordered[ranks], np.float32(np.inf))
-    everything = -np.finfo(np.float32).max
-    return np.unique(np.r_[above[above < np.inf], everything])[::-1]
+    return np.unique(np.r_[above[above < np.inf], np.float32(EVERYTHING)])[::-1]
 
 
 def distinct(confidence: Float32[Array, " n"]) -> Float32[Array, " m"]:

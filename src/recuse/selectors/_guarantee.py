@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 ROWS, GROUPS = UNITS = ("rows", "groups")  # that are counted: rows, or groups by one row of each
+ACCEPTED, ALL_PREDICTIONS = AMONG = ("accepted", "all")  # of which a target risk is a share
 # Assumptions of a guarantee
 IID_ROWS = "iid_rows"  # calibration rows are i.i.d. samples from the deployment distribution
 IID_GROUPS = "iid_groups"  # groups are; one random row of each was used
@@ -26,7 +27,11 @@ ADAPTIVE_SEARCH_UNPROVED = "adaptive_search_unproved"  # no union bound proves i
 
 @dataclass(frozen=True)
 class Guarantee:
-    """P(risk of accepted predictions > target_risk) <= delta, and the counts that show it."""
+    """P(risk > target_risk) <= delta, and the counts that show it.
+
+    The risk is the share of wrong predictions among the accepted ones or, with `among="all"`, the
+    share of all predictions that are accepted and wrong.
+    """
 
     kind: ClassVar[str] = "risk"
 
@@ -43,6 +48,7 @@ class Guarantee:
     void: bool = False  # fitted on data that must not be used for it
     ungrouped: tuple[str, ...] = ()  # columns that repeat, though rows are taken as independent
     share: float = 1.0  # of delta, of this score among several that were fixed beforehand
+    among: str = ACCEPTED  # or "all"
 
     @property
     def coverage(self) -> float:
@@ -56,6 +62,28 @@ class Guarantee:
 
     def __str__(self) -> str:
         return words.sentence(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return _plain(self)
+
+
+@dataclass(frozen=True)
+class AverageGuarantee:
+    """E[loss of a prediction, 0 where it abstains] <= target_risk, over calibration splits too."""
+
+    kind: ClassVar[str] = "average"
+    among: ClassVar[str] = ALL_PREDICTIONS
+
+    target_risk: float
+    n: int  # calibration rows
+    accepted: int  # of them
+    errors: float  # of the accepted: an integer for 0-1 losses, otherwise their summed loss
+    assumptions: tuple[str, ...] = (IID_ROWS,)
+    unit: str = ROWS
+
+    def __str__(self) -> str:
+        return words.average_sentence(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -120,11 +148,12 @@ class CostGuarantee:
 
 
 def _plain(guarantee: Any) -> dict[str, Any]:
-    """Return fields for JSON; `ungrouped` only where there is a doubt, `share` where it is one."""
+    """Return fields for JSON, rare ones only where they say something."""
     fields: dict[str, Any] = asdict(guarantee) | {"assumptions": list(guarantee.assumptions)}
-    doubts, share = list(fields.pop("ungrouped")), fields.pop("share", 1.0)
-    rare = {"ungrouped": doubts} if doubts else {}
-    return fields | rare | ({"share": share} if share < 1 else {})
+    usual = {"ungrouped": (), "share": 1.0, "among": ACCEPTED}
+    rare = {name: fields.pop(name) for name in usual if name in fields}
+    said = {name: value for name, value in rare.items() if value != usual[name]}
+    return fields | {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}
 
 
 AnyGuarantee = Guarantee | CoverageGuarantee | CostGuarantee
@@ -148,7 +177,7 @@ class Selection:
     """A threshold with its guarantee; or, where `feasible` is False, why there is none."""
 
     threshold: float  # a float32 value; accept when confidence >= threshold; +inf if infeasible
-    guarantee: Any  # Guarantee; of `select_coverage` and `select_cost`, theirs
+    guarantee: Any  # Guarantee; of `select_coverage`, `select_cost`, `select_on_average`, theirs
     infeasible: Infeasible | None = None
 
     @property

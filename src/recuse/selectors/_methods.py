@@ -83,6 +83,7 @@ class Plan:
     scan_from: Callable[[], float]  # no smaller target can pass
     choose: Callable[[float], int | None]  # target -> index
     alike: float | None = None  # level at which one test takes as many rows; None: `level`
+    enough: Callable[[float], int | None] | None = None  # target -> rows; None: by the risk curve
 
     def known(self, n: int) -> tuple[Counts, int]:
         """Return what n calibration rows and those of `seen` show together, and their number."""
@@ -259,7 +260,6 @@ METHODS: dict[str, Method] = {
     "betting": Method(betting, None),
     "sgr": Method(sgr, at(lambda g: g.spent / _steps(g.n)), (ADAPTIVE_SEARCH_UNPROVED,)),
 }
-COUNTING = tuple(name for name, method in METHODS.items() if method.recheck is not None)
 
 
 def default_method(s: Splits) -> str:

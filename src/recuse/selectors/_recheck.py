@@ -20,6 +20,8 @@ from recuse._internal.files import strict
 from recuse.errors import InputError
 from recuse.selectors._goals import check_costs, cost_upper, fails_at
 from recuse.selectors._guarantee import (
+    ACCEPTED,
+    ALL_PREDICTIONS,
     GROUPS,
     IID_GROUPS,
     IID_ROWS,
@@ -31,7 +33,9 @@ from recuse.selectors._guarantee import (
     Guarantee,
     Infeasible,
 )
-from recuse.selectors._methods import COUNTING, METHODS, POINTS, ROUNDING
+from recuse.selectors._joint import METHODS_AMONG
+from recuse.selectors._methods import POINTS, ROUNDING
+from recuse.selectors._select import methods_among
 
 ALIKE: dict[str, type] = {  # fields of every kind
     "kind": str,
@@ -94,10 +98,12 @@ def read_infeasible(data: Any) -> Infeasible:
     return Infeasible(**data)
 
 
-def check_method(method: str) -> None:
+def check_method(method: str, among: str = ACCEPTED) -> None:
     """Refuse a method of `select` whose guarantee does not follow from counts."""
-    if method != "auto" and method not in COUNTING:
-        raise InputError(f"expected `method` auto, {', '.join(COUNTING)}, got {method!r}")
+    counting = [name for name, m in methods_among(among).items() if m.recheck is not None]
+    if method != "auto" and method not in counting:
+        of = "" if among == ACCEPTED else f" with among={among!r}"
+        raise InputError(f"expected `method` auto, {', '.join(counting)}{of}, got {method!r}")
 
 
 def _fields(data: Any, own: Mapping[str, type], besides: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -127,28 +133,36 @@ def _fields(data: Any, own: Mapping[str, type], besides: tuple[str, ...] = ()) -
 
 def _risk(data: Any, abstains: bool) -> Guarantee:
     """Each method deploys a threshold only where a test of its counts passed."""
-    method = data.get("method")
-    if not isinstance(method, str) or method not in COUNTING:
+    method, among = data.get("method"), data.get("among", ACCEPTED)
+    if "among" in data and among != ALL_PREDICTIONS:
+        raise InputError(f"expected `among` {ALL_PREDICTIONS}, or none, got {among!r}")
+    methods = METHODS_AMONG[among]
+    recheck = methods[method].recheck if isinstance(method, str) and method in methods else None
+    if recheck is None:
         raise InputError(f"expected `guarantee` of a known method, got {method!r}")
     own = RISK | ({"points": int} if method == "band" else {})
-    own |= {"share": float} if "share" in data else {}
-    g = Guarantee(**_fields(data, own, METHODS[method].assumptions))
+    own |= {name: kind for name, kind in (("share", float), ("among", str)) if name in data}
+    g = Guarantee(**_fields(data, own, methods[method].assumptions))
     if not 0 < g.share <= 1:
         raise InputError(f"expected a `share` of delta in (0, 1], got {g.share:g}")
     if g.points not in (None, POINTS):
         raise InputError(f"expected a band of {POINTS} points, got {g.points}")
     if not (g.simultaneous >= 1 and g.simultaneous * g.delta < 0.5):
         raise InputError(f"expected a number of `simultaneous` guarantees, got {g.simultaneous}")
-    recheck = METHODS[method].recheck
-    if abstains or recheck is None:
+    if abstains:
         return g
     p, level = recheck(g) if g.n else (1.0, 0.0)
     if p > level * (1 + ROUNDING):
         raise InputError(
-            f"{UNSUPPORTED}: {g.errors} errors among {g.accepted} accepted have a p-value of "
+            f"{UNSUPPORTED}: {g.errors} errors among {_units(g)} have a p-value of "
             f"{p:.3g} for a risk of {g.target_risk:g}, where {method} needs {level:.3g}"
         )
     return g
+
+
+def _units(g: Guarantee) -> str:
+    """Return what the errors are counted among."""
+    return f"{g.accepted} accepted" if g.among == ACCEPTED else f"{g.n} {g.unit}"
 
 
 def _coverage(data: Any, abstains: bool) -> CoverageGuarantee:

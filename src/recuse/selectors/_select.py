@@ -5,7 +5,7 @@ n = calibration rows, m = thresholds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -23,9 +23,18 @@ from recuse._internal.check import (
 from recuse.bounds._binomial import upper
 from recuse.errors import InputError
 from recuse.selectors._grid import is_binary
-from recuse.selectors._guarantee import GROUP_MEANS, IID_ROWS, Guarantee, Infeasible, Selection
+from recuse.selectors._guarantee import (
+    ACCEPTED,
+    AMONG,
+    GROUP_MEANS,
+    IID_ROWS,
+    Guarantee,
+    Infeasible,
+    Selection,
+)
+from recuse.selectors._joint import JOINT, METHODS_AMONG
 from recuse.selectors._labels import law_of, needed
-from recuse.selectors._methods import METHODS, POINTS, Plan, Splits, default_method
+from recuse.selectors._methods import POINTS, Method, Plan, Splits, default_method
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int
@@ -41,6 +50,7 @@ def select(
     target_risk: float,
     delta: float = 0.05,
     method: str = "auto",
+    among: str = ACCEPTED,
     tune: tuple[ArrayLike, ArrayLike] | None = None,
     groups: ArrayLike | None = None,
     seed: int | None = 0,
@@ -55,6 +65,7 @@ def select(
     | "bonferroni" | 20 ranks of the calibration split, each without its boundary point | exact binomial or Hoeffding-Bentkus at `delta` / 20 | |
     | "band" | 50 from the tuning split, or ranks as above | exact binomial or Hoeffding-Bentkus at `delta` / 50: `band` answers any target at the same price | |
     | "sgr" | a binary search over ranks | exact binomial at `delta` / ceil(log2 n) | 0-1 losses; no proof, see `docs/thresholds.md` |
+    | "monotone" | all | exact binomial at `delta` of the accepted errors among all n rows; Hoeffding-Bentkus for other losses | `among="all"`, and no other method with it |
 
     "auto" is the first with `tune`, 0-1 losses and independent rows, the second with `tune`
     and others; without `tune` the third for 0-1 losses of at most ten million rows, since it
@@ -67,7 +78,10 @@ def select(
         target_risk: In (0, 1).
         delta: In (0, 0.5): the probability that the guarantee fails.
         method: As above.
-        tune: Confidence and loss of the tuning split.
+        among: "accepted": at most `target_risk` of the accepted predictions are wrong. "all": at
+            most `target_risk` of all predictions are accepted and wrong, which more coverage has;
+            `docs/which-guarantee.md` says when to choose it.
+        tune: Confidence and loss of the tuning split; not with `among="all"`.
         groups: Shape (n,): rows of one group are not independent. A group of several
             rows is refused by all but "betting", since a binomial would count it several
             times; keep one row of each, or bet.
@@ -92,19 +106,25 @@ def select(
     (True, True)
     >>> select(confidence[:20], wrong[:20], target_risk=0.01).threshold
     inf
+    >>> print(select(confidence, wrong, target_risk=0.05, among="all").reason[:74])
+    With 95 % confidence, at most 5 % of all predictions are accepted and wrong
     """  # noqa: E501
     target_risk, delta = check_fraction(target_risk, "target_risk"), check_delta(delta)
+    methods = methods_among(among)
     c, l = check_split(confidence, loss)
     t = None if tune is None else check_split(*tune, where="tune ")
+    if t is not None and methods is JOINT:
+        raise InputError("expected no `tune` with among='all', which tests every threshold")
     splits = Splits(c, l, t, dependent(groups, c.size), seed)
-    name = default_method(splits) if method == "auto" else method
-    if name not in METHODS:
-        raise InputError(f"expected `method` auto, {', '.join(METHODS)}, got {method!r}")
+    auto = next(iter(JOINT)) if methods is JOINT else default_method(splits)
+    name = auto if method == "auto" else method
+    if name not in methods:
+        of = " with among='all'" if methods is JOINT else ""
+        raise InputError(f"expected `method` auto, {', '.join(methods)}{of}, got {method!r}")
     if name != "betting":
         refuse_groups(splits.groups)
-    return selection_of(
-        name, METHODS[name].plan(splits, target_risk, delta), splits, target_risk, delta
-    )
+    plan = methods[name].plan(splits, target_risk, delta)
+    return selection_of(name, plan, splits, target_risk, delta, among)
 
 
 def select_several(
@@ -114,6 +134,7 @@ def select_several(
     target_risks: Sequence[float],
     delta: float = 0.05,
     method: str = "auto",
+    among: str = ACCEPTED,
     tune: tuple[ArrayLike, ArrayLike] | None = None,
     groups: ArrayLike | None = None,
     seed: int | None = 0,
@@ -130,6 +151,7 @@ def select_several(
         target_risks: Each in (0, 1), all of them named beforehand.
         delta: In (0, 0.5): the probability that any guarantee fails.
         method: As in `select`.
+        among: As in `select`.
         tune: As in `select`.
         groups: As in `select`.
         seed: As in `select`.
@@ -156,6 +178,7 @@ def select_several(
             target_risk=target,
             delta=share,
             method=method,
+            among=among,
             tune=tune,
             groups=groups,
             seed=seed,
@@ -165,8 +188,15 @@ def select_several(
     return tuple(replace(s, guarantee=replace(s.guarantee, simultaneous=len(found))) for s in found)
 
 
+def methods_among(among: str) -> Mapping[str, Method]:
+    """Return the methods for a share of the accepted, or of all predictions."""
+    if among not in AMONG:
+        raise InputError(f"expected `among` {' or '.join(AMONG)}, got {among!r}")
+    return METHODS_AMONG[among]
+
+
 def selection_of(
-    method: str, plan: Plan, splits: Splits, target_risk: float, delta: float
+    method: str, plan: Plan, splits: Splits, target_risk: float, delta: float, among: str
 ) -> Selection:
     """Return what the plan deploys, or why nothing."""
     index, n = plan.choose(target_risk), splits.confidence.size
@@ -178,8 +208,9 @@ def selection_of(
         n,
         accepted=0,
         errors=0,
-        assumptions=(iid, *METHODS[method].assumptions),
+        assumptions=(iid, *METHODS_AMONG[among][method].assumptions),
         points=POINTS if method == "band" else None,
+        among=among,
     )
     if index is None:
         return Selection(float("inf"), guarantee, _infeasible(plan, splits, target_risk, delta))
@@ -193,7 +224,7 @@ def _infeasible(plan: Plan, splits: Splits, target: float, delta: float) -> Infe
     return Infeasible(
         smallest_target(plan, target),
         rows_needed(plan, n, target) if splits.groups is None else None,
-        tuning_rows_too=plan.held is not plan.seen,
+        tuning_rows_too=splits.tune is not None and plan.held is not plan.seen,
         error_free_rows=plan.free(target),
         hopeless=hopeless(plan, target, delta),
     )
@@ -217,6 +248,9 @@ def rows_needed(plan: Plan, n: int, target: float) -> int | None:
     Were the risk a power law of the coverage with the error rate and the AURC of all counts.
     As many tuning rows must then say where to begin.
     """
+    if plan.enough is not None:
+        found = plan.enough(target)
+        return found if found is not None and found > n else None
     seen, n_seen = plan.known(n)
     if not seen.accepted.any():
         return None
@@ -226,7 +260,7 @@ def rows_needed(plan: Plan, n: int, target: float) -> int | None:
 
 def hopeless(plan: Plan, target: float, delta: float) -> bool:
     """Return whether the risk is clearly above the target at every threshold."""
-    errors, accepted = plan.seen
+    accepted, errors = plan.seen
     lower = 1 - upper(accepted - errors, accepted, delta)
     return bool(np.all(lower > target))
 

@@ -16,7 +16,7 @@ from recuse._internal.check import check_delta, check_groups, check_loss, check_
 from recuse.bounds import clopper_pearson_interval
 from recuse.errors import InputError
 from recuse.present import guarantee as words
-from recuse.selectors._guarantee import Guarantee, Selection, accept
+from recuse.selectors._guarantee import ACCEPTED, Guarantee, Selection, accept
 from recuse.selectors._select import select
 
 if TYPE_CHECKING:
@@ -95,6 +95,11 @@ class SubgroupGuarantee:
         return next(iter(self.each.values())).share
 
     @property
+    def among(self) -> str:
+        """Of which predictions the risk is a share: "accepted" or "all"."""
+        return next(iter(self.each.values())).among
+
+    @property
     def points(self) -> int | None:
         """Points of the band, where a guarantee is read from one."""
         return next((g.points for g in self.each.values() if g.accepted and g.points), None)
@@ -168,6 +173,7 @@ def select_by_subgroup(
     target_risk: float,
     delta: float = 0.05,
     method: str = "auto",
+    among: str = ACCEPTED,
     tune: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
     by: str = "subgroup",
 ) -> SubgroupSelection:
@@ -185,7 +191,8 @@ def select_by_subgroup(
         target_risk: In (0, 1), for every subgroup.
         delta: In (0, 0.5): the probability that the guarantee fails for any subgroup.
         method: As in `select`; "auto" decides for each subgroup by whether it has tuning rows.
-        tune: Confidence, loss and subgroups of the tuning split.
+        among: As in `select`; "all" is all predictions of the subgroup.
+        tune: Confidence, loss and subgroups of the tuning split; not with `among="all"`.
         by: What the subgroups are called: "subgroup", or "class" for predicted classes.
 
     Raises:
@@ -212,6 +219,7 @@ def select_by_subgroup(
             target_risk=target_risk,
             delta=share,
             method=method,
+            among=among,
             tune=_part(tune, name),
         )
         for name in names
