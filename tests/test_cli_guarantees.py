@@ -50,7 +50,11 @@ def write_csv(path, *, order=None, changed=None, drop=()):
         (("--coverage", 0.8), "coverage", "at least 80 % of predictions are accepted"),
         (("--cost", "10:1"), "cost", "a prediction costs at most"),
         (("--target-risk", 0.1, "--method", "band"), "risk", "thresholds of the band hold at once"),
-        (("--target-risk", 0.05, "--among", "all"), "risk", "all predictions are accepted and wrong"),
+        (
+            ("--target-risk", 0.05, "--among", "all"),
+            "risk",
+            "all predictions are accepted and wrong",
+        ),
     ],
 )
 def test_each_guarantee_is_fitted_and_compared_with_what_came_about(

@@ -167,6 +167,15 @@ def test_a_tuning_split_only_chooses_the_score():
         recuse.fit(rows(50, 0), rows(200, 1), target_risk=0.01, among="all", learned=False)
 
 
+def test_the_rows_of_a_file_that_are_named_include_those_that_would_tune():
+    z, y = rows(1000, 0)
+    found = choose((z, y), target_risk=0.0002, among="all").selection
+    free = found.infeasible.error_free_rows
+    assert free > 10_000
+    assert found.rows_needed == int(np.ceil(free / 0.8))
+    assert found.reason.endswith("about 21,000 rows would be enough.")
+
+
 def test_groups_give_one_row_each():
     z, y = rows(2000, 0)
     file = HeldOut(z, y, groups=np.arange(2000) // 4)

@@ -5,6 +5,7 @@ n = examples, K = classes, ... = any trailing axes (pixels), t = tuning rows, c 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from recuse._internal.check import check_delta, check_fraction, check_seed
 from recuse.errors import InfeasibleError, InputError
 from recuse.io import HeldOut, split_rows
 from recuse.io._overlap import row_samples
-from recuse.rejector._cut import ENOUGH, Cut, cut_of
+from recuse.rejector._cut import ENOUGH, TUNING, Cut, cut_of
 from recuse.rejector._model import Fingerprint, fingerprint, sampled
 from recuse.rejector._plan import OneFile, law_of_rows
 from recuse.rejector._prepare import (
@@ -357,7 +358,10 @@ def _of_one_file(selection: Any, splits: Prepared) -> Any:
     if not isinstance(selection, Selection) or (selection.rows_needed or 0) < ENOUGH:
         return selection
     g, (confidence, wrong, _) = selection.guarantee, splits.held
-    rows = OneFile(g.target_risk, g.delta, g.share).rows(law_of_rows(confidence, wrong))
+    if g.among == ACCEPTED:
+        rows = OneFile(g.target_risk, g.delta, g.share).rows(law_of_rows(confidence, wrong))
+    else:
+        rows = math.ceil(selection.rows_needed / (1 - TUNING))
     return replace(selection, infeasible=replace(selection.infeasible, rows_needed=rows))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from recuse.bounds import binomial_p_value
 from recuse.selectors._grid import EVERYTHING, Counts, counts, thresholds_between
 from recuse.selectors._guarantee import ACCEPTED, ALL_PREDICTIONS, Guarantee
-from recuse.selectors._labels import accepted_needed
+from recuse.selectors._labels import LARGEST_SAMPLE, accepted_needed
 from recuse.selectors._methods import METHODS, Method, Plan, Splits, band_upper, mean_test
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def monotone(s: Splits, target: float, delta: float) -> Plan:
         return passing - 1 if passing else None
 
     def enough(risk: float) -> int | None:
-        share = held.errors[:1] / n
-        return int(accepted_needed(share, risk, delta)[0]) if share[0] < risk else None
+        rows = accepted_needed(held.errors[:1] / n, risk, delta)[0]
+        return int(rows) if rows < LARGEST_SAMPLE else None
 
     least = lambda: float(band_upper(of_all, delta, s.binary)[0])  # noqa: E731
     return Plan(grid, held, of_all, n, delta, least, choose, enough=enough)
