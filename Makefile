@@ -8,7 +8,7 @@
 # make test-browser    open the report in a headless Chromium, which it installs where it may
 # make test-large    read a file of 2 GB in 0.25 GB of memory
 # make bench    measure the curves beside their real peers, in an environment of its own
-# make bench-selectors    thresholds beside MAPIE's and Geifman's, in the same environment
+# make bench-selectors    thresholds beside zugzwang's, MAPIE's and Geifman's, in the same environment
 # make bench-calls    the calls that users make beside those of peers, in the same environment
 # make docs    build the documentation as a site into build/site, in an environment of its own;
 #              a broken link or a public name without its place is an error
@@ -77,7 +77,8 @@ bench: $(PEERS)/.ready
 	$(PEERS)/bin/python -m benchmarks.intervals
 
 bench-selectors: $(PEERS)/.ready
-	$(PEERS)/bin/python -m benchmarks.selectors --draws 300 --sizes 1000 \
+	$(PEERS)/bin/pytest -p no:cacheprovider tests/test_bench_selectors.py
+	$(PEERS)/bin/python -m benchmarks.selectors --draws 200 --sizes 100,1000,10000 \
 	    $(if $(wildcard $(ZOO)),--zoo $(ZOO))
 
 bench-calls: $(PEERS)/.ready
@@ -141,7 +142,8 @@ $(BROWSER)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
 $(PEERS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
 	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --constraints constraints.txt \
-	    --editable '.[dev]' torch-uncertainty timm torchvision mapie netcal relplot
+	    --editable '.[dev]' torch-uncertainty timm torchvision netcal relplot \
+	    mapie==1.6.0 zugzwang==1.1.0
 	@touch $@
 
 $(DOCS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt

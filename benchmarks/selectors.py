@@ -1,66 +1,54 @@
-"""Violations and mean coverage of thresholds: ours, MAPIE's and Geifman's.
+"""What one file of labelled rows gives: thresholds of ours, zugzwang's, MAPIE's and Geifman's.
 
-    python -m benchmarks.selectors [--draws 200] [--sizes 500,2000] [--zoo zoo]
+    python -m benchmarks.selectors [--draws 300] [--sizes 100,1000] [--zoo zoo]
 
-Every method gets the same 2 n rows of each draw: n to tune and n to calibrate, or all of them to
-calibrate if it needs no tuning split. The populations are those of `tests.validity`, whose risks
-are known, at a target of 5 %. With `--zoo`, there are also the logits of trained models
-(`python -m benchmarks.zoo`), with smoothing 0 and 0.2. The tuning and the test file of a task are
-pooled and rows are drawn from the pool with replacement, so that the risk of the pool is the truth;
-the target is half of its error rate. Delta is 0.1.
+Every method gets the same n rows of each draw: all of them to calibrate, or a half to tune and a
+half to calibrate if it needs a tuning split. The populations are those of `tests.validity`, whose
+risks are known, at a target of 5 %. With `--zoo`, there are also the logits of trained models
+(`python -m benchmarks.zoo`) with smoothing 0 and 0.2 and 1,000 rows each, drawn with replacement
+from the rows of the model, so that their risk is the truth; the target is half of its error rate.
+Delta is 0.05.
 
-A peer that keeps the guarantee and accepts clearly more on average than one of ours is printed as
-an exception. MAPIE is skipped, with a message, if it is not installed.
+A peer that keeps the guarantee and accepts clearly more on average than `fit` is printed as an
+exception. Peers that are not installed are skipped, with a message.
 
-n = rows of a split.
+n = rows of a file.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import importlib.util
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import bdtr
-from tests.validity.thresholds import POPULATIONS
+from scipy.stats import binom
+from tests.validity.real_logits import pools
+from tests.validity.thresholds import FALSE_ALARM, POPULATIONS, thresholds_alone
 
-import recuse as rc
-from recuse.scores import as_probability, msp, predict
 from recuse.selectors import select, thresholds_between
 
-TARGET, DELTA = 0.05, 0.1
-NAMES = ("flat", "smooth", "steep", "bad top", "most confident wrong", "accurate", "saturated")
-SMOOTHINGS = ("0.0", "0.2")
+TARGET, DELTA = 0.05, 0.05
+ROWS_OF_MODELS = 1000
 BETAS = 200  # of the split sequence of MAPIE; its default of 1,000 takes five times as long
 Split = tuple[np.ndarray, np.ndarray]  # confidence in [0, 1] and 0-1 loss
-Method = Callable[[float, Split, Split], float]  # target, tune, calibrate -> threshold
-Found = dict[str, tuple[float, np.ndarray]]  # violations, coverage of each draw
+Method = Callable[[float, Split], float]  # target, rows -> threshold
 
 
-class Pool(NamedTuple):
-    """A finite population, drawn with replacement: its own rates are the truth."""
+class Outcome(NamedTuple):
+    """A method over all draws."""
 
-    confidence: np.ndarray
-    loss: np.ndarray
+    coverage: np.ndarray  # of each draw
+    feasible: float  # fraction of draws with a threshold
+    violations: float  # fraction of draws whose risk is above the target
 
-    def draw(self, n: int, rng: np.random.Generator) -> Split:
-        """Draw i.i.d. rows."""
-        row = rng.integers(len(self.loss), size=n)
-        return self.confidence[row], self.loss[row]
-
-    def coverage(self, threshold: Iterable[float]) -> np.ndarray:
-        """Return the coverage of each threshold."""
-        return np.array([(self.confidence >= t).mean() for t in threshold])
-
-    def risk(self, threshold: Iterable[float]) -> np.ndarray:
-        """Return the risk of each threshold; 0 where nothing is accepted."""
-        accepted = [self.loss[self.confidence >= t] for t in threshold]
-        return np.array([l.mean() if l.size else 0.0 for l in accepted])
+    def __str__(self) -> str:
+        return f"{self.coverage.mean():.3f} / {self.feasible:.2f} / {self.violations:.3f}"
 
 
 def geifman(target: float, calibrate: Split) -> float:
@@ -94,8 +82,22 @@ def _bound(delta: float, m: int, risk: float) -> float:
     return b
 
 
+def zugzwang(target: float, calibrate: Split) -> float:
+    """Apply zugzwang's default certificate, of the risk of the accepted."""
+    from zugzwang.core import UncertifiableRiskError, certify_threshold
+
+    try:
+        return certify_threshold(*calibrate, risk=target, delta=DELTA, method="sgr").threshold
+    except UncertifiableRiskError:
+        return np.inf
+
+
 def mapie(
-    target: float, calibrate: Split, method: str, grid: np.ndarray | None, tune: Split | None
+    target: float,
+    calibrate: Split,
+    method: str,
+    grid: np.ndarray | None = None,
+    tune: Split | None = None,
 ) -> float:
     """Apply MAPIE's binary controller of precision, with "the prediction is right" as the label."""
     from mapie.risk_control import BinaryClassificationController
@@ -119,15 +121,27 @@ def mapie(
     return np.inf if best is None else float(np.ravel(best)[0])
 
 
-def ours(target: float, calibrate: Split, method: str, tune: Split | None = None) -> float:
+def ours(method: str, halved: bool = False) -> Method:
     """Return the threshold of `select`."""
-    options: dict[str, Any] = {"target_risk": target, "delta": DELTA, "method": method}
-    return select(*calibrate, tune=tune, **options).threshold
+
+    def choose(target: float, rows: Split) -> float:
+        tune, calibrate = halves(rows) if halved else (None, rows)
+        options: dict[str, Any] = {"target_risk": target, "delta": DELTA, "method": method}
+        return select(*calibrate, tune=tune, **options).threshold
+
+    return choose
 
 
-def both(tune: Split, calibrate: Split) -> Split:
-    """Concatenate two splits."""
-    return np.r_[tune[0], calibrate[0]], np.r_[tune[1], calibrate[1]]
+def halves(rows: Split) -> tuple[Split, Split]:
+    """Cut a file, whose rows are in no order, into a tuning and a calibration split."""
+    half = len(rows[0]) // 2
+    return (rows[0][:half], rows[1][:half]), (rows[0][half:], rows[1][half:])
+
+
+def mapie_sequence(target: float, rows: Split) -> float:
+    """Apply MAPIE's split fixed sequence, over thresholds at quantiles of the tuning split."""
+    tune, calibrate = halves(rows)
+    return mapie(target, calibrate, "split_fixed_sequence", on_tune(tune), tune)
 
 
 def on_tune(tune: Split) -> np.ndarray:
@@ -135,89 +149,113 @@ def on_tune(tune: Split) -> np.ndarray:
     return np.clip(thresholds_between(tune[0].astype(np.float32), 100), 0, 1).astype(float)[::-1]
 
 
+FIT = "fit"  # of one file of confidences: all rows calibrate (tests/test_bench_selectors.py)
 OURS: dict[str, Method] = {
-    "fixed sequence": lambda r, t, c: ours(r, c, "fixed_sequence", t),
-    "random walk": lambda r, t, c: ours(r, both(t, c), "random_walk"),
+    FIT: ours("auto"),
+    "fixed sequence": ours("fixed_sequence", halved=True),
+    "bonferroni": ours("bonferroni"),
+    "sgr": ours("sgr"),
 }
-GEIFMAN: dict[str, Method] = {"Geifman's SGR": lambda r, t, c: geifman(r, both(t, c))}
+GEIFMAN: dict[str, Method] = {"Geifman's SGR": geifman}
+ZUGZWANG: dict[str, Method] = {"zugzwang": zugzwang}
 MAPIE: dict[str, Method] = {
-    "MAPIE": lambda r, t, c: mapie(r, both(t, c), "bonferroni_holm", None, None),
-    "MAPIE, tune grid": lambda r, t, c: mapie(r, c, "bonferroni_holm", on_tune(t), None),
-    "MAPIE, split sequence": lambda r, t, c: mapie(r, c, "split_fixed_sequence", on_tune(t), t),
+    "MAPIE": lambda r, rows: mapie(r, rows, "bonferroni_holm"),  # its default
+    "MAPIE, Bonferroni": lambda r, rows: mapie(r, rows, "bonferroni"),
+    "MAPIE, split sequence": mapie_sequence,
 }
 
 
-def zoo(folder: Path) -> dict[str, Pool]:
-    """Read every task with and without smoothing, seed 0, ranked by MSP."""
-    pools = {}
-    for tune in sorted(folder.glob("*-0-tune.safetensors")):
-        name = tune.name.removesuffix("-0-tune.safetensors")
-        parts = [rc.read(p) for p in (tune, tune.with_name(f"{name}-0-test.safetensors"))]
-        if any(part.groups is not None for part in parts) or not name.endswith(SMOOTHINGS):
-            continue  # dependent rows
-        c = np.concatenate([as_probability(msp(p.logits)).ravel() for p in parts])
-        l = np.concatenate([(predict(p.logits) != p.labels).astype(float).ravel() for p in parts])
-        pools[name] = Pool(c, l)
-    return pools
-
-
+@thresholds_alone
 def measure(
     population: Any, target: float, n: int, methods: dict[str, Method], draws: int, seed: int = 5
-) -> Found:
+) -> dict[str, Outcome]:
     """Run every method on the same draws."""
     rng = np.random.default_rng(seed)
-    pairs = [(population.draw(n, rng), population.draw(n, rng)) for _ in range(draws)]
+    files = [population.draw(n, rng) for _ in range(draws)]
     found = {}
     for name, method in methods.items():
-        t = np.array([method(target, *pair) for pair in pairs])
-        found[name] = (float((population.risk(t) > target).mean()), population.coverage(t))
+        t = np.array([method(target, rows) for rows in files])
+        broken = float(np.mean(population.risk(t) > target))
+        found[name] = Outcome(population.coverage(t), float(np.isfinite(t).mean()), broken)
     return found
 
 
-def better(found: Found, draws: int) -> list[str]:
-    """List peers above one of ours by two standard errors of the difference, paired over draws."""
-    allowed = DELTA + 2.6 * (DELTA * (1 - DELTA) / draws) ** 0.5
-    lines = []
-    for peer, mine in itertools.product([name for name in found if name not in OURS], OURS):
-        violations, coverage = found[peer]
-        gap = coverage - found[mine][1]
-        if violations <= allowed and gap.mean() > max(2 * gap.std() / draws**0.5, 1e-3):
-            means = f"{coverage.mean():.3f} against {found[mine][1].mean():.3f}"
-            lines.append(f"{peer} accepts {means} of our {mine}")
-    return lines
+def keeps(violations: float, draws: int, cells: int = 1) -> bool:
+    """Whether so many violations can be chance, by an exact binomial test at .01 over all cells."""
+    return binom.sf(round(violations * draws) - 1, draws, DELTA) > FALSE_ALARM / cells
+
+
+def better(found: dict[str, Outcome], draws: int) -> list[str]:
+    """List peers above `fit` by two standard errors of the difference, paired over draws."""
+    lines, fit = [], found[FIT].coverage
+    for peer in found.keys() - OURS:
+        gap = found[peer].coverage - fit
+        clear = gap.mean() > max(2 * gap.std() / draws**0.5, 1e-3)
+        if clear and keeps(found[peer].violations, draws):
+            lines.append(
+                f"{peer} accepts {found[peer].coverage.mean():.3f} against {fit.mean():.3f}"
+            )
+    return sorted(lines)
 
 
 def installed() -> dict[str, Method]:
-    """Return all methods, with MAPIE's if it is installed."""
-    try:
-        import mapie as _  # noqa: F401
-    except ImportError:
-        print("MAPIE is not installed: skipped.\n")
-        return OURS | GEIFMAN
-    return OURS | GEIFMAN | MAPIE
+    """Return all methods, with those of the peers that are installed."""
+    methods = OURS | GEIFMAN
+    for package, peers in {"zugzwang": ZUGZWANG, "mapie": MAPIE}.items():
+        if importlib.util.find_spec(package) is None:
+            print(f"{package} is not installed: skipped.\n")
+        else:
+            methods |= peers
+    return methods
+
+
+def summary(found: dict[tuple[str, int], dict[str, Outcome]], sizes: list[int], draws: int) -> None:
+    """Print each method over all populations."""
+    print("\n| method | " + " | ".join(f"n = {n:,}" for n in sizes) + " | beyond delta |")
+    print("|---|" + "---|" * (len(sizes) + 1))
+    methods = next(iter(found.values()))
+    for method in methods:
+        cells, broken = [], []
+        for size in sizes:
+            at = {name: row[method] for (name, n), row in found.items() if n == size}
+            coverage = np.mean([x.coverage.mean() for x in at.values()])
+            feasible = np.mean([x.feasible for x in at.values()])
+            worst = max(x.violations for x in at.values())
+            cells.append(f"{coverage:.3f} / {feasible:.2f} / {worst:.3f}")
+            count = len(found) * len(methods)
+            broken += [
+                f"{name} {x.violations:.2f}"
+                for name, x in at.items()
+                if not keeps(x.violations, draws, count)
+            ]
+        print(f"| {method} | {' | '.join(cells)} | {', '.join(broken) or 'none'} |")
 
 
 def main() -> None:
-    """Print the table, and the exceptions."""
+    """Print the tables, and the exceptions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=200)
-    parser.add_argument("--sizes", default="500,2000")
+    parser.add_argument("--draws", type=int, default=300)
+    parser.add_argument("--sizes", default="100,1000")
     parser.add_argument("--zoo", type=Path)
     options = parser.parse_args()
-    methods = installed()
-    cases: list[tuple[str, Any, float]] = [(name, POPULATIONS[name], TARGET) for name in NAMES]
-    for name, pool in (zoo(options.zoo) if options.zoo else {}).items():
-        cases.append((name, pool, round(float(pool.loss.mean()) / 2, 4)))
+    methods, sizes = installed(), [int(n) for n in options.sizes.split(",")]
+    cases: list[tuple[str, Any, float, int]] = [
+        (name, population, TARGET, n) for name, population in POPULATIONS.items() for n in sizes
+    ]
+    for name, pool in (pools(options.zoo) if options.zoo else {}).items():
+        cases.append((name, pool, round(float(pool.wrong.mean()) / 2, 4), ROWS_OF_MODELS))
     print("| population | target | n | " + " | ".join(methods) + " |")
     print("|---|---|---|" + "---|" * len(methods))
-    exceptions = []
-    for name, population, target in cases:
-        for n in map(int, options.sizes.split(",")):
-            found = measure(population, target, n, methods, options.draws)
-            cells = " | ".join(f"{v:.3f} / {c.mean():.3f}" for v, c in found.values())
-            print(f"| {name} | {target:g} | {n:,} | {cells} |", flush=True)
-            exceptions += [f"{name}, n = {n:,}: {line}" for line in better(found, options.draws)]
-    print("\nPeers that keep the guarantee and accept clearly more:")
+    every, exceptions = {}, []
+    for name, population, target, n in cases:
+        found = measure(population, target, n, methods, options.draws)
+        print(
+            f"| {name} | {target:g} | {n:,} | {' | '.join(map(str, found.values()))} |", flush=True
+        )
+        exceptions += [f"{name}, n = {n:,}: {line}" for line in better(found, options.draws)]
+        every[name, n] = found
+    summary(every, sizes, options.draws)
+    print("\nPeers that keep the guarantee and accept clearly more than `fit`:")
     print("\n".join(f"- {line}" for line in exceptions or ["none"]))
 
 

@@ -1,30 +1,47 @@
-"""`fit` on logits of trained models, over many splits: `python -m tests.validity.real_logits ZOO`.
+"""Thresholds on logits of trained models: `python -m tests.validity.real_logits ZOO`.
 
 The rows of a model's tune and test file (`python -m benchmarks.zoo`) are the population: each
-draw fits on rows taken from it at random, and what its rejector does is counted over all rows.
-n = rows of each split, N = rows of the population.
+draw takes rows from it at random, and what is accepted is counted over all rows. Every method of
+`select` ranks them by MSP, with the half of the error rate as the target, beside `fit` on one file
+of them. Then `fit` on two files, at one target for all models.
+n = rows of a file, N = rows of the population.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tests.validity.thresholds import (
+    VALID,
+    Cell,
+    by,
+    simulate,
+    thresholds_alone,
+    verdict,
+)
+from tests.validity.thresholds import (
+    Outcome as Rates,
+)
 
 import recuse as rc
 from recuse.rejector import ALL, CLASS, Choice
+from recuse.rejector import choose as choose_of_file
 from recuse.rejector._fit import chosen
 from recuse.rejector._prepare import Prepared, prepare
-from recuse.scores import predict
+from recuse.scores import as_probability, msp, predict
 from recuse.selectors import select, select_by_subgroup, select_cost, select_coverage
+from recuse.tuning._fixed import fixed_scores
 
 TARGET, DELTA = 0.02, 0.05
 CLASS_TARGET, COVERAGE, COSTS = 0.1, 0.8, (10, 1)
 MOST_CLASSES = 10  # of a guarantee for each class: of more, too few rows each
 SMOOTHINGS = ("0.0", "0.2")
 TUNING: dict[str, Any] = {"objective": "aurc", "target_risk": None, "learned": True}
+ONE_FILE = "fit on one file"
 OTHERS = {"class": f"each class at {CLASS_TARGET}", "coverage": f"coverage {COVERAGE}"}
 OTHERS |= {"cost": "mean cost, {}:{}".format(*COSTS)}
 
@@ -36,6 +53,27 @@ class Population(NamedTuple):
     labels: np.ndarray
     prediction: np.ndarray
     wrong: np.ndarray
+
+
+class Pool(NamedTuple):
+    """A finite population of confidences, drawn with replacement: its own rates are the truth."""
+
+    confidence: np.ndarray
+    wrong: np.ndarray
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw i.i.d. rows."""
+        row = rng.integers(len(self.wrong), size=n)
+        return self.confidence[row], self.wrong[row]
+
+    def coverage(self, threshold: Iterable[float]) -> np.ndarray:
+        """Return the coverage of each threshold."""
+        return np.array([(self.confidence >= t).mean() for t in threshold])
+
+    def risk(self, threshold: Iterable[float]) -> np.ndarray:
+        """Return the risk of each threshold; 0 where nothing is accepted."""
+        accepted = [self.wrong[self.confidence >= t] for t in threshold]
+        return np.array([l.mean() if l.size else 0.0 for l in accepted])
 
 
 class Outcome(NamedTuple):
@@ -54,6 +92,22 @@ def pool(path: Path) -> Population | None:
         return None
     z, y = (np.concatenate([getattr(p, k) for p in parts]) for k in ("logits", "labels"))
     return Population(z, y, predict(z), predict(z) != y)
+
+
+def models(zoo: Path) -> Iterator[tuple[str, Population]]:
+    """Every task with and without smoothing, seed 0, whose rows are independent."""
+    for path in sorted(zoo.glob("*-0-tune.safetensors")):
+        name = path.name.removesuffix("-0-tune.safetensors")
+        if name.endswith(SMOOTHINGS) and (data := pool(path)) is not None:
+            yield name, data
+
+
+def pools(zoo: Path) -> dict[str, Pool]:
+    """The maximum softmax probability and the errors of every model."""
+    return {
+        name: Pool(as_probability(msp(p.logits)).astype(np.float32), p.wrong.astype(float))
+        for name, p in models(zoo)
+    }
 
 
 def choices(ready: Prepared, target: float) -> dict[str, Choice]:
@@ -129,27 +183,61 @@ def row_of_others(found: dict[str, list[Outcome]]) -> str:
     return " | ".join(map(cell, OTHERS))
 
 
+@thresholds_alone
+def one_file(p: Population, n: int, count: int, target: float) -> Rates:
+    """`fit` on one file of logits, `count` times."""
+    rng, found = np.random.default_rng(12), []
+    confidence = {
+        score: score(p.logits) for score in fixed_scores("logits", p.logits.shape[1], None)
+    }
+    for _ in range(count):
+        rows = rng.integers(len(p.labels), size=n)
+        choice = choose_of_file((p.logits[rows], p.labels[rows]), target_risk=target, delta=DELTA)
+        found.append(outcome(choice, p, confidence[choice.tuned.score], target))
+    _, broken, coverage, _ = np.array(found, dtype=float).T
+    return Rates(broken.mean(), coverage.mean())
+
+
+def print_methods(zoo: Path, n: int, count: int) -> None:
+    """Every method, and a verdict over all cells."""
+    cells = []
+    print(f"| model | target % | {' | '.join([*VALID, ONE_FILE])} |\n|---|---|" + "---|" * 6)
+    ranked = pools(zoo)
+    for name, data in models(zoo):
+        target = round(float(data.wrong.mean()) / 2, 4)
+        methods = {method: by(method, target, DELTA) for method in VALID}
+        found = simulate(ranked[name], n, methods, count, target)
+        found[ONE_FILE] = one_file(data, n, count, target)
+        shown = " | ".join(f"{x.violations:.3f} / {x.coverage:.2f}" for x in found.values())
+        print(f"| {name} | {100 * target:.1f} | {shown} |", flush=True)
+        cells += [Cell(f"{method}, {name}", x.violations) for method, x in found.items()]
+    print(f"\n{verdict(cells, count, DELTA)}\n")
+
+
 def main() -> None:
-    """Print the tables."""
+    """Print the tables, and whether any guarantee fails too often."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("zoo", type=Path)
     parser.add_argument("--rows", type=int, default=1000)
-    parser.add_argument("--draws", type=int, default=200)
-    parser.add_argument("--target-risk", type=float, default=TARGET)
+    parser.add_argument("--draws", type=int, default=2000, help="of one file")
+    parser.add_argument("--fits", type=int, default=200, help="of two files")
+    parser.add_argument("--target-risk", type=float, default=TARGET, help="of two files")
     args = parser.parse_args()
+    print_methods(args.zoo, args.rows, args.draws)
+    if not args.fits:
+        return
     print("| model | error % | feasible | violations | mean coverage | mean risk % |")
     print("|---|---|---|---|---|---|")
-    others = []
-    for path in sorted(args.zoo.glob("*-0-tune.safetensors")):
-        name = path.name.removesuffix("-0-tune.safetensors")
-        data = pool(path) if name.endswith(SMOOTHINGS) else None
-        if data is None:
-            continue
-        found = draws(data, args.rows, args.draws, args.target_risk)
+    others, cells = [], []
+    for name, data in models(args.zoo):
+        found = draws(data, args.rows, args.fits, args.target_risk)
         error = 100 * data.wrong.mean()
         print(f"| {name} | {error:.1f} | {row_of_risk(found['risk'])} |", flush=True)
         others.append(f"| {name} | {row_of_others(found)} |")
+        broken = {kind: np.mean([x.broken for x in fits]) for kind, fits in found.items()}
+        cells += [Cell(f"{kind}, {name}", rate) for kind, rate in broken.items()]
     print(f"\n| model | {' | '.join(OTHERS.values())} |\n|---|---|---|---|", *others, sep="\n")
+    print("\n" + verdict(cells, args.fits, DELTA))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ n = calibrate examples, m = thresholds.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
+from scipy.stats import binom
 
 from recuse import selectors
 from recuse.io import HeldOut
@@ -25,7 +27,9 @@ from recuse.selectors._methods import METHODS, Splits
 from recuse.selectors._walk import walk_boundary
 
 TARGET, DELTA, DRAWS = 0.05, 0.1, 2000
+FALSE_ALARM = 0.01  # of a verdict over all cells
 LARGEST_TUNE = 5000
+FLAT = TARGET + 1e-4  # error rate of every row: no threshold may be deployed
 
 
 class Scale(NamedTuple):
@@ -57,10 +61,12 @@ class Population(NamedTuple):
 
 
 def levels(count: int) -> Scale:
-    """Equally likely values 0..count - 1."""
+    """Equally likely values up to 1, at equal distances that float32 holds exactly."""
+    steps = 2 ** math.ceil(math.log2(max(count - 1, 1)))
+    least = steps - (count - 1)
     return Scale(
-        lambda u: np.floor(u * count),
-        lambda t: np.minimum(np.maximum(np.ceil(t), 0) / count, 1.0),
+        lambda u: (np.floor(u * count) + least) / steps,
+        lambda t: np.minimum(np.maximum(np.ceil(t * steps) - least, 0) / count, 1.0),
     )
 
 
@@ -79,6 +85,15 @@ def linear(slope: float, base: float = 0.0) -> Population:
     return Population(
         lambda u: slope * (1 - u) + base,
         lambda u: slope * (1 - u) ** 2 / 2 + base * (1 - u),
+        UNIFORM,
+    )
+
+
+def power(error: float, exponent: int) -> Population:
+    """Risk error * coverage ** exponent."""
+    return Population(
+        lambda u: error * (exponent + 1) * (1 - u) ** exponent,
+        lambda u: error * (1 - u) ** (exponent + 1),
         UNIFORM,
     )
 
@@ -127,7 +142,7 @@ def tied(rates: np.ndarray) -> Population:
 
 
 POPULATIONS = {
-    "flat": flat(TARGET + 1e-4),
+    "flat": flat(FLAT),
     "smooth": linear(0.2),
     "steep": step(0.45, 0.4, 0.01),
     "bad top": bad_top(0.96, 0.12, 0.2),
@@ -135,10 +150,13 @@ POPULATIONS = {
     "waves": waves(5, 2 * TARGET + 1e-4),
     "accurate": linear(0.01),
     "poor": linear(0.5, 0.04),
-    "saturated": step(0.4, 0.3, TARGET + 1e-4, SATURATED),
+    "convex": power(0.2, 3),
+    "hard": power(0.3, 2),
+    "saturated": step(0.4, 0.3, FLAT, SATURATED),
+    "twenty levels": tied(0.2 * (1 - np.arange(20) / 20)),
     "five levels": tied(0.2 * (1 - np.arange(5) / 5)),
     "two levels": step(0.5, 0.4, 0.005, levels(2)),
-    "one level": flat(TARGET + 1e-4, levels(1)),
+    "one level": flat(FLAT, levels(1)),
 }
 TIED = {  # by target: ties within and at the end of what a chain looks at
     target: {count: flat(target + 1e-4, levels(count)) for count in (6, 20, 100)}
@@ -153,11 +171,11 @@ LARGE = ("flat", "smooth", "bad top", "two levels")  # also at n = 50,000
 Chooser = Callable[[Splits], float]
 
 
-def by(method: str, target: float = TARGET) -> Chooser:
+def by(method: str, target: float = TARGET, delta: float = DELTA) -> Chooser:
     """The threshold that a method of `select` deploys; +inf if none."""
 
     def choose(s: Splits) -> float:
-        plan = METHODS[method].plan(s, target, DELTA)
+        plan = METHODS[method].plan(s, target, delta)
         index = plan.choose(target)
         return np.inf if index is None else float(plan.grid[index])
 
@@ -200,6 +218,7 @@ CHOOSERS: dict[str, Chooser] = {
     "fixed_sequence": by("fixed_sequence"),
 }
 INVALID = ("uncorrected", "with boundary")
+VALID = {name: choose for name, choose in CHOOSERS.items() if name not in INVALID}
 
 
 class Outcome(NamedTuple):
@@ -291,9 +310,10 @@ def rows_as_if_independent(s: Splits) -> float:
     return by("fixed_sequence")(s._replace(groups=None))
 
 
+AS_IF_INDEPENDENT = "rows treated as independent"
 GROUPED: dict[str, Chooser] = {
-    "rows, as if independent": rows_as_if_independent,
-    "one row a group": one_of_each_group,
+    AS_IF_INDEPENDENT: rows_as_if_independent,
+    "one row per group": one_of_each_group,
     "betting on means": by("betting"),
 }
 
@@ -370,9 +390,6 @@ OTHERS = {
 }
 
 
-FLAT = TARGET + 1e-4  # error rate of every row of a file
-
-
 def flat_file(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Logits of 5 classes at many scales, so that MSP and a norm rank them differently."""
     z = rng.normal(size=(n, 5)) * rng.uniform(0.3, 4, size=(n, 1))
@@ -398,7 +415,27 @@ def file_violations(case: str, n: int, count: int, seed: int = 11) -> float:
     return broken / count
 
 
-def print_targets(count: int) -> None:
+class Cell(NamedTuple):
+    """One simulated guarantee."""
+
+    case: str
+    violations: float  # fraction of draws
+
+
+def verdict(cells: list[Cell], count: int, delta: float) -> str:
+    """Whether any rate is beyond delta, by an exact binomial test at .01 over all of them."""
+    broken = np.rint([cell.violations * count for cell in cells])
+    p_value = binom.sf(broken - 1, count, delta)
+    worst = cells[int(p_value.argmin())]
+    beyond = [cell.case for cell, p in zip(cells, p_value) if p <= FALSE_ALARM / len(cells)]
+    return (
+        f"Beyond {delta} in {count:,} draws, by an exact binomial test at "
+        f"{FALSE_ALARM} / {len(cells):,} cells: {'; '.join(beyond) or 'none'}. "
+        f"Largest: {worst.violations:.3f} ({worst.case}), p = {p_value.min():.2g}."
+    )
+
+
+def print_targets(count: int) -> Iterator[Cell]:
     print("| population | n | " + " | ".join(CHOOSERS) + " |")
     print("|---|---|" + "---|" * len(CHOOSERS))
     for name, population in POPULATIONS.items():
@@ -406,61 +443,73 @@ def print_targets(count: int) -> None:
             found = simulate(population, n, CHOOSERS, count)
             cells = " | ".join(f"{x.violations:.3f} / {x.coverage:.2f}" for x in found.values())
             print(f"| {name} | {n:,} | {cells} |", flush=True)
+            for method in VALID:
+                yield Cell(f"{method}, {name}, n = {n:,}", found[method].violations)
 
 
-def print_bands(count: int) -> None:
+def print_bands(count: int) -> Iterator[Cell]:
     print("\n| population | n | band at fixed thresholds | band at ranks |\n|---|---|---|---|")
     for name in ("flat", "smooth", "bad top", "saturated", "five levels"):
         for n in (50, 1000):
             rates = [band_violations(POPULATIONS[name], n, count, r) for r in (False, True)]
             print(f"| {name} | {n:,} | {rates[0]:.3f} | {rates[1]:.3f} |", flush=True)
+            yield from (Cell(f"a band, {name}, n = {n:,}", rate) for rate in rates)
 
 
-def print_general(count: int) -> None:
+def print_general(count: int) -> Iterator[Cell]:
     methods = {name: by(name) for name in ("bonferroni", "fixed_sequence", "betting")}
     print("\n| losses in [0, 1] | n | " + " | ".join(methods) + " |\n|---|---|---|---|---|")
     for name in ("flat", "smooth", "bad top"):
         population = POPULATIONS[name]
         for n in (200, 1000, 5000):
             found = [[f(s) for f in methods.values()] for s in general(population, n, count)]
+            thresholds = np.array(found).T
+            rates = [np.mean(population.risk(t) > TARGET) for t in thresholds]
             cells = [
-                f"{np.mean(population.risk(t) > TARGET):.3f} / {population.coverage(t).mean():.2f}"
-                for t in np.array(found).T
+                f"{rate:.3f} / {population.coverage(t).mean():.2f}"
+                for rate, t in zip(rates, thresholds)
             ]
             print(f"| {name} | {n:,} | {' | '.join(cells)} |", flush=True)
+            for method, rate in zip(methods, rates):
+                yield Cell(f"{method} on losses, {name}, n = {n:,}", rate)
 
 
-def print_others(count: int) -> None:
+def print_others(count: int) -> Iterator[Cell]:
     print("\n| guarantee | case | violations | mean coverage |\n|---|---|---|---|")
+
+    def row(guarantee: str, case: str, rate: float, coverage: str = "") -> Cell:
+        print(f"| {guarantee} | {case} | {rate:.3f} | {coverage} |", flush=True)
+        return Cell(f"{guarantee}, {case}", rate)
+
     for name, choose in GROUPED.items():
-        rate = grouped_violations(TARGET + 1e-4, choose, count)
-        print(f"| risk, 200 groups of 5 | {name} | {rate:.3f} | |", flush=True)
+        found = row("risk, 200 groups of 5", name, grouped_violations(FLAT, choose, count))
+        if name != AS_IF_INDEPENDENT:
+            yield found
     for size, rows in ((1, "400 rows"), (5, "400 groups of 5")):
-        for case, order in (("shuffled", {}), ("`seed=None`", {"seed": None})):
-            rate = order_violations(size, count, **order)
-            print(f"| risk, {rows}, site after site | {case} | {rate:.3f} | |", flush=True)
+        guarantee = f"risk, {rows}, site after site"
+        yield row(guarantee, "shuffled", order_violations(size, count))
+        row(guarantee, "`seed=None`", order_violations(size, count, seed=None))
     for name in ("flat", "smooth"):
         rate = subgroup_violations(POPULATIONS[name], 1000, count)
-        print(f"| risk in each of 4 subgroups | {name}, n = 1,000 | {rate:.3f} | |", flush=True)
+        yield row("risk in each of 4 subgroups", f"{name}, n = 1,000", rate)
     rate = several_violations(OTHERS["stairs"], STAIRS, 2000, count)
-    print(f"| risks .1, .2, .3 and .4 at once | stairs, n = 2,000 | {rate:.3f} | |", flush=True)
+    yield row("risks .1, .2, .3 and .4 at once", "stairs, n = 2,000", rate)
+    for case, n in (("two scores", 1000), ("groups", 300), ("column", 1000), ("class", 1000)):
+        rate = file_violations(case, n, count)
+        yield row("risk, `fit` on one file", f"flat, {case}, n = {n:,}", rate)
     for name in ("smooth", "five levels", "saturated"):
         for n in (20, 200, 5000):
-            found = coverage_violations(POPULATIONS[name], n, 0.8, count)
-            case = f"{name}, n = {n:,} | {found.violations:.3f} | {found.coverage:.3f}"
-            print(f"| coverage at least .8 | {case} |", flush=True)
+            rate, coverage = coverage_violations(POPULATIONS[name], n, 0.8, count)
+            yield row("coverage at least .8", f"{name}, n = {n:,}", rate, f"{coverage:.3f}")
     for name, n in (("smooth", 1000), ("poor", 1000), ("two levels", 1000), ("rare errors", 150)):
-        found = cost_violations((POPULATIONS | OTHERS)[name], n, 10, count)
-        case = f"{name}, n = {n:,} | {found.violations:.3f} | {found.coverage:.3f}"
-        print(f"| mean cost, 10 an error | {case} |", flush=True)
+        rate, coverage = cost_violations((POPULATIONS | OTHERS)[name], n, 10, count)
+        yield row("mean cost, 10 an error", f"{name}, n = {n:,}", rate, f"{coverage:.3f}")
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the tables, and whether any guarantee fails too often."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=DRAWS)
     count = parser.parse_args().draws
-    print_targets(count)
-    print_bands(count)
-    print_general(count)
-    print_others(count)
+    tables = (print_targets, print_bands, print_general, print_others)
+    print("\n" + verdict([cell for table in tables for cell in table(count)], count, DELTA))
