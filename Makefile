@@ -78,7 +78,7 @@ bench: $(PEERS)/.ready
 
 bench-selectors: $(PEERS)/.ready
 	$(PEERS)/bin/pytest -p no:cacheprovider tests/test_bench_selectors.py
-	$(PEERS)/bin/python -m benchmarks.selectors --draws 200 --sizes 100,1000,10000 \
+	$(PEERS)/bin/python -m benchmarks.selectors --draws 100 --sizes 100,1000,10000 \
 	    $(if $(wildcard $(ZOO)),--zoo $(ZOO))
 
 bench-calls: $(PEERS)/.ready

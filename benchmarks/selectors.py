@@ -1,6 +1,6 @@
 """What one file of labelled rows gives: thresholds of ours, zugzwang's, MAPIE's and Geifman's.
 
-    python -m benchmarks.selectors [--draws 300] [--sizes 100,1000] [--zoo zoo]
+    python -m benchmarks.selectors [--draws 100] [--sizes 100,1000] [--zoo zoo]
 
 Every method gets the same n rows of each draw: all of them to calibrate, or a half to tune and a
 half to calibrate if it needs a tuning split. The populations are those of `tests.validity`, whose
@@ -35,7 +35,7 @@ from recuse.selectors import select, thresholds_between
 
 TARGET, DELTA = 0.05, 0.05
 ROWS_OF_MODELS = 1000
-BETAS = 200  # of the split sequence of MAPIE; its default of 1,000 takes five times as long
+BETAS = 100  # of the split sequence of MAPIE; its default of 1,000 takes ten times as long
 Split = tuple[np.ndarray, np.ndarray]  # confidence in [0, 1] and 0-1 loss
 Method = Callable[[float, Split], float]  # target, rows -> threshold
 
@@ -234,7 +234,7 @@ def summary(found: dict[tuple[str, int], dict[str, Outcome]], sizes: list[int], 
 def main() -> None:
     """Print the tables, and the exceptions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=300)
+    parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--sizes", default="100,1000")
     parser.add_argument("--zoo", type=Path)
     options = parser.parse_args()

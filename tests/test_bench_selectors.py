@@ -15,8 +15,9 @@ from benchmarks.selectors import (
     keeps,
     measure,
 )
-from tests.validity.coverage import oracle
-from tests.validity.real_logits import Pool
+from tests.validity.coverage import former, in_parts, of_logits, oracle
+from tests.validity.real_logits import DELTA as DELTA_OF_FITS
+from tests.validity.real_logits import Fits, Pool
 from tests.validity.thresholds import POPULATIONS, Cell, by, verdict
 
 from recuse.rejector import choose
@@ -90,3 +91,30 @@ def test_rates_of_a_pool_are_those_of_its_rows():
 )
 def test_the_oracle_accepts_as_much_as_the_risk_allows(name, target, coverage):
     assert oracle(POPULATIONS[name], target) == pytest.approx(coverage, abs=1e-4)
+
+
+def test_a_file_is_cut_as_before_and_as_fit_cuts_it():
+    rows = Splits(*FILE)
+    before, now = in_parts(rows, 0.4, 0.4), in_parts(rows, 0.2, 0.8)
+    assert [len(before.tune[1]), len(before.loss)] == [400, 400]
+    assert [len(now.tune[1]), len(now.loss)] == [200, 800]
+    assert former(TARGET)(rows) == by("fixed_sequence", TARGET, DELTA)(before)
+    assert of_logits(TARGET)(rows) == by("random_walk", TARGET, 0.8 * DELTA)(rows)
+    many = Splits(*POPULATIONS["smooth"].draw(10_000, np.random.default_rng(0)))
+    cut = in_parts(many, 0.2, 0.8)
+    assert of_logits(TARGET)(many) == by("fixed_sequence", TARGET, DELTA)(cut)
+
+
+@pytest.mark.parametrize("classes", [2, 6])
+def test_fits_without_a_rejector_are_those_of_fit(classes):
+    rng = np.random.default_rng(classes)
+    z = (3 * rng.normal(size=(2000, classes))).astype(np.float32)
+    y = z.argmax(axis=1)
+    y[rng.uniform(size=2000) < 0.03] = 0
+    rows = rng.integers(2000, size=800)
+    found = choose((z[rows], y[rows]), target_risk=TARGET, delta=DELTA_OF_FITS)
+    fits = Fits(z, TARGET)
+    confidence, threshold = fits.widest(rows, (z.argmax(axis=1) != y)[rows])
+    assert found.selection.feasible
+    assert threshold == found.selection.threshold
+    assert np.array_equal(confidence, found.tuned.score(z))

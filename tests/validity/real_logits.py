@@ -20,7 +20,6 @@ from tests.validity.thresholds import (
     Cell,
     by,
     simulate,
-    thresholds_alone,
     verdict,
 )
 from tests.validity.thresholds import (
@@ -29,11 +28,11 @@ from tests.validity.thresholds import (
 
 import recuse as rc
 from recuse.rejector import ALL, CLASS, Choice
-from recuse.rejector import choose as choose_of_file
 from recuse.rejector._fit import chosen
 from recuse.rejector._prepare import Prepared, prepare
 from recuse.scores import as_probability, msp, predict
 from recuse.selectors import select, select_by_subgroup, select_cost, select_coverage
+from recuse.selectors._methods import Splits
 from recuse.tuning._fixed import fixed_scores
 
 TARGET, DELTA = 0.02, 0.05
@@ -183,19 +182,33 @@ def row_of_others(found: dict[str, list[Outcome]]) -> str:
     return " | ".join(map(cell, OTHERS))
 
 
-@thresholds_alone
 def one_file(p: Population, n: int, count: int, target: float) -> Rates:
     """`fit` on one file of logits, `count` times."""
-    rng, found = np.random.default_rng(12), []
-    confidence = {
-        score: score(p.logits) for score in fixed_scores("logits", p.logits.shape[1], None)
-    }
+    fits, rng, found = Fits(p.logits, target), np.random.default_rng(12), []
     for _ in range(count):
         rows = rng.integers(len(p.labels), size=n)
-        choice = choose_of_file((p.logits[rows], p.labels[rows]), target_risk=target, delta=DELTA)
-        found.append(outcome(choice, p, confidence[choice.tuned.score], target))
-    _, broken, coverage, _ = np.array(found, dtype=float).T
-    return Rates(broken.mean(), coverage.mean())
+        confidence, threshold = fits.widest(rows, p.wrong[rows])
+        accept = confidence >= threshold
+        found.append((accept.mean(), p.wrong[accept].mean() if accept.any() else 0.0))
+    coverage, risk = np.array(found).T
+    return Rates(np.mean(risk > target), coverage.mean())
+
+
+class Fits:
+    """`fit` on rows of a population below 10,000, without a rejector: scores are computed once."""
+
+    def __init__(self, logits: np.ndarray, target: float):
+        shares = fixed_scores("logits", logits.shape[1], None)
+        self.confidence = [score(logits) for score in shares]
+        self.choose = [by("random_walk", target, share * DELTA) for share in shares.values()]
+
+    def widest(self, rows: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, float]:
+        """Confidences of all rows by the score that accepts most, and its threshold."""
+        found = []
+        for confidence, choose in zip(self.confidence, self.choose):
+            threshold = choose(Splits(confidence[rows], wrong.astype(float)))
+            found.append((np.sum(confidence[rows] >= threshold), confidence, threshold))
+        return max(found, key=lambda one: one[0])[1:]
 
 
 def print_methods(zoo: Path, n: int, count: int) -> None:

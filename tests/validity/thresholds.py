@@ -158,6 +158,7 @@ POPULATIONS = {
     "two levels": step(0.5, 0.4, 0.005, levels(2)),
     "one level": flat(FLAT, levels(1)),
 }
+USUAL = ("convex", "hard", "twenty levels")  # for coverage: the others break more methods
 TIED = {  # by target: ties within and at the end of what a chain looks at
     target: {count: flat(target + 1e-4, levels(count)) for count in (6, 20, 100)}
     for target in (TARGET, 2 * TARGET)
