@@ -34,7 +34,7 @@ from tests.validity.thresholds import FALSE_ALARM, POPULATIONS, thresholds_alone
 from recuse.selectors import select, thresholds_between
 
 TARGET, DELTA = 0.05, 0.05
-ROWS_OF_MODELS = 1000
+OF_MODELS = 1000  # rows of a file
 BETAS = 100  # of the split sequence of MAPIE; its default of 1,000 takes ten times as long
 Split = tuple[np.ndarray, np.ndarray]  # confidence in [0, 1] and 0-1 loss
 Method = Callable[[float, Split], float]  # target, rows -> threshold
@@ -209,26 +209,34 @@ def installed() -> dict[str, Method]:
     return methods
 
 
-def summary(found: dict[tuple[str, int], dict[str, Outcome]], sizes: list[int], draws: int) -> None:
-    """Print each method over all populations."""
-    print("\n| method | " + " | ".join(f"n = {n:,}" for n in sizes) + " | beyond delta |")
-    print("|---|" + "---|" * (len(sizes) + 1))
-    methods = next(iter(found.values()))
-    for method in methods:
-        cells, broken = [], []
-        for size in sizes:
-            at = {name: row[method] for (name, n), row in found.items() if n == size}
-            coverage = np.mean([x.coverage.mean() for x in at.values()])
-            feasible = np.mean([x.feasible for x in at.values()])
-            worst = max(x.violations for x in at.values())
-            cells.append(f"{coverage:.3f} / {feasible:.2f} / {worst:.3f}")
-            count = len(found) * len(methods)
-            broken += [
-                f"{name} {x.violations:.2f}"
-                for name, x in at.items()
-                if not keeps(x.violations, draws, count)
-            ]
-        print(f"| {method} | {' | '.join(cells)} | {', '.join(broken) or 'none'} |")
+def summary(found: dict[str, dict[str, dict[str, Outcome]]], draws: int) -> None:
+    """Print each method over the populations of each size, and over the models.
+
+    Args:
+        found: Column -> population -> method -> outcome.
+        draws: Number of draws.
+    """
+    cells = [
+        (column, population, method, outcome)
+        for column, of in found.items()
+        for population, row in of.items()
+        for method, outcome in row.items()
+    ]
+    print(f"\n| method | {' | '.join(found)} | beyond delta |\n|---|" + "---|" * (len(found) + 1))
+    for method in dict.fromkeys(m for _, _, m, _ in cells):
+        row = []
+        for of in found.values():
+            at = [each[method] for each in of.values()]
+            coverage = np.mean([x.coverage.mean() for x in at])
+            worst = max(x.violations for x in at)
+            feasible = np.mean([x.feasible for x in at])
+            row.append(f"{coverage:.3f} / {feasible:.2f} / {worst:.2f}")
+        beyond = [
+            f"{population}, {column}"
+            for column, population, m, x in cells
+            if m == method and not keeps(x.violations, draws, len(cells))
+        ]
+        print(f"| {method} | {' | '.join(row)} | {'; '.join(beyond) or 'none'} |")
 
 
 def main() -> None:
@@ -239,22 +247,25 @@ def main() -> None:
     parser.add_argument("--zoo", type=Path)
     options = parser.parse_args()
     methods, sizes = installed(), [int(n) for n in options.sizes.split(",")]
-    cases: list[tuple[str, Any, float, int]] = [
-        (name, population, TARGET, n) for name, population in POPULATIONS.items() for n in sizes
+    cases: list[tuple[str, str, Any, float, int]] = [
+        (f"n = {n:,}", name, population, TARGET, n)
+        for name, population in POPULATIONS.items()
+        for n in sizes
     ]
     for name, pool in (pools(options.zoo) if options.zoo else {}).items():
-        cases.append((name, pool, round(float(pool.wrong.mean()) / 2, 4), ROWS_OF_MODELS))
+        target = round(float(pool.wrong.mean()) / 2, 4)
+        cases.append((f"models, n = {OF_MODELS:,}", name, pool, target, OF_MODELS))
     print("| population | target | n | " + " | ".join(methods) + " |")
     print("|---|---|---|" + "---|" * len(methods))
-    every, exceptions = {}, []
-    for name, population, target, n in cases:
+    every: dict[str, dict[str, dict[str, Outcome]]] = {}
+    exceptions = []
+    for column, name, population, target, n in cases:
         found = measure(population, target, n, methods, options.draws)
-        print(
-            f"| {name} | {target:g} | {n:,} | {' | '.join(map(str, found.values()))} |", flush=True
-        )
+        cells = " | ".join(map(str, found.values()))
+        print(f"| {name} | {target:g} | {n:,} | {cells} |", flush=True)
         exceptions += [f"{name}, n = {n:,}: {line}" for line in better(found, options.draws)]
-        every[name, n] = found
-    summary(every, sizes, options.draws)
+        every.setdefault(column, {})[name] = found
+    summary(every, options.draws)
     print("\nPeers that keep the guarantee and accept clearly more than `fit`:")
     print("\n".join(f"- {line}" for line in exceptions or ["none"]))
 

@@ -20,7 +20,7 @@ from recuse.rejector._cut import ENOUGH, TUNING
 from recuse.selectors._methods import Splits
 from recuse.tuning._fixed import SHARES
 
-DELTA, DRAWS = 0.05, 500
+DELTA, DRAWS = 0.05, 300
 TARGETS, SIZES = (0.01, 0.02, 0.05, 0.1), (100, 300, 1000, 3000, 10_000)
 SHOWN = (0.05, 1000)  # target and rows of the table by population
 FORMER = (0.4, 0.4)  # of the rows, to tune and to calibrate; the rest tested
