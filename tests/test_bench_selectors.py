@@ -17,7 +17,7 @@ from benchmarks.selectors import (
 )
 from tests.validity.coverage import former, in_parts, of_logits, oracle
 from tests.validity.real_logits import DELTA as DELTA_OF_FITS
-from tests.validity.real_logits import Fits, Pool
+from tests.validity.real_logits import Fits, Pool, Population, draws
 from tests.validity.thresholds import POPULATIONS, Cell, by, verdict
 
 from recuse.rejector import choose
@@ -118,3 +118,15 @@ def test_fits_without_a_rejector_are_those_of_fit(classes):
     assert found.selection.feasible
     assert threshold == found.selection.threshold
     assert np.array_equal(confidence, found.tuned.score(z))
+
+
+def test_fits_of_two_files_are_counted_over_the_population():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 4000)
+    z = (3 * np.eye(3)[y] + rng.normal(size=(4000, 3))).astype(np.float32)
+    prediction = z.argmax(axis=1)
+    found = draws(Population(z, y, prediction, prediction != y), 400, 1, 0.05)
+    assert found.keys() == {"risk", "class", "coverage", "cost"}
+    (one,) = found["risk"]
+    assert one.feasible
+    assert one.broken == (one.risk > 0.05)

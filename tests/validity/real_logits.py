@@ -158,7 +158,8 @@ def draws(p: Population, n: int, count: int, target: float) -> dict[str, list[Ou
     for seed in range(count):
         rows = np.random.default_rng(seed).choice(len(p.labels), 2 * n)  # with replacement
         tune, calibrate = ((p.logits[i], p.labels[i]) for i in (rows[:n], rows[n:]))
-        options = {"subgroups": "class", "kind": "logits", "seed": 0, "allow_overlap": True}
+        options: dict[str, Any] = {"subgroups": "class", "kind": "logits", "seed": 0}
+        options |= {"allow_overlap": True, "repeated_ids": "refuse", "model": None}
         ready = prepare(tune, calibrate, **options, tuning=TUNING)._replace(shared=False)
         confidence = ready.tuned.score(p.logits)  # the rows are independent, though some are alike
         for name, choice in choices(ready, target).items():
