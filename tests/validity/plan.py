@@ -1,6 +1,6 @@
 """Do as many rows as `recuse.plan` names pass, and do they accept what it says?
 
-    python -m tests.validity.plan [--draws 400]
+    python -m tests.validity.plan [--draws 400] [--zoo FOLDER]
 
 prints the tables of docs/how-to/plan.md. In every population the error rate at rank u (0 = most
 confident) is known, and with it the accuracy, the AURC, and by simulation the fewest rows of which
@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+import recuse as rc
 from recuse import plan
 from recuse.present.numbers import exact_percent
 from recuse.rejector import LabelPlan
@@ -133,8 +135,8 @@ class OfFiles(NamedTuple):
 
     ratio: float  # median
     within: float  # how often the plan is within a factor of 2.5 of the needed rows
-    held: float  # how often the interval holds the plan of the truth
-    width: float  # high / low, median
+    held: float  # how often the needed rows are between its ends
+    width: float  # of these, the upper over the lower; median
 
 
 def of_files(rate: Callable, n: int, target: float, rows: float, draws: int) -> OfFiles:
@@ -152,25 +154,24 @@ def of_files(rate: Callable, n: int, target: float, rows: float, draws: int) -> 
     return OfFiles(
         float(np.median(named / exact)),
         float(np.mean((named > rows / FACTOR) & (named < FACTOR * rows))),
-        float(np.mean((low <= exact) & (exact <= high))),
+        float(np.mean((low <= rows) & (rows <= high))),
         float(np.median(high / low)),
     )
 
 
-def print_plans(draws: int) -> None:
+def print_plans(populations: dict[str, Callable], draws: int) -> None:
     """Rows, planned and needed, and the coverage to expect of them."""
     wide = " | ".join(map(exact_percent, TARGETS))
     head = f"| population | accuracy | AURC | {wide} |\n|{'---|' * (3 + len(TARGETS))}"
-    print(f"Rows, planned / needed:\n\n{head}")
+    print(f"Rows, planned (if the risk levels off) / needed:\n\n{head}")
     lines, ratios = [], []
-    for name, rate in POPULATIONS.items():
+    for name, rate in populations.items():
         known = truth(rate)
         of = f"| {name} | {known.accuracy:.3f} | {known.aurc:.4f} |"
         found = [plan(**known._asdict(), target_risk=target, delta=DELTA) for target in TARGETS]
         rows = [needed(rate, target, draws) for target in TARGETS]
-        ratios += [p.rows / n for p, n in zip(found, rows) if n < np.inf]
-        shown = (f"{n:,}" if n < np.inf else "none" for n in rows)
-        cells = [f"{p.rows:,} / {n}" for p, n in zip(found, shown)]
+        ratios += [p.rows / n for p, n in zip(found, rows) if p.feasible and n < np.inf]
+        cells = [f"{shown(p.rows)} ({shown(p.high)}) / {shown(n)}" for p, n in zip(found, rows)]
         print(of, " | ".join(cells), "|", flush=True)
         lines.append(f"{of} {' | '.join(covered(rate, p, draws) for p in found)} |")
     inside = sum(1 / FACTOR < ratio < FACTOR for ratio in ratios)
@@ -180,11 +181,17 @@ def print_plans(draws: int) -> None:
     print(head, *lines, sep="\n")
 
 
+def shown(rows: float | None) -> str:
+    return "none" if rows in (None, np.inf) else f"{rows:,}"
+
+
 def covered(rate: Callable, found: LabelPlan, draws: int) -> str:
     """The coverage to expect and the median one, of the planned rows and of five times as many."""
-    each = ((found.rows, found.coverage), found.more[-1])
+    each = [(found.rows, found.coverage), *found.more[-1:]] if found.feasible else []
     cells = []
     for n, expected in each:
+        if n > MOST:
+            break
         seen = np.median(accepted(rate, n, found.target_risk, draws if n < ENOUGH else draws // 4))
         cells.append(f"{expected:.2f} / {seen:.2f}")
     return "; ".join(cells)
@@ -193,7 +200,7 @@ def covered(rate: Callable, found: LabelPlan, draws: int) -> str:
 def print_files(draws: int) -> None:
     """Plans from small files."""
     head = "population | target | rows | plan / that of the truth | within 2.5 of the need | "
-    print(f"\n| {head}interval holds the truth's | its ends, ratio |\n|{'---|' * 7}")
+    print(f"\n| {head}need between the ends | ends, ratio |\n|{'---|' * 7}")
     for name, target in FILES:
         rate = POPULATIONS[name]
         rows = needed(rate, target, draws)
@@ -203,13 +210,34 @@ def print_files(draws: int) -> None:
             print(f"| {name} | {exact_percent(target)} | {n:,} | {cells} |", flush=True)
 
 
+def models(zoo: Path) -> dict[str, Callable]:
+    """Error rates by the rank of MSP among all rows of a model (`python -m benchmarks.zoo`)."""
+    found = {}
+    for path in sorted(zoo.glob("*-0.[02]-0-tune.safetensors")):  # smoothings 0 and 0.2, one seed
+        parts = [rc.read(p) for p in (path, path.with_name(path.name.replace("-tune", "-test")))]
+        if all(part.groups is None for part in parts):
+            z, y = (np.concatenate([getattr(p, k) for p in parts]) for k in ("logits", "labels"))
+            wrong = (rc.scores.predict(z) != y)[np.argsort(-rc.scores.msp(z), kind="stable")]
+            found[path.name.removesuffix("-0-tune.safetensors")] = of_rows(wrong.astype(float))
+    return found
+
+
+def of_rows(wrong: np.ndarray) -> Callable:
+    """Rows drawn with replacement, by their rank."""
+    return lambda u: wrong[np.minimum((u * wrong.size).astype(int), wrong.size - 1)]
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=DRAWS)
-    draws = parser.parse_args().draws
-    print_plans(draws)
-    print_files(draws)
+    parser.add_argument("--zoo", type=Path, help="Folder of trained models, in place of the rest.")
+    given = parser.parse_args()
+    if given.zoo is not None:
+        print_plans(models(given.zoo), given.draws)
+        return
+    print_plans(POPULATIONS, given.draws)
+    print_files(given.draws)
 
 
 if __name__ == "__main__":

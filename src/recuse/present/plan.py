@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recuse.present.numbers import about, confidence_level, count, exact_percent, percent
+from recuse.present.numbers import about, confidence_level, count, exact_percent, percent, plural
 
 MOST = 10**8  # beyond it, no number of rows is named
 TOP = 0.01  # the most confident predictions, whose risk tells why none is
@@ -59,15 +59,17 @@ def _goal(p: Any) -> str:
 
 
 def _basis(p: Any) -> str:
-    """Return whence the two numbers come, and how uncertain a file leaves them."""
+    """Return whence the two numbers come, and how far the rows depend on what is assumed."""
+    high = "no number" if p.high is None else f"about {about(p.high)}"
+    top = "the risk levels off among the most confident"
     if p.labelled is None:
-        numbers = f"accuracy {exact_percent(p.accuracy)} and AURC {p.aurc:.4g}"
-        return f"Assumed: {numbers}, and a risk that is a power law of the coverage."
-    seen = f"{count(p.errors)} errors in {count(p.labelled)} {p.unit}, ranked by {p.score}"
+        numbers = f"accuracy {exact_percent(p.accuracy)}, AURC {p.aurc:.4g}"
+        more = f"; {high} if {top}" if p.feasible and p.high != p.rows else ""
+        return f"Assumed: {numbers}, and a risk that is a power law of the coverage{more}."
+    seen = f"{plural(p.errors, 'error')} in {count(p.labelled)} {p.unit}, ranked by {p.score}"
     if p.low is None:
         return f"From {seen}; most resamples of them are infeasible."
-    high = "more than can be named" if p.high is None else about(p.high)
-    return f"From {seen}; 8 of 10 resamples of them name {about(p.low)} to {high}."
+    return f"From {seen}; resamples of them name {about(p.low)} and more, and {high} if {top}."
 
 
 def _share(coverage: float) -> str:

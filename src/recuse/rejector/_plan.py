@@ -5,6 +5,7 @@ n = labelled rows, or groups by one row of each.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from recuse.rejector._cut import ENOUGH, TUNING, tuning_for_risk
 from recuse.rejector._prepare import REFUSE, Data, each_id_once, prepare_all, whole
 from recuse.selectors._grid import counts, thresholds_between
 from recuse.selectors._guarantee import GROUPS, ROWS
-from recuse.selectors._labels import Law, law_of, needed, reached
+from recuse.selectors._labels import Law, Logistic, law_of, logistic, needed, reached
 from recuse.selectors._methods import ALIKE
 from recuse.tuning._fixed import SHARES
 
@@ -56,8 +57,8 @@ class LabelPlan:
     score: str | None = None  # whose AURC it is; None: two numbers were given in place of a file
     labelled: int | None = None  # rows of the file, or groups
     errors: int | None = None  # among them
-    low: int | None = None  # of 100 resamples of the file 10 need fewer rows
-    high: int | None = None  # and 10 need more; None: no number was enough for them
+    low: int | None = None  # rows; of 100 resamples of a file, 10 need fewer
+    high: int | None = None  # rows if the risk levels off; of 100 resamples, 10 need more
 
     @property
     def feasible(self) -> bool:
@@ -85,13 +86,20 @@ class OneFile(NamedTuple):
     delta: float
     share: float  # of delta below 10,000 rows; 1: there is no other score
 
-    def rows(self, law: Law) -> int | None:
+    def rows(self, law: Law | Logistic) -> int | None:
         """Return the rows of a file of which some threshold passes in four draws of five."""
         few = needed(law, self.target, self.share * self.delta)
         if few is None or not self._tuning(few):
             return few
         many = needed(law, self.target, ALIKE * self.delta)
         return None if many is None else max(ENOUGH, int(np.ceil(many / (1 - TUNING))))
+
+    def limits(self, law: Law) -> tuple[int | None, int | None]:
+        """Return the rows, and those if the risk levels off: no fewer."""
+        if (low := self.rows(law)) is None:
+            return None, None
+        high = self.rows(logistic(law))
+        return low, None if high is None else max(low, high)
 
     def coverage(self, law: Law, rows: int) -> float:
         """Return the coverage to expect of a file of so many rows: about the median."""
@@ -137,8 +145,8 @@ def plan(
 
     From two numbers of a model, or from a small labelled file. Between them the risk is assumed to
     be a power law of the coverage, $r(c) = e \, c^{e / a - 1}$ with the error rate $e$ and the AURC
-    $a$, which is the area under it. Labels of which some are wrong have a risk that does not fall
-    to 0 with the coverage, and need more rows.
+    $a$, which is the area under it. `high` assumes that it levels off among the most confident
+    predictions, as that of a hard task does: the log-odds of an error rise evenly with the rank.
 
     Args:
         held_out: A few rows, as in `fit`: accuracy and AURC come from them, under the score of
@@ -172,7 +180,9 @@ def plan(
     if held_out is not None or len(given) < len(numbers):
         got = listed(["a file"] * (held_out is not None) + given)
         raise InputError(f"expected a held-out file, or `accuracy` and `aurc`, got {got}")
-    return OneFile(target, delta, SHARES[0]).plan(_law(accuracy, aurc))
+    use, law = OneFile(target, delta, SHARES[0]), _law(accuracy, aurc)
+    low, high = use.limits(law)
+    return use.plan(law, low=low, high=high)
 
 
 def _law(accuracy: Any, aurc: Any) -> Law:
@@ -210,7 +220,7 @@ def _of_file(
     low, high = _interval(use, confidence, wrong, seed)
     return use.plan(
         law,
-        unit=ROWS if file.groups is None else GROUPS,
+        unit=ROWS if splits.calibrate.groups is None else GROUPS,
         score=str(splits.tuned.score),
         labelled=wrong.size,
         errors=int(wrong.sum()),
@@ -228,13 +238,14 @@ def law_of_rows(confidence: Float[Array, " n"], wrong: Bool[Array, " n"]) -> Law
 
 def _interval(
     use: OneFile, confidence: Float[Array, " n"], wrong: Bool[Array, " n"], seed: int
-) -> tuple[int | None, int | None]:
-    """Return the rows that all but 10 of 100 resamples need at least, and at most."""
+) -> Iterator[int | None]:
+    """Yield the rows that all but 10 of 100 resamples need at least, and at most."""
     rng = np.random.default_rng(seed)
     named = []
     for _ in range(RESAMPLES):
         rows = rng.integers(wrong.size, size=wrong.size)
-        named.append(use.rows(law_of_rows(confidence[rows], wrong[rows])) or np.inf)
-    ends = np.sort(named)[[OUTSIDE, -1 - OUTSIDE]]
-    low, high = (int(rows) if rows < np.inf else None for rows in ends)
-    return low, high
+        law = law_of_rows(confidence[rows], wrong[rows])
+        named.append([end or np.inf for end in use.limits(law)])
+    low, high = np.sort(named, axis=0).T
+    for rows in (low[OUTSIDE], high[-1 - OUTSIDE]):
+        yield int(rows) if rows < np.inf else None

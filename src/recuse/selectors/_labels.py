@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
 Z_FIFTH = 0.84  # a normal variable exceeds it in one draw of five
 MEDIAN = 0.5  # level of the error rate that is assumed
+SLOPES = 0.001, 300.0  # of a logistic curve: from hardly any ranking to nearly a perfect one
+AREAS = 400  # coverages over which its AURC is taken
 COVERAGES = 200  # at which rows are counted, about
 
 
@@ -52,6 +54,35 @@ class Law(NamedTuple):
         return (target / self.error) ** (1 / rise) if rise > 0 else 0.0
 
 
+class Logistic(NamedTuple):
+    """Another risk with the same error rate and AURC: it levels off at the most confident."""
+
+    coverage: Float[Array, " c"]
+    risk: Float[Array, " c"]
+
+
+def logistic(law: Law) -> Logistic:
+    """Return the risk where the log-odds of an error rise in a straight line with the rank.
+
+    With the error rate expit(start + slope u) at the rank u, the risk at the coverage c is the mean
+    over the ranks up to c. The error rate at full coverage gives the start, and the AURC the slope.
+
+    >>> levels = logistic(Law(0.1, 0.02, np.array([0.01, 0.5, 1.0])))
+    >>> levels.risk.round(4).tolist()
+    [0.0007, 0.0073, 0.1]
+    """
+
+    def risk(slope: float, coverage: Float[Array, " c"]) -> Float[Array, " c"]:
+        odds = np.log(np.expm1(law.error * slope)) - np.log(np.expm1((1 - law.error) * slope))
+        start = odds - law.error * slope
+        rise = np.logaddexp(0, start + slope * coverage) - np.logaddexp(0, start)
+        return rise / (slope * coverage)
+
+    middle = (np.arange(AREAS) + 0.5) / AREAS
+    slope, _ = bisect(lambda x: risk(x, middle).mean() <= law.aurc, *SLOPES)
+    return Logistic(law.coverage, risk(float(slope), law.coverage))
+
+
 def law_of(seen: Counts, n: int) -> Law:
     """The law with the error rate and the AURC of n rows.
 
@@ -67,7 +98,7 @@ def law_of(seen: Counts, n: int) -> Law:
     return Law(error, aurc, coverage[:: max(1, coverage.size // COVERAGES)])
 
 
-def needed(law: Law, target: float, level: float) -> int | None:
+def needed(law: Law | Logistic, target: float, level: float) -> int | None:
     """Return the fewest rows at any of the coverages; None if none has a risk below the target.
 
     With so many, some threshold passes in four draws of five.
