@@ -31,7 +31,7 @@ from recuse.tuning._fixed import SHARES
 DELTA, DRAWS, POWER = 0.05, 400, 0.8
 FACTOR = 2.5  # within which a plan should be
 TARGETS = (0.01, 0.02, 0.05, 0.1)
-FILES = (("steeper, 10 %", 0.05), ("slow, 10 %", 0.05), ("steep, 20 %", 0.02))
+FILES = (("steeper, 10 %", 0.05), ("slow, 10 %", 0.05), ("steep, 20 %", 0.02), ("logistic", 0.02))
 FEWEST, MOST = 30, 200_000  # rows that are tried
 STEP = 1.05  # to so much the needed rows are found
 AT_ONCE = 2_000_000  # rows of draws that are simulated together
