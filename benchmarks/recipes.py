@@ -201,16 +201,19 @@ def without_fallback(
     for family in families:
         for i, model in enumerate(found.models):
             areas = [
-                1000 * alone(m, runs[seed][m.name]["test"], family)
+                1000 * alone(m, runs[seed][m.name], family)
                 for seed, m in zip(found.seeds, model.models)
             ]
             rows[i] = (*rows[i], words.spread(Spread.of(areas), 1))
     return (*header, *families.values()), rows
 
 
-def alone(model: ModelEvaluation, test: rc.io.HeldOut, family: str) -> float:
+def alone(model: ModelEvaluation, files: dict[str, rc.io.HeldOut], family: str) -> float:
     """Return the test AURC of the family's best score on the tuning split; NaN if there is none."""
-    tried = [(area, score) for score, area in model.tuned.table if score.name == family]
+    tune, test = files["tune"], files["test"]
+    norms = family == "logit_norm"
+    tuned = rc.tune(tune, learned=False) if norms else model.tuned
+    tried = [(area, score) for score, area in tuned.table if score.name == family]
     if not tried:
         return float("nan")
     _, score = min(tried, key=lambda pair: pair[0])

@@ -38,10 +38,11 @@ AURC on the test file relative to MSP (below 1 is better). Scores are chosen on 
 rows of the tuning file:
 
 - **best p**: the logit norm with the smallest AURC on the tuning rows, without fallback.
-- **published**: the same, with the fallback to MSP: `recuse.tune(candidates=norms,
-  learned=False)`.
+- **published**: the same, with the published fallback: MSP where no norm has a smaller AURC on the
+  tuning rows (Cattelan & Silva, 2024).
 - **learned**: the learned score, without fallback.
-- **chosen**: the choice of `recuse.tune`: a candidate, the learned score, or MSP.
+- **chosen**: the choice of `recuse.tune`: a candidate, the learned score, or MSP where no
+  cross-fitted gain exceeds its standard error.
 """
 
 
@@ -73,11 +74,12 @@ def repaired(path: Path, rows: int) -> Case | None:
     z, y = tune_file.logits[pick], tune_file.labels[pick]
     groups = None if tune_file.groups is None else tune_file.groups[pick]
     norms = [s for s in default_candidates(z.shape[1]) if s.name == "logit_norm"]
-    published = tune(z, y, candidates=norms, learned=False, groups=groups)
+    table = tune(z, y, candidates=norms, learned=False, groups=groups).table
     tuned = tune(z, y, groups=groups)
     fitted = [score for score, _ in tuned.table if score.name == "learned"]
-    best = min(published.table[1:], key=lambda row: row[1])[0] if norms else Score("msp")
-    scores = (best, published.score, fitted[0] if fitted else Score("msp"), tuned.score)
+    best = min(table[1:] or table, key=lambda row: row[1])[0]
+    published = min(table, key=lambda row: row[1])[0]  # MSP, the first, where it ties
+    scores = (best, published, fitted[0] if fitted else Score("msp"), tuned.score)
     return measured(test, dict(zip(WAYS, scores)), (task, float(smoothing), int(seed), rows))
 
 

@@ -183,6 +183,8 @@ def features(z: Numbers) -> list[float]:
 def learned(z: Numbers, p: dict) -> float:
     """The learned score with parameters p."""
     total = p["slope"] * msp(z) + p["intercept"]
+    if "class_intercepts" in p:
+        total += p["class_intercepts"][z.index(max(z))]
     for j, feature in enumerate(features(z)):
         clipped = min(max(feature, p["low"][j]), p["high"][j])
         total += p["weights"][j] * (clipped - p["center"][j]) / p["scale"][j]

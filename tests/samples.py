@@ -46,8 +46,8 @@ def log_softmax(z):
     return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
 
 
-def learned_score(seed=0):
-    """A learned score with parameters as a fit could leave them."""
+def learned_score(seed=0, classes=0):
+    """A learned score with parameters as a fit could leave them, some for each of K classes."""
     from recuse.scores import FEATURES, Score
 
     rng = np.random.default_rng(seed)
@@ -55,6 +55,8 @@ def learned_score(seed=0):
     named = dict(zip(("weights", "center", "low"), columns.tolist()))
     named["high"] = [low + 4 for low in named["low"]]
     named["scale"] = rng.uniform(0.5, 2, len(FEATURES)).tolist()
+    if classes:
+        named["class_intercepts"] = rng.normal(size=classes).tolist()
     return Score(
         "learned", {"slope": 0.5, "intercept": 1.0} | {k: tuple(v) for k, v in named.items()}
     )

@@ -34,7 +34,7 @@ def test_the_verdict_comes_first_and_the_recommendation_last(recuse, tmp_path):
     out = recuse("diagnose", "sharp.npz")[1]
     assert out.startswith("No label smoothing: ")
     assert "ceiling" not in out
-    assert out.strip().endswith("No repair helps significantly on these rows.")
+    assert out.strip().endswith("No repair gains more than its standard error.")
 
 
 def test_json_is_the_diagnosis(recuse, tmp_path):

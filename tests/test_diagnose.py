@@ -312,7 +312,7 @@ def test_the_demo_s_models_are_told_apart_and_only_the_smoothed_one_is_repaired(
     assert found[0.2].smoothing.value == pytest.approx(0.2, abs=0.03)
     assert found[0.2].max_logit.low > 0
     assert found[0.2].gradient.agrees
-    assert "No repair helps significantly" in found[0.0].recommendation
+    assert "No repair gains more than its standard error" in found[0.0].recommendation
     assert found[0.2].recommendation.startswith("Rank by logit_norm")
     assert found[0.2].gain > 2 * found[0.2].gain_se
 
@@ -389,7 +389,7 @@ def test_a_kept_msp_is_recommended_with_advice_for_each_verdict(answer, kind):
     facts = found.repair.facts._replace(outcome="no_candidates")
     kept = replace(found.repair, score=MSP, facts=facts)
     said = replace(found, verdict=answer, kind=kind, repair=kept).recommendation
-    advice = {NO_SMOOTHING: "No repair helps", CANNOT_TELL: "Look up how the model was trained"}
+    advice = {NO_SMOOTHING: "No repair gains", CANNOT_TELL: "Look up how the model was trained"}
     smoothed = {"logits": "Ask again with more rows.", "probs": "Save the logits"}[kind]
     assert said.startswith("Rank by MSP: there is no candidate to compare with. ")
     assert advice.get(answer, smoothed) in said

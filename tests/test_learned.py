@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.optimize import minimize_scalar
 
 import recuse as rc
 import reference
@@ -14,7 +15,9 @@ from learnable import with_information
 from recuse import InputError, scores
 from recuse.scores import FEATURES, Score
 from recuse.tuning import learn
-from recuse.tuning._learn import BLOCK, PENALTIES, Point, fit_path, log_loss, newton
+from recuse.tuning._class_intercepts import VARIANCES, class_intercepts, shrunken
+from recuse.tuning._learn import BLOCK, PENALTIES, Point, fit_path, newton
+from recuse.tuning._log_loss import log_loss
 from samples import learned_score, sample
 
 ROUNDINGS = 1e-9  # of sums and logarithms in float64, in another order
@@ -30,9 +33,9 @@ def test_features_equal_their_definition(z):
     assert len(FEATURES) == len(expected[0])
 
 
-@given(z=DISTINCT, seed=st.integers(0, 9))
-def test_the_score_equals_its_definition(z, seed):
-    score = learned_score(seed)
+@given(z=DISTINCT, seed=st.integers(0, 9), classes=st.sampled_from([0, 5]))
+def test_the_score_equals_its_definition(z, seed, classes):
+    score = learned_score(seed, classes)
     expected = [reference.learned(row, score.params) for row in z.tolist()]
     assert score(z) == pytest.approx(expected, rel=2e-7, abs=1e-6)  # one rounding to float32
 
@@ -66,6 +69,8 @@ def test_what_is_no_fit_is_refused():
         ("slope", -1.0, "`slope` >= 0"),
         ("low", (np.nan,) * len(FEATURES), "11 finite numbers"),
         ("low", (9.0,) * len(FEATURES), "`low` <= `high`"),
+        ("class_intercepts", (0.0, 1.0), "logits of 2 classes, as in the fit, got 3"),
+        ("class_intercepts", (0.0, np.inf, 1.0), "finite `class_intercepts`"),
     ):
         with pytest.raises(InputError, match=message):
             Score("learned", good | {name: value})(np.zeros((1, 3)))
@@ -75,8 +80,9 @@ def test_what_is_no_fit_is_refused():
         Score.parse("learned")
 
 
-def test_it_goes_through_json_unchanged():
-    score = learned_score()
+@pytest.mark.parametrize("classes", [0, 6])
+def test_it_goes_through_json_unchanged(classes):
+    score = learned_score(0, classes)
     again = Score.from_dict(json.loads(json.dumps(score.to_dict())))
     z = np.random.default_rng(0).normal(size=(50, 6))
     assert again == score
@@ -172,3 +178,70 @@ def test_many_rows_are_thinned_and_one_class_of_outcome_does_not_break_a_fit():
     almost = np.ones(100, bool)
     almost[0] = False
     assert np.isfinite(learn(features[:100], almost, np.arange(100))(z[:100])).all()
+
+
+def by_class(n, seed, classes=6):
+    """Log-odds, outcomes and predicted classes; the last two classes are right far less often."""
+    rng = np.random.default_rng(seed)
+    predicted, log_odds = rng.integers(classes, size=n), rng.normal(1.5, 1, n)
+    odds = log_odds - 1.5 * (predicted >= classes - 2)
+    return log_odds, rng.uniform(size=n) < 1 / (1 + np.exp(-odds)), predicted
+
+
+def test_the_intercepts_of_classes_are_the_most_probable_under_each_variance():
+    log_odds, right, predicted = by_class(300, 0)
+    found = shrunken(log_odds, right, predicted, 7)
+    assert not found[:, 0].any() and not found[6].any()  # no variance, or no prediction
+    for column, variance in zip(found.T[1:], VARIANCES[1:]):
+        for k in range(6):
+            rows = predicted == k
+
+            def value(b):
+                return log_loss(log_odds[rows] + b, right[rows]).sum() + b * b / (2 * variance)  # noqa: B023
+
+            best = minimize_scalar(value, bracket=(-1, 1), tol=1e-10).x
+            assert column[k] == pytest.approx(best, abs=1e-6)
+
+
+def test_variances_are_averaged_by_what_they_lose_on_held_out_rows():
+    log_odds, right, predicted = by_class(300, 1)
+    fold = np.arange(300) % 5
+    lost = np.zeros(len(VARIANCES))
+    for row in range(300):
+        rest = fold != fold[row]
+        each = shrunken(log_odds[rest], right[rest], predicted[rest], 6)[predicted[row]]
+        p = scores.as_probability(log_odds[row] + each)
+        lost -= np.log(p if right[row] else 1 - p)
+    share = np.exp(-lost) / np.exp(-lost).sum()
+    expected = shrunken(log_odds, right, predicted, 6) @ share
+    found = class_intercepts(log_odds, right, predicted, 6, fold)
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert max(found[4:]) < -0.5 and min(found[:4]) > -0.5
+
+
+def test_classes_that_are_wrong_more_often_than_they_say_are_found():
+    """Labels from the softmax, then two classes are wrong for another reason."""
+
+    def drawn(n, seed):
+        rng = np.random.default_rng(seed)
+        z = (2.5 * rng.normal(size=(n, 8))).astype(np.float32)
+        y, predicted = (z + rng.gumbel(size=z.shape)).argmax(axis=1), z.argmax(axis=1)
+        spoilt = (predicted < 2) & (rng.uniform(size=n) < 0.5)
+        return z, np.where(spoilt, (predicted + 1) % 8, y)
+
+    (z, y), (z_test, y_test) = drawn(1500, 0), drawn(20000, 1)
+    right, features, code = z.argmax(axis=1) == y, scores.features(z), np.arange(1500)
+    without = learn(features, right, code)
+    score = learn(features, right, code, predicted=z.argmax(axis=1), classes=8)
+    assert "class_intercepts" not in without.params
+    assert max(score.params["class_intercepts"][:2]) < min(score.params["class_intercepts"][2:])
+    wrong = z_test.argmax(axis=1) != y_test
+    assert rc.aurc(score(z_test), wrong) < 0.9 * rc.aurc(without(z_test), wrong)
+
+
+def test_without_differences_between_classes_their_intercepts_are_small():
+    rng = np.random.default_rng(0)
+    log_odds, predicted = rng.normal(1.5, 1, 1000), rng.integers(10, size=1000)
+    right = rng.uniform(size=1000) < scores.as_probability(log_odds)
+    found = class_intercepts(log_odds, right, predicted, 10, np.arange(1000) % 5)
+    assert np.abs(found or 0).max() < 0.2

@@ -1278,13 +1278,18 @@ def test_a_reason_repeats_the_decision_and_counts_by_hand(rejector):
         assert len(found.runners_up) == 4
 
 
-@pytest.mark.parametrize("rejector", [LEARNED, replace(FITTED, score=learned_score())])
+@pytest.mark.parametrize(
+    "rejector",
+    [LEARNED, *(replace(FITTED, score=learned_score(0, classes)) for classes in (0, 5))],
+)
 def test_what_the_features_add_sums_to_a_learned_confidence(rejector):
     z = learnable(300, 2)[0]
     parameters = rejector.score.params
     for found in explain(rejector, HeldOut(z), range(20)):
         shares = [share for _, share in found.contributions]
         expected = reference.contributions(parameters, features(z)[found.row].tolist())
+        if own := parameters.get("class_intercepts"):
+            expected = [*expected, own[found.prediction]]
         np.testing.assert_allclose(shares, expected, atol=1e-12)
         assert found.average + math.fsum(shares) == pytest.approx(
             found.confidence, rel=1e-6
@@ -1373,7 +1378,9 @@ def test_a_rejector_knows_the_filler_of_masked_classes_and_decides_as_without_th
     with pytest.warns(DataWarning, match="class 2 in every row"):
         rejector = recuse.fit((masked(zt), moved(yt)), (masked(zc), moved(yc)), target_risk=0.3)
     plain = LEARNED
-    assert (rejector.score, rejector.threshold) == (plain.score, plain.threshold)
+    own = plain.score.params["class_intercepts"]
+    wider = {**plain.score.params, "class_intercepts": (*own[:2], 0.0, *own[2:])}
+    assert (rejector.score, rejector.threshold) == (Score("learned", wider), plain.threshold)
     rejector.save(tmp_path / "r.json")
     loaded = Rejector.load(tmp_path / "r.json")
     assert loaded.filler == -5e8

@@ -317,7 +317,7 @@ def test_gains_are_told_as_they_are(informed):
     learned = Trial("learned", 0.01, 0.001, 0.001)
     assert "norms" not in said(learned)
     unsure = said(learned, Trial("candidates", 0.002, 0.005, 0.001))
-    assert "reduces AURC ×1000 by 2.0 ± 5.0, which is not significant" in unsure
+    assert "reduces AURC ×1000 by 2.0 ± 5.0, less than its standard error" in unsure
     worse = said(learned, Trial("candidates", -0.002, 0.005, 0.001))
     assert "temperatures increases AURC ×1000 by 2.0 ± 5.0." in worse
     points = said(Trial("learned", 0.034, np.nan, 0.01), objective="coverage")
@@ -372,21 +372,6 @@ def test_the_model_with_the_best_objective_leads_whichever_way_it_points(informe
     for objective, first in (("aurc", "small"), ("augrc", "small"), ("coverage", "large")):
         models = (named("large", 0.7, objective), named("small", 0.3, objective))
         assert lead_of(models)[0].startswith(f"Deploy {first} ")
-
-
-@pytest.mark.parametrize(
-    ("objective", "aim"),
-    [
-        ("aurc", "smaller AURC"),
-        ("augrc", "smaller AUGRC"),
-        ("coverage", "larger coverage at risk ≤ "),
-    ],
-)
-def test_a_kept_msp_is_said_of_the_objective_that_was_tested(objective, aim, evaluation):
-    model = prepare.prepare(evaluation)[0]
-    m = replace(model.result, tuned=with_objective(model.result.tuned, objective))
-    said = words.naive(model._replace(result=m))
-    assert said.startswith(f"No score has a significantly {aim}")
 
 
 def test_a_score_without_an_alternative_is_said_so(evaluation):

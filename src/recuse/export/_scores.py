@@ -40,7 +40,12 @@ def of_rows(score: Score, z: Tensor) -> Tensor:
     z = z.masked_fill(z == _exact(LOWEST, z), -math.inf)
     bad = malformed(z)
     rows = z.masked_fill(bad[:, None], 0.0).sort(dim=1).values  # sorting is undefined on NaN
-    return SCORES[score.name](rows, **score.params).float().masked_fill(bad, math.nan)
+    params = dict(score.params)
+    own = params.pop("class_intercepts", None)
+    found = SCORES[score.name](rows, **params)
+    if own:
+        found = found + z.new_tensor(own)[z.argmax(dim=1)]
+    return found.float().masked_fill(bad, math.nan)
 
 
 def malformed(z: Tensor) -> Tensor:

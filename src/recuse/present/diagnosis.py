@@ -80,7 +80,7 @@ def recommendation(d: Any) -> str:
         )
     kept = f"Rank by MSP: {why_kept(facts, THIS_FILE)}."
     if d.verdict == "no label smoothing":
-        return f"{kept} No repair helps significantly on these rows."
+        return f"{kept} No repair gains more than its standard error."
     if d.verdict != "label smoothing":
         return f"{kept} Look up how the model was trained; the logits alone do not tell."
     if d.kind == "probs":

@@ -176,11 +176,8 @@ def naive(model: Any) -> str:
     m = model.result
     if m.tuned.outcome == "fixed":
         return f"{m.name} is ranked by {m.baseline}, which was fixed beforehand."
-    if not m.repaired and m.tuned.facts.alternative is None:  # nothing was compared
-        return f"{m.name} is ranked by {m.baseline}: {_kept(m)}."
     if not m.repaired:
-        aim = f"{'larger' if of_coverage(m) else 'smaller'} {objective(m)}"
-        return f"No score has a significantly {aim} than {m.baseline} for {m.name}: {_kept(m)}."
+        return f"{m.name} is ranked by {m.baseline}: {_kept(m)}."
     better = m.gain.difference if of_coverage(m) else -m.gain.difference
     if m.tuned.outcome == "fixed_other":
         return f"{m.name} is ranked by {m.tuned.score}, which accepts more than {m.baseline}."
@@ -263,6 +260,8 @@ def explained(m: Any) -> str:
     if m.baseline != "MSP":
         first, features = m.baseline, "confidences"
     sign = "−" if p["intercept"] < 0 else "+"
+    if classes := p.get("class_intercepts"):
+        features += f" and by the predicted class ({logit(min(classes))} to {logit(max(classes))})"
     against = f"; {others}" if others else ""
     return (
         f"It estimates the log-odds of being right: {logit(p['slope'])} times {first} "
@@ -286,7 +285,7 @@ def _gain(m: Any, trial: Any) -> str:
     write, unit = (points, " points") if of_coverage(m) else (area, "")
     verb = "increases" if of_coverage(m) == (trial.gain > 0) else "reduces"
     error = write(trial.spread if math.isnan(trial.se) else trial.se)
-    unsure = "" if trial.beats_msp() or trial.gain <= 0 else ", which is not significant"
+    unsure = "" if trial.helps or trial.gain <= 0 else ", less than its standard error"
     size = f"by {write(abs(trial.gain))} ± {error}{unit}"
     return f"{FAMILIES[trial.family]} {verb} {_scaled(m)} {size}{unsure}"
 
@@ -332,7 +331,7 @@ def _verdict(larger: bool, repaired: bool) -> str:
     if larger and repaired:
         return "This is the fingerprint of label smoothing, and what the repair uses."
     if larger:
-        return "Yet no other score ranks significantly better: no damage is claimed."
+        return "Yet no other score gains more than its standard error: no damage is claimed."
     if repaired:
         return "This is not the fingerprint of label smoothing: the repair has another reason."
     return "This is not the fingerprint of label smoothing."

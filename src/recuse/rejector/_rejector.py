@@ -606,7 +606,7 @@ def _score(data: Any, kind: str, classes: int) -> Score:
     if (score.name in OF_CONFIDENCES) == of_classes(kind):
         raise InputError(f"expected a score of {kind}, got {score}")
     # refuses values that its parameters cannot take
-    score(np.zeros((1, 2 if of_classes(kind) else classes)))
+    score(np.zeros((1, max(2, classes) if of_classes(kind) else classes)))
     return score
 
 

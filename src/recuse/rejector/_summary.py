@@ -22,7 +22,7 @@ from recuse.rejector._model import ModelChange
 from recuse.rejector._prepare import index_of_one
 from recuse.rejector._rejector import Predictions, Rejector, row_samples_of
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, spread
-from recuse.scores import FEATURES, Score, features, without_filler
+from recuse.scores import FEATURES, Score, features, predict, without_filler
 from recuse.selectors import SubgroupRow, subgroup_table
 from recuse.selectors._goals import cost_interval
 from recuse.selectors._guarantee import ACCEPTED, ALL_PREDICTIONS, GROUPS
@@ -461,7 +461,7 @@ def explain(
             less_certain=float((found.confidence < found.confidence[row]).mean()),
             runners_up=tuple(zip(order[i, 1 : top + 1].tolist(), probability[i, 1:].tolist())),
             average=average,
-            contributions=tuple(zip(FEATURES, shares[i].tolist())) if average is not None else (),
+            contributions=tuple(zip((*FEATURES, "predicted class"), shares[i].tolist())),
         )
         for i, row in enumerate(rows)
     ]
@@ -492,10 +492,13 @@ def contributions(score: Score, logits: Array) -> tuple[float | None, Float[Arra
     if score.name != "learned":
         return None, np.empty((len(logits), 0))
     p, x = score.params, features(logits)
+    own = p.get("class_intercepts")
     names = ("weights", "center", "scale", "low", "high")
     weights, center, scale, low, high = (np.array(p[name], np.float64) for name in names)
     shares = weights * (np.clip(x, low, high) - center) / scale
     shares[:, 0] += p["slope"] * (x[:, 0] - center[0])
+    if own:
+        shares = np.column_stack([shares, np.array(own)[predict(logits)]])
     return p["slope"] * center[0] + p["intercept"], shares
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recuse._internal.check import to_numpy
 from recuse.errors import InputError
 from recuse.scores._rows import (
     centred_rows,
@@ -55,13 +56,15 @@ def learned(
     scale: Sequence[float],
     low: Sequence[float],
     high: Sequence[float],
+    class_intercepts: Sequence[float] = (),
 ) -> Float32[Array, "n ..."]:
     r"""Log-odds of being right: those of MSP, recalibrated, and a correction by `FEATURES`.
 
-    $g = a\,m + b + \sum_j w_j\,(\mathrm{clip}(\varphi_j, l_j, h_j) - c_j) / s_j$ with $m$ the
-    log-odds of the MSP. Beyond the range seen in the fit the corrections are constant, so that
-    $g$ rises with $m$. `tune` fits the parameters; the features need logits as the model gives
-    them, with their mean, which the softmax ignores. A certain prediction is +inf.
+    $g = a\,m + b + d_k + \sum_j w_j\,(\mathrm{clip}(\varphi_j, l_j, h_j) - c_j) / s_j$ with $m$ the
+    log-odds of the MSP and $k$ the predicted class. Beyond the range seen in the fit the
+    corrections are constant, so that $g$ rises with $m$. `tune` fits the parameters; the features
+    need logits as the model gives them, with their mean, which the softmax ignores. A certain
+    prediction is +inf.
 
     Args:
         logits: Shape (n, K, ...).
@@ -72,9 +75,10 @@ def learned(
         scale: s, positive.
         low: l.
         high: h.
+        class_intercepts: d, one a class; none if empty.
 
     Raises:
-        InputError: The parameters are not those of a fit.
+        InputError: The parameters are not those of a fit to K classes.
 
     >>> plain = dict.fromkeys(("weights", "center", "low", "high"), (0.0,) * len(FEATURES))
     >>> parameters = {"slope": 0.5, "intercept": 1.0, "scale": (1.0,) * len(FEATURES), **plain}
@@ -82,8 +86,13 @@ def learned(
     array([2., 1.], dtype=float32)
     """
     columns = tuple(map(tuple, (weights, center, scale, low, high)))
-    table = _checked(columns, (slope, intercept), len(FEATURES))
-    return score_rows(logits, lambda s: combined(feature_rows(s), (slope, intercept), table))
+    line, table = (slope, intercept), _checked(columns, (slope, intercept), len(FEATURES))
+    if not len(class_intercepts):
+        return score_rows(logits, lambda s: combined(feature_rows(s), line, table))
+    own = _checked_intercepts(tuple(class_intercepts))
+    if not isinstance(logits, Sums) and (classes := to_numpy(logits).shape[1]) != own.size:
+        raise InputError(f"expected logits of {own.size} classes, as in the fit, got {classes}")
+    return score_rows(logits, lambda s: combined(feature_rows(s), line, table) + own[s.label])
 
 
 def combination(
@@ -137,6 +146,15 @@ def _checked(
     if any(a > b for a, b in zip(low, high)):
         raise InputError("expected a learned score with `low` <= `high`")
     return np.array(columns, dtype=np.float64)
+
+
+@lru_cache
+def _checked_intercepts(found: tuple[float, ...]) -> Float[Array, " K"]:
+    """Return the intercepts of the classes as an array, checked."""
+    intercepts = np.array(found, dtype=np.float64)
+    if not np.isfinite(intercepts).all():
+        raise InputError("expected finite `class_intercepts` of a learned score")
+    return intercepts
 
 
 def combined(

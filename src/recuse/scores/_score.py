@@ -117,11 +117,14 @@ def score_by_all(
     return predict_and_score(logits, lambda s: [score(s) for score in scores], len(scores))
 
 
-def score_features(features: Float[Array, "N f"], score: Score) -> Float[Array, " N"]:
-    """Return a learned score of features that are known already, in float64."""
+def score_features(
+    features: Float[Array, "N f"], score: Score, predicted: Int[Array, " N"] | None = None
+) -> Float[Array, " N"]:
+    """Return a learned score of features and predicted classes that are known, in float64."""
     p = score.params
     table = np.array([p[name] for name in ("weights", "center", "scale", "low", "high")])
-    return combined(features, (p["slope"], p["intercept"]), table)
+    found = combined(features, (p["slope"], p["intercept"]), table)
+    return found + np.array(own)[predicted] if (own := p.get("class_intercepts")) else found
 
 
 def _show(value: float | bool) -> str:

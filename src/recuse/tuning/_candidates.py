@@ -13,7 +13,7 @@ import numpy as np
 
 from recuse import _kernels
 from recuse.io import HeldOut
-from recuse.scores import Score
+from recuse.scores import FEATURES, Score
 from recuse.scores._learned import feature_rows
 from recuse.scores._rows import NUMPY, predict_and_score
 
@@ -49,7 +49,7 @@ def default_candidates(num_classes: int) -> tuple[Score, ...]:
 def foresee(*files: HeldOut) -> None:
     """Start numba at once for files that `tune` scores, or a fit to them, where it will repay."""
     logits = sum(file.logits.size for file in files if file.kind in ("logits", "binary"))
-    _kernels.foresee(NUMPY * len(default_candidates(3)) * logits)
+    _kernels.foresee(NUMPY * len(FEATURES) * logits)
 
 
 def columns_of(names: Sequence[str] | None, columns: int) -> tuple[Score, ...]:

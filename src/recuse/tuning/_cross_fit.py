@@ -5,13 +5,13 @@ n = examples, m = candidate scores, f = features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from recuse.intervals import Measure
 from recuse.intervals._influence import variance_of_mean
+from recuse.scores import Score
 from recuse.scores._score import score_features
 from recuse.tuning._learn import learn
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
 
 FOLDS = 5
-Z_SWITCH = 1.645  # one-sided 5 % of a normal
-Z_SECOND = 2.576  # one-sided 0.5 %
-T_SWITCH = 2.132  # one-sided 5 % of Student's t with FOLDS - 1 degrees of freedom
 
 
 class Trial(NamedTuple):
@@ -38,9 +35,10 @@ class Trial(NamedTuple):
         """The standard error: `se`, or `spread` where there are no influence functions."""
         return self.spread if np.isnan(self.se) else self.se
 
-    def beats_msp(self, z: float = Z_SWITCH) -> bool:
-        """Whether the gain exceeds z standard errors and T_SWITCH spreads."""
-        return bool(self.error > 0 and self.gain > max(z * self.error, T_SWITCH * self.spread))
+    @property
+    def helps(self) -> bool:
+        """Whether the gain exceeds its standard error."""
+        return bool(self.gain > self.error > 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -48,22 +46,13 @@ class Trial(NamedTuple):
         return {"family": self.family, "gain": self.gain, "se": se, "spread": self.spread}
 
 
-def significant(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials that beat MSP significantly, at 5 % for all together.
-
-    The learned score is tested at 5 %, since it contains the norms. If it passes, the candidates
-    are tested at 5 % too, otherwise at 0.5 %. Candidates alone are tested at 5 %.
-    """
-    first = max(trials, key=lambda t: t.family == "learned")
-    z = Z_SWITCH if first.beats_msp() else Z_SECOND
-    return [trial for trial in trials if trial.beats_msp(z)]
-
-
 class Rows(NamedTuple):
     """The tuning split in an order that does not depend on that of the input."""
 
     confidence: Float32[Array, "m n"]  # of MSP, then of each candidate
     features: Float[Array, "n f"] | None  # None where no score is learned
+    predicted: Int[Array, " n"] | None  # class; None of confidences
+    classes: int
     loss: Float[Array, " n"]
     code: Int[Array, " n"]  # group of the row: 0, 1, ...
     place: Int[Array, " n"]  # of the row in the file
@@ -72,7 +61,33 @@ class Rows(NamedTuple):
         """Some of the rows."""
         features = None if self.features is None else self.features[rows]
         code = np.unique(self.code[rows], return_inverse=True)[1].reshape(-1)
-        return Rows(self.confidence[:, rows], features, self.loss[rows], code, self.place[rows])
+        predicted = None if self.predicted is None else self.predicted[rows]
+        return Rows(
+            self.confidence[:, rows],
+            features,
+            predicted,
+            self.classes,
+            self.loss[rows],
+            code,
+            self.place[rows],
+        )
+
+    def learn(self, seed: int, name: str = "learned") -> Score:
+        """Fit the learned score to these rows."""
+        return learn(
+            self.features,
+            self.loss == 0,
+            self.code,
+            seed,
+            name,
+            predicted=self.predicted,
+            classes=self.classes,
+        )
+
+    def learned(self, score: Score) -> Float32[Array, " n"]:
+        """Return the confidence of these rows under a learned score."""
+        with np.errstate(over="ignore"):
+            return score_features(self.features, score, self.predicted).astype(np.float32)
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -109,10 +124,8 @@ def _chosen(rest: Rows, held: Rows, objective: Measure, seed: int) -> dict[str, 
     out = {}
     if "candidates" in rest.families:
         out["candidates"] = held.confidence[best(rest, objective)]
-    if rest.features is not None and held.features is not None:
-        score = learn(rest.features, rest.loss == 0, rest.code, seed)
-        with np.errstate(over="ignore"):
-            out["learned"] = score_features(held.features, score).astype(np.float32)
+    if "learned" in rest.families:
+        out["learned"] = held.learned(rest.learn(seed))
     return out
 
 

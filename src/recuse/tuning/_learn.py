@@ -5,7 +5,7 @@ n = examples, f = features, w = weights, the first of which is the intercept.
 The log-odds of being right are a line in those of MSP plus a correction that is linear in the
 standardized features, with an L2 penalty. The best penalty depends on the data. So the fits of
 several penalties, "no correction" among them, are averaged with weights exp(-held-out log loss):
-a correction counts only as far as the rows support it.
+a correction counts only as far as the rows support it. Then each predicted class has an intercept.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from recuse.scores import Score
+from recuse.tuning._class_intercepts import class_intercepts
+from recuse.tuning._log_loss import log_loss, shares
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -61,6 +63,9 @@ def learn(
     code: Int[Array, " n"],
     seed: int = 0,
     name: str = "learned",
+    *,
+    predicted: Int[Array, " n"] | None = None,
+    classes: int = 0,
 ) -> Score:
     """Fit the learned score to these rows; those with one possible class are certain anyhow.
 
@@ -71,25 +76,31 @@ def learn(
         code: Shape (n,), group 0, 1, ... of each row: rows of one group stay in one fold.
         seed: Random seed of the folds, and of the subset if there are more than 8,000 rows.
         name: Of the score: "learned", or "combination" of confidences.
+        predicted: Shape (n,), the predicted classes in 0..K-1; None of confidences.
+        classes: K.
     """
     rng = np.random.default_rng(seed)
     uncertain = np.isfinite(features[:, 0])
-    if not uncertain.all():
-        features, right, code = features[uncertain], right[uncertain], code[uncertain]
-    if len(features) > MOST_ROWS:
-        chosen = np.sort(rng.permutation(len(features))[:MOST_ROWS])
-        features, right, code = features[chosen], right[chosen], code[chosen]
+    rows = np.arange(len(features)) if uncertain.all() else np.flatnonzero(uncertain)
+    if rows.size > MOST_ROWS:
+        rows = rows[np.sort(rng.permutation(rows.size)[:MOST_ROWS])]
+    if rows.size < len(features):
+        features, right, code = features[rows], right[rows], code[rows]
+        predicted = None if predicted is None else predicted[rows]
     fold = rng.permutation(int(code.max()) + 1)[code] % FOLDS
-    loss = np.zeros(len(PENALTIES) + 1)
+    log_odds = np.zeros((len(features), len(PENALTIES) + 1))
     for f in range(FOLDS):
         held = fold == f
         if held.any() and not held.all():
-            log_odds = fit_path(features[~held], right[~held]).log_odds(features[held])
-            loss += log_loss(log_odds, right[held, None]).sum(axis=0)
-    share = np.exp(loss.min() - loss)
+            log_odds[held] = fit_path(features[~held], right[~held]).log_odds(features[held])
+    share = shares(log_loss(log_odds, right[:, None]).sum(axis=0))
     path = fit_path(features, right)
-    intercept, *weights = (share / share.sum()) @ path.weights
+    intercept, *weights = share @ path.weights
     columns = {"center": path.center, "scale": path.scale, "low": path.low, "high": path.high}
+    own: dict[str, tuple[float, ...]] = {}
+    if predicted is not None:
+        found = class_intercepts(log_odds @ share, right, predicted, classes, fold)
+        own = {"class_intercepts": found} if found else {}
     return Score(
         name,
         {
@@ -97,6 +108,7 @@ def learn(
             "intercept": float(intercept),
             "weights": tuple(map(float, weights)),
             **{name: tuple(map(float, column)) for name, column in columns.items()},
+            **own,
         },
     )
 
@@ -195,9 +207,3 @@ def newton(point: Point, penalties: Float[Array, " w"]) -> Point:
             break
         point, least = new, value(new)
     return point
-
-
-def log_loss(log_odds: Array, right: Array, odds: Array | None = None) -> Array:
-    """Negative log-likelihood of the outcome, right or wrong; odds are exp(-|log_odds|)."""
-    odds = np.exp(-np.abs(log_odds)) if odds is None else odds
-    return np.maximum(np.where(right, -log_odds, log_odds), 0) + np.log(1 + odds)

@@ -32,7 +32,7 @@ from recuse.scores import (
     without_filler,
 )
 from recuse.scores._functions import norms_of
-from recuse.scores._score import OF_CONFIDENCES, score_features
+from recuse.scores._score import OF_CONFIDENCES
 from recuse.tuning._candidates import (
     columns_of,
     confidences,
@@ -40,8 +40,7 @@ from recuse.tuning._candidates import (
     possible,
 )
 from recuse.tuning._class_order import ClassOrder, Pairs, warn_of_class_order
-from recuse.tuning._cross_fit import Rows, Trial, best, cross_fit, significant
-from recuse.tuning._learn import learn
+from recuse.tuning._cross_fit import Rows, Trial, best, cross_fit
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int
@@ -148,17 +147,15 @@ def tune(
     kind: str | None = None,
     seed: int = 0,
 ) -> Tuned:
-    """Choose the score for these rows, or keep MSP where no gain over it is significant.
+    """Choose the score for these rows, or keep MSP where no gain exceeds its standard error.
 
-    Two families are tried: `candidates`, from which the best is chosen, and the learned score,
-    which is fitted. The best of many always looks better on the rows that chose it. So the gain
-    comes from cross-fitting: choose or fit on four fifths of the rows, compare with MSP on the
-    fifth, and pool the five paired differences. The gain of the learned score is significant if
-    it exceeds both 1.645 standard errors by influence functions and 2.132 standard errors by the
-    spread over the folds (one-sided 5 % each). If it is, the candidates are tested at the same
-    level, and the family with the larger gain wins; if not, they are tested at 0.5 % (2.576
-    standard errors). Without a learned score the candidates are tested at 5 %. The winner is
-    chosen or fitted on all rows. The order of the rows is irrelevant.
+    The learned score is fitted; without it, or of those that are given, the best of `candidates`
+    is chosen. A score always looks better on the rows that chose it. So the gain comes from
+    cross-fitting: fit or choose on four fifths of the rows, compare with MSP on the fifth, and
+    pool the five paired differences. MSP is replaced if the gain exceeds one standard error, by
+    influence functions; of two families that do, the one with the larger gain is taken. That is no
+    test at 5 %: where nothing helps, a false switch costs little, and a missed repair costs much.
+    What replaces MSP is fitted or chosen on all rows. The order of the rows is irrelevant.
 
     Args:
         logits: Shape (n, K, ...), of data that was not used for training; or a `HeldOut`, which
@@ -169,8 +166,9 @@ def tune(
         objective: Measure to improve: "aurc", "augrc", or "coverage", the largest coverage at
             `target_risk`.
         target_risk: In (0, 1), for the objective "coverage".
-        candidates: Scores to try in place of MSP; `default_candidates` if None.
-        learned: Whether to try the learned score. It needs the logits as the model gives them.
+        candidates: Scores to try in place of MSP, beside the learned score if there is one. If
+            None, `default_candidates` without a learned score, and none beside it.
+        learned: Whether to fit a score. It needs the logits as the model gives them.
         refine: Search p continuously around the best p of the candidates.
         groups: Shape (n,) or that of `labels`: rows of one group stay in one fold.
         kind: Input kind: "logits" (default), "binary", a one-column head, "probs" or
@@ -211,14 +209,14 @@ def tune(
         units=int(rows.code.max()) + 1,
         baseline=baseline_name(baseline),
     )
-    if obstacle := _obstacle(rows, facts, classes, kind):
+    if obstacle := _obstacle(rows, facts, classes, kind, learned):
         outcome, needed = obstacle
         facts = facts._replace(outcome=outcome, needed=needed)
         kept = _seen(rows, baseline, (baseline,), z)
         return Tuned(baseline, table, facts, file.digest, (), filler, order, kept)
     trials = cross_fit(rows, measure, seed)
     final = _final(rows, candidates, measure, seed, "learned" if of_classes(kind) else COMBINED)
-    passed = significant(trials)
+    passed = [trial for trial in trials if trial.helps]
     trial = max(passed or trials, key=lambda t: t.gain)
     score = final[trial.family]
     if refine and score.name == "logit_norm":
@@ -300,7 +298,10 @@ def _rows(
     if features is not None and np.isfinite(features[:, 0]).sum() < FEWEST_UNITS:
         features = None  # hardly a row has two possible classes
     loss = file.loss.ravel().astype(np.float64)
-    keys = (loss, *(() if features is None else features.T), *confidence)
+    classes = z.shape[1] if of_classes(file.kind) else 0
+    predicted = file.predicted.ravel() if classes else None
+    first = (loss,) if predicted is None else (predicted, loss)
+    keys = (*first, *(() if features is None else features.T), *confidence)
     if groups is None:  # folds must not depend on the order of the rows
         order = _lexsorted(keys)
         code = np.arange(loss.size)
@@ -309,7 +310,8 @@ def _rows(
         order = _lexsorted((*keys, code))
         code = code[order]
     features = None if features is None else features[order]
-    return Rows(confidence[:, order], features, loss[order], code, order)
+    predicted = None if predicted is None else predicted[order]
+    return Rows(confidence[:, order], features, predicted, classes, loss[order], code, order)
 
 
 def _lexsorted(keys: Sequence[Array]) -> Int[Array, " n"]:
@@ -326,8 +328,7 @@ def _lexsorted(keys: Sequence[Array]) -> Int[Array, " n"]:
 def _seen(rows: Rows, score: Score, scores: Sequence[Score], z: Array) -> Float32[Array, " N"]:
     """Return the confidence of the tuning rows, in the order of the file."""
     if score.fitted and rows.features is not None:
-        with np.errstate(over="ignore"):
-            found = score_features(rows.features, score).astype(np.float32)
+        found = rows.learned(score)
     elif score in scores:
         found = rows.confidence[scores.index(score)]
     else:
@@ -346,7 +347,8 @@ def _tried(
         tried = others if candidates is None else candidates
         return (baseline, *check_scores(tried, "`candidates`", file.kind)), learned
     if file.kind != "probs":
-        tried = default_candidates(classes) if candidates is None else candidates
+        default = () if learned else default_candidates(classes)
+        tried = default if candidates is None else candidates
         return (MSP, *check_scores(tried, "`candidates`")), learned
     given = check_scores(() if candidates is None else candidates, "`candidates`")
     for score in given:
@@ -369,18 +371,20 @@ def check_scores(given: Sequence[Score], what: str, kind: str = "logits") -> tup
 
 
 def _obstacle(
-    rows: Rows, facts: TuningFacts, classes: int, kind: str
+    rows: Rows, facts: TuningFacts, classes: int, kind: str, learned: bool
 ) -> tuple[Outcome, int | None] | None:
     """Why nothing can be compared, and how many rows it would take; None if all is well."""
     if not rows.families and kind == "probs":
         return "probabilities", None
     if not rows.families and not of_classes(kind):
         return "one_confidence", None
-    if not rows.families:
+    if not rows.families and not learned:
         return "two_classes" if classes == 2 else "no_candidates", None
     if not FEWEST_OF_EACH <= facts.errors <= facts.n - FEWEST_OF_EACH:
         return "few_errors", FEWEST_OF_EACH
-    return ("few_rows", FEWEST_UNITS) if facts.units < FEWEST_UNITS else None
+    if facts.units < FEWEST_UNITS:
+        return "few_rows", FEWEST_UNITS
+    return None if rows.families else ("no_candidates", None)
 
 
 def _final(
@@ -391,7 +395,7 @@ def _final(
     if "candidates" in rows.families:
         out["candidates"] = candidates[best(rows, measure) - 1]
     if rows.features is not None:
-        out["learned"] = learn(rows.features, rows.loss == 0, rows.code, seed, name)
+        out["learned"] = rows.learn(seed, name)
     return out
 
 
