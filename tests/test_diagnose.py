@@ -313,7 +313,7 @@ def test_the_demo_s_models_are_told_apart_and_only_the_smoothed_one_is_repaired(
     assert found[0.2].max_logit.low > 0
     assert found[0.2].gradient.agrees
     assert "No repair gains more than its standard error" in found[0.0].recommendation
-    assert found[0.2].recommendation.startswith("Rank by logit_norm")
+    assert found[0.2].recommendation.startswith("Rank by the learned score")
     assert found[0.2].gain > 2 * found[0.2].gain_se
 
 
