@@ -74,6 +74,7 @@ class Rows(NamedTuple):
 
     def learn(self, seed: int, name: str = "learned") -> Score:
         """Fit the learned score to these rows."""
+        assert self.features is not None
         return learn(
             self.features,
             self.loss == 0,
@@ -86,6 +87,7 @@ class Rows(NamedTuple):
 
     def learned(self, score: Score) -> Float32[Array, " n"]:
         """Return the confidence of these rows under a learned score."""
+        assert self.features is not None
         with np.errstate(over="ignore"):
             return score_features(self.features, score, self.predicted).astype(np.float32)
 
