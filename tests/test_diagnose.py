@@ -315,6 +315,8 @@ def test_the_demo_s_models_are_told_apart_and_only_the_smoothed_one_is_repaired(
     assert "No repair gains more than its standard error" in found[0.0].recommendation
     assert found[0.2].recommendation.startswith("Rank by the learned score")
     assert found[0.2].gain > 2 * found[0.2].gain_se
+    fewer = 1000 * found[0.2].repair.gain
+    assert f"{fewer:.2g} fewer of 1,000 accepted predictions are wrong" in found[0.2].recommendation
 
 
 # What is returned
