@@ -41,6 +41,7 @@ class TuningFacts(NamedTuple):
 
 
 NAMED = 5  # classes
+LEAST = 0.0005  # change of an area, relative to MSP, that one decimal of a percentage shows
 TUNING_SPLIT = "the tuning split"
 
 
@@ -52,6 +53,8 @@ def sentence(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
     'Kept MSP: the best alternative, entropy, reduces AURC by 1.2 % (standard error 2.1 %)'
     >>> sentence(TuningFacts("adopted", *found))
     'entropy reduces AURC by 1.2 % (standard error 2.1 %), cross-fitted on the tuning split'
+    >>> sentence(TuningFacts("adopted", *found)._replace(gain=2e-5, gain_se=1e-5))
+    'entropy reduces AURC by 0.04 % (standard error 0.02 %), cross-fitted on the tuning split'
     >>> sentence(TuningFacts("fixed", *found))
     'MSP rather than entropy; both were fixed beforehand'
     """
@@ -149,5 +152,5 @@ def _change(facts: TuningFacts) -> str:
         name = f"coverage at {exact_percent(facts.target_risk)} risk"
         return f"{verb} {name} by {points(abs(gain))} points (standard error {points(error)})"
     size, error = abs(gain) / facts.msp, error / facts.msp
-    name = facts.objective.upper()
-    return f"{verb} {name} by {percent(size, 1)} (standard error {percent(error, 1)})"
+    name, digits = facts.objective.upper(), 1 if min(size, error) >= LEAST else 2
+    return f"{verb} {name} by {percent(size, digits)} (standard error {percent(error, digits)})"
