@@ -36,8 +36,8 @@ $ python -m benchmarks.recipes {runs} \\
 Each section begins with the command that trained the run, the hardware, and how the training was
 shortened ([how to train them](how-to/recipes.md)). Accuracy and coverage are in percent; ± is the
 standard deviation over seeds. "Chosen" is the score that `recuse.tune` chose on the tuning split;
-it is MSP if no other score passed the cross-fitted test. "Alone" is the best norm on the tuning
-split, or the learned score, without this fallback to MSP.
+it is MSP if the gain of the learned score is within its standard error. "Alone" is the best norm on
+the tuning split, or the learned score, without this fallback to MSP.
 
 ImageNet, ViT, Cityscapes, CIFAR-100 and IMDB were not trained, for lack of data or GPU hours. Their
 networks and loaders are tested separately, on small folders.
