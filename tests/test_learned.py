@@ -246,3 +246,19 @@ def test_without_differences_between_classes_their_intercepts_are_small():
     right = rng.uniform(size=1000) < scores.as_probability(log_odds)
     found = class_intercepts(log_odds, right, predicted, 10, np.arange(1000) % 5)
     assert np.abs(found or 0).max() < 0.2
+
+
+def test_a_feature_that_is_constant_but_for_its_last_bits_has_no_weight():
+    """The mean of centered logits: rounding must not decide."""
+    z, y = sample(2000)
+    z = z - z.mean(axis=1, keepdims=True, dtype=np.float64)
+    predicted = z.argmax(axis=1)
+    score = learn(
+        scores.features(z),
+        predicted == y,
+        np.arange(len(y)),
+        predicted=predicted,
+        classes=z.shape[1],
+    )
+    assert score.params["scale"][-2:] == (1.0, 1.0)
+    assert score(z) == pytest.approx(score(z + 1e-15), rel=1e-6)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import softmax
 
 import recuse
 import reference_pick as slow_pick
@@ -301,13 +302,14 @@ def test_the_gap_is_training_accuracy_minus_this_one():
 
 def test_groups_widen_the_errors_and_stay_whole():
     groups = np.arange(600) // 6
-    of = {k: HeldOut(z, Y, groups=groups, name=k) for k, z in (("a", Z), ("b", W))}
-    found, alone = pick(of), pick({"a": (Z, Y), "b": (W, Y)})
+    p = {k: softmax(z, axis=1) for k, z in (("a", Z), ("b", W))}  # MSP is kept
+    of = {k: recuse.from_arrays(p[k], Y, kind="probs", groups=groups, name=k) for k in p}
+    found, alone = pick(of), pick({k: recuse.from_arrays(p[k], Y, kind="probs") for k in p})
     assert found.groups == 100
     assert found["a"].msp.aurc.value == alone["a"].msp.aurc.value
     assert found["a"].msp.aurc.error != alone["a"].msp.aurc.error
     expected = intervals.compare(
-        *(x for z in (W, Z) for x in (scores.msp(z), (z.argmax(axis=1) != Y) * 1.0)), groups=groups
+        *(x for k in "ba" for x in (scores.msp(of[k].logits), of[k].loss)), groups=groups
     )
     assert found.comparisons.rows[0].comparison.standard_error == expected.standard_error
 

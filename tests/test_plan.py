@@ -255,6 +255,9 @@ def test_a_plan_is_plain_data():
         ({"accuracy": 0.9, "aurc": 0.02, "target_risk": 0}, "`target_risk` in"),
         ({"accuracy": 0.9, "aurc": 0.02, "target_risk": 2}, "2 % is the fraction 0.02"),
         ({"accuracy": 0.9, "aurc": 0.02, "delta": 0.5}, "`delta` in"),
+        ({"accuracy": 0.9, "aurc": 0.02, "kind": "probs"}, "a file where `kind` is given"),
+        ({"accuracy": 0.9, "aurc": 0.02, "seed": -1}, "seed"),
+        ({"accuracy": 0.9, "aurc": 0.02, "repeated_ids": "x"}, "repeated_ids"),
         ({"held_out": sample(20), "seed": -1}, "seed"),
         ({"held_out": sample(20), "repeated_ids": "x"}, "repeated_ids"),
     ],
@@ -290,6 +293,13 @@ def test_the_command_prints_the_plan_of_two_numbers_or_of_a_file(tmp_path, recus
     assert (code, err) == (0, "")
     assert plain(out) == {"file": "few.npz", **json.loads(json.dumps(found.to_dict()))}
     assert recuse("plan", *NUMBERS, "--target-risk", ".02", "--quiet") == (0, "", "")
+
+
+def test_options_about_a_file_are_refused_without_one(recuse):
+    for options in (("--groups", "g.csv"), ("--probs",), ("--ignore-index", "255")):
+        code, out, err = recuse("plan", *NUMBERS, "--target-risk", ".02", *options)
+        assert (code, out) == (2, "")
+        assert err == f"recuse: {options[0]} is about a file: expected one, got none\n"
 
 
 def test_a_target_that_no_number_reaches_is_exit_code_1(recuse):

@@ -288,3 +288,30 @@ def test_rows_with_fewer_possible_classes_are_tuned_and_scored():
     assert np.array_equal(np.isposinf(learned(z)), alone)
     assert (tuned.score(z)[alone] == np.inf).all()
     assert rc.aurc(tuned.score(z), z.argmax(1) != y) < rc.aurc(MSP(z), z.argmax(1) != y)
+
+
+def test_a_score_is_learned_from_25_errors_on_and_norms_are_tried_below():
+    z, y = flattened(400, 1)
+    wrong = np.flatnonzero(z.argmax(axis=1) != y)
+    for errors, families in ((24, ["candidates"]), (25, ["learned"])):
+        kept = np.setdiff1d(np.arange(400), wrong[errors:])
+        assert [trial.family for trial in tune(z[kept], y[kept]).trials] == families
+    two, labels = flattened(400, 1, classes=2)
+    kept = np.setdiff1d(np.arange(400), np.flatnonzero(two.argmax(axis=1) != labels)[24:])
+    tuned = tune(two[kept], labels[kept])  # there is no norm to try
+    assert (tuned.outcome, tuned.facts.errors, tuned.facts.needed) == ("few_errors", 24, 25)
+
+
+def test_uncertain_rows_of_one_group_are_no_sample_to_learn_from():
+    z, y = flattened(100, 0)
+    certain = np.where(np.arange(5) == 2, 1.0, -np.inf) * np.ones((100, 1))
+    groups = np.r_[np.zeros(100, int), 1:101]
+    tuned = tune(np.r_[z, certain], np.r_[y, np.arange(100) % 5], groups=groups)
+    assert (tuned.score, tuned.outcome) == (MSP, "no_candidates")
+
+
+def test_a_learned_score_of_other_classes_is_no_candidate():
+    learned = tune(*flattened(1500, 0)).table[-1][0]
+    assert len(learned.params["class_intercepts"]) == 5
+    with pytest.raises(rc.InputError, match="expected a score of 3 classes, got one of 5"):
+        tune(*flattened(1500, 0, classes=3), candidates=[learned])

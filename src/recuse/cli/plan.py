@@ -22,6 +22,7 @@ from recuse.cli.options import (
     TargetRisk,
     kind_of,
 )
+from recuse.errors import InputError
 from recuse.present import terminal
 from recuse.rejector import plan
 
@@ -55,6 +56,9 @@ def plan_(
     """
     kind = kind_of(binary, probs)
     held_out = None
+    of_file = {"--groups": groups, "--ignore-index": ignore_index, f"--{kind}": kind}
+    if file is None and (given := [name for name, value in of_file.items() if value is not None]):
+        raise InputError(f"{given[0]} is about a file: expected one, got none")
     if file is not None:
         held_out = read_whole(file, kind=kind, ignore_index=ignore_index, groups=groups)
     found = plan(

@@ -18,7 +18,14 @@ from recuse.errors import InputError
 from recuse.present import plan as words
 from recuse.present.numbers import listed
 from recuse.rejector._cut import ENOUGH, TUNING, tuning_for_risk
-from recuse.rejector._prepare import REFUSE, Data, each_id_once, prepare_all, whole
+from recuse.rejector._prepare import (
+    REFUSE,
+    Data,
+    check_repeated_ids,
+    each_id_once,
+    prepare_all,
+    whole,
+)
 from recuse.selectors._grid import counts, thresholds_between
 from recuse.selectors._guarantee import GROUPS, ROWS
 from recuse.selectors._labels import Law, Logistic, law_of, logistic, needed, reached
@@ -180,6 +187,10 @@ def plan(
     if held_out is not None or len(given) < len(numbers):
         got = listed(["a file"] * (held_out is not None) + given)
         raise InputError(f"expected a held-out file, or `accuracy` and `aurc`, got {got}")
+    if kind is not None:
+        raise InputError(f"expected a file where `kind` is given, got {kind!r} and none")
+    check_seed(seed)
+    check_repeated_ids(repeated_ids)
     use, law = OneFile(target, delta, SHARES[0]), _law(accuracy, aurc)
     low, high = use.limits(law)
     return use.plan(law, low=low, high=high)

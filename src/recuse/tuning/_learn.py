@@ -28,6 +28,7 @@ PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 FOLDS = 5
 MOST_ROWS = 8000  # random subset; more rows hardly change eleven weights
 CLIPPED = 0.005  # share of the rows at either end of a feature
+ROUNDING = 1e-9  # standard deviation of a feature of logits that is constant but for its last bits
 STEPS = 30  # of Newton's method, at most; three to six are typical
 TOLERANCE = 1e-9  # of the mean loss
 BLOCK = 1600  # rows; threads of BLAS that wait take more CPU than a product of more rows
@@ -88,13 +89,15 @@ def learn(
         features, right, code = features[rows], right[rows], code[rows]
         predicted = None if predicted is None else predicted[rows]
     fold = rng.permutation(int(code.max()) + 1)[code] % FOLDS
+    noise = 0.0 if predicted is None else ROUNDING
     log_odds = np.zeros((len(features), len(PENALTIES) + 1))
     for f in range(FOLDS):
         held = fold == f
         if held.any() and not held.all():
-            log_odds[held] = fit_path(features[~held], right[~held]).log_odds(features[held])
+            path = fit_path(features[~held], right[~held], noise)
+            log_odds[held] = path.log_odds(features[held])
     share = shares(log_loss(log_odds, right[:, None]).sum(axis=0))
-    path = fit_path(features, right)
+    path = fit_path(features, right, noise)
     intercept, *weights = share @ path.weights
     columns = {"center": path.center, "scale": path.scale, "low": path.low, "high": path.high}
     own: dict[str, tuple[float, ...]] = {}
@@ -113,12 +116,15 @@ def learn(
     )
 
 
-def fit_path(features: Float[Array, "n f"], right: Bool[Array, " n"]) -> Path:
-    """Fit each penalty, from the strongest on; the first fit is the recalibrated MSP alone."""
+def fit_path(features: Float[Array, "n f"], right: Bool[Array, " n"], noise: float = 0.0) -> Path:
+    """Fit each penalty, from the strongest on; the first fit is the recalibrated MSP alone.
+
+    A feature whose standard deviation is `noise` or less is constant.
+    """
     low, high = np.quantile(features, [CLIPPED, 1 - CLIPPED], axis=0)
     clipped = np.clip(features, low, high)
     scale = clipped.std(axis=0)
-    scale[scale == 0] = 1
+    scale[scale <= noise] = 1
     msp = features[:, 0]
     line = Point(np.stack([np.ones_like(msp), msp]).T, right, 0 * msp, np.zeros(2))
     line = newton(line, np.array([0, 1e-6])).weights

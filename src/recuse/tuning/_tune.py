@@ -51,6 +51,7 @@ MSP = Score("msp")
 COMBINED = "combination"  # the learned score of confidences
 FEWEST_UNITS = 50  # independent rows or groups, below which nothing is compared
 FEWEST_OF_EACH = 10  # wrong predictions, and right ones
+FEWEST_TO_LEARN = 25  # of each, below which no score is fitted
 OBJECTIVES = ("aurc", "augrc", "coverage")
 
 
@@ -149,13 +150,14 @@ def tune(
 ) -> Tuned:
     """Choose the score for these rows, or keep MSP where no gain exceeds its standard error.
 
-    The learned score is fitted; without it, or of those that are given, the best of `candidates`
-    is chosen. A score always looks better on the rows that chose it. So the gain comes from
-    cross-fitting: fit or choose on four fifths of the rows, compare with MSP on the fifth, and
-    pool the five paired differences. MSP is replaced if the gain exceeds one standard error, by
-    influence functions; of two families that do, the one with the larger gain is taken. That is no
-    test at 5 %: where nothing helps, a false switch costs little, and a missed repair costs much.
-    What replaces MSP is fitted or chosen on all rows. The order of the rows is irrelevant.
+    The learned score is fitted where at least 25 predictions are wrong and 25 right; without it, or
+    of those that are given, the best of `candidates` is chosen. A score always looks better on the
+    rows that chose it. So the gain comes from cross-fitting: fit or choose on four fifths of the
+    rows, compare with MSP on the fifth, and pool the five paired differences. MSP is replaced if
+    the gain exceeds one standard error, by influence functions; of two families that do, the one
+    with the larger gain is taken. That is no test at 5 %: where nothing helps, a false switch costs
+    little, and a missed repair costs much. What replaces MSP is fitted or chosen on all rows. The
+    order of the rows is irrelevant.
 
     Args:
         logits: Shape (n, K, ...), of data that was not used for training; or a `HeldOut`, which
@@ -193,8 +195,10 @@ def tune(
         warn_of_class_order("`labels`", order)
     measure, seed = measure_of(objective, target_risk), check_seed(seed)
     classes = max(2, int(possible(z).sum()))
-    (baseline, *candidates), learned = _tried(file, candidates, learned, classes)
-    rows = _rows(z, file, (baseline, *candidates), learned, groups)
+    errors = int(file.loss.sum())
+    enough = FEWEST_TO_LEARN <= errors <= file.loss.size - FEWEST_TO_LEARN
+    (baseline, *candidates), fitted = _tried(file, candidates, learned and enough, classes)
+    rows = _rows(z, file, (baseline, *candidates), fitted, groups)
     table = tuple(
         (score, measure.value(c, rows.loss))
         for score, c in zip((baseline, *candidates), rows.confidence)
@@ -205,7 +209,7 @@ def tune(
         measure.level if measure.larger_is_better else None,
         msp=table[0][1],
         n=rows.loss.size,
-        errors=int(rows.loss.sum()),
+        errors=errors,
         units=int(rows.code.max()) + 1,
         baseline=baseline_name(baseline),
     )
@@ -295,8 +299,6 @@ def _rows(
         confidence = np.stack([score(z) for score in scores])
         features = z.astype(np.float64) if learned and z.shape[1] > 1 else None
         features = None if features is None or not np.isfinite(features).all() else features
-    if features is not None and np.isfinite(features[:, 0]).sum() < FEWEST_UNITS:
-        features = None  # hardly a row has two possible classes
     loss = file.loss.ravel().astype(np.float64)
     classes = z.shape[1] if of_classes(file.kind) else 0
     predicted = file.predicted.ravel() if classes else None
@@ -309,7 +311,10 @@ def _rows(
         code = check_groups(per_row(groups, file.loss), loss.size)
         order = _lexsorted((*keys, code))
         code = code[order]
-    features = None if features is None else features[order]
+    if features is not None:
+        features = features[order]
+        if np.unique(code[np.isfinite(features[:, 0])]).size < FEWEST_UNITS:
+            features = None  # hardly a row has two possible classes
     predicted = None if predicted is None else predicted[order]
     return Rows(confidence[:, order], features, predicted, classes, loss[order], code, order)
 
@@ -348,8 +353,12 @@ def _tried(
         return (baseline, *check_scores(tried, "`candidates`", file.kind)), learned
     if file.kind != "probs":
         default = () if learned else default_candidates(classes)
-        tried = default if candidates is None else candidates
-        return (MSP, *check_scores(tried, "`candidates`")), learned
+        tried = check_scores(default if candidates is None else candidates, "`candidates`")
+        columns = file.logits.shape[1]
+        for score in tried:
+            if (own := score.params.get("class_intercepts")) and len(own) != columns:
+                raise InputError(f"expected a score of {columns} classes, got one of {len(own)}")
+        return (MSP, *tried), learned
     given = check_scores(() if candidates is None else candidates, "`candidates`")
     for score in given:
         if score.name not in SOFTMAX_FAMILY:
@@ -380,8 +389,9 @@ def _obstacle(
         return "one_confidence", None
     if not rows.families and not learned:
         return "two_classes" if classes == 2 else "no_candidates", None
-    if not FEWEST_OF_EACH <= facts.errors <= facts.n - FEWEST_OF_EACH:
-        return "few_errors", FEWEST_OF_EACH
+    needed = FEWEST_OF_EACH if len(rows.confidence) > 1 else FEWEST_TO_LEARN
+    if not needed <= facts.errors <= facts.n - needed:
+        return "few_errors", needed
     if facts.units < FEWEST_UNITS:
         return "few_rows", FEWEST_UNITS
     return None if rows.families else ("no_candidates", None)
