@@ -151,7 +151,7 @@ def target_of(rejector: Rejector) -> float:
     if getattr(first, "among", ACCEPTED) != ACCEPTED:
         raise InputError(
             "expected a target risk of accepted predictions to test: the guarantee of this "
-            "rejector is for the share of all predictions that are accepted and wrong"
+            "rejector is for the share of all predictions that are accepted and wrong; give one"
         )
     kind = first.kind
     if kind != "risk":

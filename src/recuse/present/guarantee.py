@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recuse.present.numbers import about, confidence_level, exact_percent, listed
+from recuse.present.numbers import about, confidence_level, count, exact_percent, listed, plural
 
 LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
 ASSUMPTIONS = {
@@ -87,18 +87,19 @@ def batch_sentence(b: Any) -> str:
     if b.accepted:
         return (
             f"On average over calibration splits and batches, at most "
-            f"{exact_percent(b.target_risk)} of accepted rows are wrong ({b.accepted} of {b.m} "
-            f"rows accepted; {b.n} calibration rows, {b.errors} of them wrong; calibration rows "
-            "and batch are i.i.d. samples of one distribution)."
+            f"{exact_percent(b.target_risk)} of accepted rows are wrong ({count(b.accepted)} of "
+            f"{plural(b.m, 'row')} accepted; {plural(b.n, 'calibration row')}, {count(b.errors)} "
+            "of them wrong; calibration rows and batch are i.i.d. samples of one distribution)."
         )
     if b.calibration_needed > b.n:
         return (
-            f"None of {b.m} rows is accepted: at least {b.calibration_needed} calibration rows are "
-            f"needed, got {b.n}."
+            f"None of {plural(b.m, 'row')} is accepted: at least {count(b.calibration_needed)} "
+            f"calibration rows are needed, got {count(b.n)}."
         )
     return (
-        f"None of {b.m} rows is accepted: with {b.n} calibration rows, at least {b.batch_needed} "
-        "rows of the batch must be more confident than every wrong one, more if some are not."
+        f"None of {plural(b.m, 'row')} is accepted: with {plural(b.n, 'calibration row')}, at "
+        f"least {plural(b.batch_needed, 'row')} of the batch must be more confident than every "
+        "wrong one, more if some are not."
     )
 
 
@@ -195,11 +196,13 @@ def _infeasible_on_average(g: Any, infeasible: Any) -> str:
     said = (
         f"Infeasible: no threshold lets at most {exact_percent(g.target_risk)} through on average, "
         f"counting one error more than the {g.n} calibration {g.unit} have. At least "
-        f"{_rows(infeasible.error_free_rows)} are needed, if none of the accepted is wrong."
+        f"{_rows(infeasible.error_free_rows)} calibration {g.unit} are needed, if none of the "
+        "accepted is wrong."
     )
     if infeasible.smallest_target is None:
         return said
-    return f"{said} The smallest target that would have passed is {infeasible.smallest_target:.4g}."
+    smallest = exact_percent(infeasible.smallest_target)
+    return f"{said} The smallest target that would have passed is {smallest}."
 
 
 def _target(g: Any) -> str:
