@@ -243,7 +243,8 @@ def test_a_guarantee_on_average_needs_fewer_rows_and_says_that_it_is_one():
     assert str(s).endswith("This split may let more through, or fewer.")
     few = select_on_average(c[:48], l[:48], target_risk=0.02)
     assert (few.threshold, few.smallest_target) == (np.inf, 1 / 49)
-    assert "At least 49 are needed" in str(few)
+    assert "At least 49 calibration rows are needed" in str(few)
+    assert str(few).endswith("would have passed is 2.05 %.")
     assert json.loads(json.dumps(s.to_dict()))["guarantee"]["kind"] == "average"
     hopeless = select_on_average([0, 0], [1, 1], target_risk=0.9)
     assert (hopeless.smallest_target, hopeless.feasible) == (None, False)

@@ -223,7 +223,7 @@ def test_numba_starts_at_once_where_much_is_foreseen(monkeypatch):
     started = []
     monkeypatch.setattr(_kernels, "installed", lambda: started.append(True))
     foresee(HeldOut(np.broadcast_to(np.float32(0), (1000, 1000))))
-    large = np.broadcast_to(np.float32(0), (30_000, 1000))
+    large = np.broadcast_to(np.float32(0), (60_000, 1000))
     foresee(HeldOut(large, kind="probs"))  # of these, MSP alone
     assert not started
     foresee(HeldOut(large))

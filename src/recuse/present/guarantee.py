@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from recuse.present.numbers import about, confidence_level, count, exact_percent, listed, plural
+from recuse.present.numbers import (
+    about,
+    confidence_level,
+    count,
+    exact_percent,
+    listed,
+    plural,
+    upper_percent,
+)
 
 LARGEST_SAMPLE = 10**8  # beyond it, no number of rows is named
 ASSUMPTIONS = {
@@ -201,7 +209,7 @@ def _infeasible_on_average(g: Any, infeasible: Any) -> str:
     )
     if infeasible.smallest_target is None:
         return said
-    smallest = exact_percent(infeasible.smallest_target)
+    smallest = upper_percent(infeasible.smallest_target)
     return f"{said} The smallest target that would have passed is {smallest}."
 
 

@@ -106,7 +106,7 @@ def select(
     (True, True)
     >>> select(confidence[:20], wrong[:20], target_risk=0.01).threshold
     inf
-    >>> print(select(confidence, wrong, target_risk=0.05, among="all").reason[:74])
+    >>> print(select(confidence, wrong, target_risk=0.05, among="all").reason[:75])
     With 95 % confidence, at most 5 % of all predictions are accepted and wrong
     """  # noqa: E501
     target_risk, delta = check_fraction(target_risk, "target_risk"), check_delta(delta)

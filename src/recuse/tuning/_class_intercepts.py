@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit
 
+from recuse.scores import as_probability
 from recuse.tuning._log_loss import log_loss, shares
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def shrunken(
     found = np.zeros((classes, len(VARIANCES)))
     for intercept, variance in zip(found.T[1:], VARIANCES[1:]):
         for _ in range(STEPS):
-            p = expit(log_odds + intercept[predicted])
+            p = as_probability(log_odds + intercept[predicted])
             slope = np.bincount(predicted, p - right, classes) + intercept / variance
             bend = np.bincount(predicted, p * (1 - p), classes) + 1 / variance
             intercept -= np.clip(slope / bend, -LONGEST, LONGEST)
