@@ -13,7 +13,7 @@ from recuse.present.numbers import UNDEFINED, area, percent, points
 from recuse.present.text import Table
 from recuse.present.tuning import why_kept
 
-KEPT = "no other score passed the cross-fitted test on the tuning split"
+KEPT = "no gain on the tuning split exceeded its standard error"
 HEADER = ("model", "accuracy", "AURC x 1000, MSP", "AURC x 1000, chosen")
 
 
@@ -158,7 +158,7 @@ def _repair(model: Any, first: str) -> str:
 
 
 def _why_kept(model: Any) -> str:
-    """Return that no comparison was significant, or why there was none to make."""
+    """Return that no gain was enough, or why nothing was compared."""
     facts = [one.tuned.facts for one in model.models]
     skipped = [f for f in facts if f.alternative is None]
     if len(skipped) == len(facts):
