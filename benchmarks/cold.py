@@ -45,7 +45,7 @@ CALLS = (
     "rc.CurveSketch().update(c, l).aurc()",
     "rc.tune(z, y)",
     "rc.diagnose(z, y)",
-    "rc.fit(tune=(z[t], y[t]), calibrate=(z[k], y[k]), target_risk=0.1).predict(z)",
+    "rc.fit((z[t], y[t]), (z[k], y[k]), target_risk=0.1).predict(z)",
     "rc.evaluate({'net': dict(zip(('tune', 'calibrate', 'test'), thirds))})",
 )
 COMMANDS = (
