@@ -29,7 +29,7 @@ from recuse.diagnosis._rows import low_spread, rows
 from recuse.diagnosis._smoothing import fit_smoothing, normal_spread, shape
 from recuse.errors import DataWarning
 from recuse.recipes import digits
-from recuse.scores import as_probability
+from recuse.scores import Score, as_probability
 from recuse.tuning import MSP
 from samples import sample
 from strategies import logits
@@ -316,7 +316,15 @@ def test_the_demo_s_models_are_told_apart_and_only_the_smoothed_one_is_repaired(
     assert found[0.2].recommendation.startswith("Rank by the learned score")
     assert found[0.2].gain > 2 * found[0.2].gain_se
     fewer = 1000 * found[0.2].repair.gain
-    assert f"{fewer:.2g} fewer of 1,000 accepted predictions are wrong" in found[0.2].recommendation
+    assert f"{fewer:.1f} fewer of 1,000 accepted predictions are wrong" in found[0.2].recommendation
+
+
+def test_many_saved_errors_are_written_out():
+    found = rc.diagnose(*optimum(0.1, noise=0.2))
+    facts = found.repair.facts._replace(outcome="adopted", gain=0.1234, gain_se=0.01)
+    repair = replace(found.repair, score=Score("entropy"), facts=facts)
+    said = replace(found, repair=repair).recommendation
+    assert "123.4 fewer of 1,000 accepted predictions are wrong" in said
 
 
 # What is returned

@@ -121,6 +121,21 @@ def test_shuffling_the_rows_changes_no_number(grouped):
     )  # fmt: skip
 
 
+def test_the_order_of_rows_of_equal_scores_and_other_classes_is_nothing():
+    """Rows that are permutations of each other tie in every score, not in the predicted class."""
+    z, y = flattened(100, 2)
+    shifts = range(5)
+    z, y = (
+        np.concatenate([np.roll(z, k, axis=1) for k in shifts]),
+        np.r_[*((y + k) % 5 for k in shifts)],
+    )
+    y[:100] = z[:100].argmax(axis=1)  # one class is always right: its intercept is not 0
+    order = np.random.default_rng(0).permutation(500)
+    first, second = tune(z, y), tune(z[order], y[order])
+    assert first.table[-1][0].params["class_intercepts"]
+    assert (first.table, first.trials) == (second.table, second.trials)
+
+
 def test_rows_of_one_group_never_test_what_they_chose():
     z, y = flattened(120, 4)
     repeated = np.repeat(z, 20, axis=0), np.repeat(y, 20)

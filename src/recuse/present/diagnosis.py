@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from recuse.present.numbers import count, percent
+from recuse.present.numbers import area, count, percent
 from recuse.present.tuning import effect, why_kept
 
 EVIDENCE = ("evidence", "value", "95 % interval", "compare with")
@@ -76,7 +76,7 @@ def recommendation(d: Any) -> str:
         name = f"the {score.name} score" if score.fitted else score
         return (
             f"Rank by {name}, not by MSP: it {effect(facts, THIS_FILE)}. Averaged over all "
-            f"coverages, {1000 * facts.gain:.2g} fewer of 1,000 accepted predictions are wrong. To "
+            f"coverages, {area(facts.gain)} fewer of 1,000 accepted predictions are wrong. To "
             "deploy it, give these rows to `recuse fit --tune`, and others to `--calibrate`."
         )
     kept = f"Rank by MSP: {why_kept(facts, THIS_FILE)}."
