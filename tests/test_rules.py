@@ -315,7 +315,7 @@ def more(by=1):
         ("class", "rules.0.guarantee.errors", more(80), "counts do not support"),
         ("class", "rules.0.guarantee.delta", 0.05, "expected guarantees at 0.05 / 4 each"),
         ("class", "rules.0.guarantee.n", more(1), "calibration split"),
-        ("class", "rules.0.guarantee.target_risk", 0.2, "one target"),
+        ("subgroup", "rules.0.guarantee.target_risk", 0.2, "one target"),
         ("class", "rules.0.guarantee.void", True, "one target, unit and validity"),
         ("class", "rules.1", ..., "one rule for each of 4 classes, got 3"),
         ("class", "rules.1.subgroup", 0, "one rule for each of 4 classes"),

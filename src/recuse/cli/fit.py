@@ -29,6 +29,7 @@ from recuse.cli.options import (
     Quiet,
     RepeatedIds,
     Seed,
+    by_class,
     kind_of,
     numbers,
 )
@@ -64,8 +65,9 @@ def fit(
         str | None,
         typer.Option(
             "--target-risk",
-            help="Largest error rate of accepted predictions (see --among); or several, "
-            "0.01,0.05, whose guarantees hold at once, each in a file of its own.",
+            help="Largest error rate of accepted predictions (see --among); one for each "
+            "predicted class, sick=0.02,healthy=0.01; or several, 0.01,0.05, whose guarantees "
+            "hold at once, each in a file of its own.",
         ),
     ] = None,
     coverage: Annotated[
@@ -124,8 +126,9 @@ def fit(
     """
     check_ending(out, ".json")
     places = _places(file, tune, calibrate)
-    targets = numbers([target_risk or ""], (), "target-risk")
-    goal = _goal(targets, coverage, cost, by)
+    of_class = by_class(target_risk, "target-risk")
+    targets = () if of_class else numbers([target_risk or ""], (), "target-risk")
+    goal = _goal(of_class or targets, coverage, cost, by)
     outs = _outs(out, targets)
     for path in outs:
         refuse_overwrite(path, force, *places, *_paths(by))
@@ -180,7 +183,10 @@ def _places(file: Path | None, tune: Path | None, calibrate: Path | None) -> tup
 
 
 def _goal(
-    targets: tuple[float, ...], coverage: float | None, cost: str | None, by: str | None
+    targets: tuple[float, ...] | dict[str, float],
+    coverage: float | None,
+    cost: str | None,
+    by: str | None,
 ) -> dict[str, Any]:
     """Return the one goal that is asked for, as `choose` takes it."""
     given = {"--target-risk": targets or None, "--coverage": coverage, "--cost": cost}
@@ -188,6 +194,8 @@ def _goal(
     if len(names) != 1:
         got = " and ".join(names) or "none"
         raise InputError(f"expected one of --target-risk, --coverage and --cost, got {got}")
+    if isinstance(targets, dict):
+        return {"target_risk": targets}
     if by is not None and len(targets) != 1:
         value = ",".join(f"{target:.12g}" for target in targets) or given[names[0]]
         raise InputError(f"expected --by with one --target-risk, got {names[0]} {value}")
@@ -260,7 +268,9 @@ def _tell_fit(choices: tuple[Choice, ...], outs: list[Path]) -> None:
         selection, rejector = choice.selection, choice.rejector
         terminal.say(selection.reason)
         if isinstance(selection, SubgroupSelection):
-            terminal.table(*decisions.subgroup_cells(selection.table, selection.by, limits=False))
+            names = selection.names
+            cells = decisions.subgroup_cells(selection.table, selection.by, names, limits=False)
+            terminal.table(*cells)
         if rejector is None and out.exists():
             terminal.say(f"{out} is from an earlier fit and was left as it is.")
         if rejector:
@@ -272,7 +282,9 @@ def _tell_abstained(rejector: Rejector, out: Path) -> None:
     """Why classes or subgroups have no threshold: the first few."""
     without = [rule for rule in rejector.rules if rule.reason and rule.subgroup is not None]
     for rule in without[:REASONS]:
-        terminal.say(f"{rejector.by.capitalize()} {rule.subgroup}: {rule.reason}")
+        names = rejector.class_names if rejector.by == CLASS else None
+        name = decisions.name_of(rule.subgroup, names)
+        terminal.say(f"{rejector.by.capitalize()} {name}: {rule.reason}")
     if len(without) > REASONS:
         terminal.say(f"The reasons of {len(without) - REASONS:,} more are in {out}.")
 

@@ -165,6 +165,24 @@ def named(pairs: list[str], form: str) -> dict[str, str]:
     return out
 
 
+def by_class(text: str | None, name: str) -> dict[str, float]:
+    """Parse sick=0.02,healthy=0.01; empty where there is no equals sign."""
+    if text is None or "=" not in text:
+        return {}
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        label, sign, number = part.rpartition("=")
+        label = label.strip()
+        try:
+            value = float(number)
+        except ValueError:
+            sign, value = "", 0.0
+        if not (sign and label) or label in found:
+            raise InputError(f"expected --{name} such as sick=0.02,healthy=0.01, got {text!r}")
+        found[label] = value
+    return found
+
+
 def numbers(values: list[str], default: tuple[float, ...], name: str) -> tuple[float, ...]:
     """Parse the numbers of a repeatable option; each use may hold several, between commas."""
     parts = [part for value in values for part in value.split(",") if part.strip()]

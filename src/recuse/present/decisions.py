@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from recuse.present.guarantee import target_of_each
 from recuse.present.numbers import count, exact_percent, expit, number, percent, points
 
 LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
@@ -142,9 +143,11 @@ def subgroup_lines(s: Any, names: Names = None) -> Iterable[str]:
     """Yield which subgroups of a `Summary` exceed the guaranteed risk, and which are unknown."""
     if s.independent and s.labelled:
         above = ", ".join(name_of(subgroup, names) for subgroup in s.above)
-        level = percent(s.guarantee.target_risk, 1)
+        differ = target_of_each(s.guarantee)
+        level = f"guaranteed {percent(s.guarantee.target_risk, 1)}"
+        level = level if differ is None else f"guarantee of its class ({differ})"
         what = "Intervals of the share of all predictions" if s.joint else "Risk intervals"
-        yield f"{what} above the guaranteed {level}: {above or 'none'}."
+        yield f"{what} above the {level}: {above or 'none'}."
     if s.unknown:
         yield f"Not in the calibration split, so always abstained on: {', '.join(s.unknown)}."
 

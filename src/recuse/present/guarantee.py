@@ -116,13 +116,37 @@ def subgroups_sentence(g: Any) -> str:
     seen = _seen(g)
     if g.void:
         return _void(seen)
-    none = [str(name) for name, one in g.each.items() if not one.accepted]
+    none = [_name(g, name) for name, one in g.each.items() if not one.accepted]
     said = (
-        f"With {confidence_level(g.delta)} confidence, at most {exact_percent(g.target_risk)} of "
-        f"{OF_WHICH[g.among]} in each {NOUN[g.by]} that has a threshold "
+        f"With {confidence_level(g.delta)} confidence, {_targets(g)} "
         f"({len(g.each) - len(none)} of {len(g.each)}; {seen}; {assumptions(g)})."
     )
     return f"{said} Always abstained on: {listed(none)}." if none else said
+
+
+def _targets(g: Any) -> str:
+    """Return the target of all subgroups, or those of each."""
+    of: dict[float, list[str]] = {}
+    for name, one in g.each.items():
+        of.setdefault(one.target_risk, []).append(_name(g, name))
+    most = f"at most {exact_percent(next(iter(of)))} of {OF_WHICH[g.among]} in"
+    if len(of) == 1:
+        return f"{most} each {NOUN[g.by]} that has a threshold"
+    (_, first), *others = of.items()
+    rest = [f"at most {exact_percent(target)} in {listed(names)}" for target, names in others]
+    return f"{most} {NOUN[g.by]} {listed(first)}, {listed(rest)}, of those that have a threshold"
+
+
+def target_of_each(g: Any) -> str | None:
+    """Return the targets of subgroups where they differ; None where they do not."""
+    if len({one.target_risk for one in g.each.values()}) == 1:
+        return None
+    return listed(f"{exact_percent(one.target_risk)} of {_name(g, k)}" for k, one in g.each.items())
+
+
+def _name(g: Any, subgroup: Any) -> str:
+    """Return a subgroup, or a class by its name."""
+    return str(subgroup) if g.names is None else g.names[subgroup]
 
 
 def outcome(g: Any, infeasible: Any) -> str:
@@ -180,13 +204,13 @@ def subgroups_outcome(g: Any, selections: Mapping[Any, Any]) -> str:
     count, name = len(selections), g.by.capitalize()
     said = (
         f"Infeasible for every one of {count} {NOUNS[g.by]}, each at delta = {g.delta:g} / "
-        f"{count}. {name} {least} needs least: {selections[least].reason}"
+        f"{count}. {name} {_name(g, least)} needs least: {selections[least].reason}"
     )
     if count == 1:
         return said
     target = needed[most]
     which = "no target" if np.isinf(target) else f"no target below {exact_percent(target)}"
-    return f"{said} {name} {most} needs most: {which} would have passed."
+    return f"{said} {name} {_name(g, most)} needs most: {which} would have passed."
 
 
 def subgroup_text(table: Iterable[Any]) -> str:

@@ -6,7 +6,7 @@ n = examples, K = classes, ... = any trailing axes (pixels), t = tuning rows, c 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from recuse._internal.check import check_delta, check_fraction, check_seed
 from recuse.errors import InfeasibleError, InputError
 from recuse.io import HeldOut, split_rows
 from recuse.io._overlap import row_samples
+from recuse.rejector._classes import of_every_class
 from recuse.rejector._cut import ENOUGH, TUNING, Cut, cut_of
 from recuse.rejector._model import Fingerprint, fingerprint, sampled
 from recuse.rejector._plan import OneFile, law_of_rows
@@ -56,7 +57,7 @@ SEQUENCE = "fixed_sequence"
 class Options:
     """Keywords of `fit`, which documents them, checked."""
 
-    target_risk: float | None = None
+    target_risk: float | Mapping[Any, float] | None = None
     coverage: float | None = None
     cost: Any = None
     subgroups: Subgroups = None
@@ -75,6 +76,29 @@ class Options:
         check_method(self.method, self.among)
         check_delta(self.delta), check_seed(self.seed), check_objective(self.objective)
         check_repeated_ids(self.repeated_ids)
+        if self.by_class:
+            self._check_targets()
+            object.__setattr__(self, "subgroups", CLASS)
+
+    @property
+    def by_class(self) -> bool:
+        """Whether each predicted class has a target of its own."""
+        return isinstance(self.target_risk, Mapping)
+
+    def _check_targets(self) -> None:
+        if self.subgroups is not None and not self._of_classes:
+            raise InputError(
+                "expected one `target_risk` for all subgroups of a column, got one for each class"
+            )
+        if self.objective == "coverage":
+            raise InputError(
+                "expected `objective` aurc or augrc with a target risk for each class, got "
+                "'coverage'"
+            )
+
+    @property
+    def _of_classes(self) -> bool:
+        return isinstance(self.subgroups, str) and self.subgroups == CLASS
 
     @property
     def goal(self) -> str:
@@ -86,7 +110,7 @@ class Options:
         (goal,) = names
         if goal == "cost":
             self.costs  # noqa: B018 - checked
-        else:
+        elif not self.by_class:
             check_fraction(getattr(self, goal), goal)
         if goal != "target_risk":
             given = {"subgroups": self.subgroups is not None, "method": self.method != "auto"}
@@ -126,7 +150,7 @@ class Options:
             model=self.model,
             tuning={
                 "objective": self.objective,
-                "target_risk": self.target_risk,
+                "target_risk": None if self.by_class else self.target_risk,
                 "learned": self.learned,
             },
         )
@@ -147,7 +171,7 @@ def fit(
     held_out: Data,
     calibrate: Data | None = None,
     *,
-    target_risk: float | None = None,
+    target_risk: float | Mapping[Any, float] | None = None,
     coverage: float | None = None,
     cost: tuple[float, float] | None = None,
     subgroups: Subgroups = None,
@@ -181,7 +205,9 @@ def fit(
         held_out: Outputs (n, K, ...) and labels (n, ...), or a `HeldOut`; not training data. With
             `calibrate`, the tuning split.
         calibrate: Likewise, of other examples from the deployment distribution.
-        target_risk: The largest error rate of accepted predictions, in (0, 1).
+        target_risk: The largest error rate of accepted predictions, in (0, 1). Or one for each
+            predicted class, {"sick": 0.02, "healthy": 0.01}, by name or index, all of them named:
+            thresholds for each class, as with subgroups="class".
         coverage: Instead: the smallest fraction of predictions to accept, in (0, 1).
         cost: Instead: of an accepted error, and of an abstention, both > 0. The threshold that
             is cheapest on the tuning split, with a limit of its mean cost.
@@ -279,7 +305,7 @@ def _choose(held_out: Data, calibrate: Data | None, o: Options) -> Choice:
 
 def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, Options]:
     """Cut one file by the rule; subgroups that were given become a column of it."""
-    measure_of(o.objective, o.target_risk)
+    measure_of(o.objective, None if o.by_class else o.target_risk)  # ty: ignore
     file = each_id_once(whole(data, "held_out", o.kind), o.repeated_ids)
     if o.subgroups is not None and not isinstance(o.subgroups, str):
         of = names_of(o.subgroups, len(file))
@@ -314,7 +340,11 @@ def _selection(splits: Prepared, goal: str, o: Options) -> Any:
         return select_cost(c, wrong, **o.costs, delta=delta, tune=_tuning(seen))
     if subgroup is None:
         return select(c, wrong, **risk, tune=_tuning(seen))
-    return select_by_subgroup(c, wrong, subgroup, **risk, tune=seen, by=splits.by)  # ty: ignore
+    names, classes = splits.class_names, splits.calibrate.logits.shape[1]
+    if o.by_class:
+        risk["target_risk"] = of_every_class(o.target_risk, classes, names, "target_risk")  # ty: ignore
+    found = select_by_subgroup(c, wrong, subgroup, **risk, tune=seen, by=splits.by)  # ty: ignore
+    return replace(found, names=names if splits.by == CLASS else None)
 
 
 def _tuning(seen: Any) -> Any:
@@ -475,7 +505,7 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection) -> Choice
             },
         },
         kind=splits.kind,
-        class_names=c.class_names if t is None else t.class_names or c.class_names,
+        class_names=splits.class_names,
         by=splits.by,
         delta=selection.guarantee.delta,
         model=_fingerprint(splits),

@@ -61,6 +61,12 @@ class Prepared(NamedTuple):
     log_probs: bool  # whether the outputs are log-probabilities
     share: float = 1.0  # of delta, of this score
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes, if one of the splits has them."""
+        of_tune = None if self.tune is None else self.tune.class_names
+        return of_tune or self.calibrate.class_names
+
 
 def prepare(
     tune: Data,

@@ -218,7 +218,7 @@ class Rejector:
     @property
     def guarantee(self) -> Any:
         """The guarantee of the risk, of coverage or cost, or of each subgroup."""
-        return guarantee_of(self.rules, self.by, self.delta)
+        return guarantee_of(self.rules, self.by, self.delta, self.class_names)
 
     @cached_property
     def _vertices(self) -> IsotonicMap:

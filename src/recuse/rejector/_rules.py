@@ -52,19 +52,27 @@ def rules_of(selection: Selection | SubgroupSelection, classes: int) -> tuple[Ru
         return tuple(found)
     of = {rule.subgroup: rule for rule in found}
     nothing = replace(found[0].guarantee, n=0, accepted=0, errors=0)
-    return tuple(of.get(k, Rule(k, float("inf"), nothing, Infeasible())) for k in range(classes))
+
+    def unseen(k: int) -> Rule:
+        own = {} if selection.targets is None else {"target_risk": selection.targets[k]}
+        return Rule(k, float("inf"), replace(nothing, **own), Infeasible())
+
+    return tuple(of[k] if k in of else unseen(k) for k in range(classes))
 
 
 def _rule(of: int | str | None, s: Selection) -> Rule:
     return Rule(of, s.threshold, s.guarantee, s.infeasible)
 
 
-def guarantee_of(rules: tuple[Rule, ...], by: str, delta: float) -> Any:
+def guarantee_of(
+    rules: tuple[Rule, ...], by: str, delta: float, names: tuple[str, ...] | None = None
+) -> Any:
     """Return the guarantee of all rules together; of one rule for all, its own."""
     if by == ALL:
         return rules[0].guarantee
     each = {rule.subgroup: rule.guarantee for rule in rules}
-    return SubgroupGuarantee(each, rules[0].guarantee.target_risk, delta, by)  # ty: ignore
+    largest = max(g.target_risk for g in each.values() if g.accepted)  # ty: ignore
+    return SubgroupGuarantee(each, largest, delta, by, names if by == CLASS else None)  # ty: ignore
 
 
 def thresholds(
@@ -189,7 +197,7 @@ def _everyone(by: str, classes: int) -> str:
 
 
 def _check_together(guarantees: list[AnyGuarantee], by: str, delta: float) -> None:
-    """Require guarantees of one kind and target, each at its share of delta."""
+    """Require guarantees of one kind, each at its share of delta; classes may differ in target."""
     check_delta(delta)
     seen = sum(p.n > 0 for p in guarantees)
     g = guarantees[0]
@@ -197,7 +205,7 @@ def _check_together(guarantees: list[AnyGuarantee], by: str, delta: float) -> No
         raise InputError(f"expected guarantees at {delta:g} / {seen} each, got {g.delta:g}")
     if by != ALL and not all(isinstance(p, Guarantee) for p in guarantees):
         raise InputError(f"expected guarantees of a risk by {by}, got {g.kind}")
-    names = ("target_risk", "among", "unit", "void")
+    names = ("among", "unit", "void") + ("target_risk",) * (by != CLASS)
     alike = {tuple(getattr(p, name, None) for name in names) for p in guarantees}
     if by == SUBGROUP and seen < len(guarantees):
         raise InputError("expected calibration rows of every subgroup, got a subgroup of none")

@@ -144,14 +144,17 @@ class Summary:
 
     @property
     def above(self) -> list[Any]:
-        """Subgroups whose risk interval lies above the guaranteed risk."""
-        target = self.guarantee.target_risk
+        """Subgroups whose risk interval lies above the risk that is guaranteed for them."""
+        g = self.guarantee
+
+        def target(row: SubgroupRow) -> float:
+            return g.each[row.subgroup].target_risk if row.subgroup in g.each else g.target_risk
 
         def lowest(row: SubgroupRow) -> float:
             of_all = clopper_pearson_interval(row.errors, row.n)
             return (of_all if self.joint else row.risk_interval)[0]
 
-        return [row.subgroup for row in self.table[1:] if lowest(row) > target]
+        return [row.subgroup for row in self.table[1:] if lowest(row) > target(row)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""

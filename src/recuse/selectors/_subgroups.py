@@ -49,9 +49,10 @@ class SubgroupGuarantee:
     kind: ClassVar[str] = "risk"
 
     each: Mapping[Any, Guarantee]  # subgroup -> its own, at delta / G; nothing accepted: none
-    target_risk: float
+    target_risk: float  # the largest of them: that of all accepted predictions together
     delta: float
     by: str = "subgroup"
+    names: tuple[str, ...] | None = None  # of predicted classes
 
     @property
     def void(self) -> bool:
@@ -119,10 +120,12 @@ class SubgroupSelection:
     """A threshold for each subgroup; all guarantees hold at once with probability >= 1 - delta."""
 
     selections: Mapping[Any, Selection]  # subgroup -> its own, at delta / G
-    target_risk: float
+    target_risk: float  # the largest
     delta: float
     table: tuple[SubgroupRow, ...]  # of the calibration split: all of it first, then each subgroup
     by: str = "subgroup"  # or "class", the predicted one
+    targets: Mapping[Any, float] | None = None  # of each; None: one for all
+    names: tuple[str, ...] | None = None  # of predicted classes
 
     @property
     def feasible(self) -> bool:
@@ -133,7 +136,7 @@ class SubgroupSelection:
     def guarantee(self) -> SubgroupGuarantee:
         """The guarantees of all subgroups as one."""
         each = {name: s.guarantee for name, s in self.selections.items()}
-        return SubgroupGuarantee(each, self.target_risk, self.delta, self.by)
+        return SubgroupGuarantee(each, self.target_risk, self.delta, self.by, self.names)
 
     @property
     def reason(self) -> str:
@@ -170,7 +173,7 @@ def select_by_subgroup(
     loss: ArrayLike,
     subgroups: ArrayLike,
     *,
-    target_risk: float,
+    target_risk: float | Mapping[Any, float],
     delta: float = 0.05,
     method: str = "auto",
     among: str = ACCEPTED,
@@ -188,7 +191,7 @@ def select_by_subgroup(
         confidence: Shape (n,), of the calibration split.
         loss: Shape (n,), 0 or 1.
         subgroups: Shape (n,), integers or text.
-        target_risk: In (0, 1), for every subgroup.
+        target_risk: In (0, 1), for every subgroup; or subgroup -> its own.
         delta: In (0, 0.5): the probability that the guarantee fails for any subgroup.
         method: As in `select`; "auto" decides for each subgroup by whether it has tuning rows.
         among: As in `select`; "all" is all predictions of the subgroup.
@@ -196,7 +199,8 @@ def select_by_subgroup(
         by: What the subgroups are called: "subgroup", or "class" for predicted classes.
 
     Raises:
-        InputError: Malformed input, or a subgroup without the tuning rows that the method needs.
+        InputError: Malformed input, a subgroup without a target, or one without the tuning rows
+            that the method needs.
 
     >>> rng = np.random.default_rng(0)
     >>> confidence, subgroup = rng.uniform(size=4000), rng.choice(["a", "b"], size=4000)
@@ -212,11 +216,12 @@ def select_by_subgroup(
     names, share = np.unique(g).tolist(), check_delta(delta)
     _refuse_dependent_rows(len(names), g.size, by)
     share /= len(names)
+    targets = _targets(target_risk, names)
     selections = {
         name: select(
             c[g == name],
             l[g == name],
-            target_risk=target_risk,
+            target_risk=targets[name],
             delta=share,
             method=method,
             among=among,
@@ -224,8 +229,18 @@ def select_by_subgroup(
         )
         for name in names
     }
-    found = SubgroupSelection(selections, target_risk, delta, (), by)
+    own = dict(targets) if isinstance(target_risk, Mapping) else None
+    found = SubgroupSelection(selections, max(targets[name] for name in names), delta, (), by, own)
     return replace(found, table=subgroup_table(found.accept(c, g), l, g))
+
+
+def _targets(target_risk: float | Mapping[Any, float], names: list[Any]) -> Mapping[Any, float]:
+    """Return the target of each subgroup."""
+    if not isinstance(target_risk, Mapping):
+        return dict.fromkeys(names, target_risk)
+    if missing := [name for name in names if name not in target_risk]:
+        raise InputError(f"expected `target_risk` for each subgroup, got none for {missing[0]!r}")
+    return target_risk
 
 
 def subgroup_table(
