@@ -12,6 +12,8 @@
 # make bench-calls    the calls that users make beside those of peers, in the same environment
 # make docs    build the documentation as a site into build/site, in an environment of its own;
 #              a broken link or a public name without its place is an error
+# make example    make the outputs that recuse.datasets ships again, from the photographs and weights
+#              in RECUSE_DATA
 # make picture draw the pictures of the README and of docs/which-smoothing.md; with the logits of
 #              benchmarks/zoo.py in ZOO also those of docs/appendix.md
 #
@@ -39,7 +41,10 @@ SIZES ?= 50000,1000000,10000000,100000000
 # What python -m benchmarks.zoo --data DATA --out $(ZOO) writes.
 ZOO ?= zoo
 
-.PHONY: demo check test coverage slow test-integrations test-vision test-browser test-large bench bench-selectors bench-calls docs picture lint format clean
+# Real data, which are not in the repository; the tests look there, too.
+RECUSE_DATA ?= ../shared/data
+
+.PHONY: demo check test coverage slow test-integrations test-vision test-browser test-large bench bench-selectors bench-calls docs example picture lint format clean
 
 demo: $(VENV)/.train
 	$(BIN)/recuse demo --out demo
@@ -86,6 +91,11 @@ bench-calls: $(PEERS)/.ready
 
 docs: $(DOCS)/.ready
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build
+
+example: $(if $(wildcard $(RECUSE_DATA)/imagenette-val),$(VISION)/.ready)
+	@if test -d $(RECUSE_DATA)/imagenette-val; \
+	then $(VISION)/bin/python -m benchmarks.example $(RECUSE_DATA); \
+	else echo "make example: skipped, no imagenette-val in RECUSE_DATA=$(RECUSE_DATA)"; fi
 
 picture: demo $(VENV)/.dev
 	$(BIN)/python docs/picture.py demo

@@ -50,6 +50,11 @@ COMMANDS = {  # module, function, and the first paragraph of its docstring
         "Train with and without label smoothing, measure the damage, repair it, deploy a "
         "threshold.",
     ),
+    "example": (
+        "example",
+        "example",
+        "Write a held-out file to try the other commands on: outputs of a public ImageNet network.",
+    ),
     "run": (
         "run",
         "run",
