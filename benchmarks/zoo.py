@@ -2,7 +2,8 @@
 
 The M models of a task, one for each smoothing, are trained side by side from the same
 initialisation on the same batches. Writes their logits to `TASK-SMOOTHING-SEED-tune.safetensors`
-and `-test.safetensors` in the given folder, and skips a task whose files exist.
+and `-test.safetensors` in the given folder, and skips a task whose files exist. Of road scenes
+these hold a sample of pixels; `-tune-scenes` and `-test-scenes` hold all of them.
 
 M = models, n = rows, d = inputs, b = batch, K = classes.
 """
@@ -178,11 +179,18 @@ def save_mlps(task: Task, seed: int, name: str, out: Path) -> None:
         save(z.numpy(), data.y.numpy(), data.groups, f"{name}-{{}}-{seed}-{part}", out)
 
 
-def save(z: np.ndarray, y: np.ndarray, groups: np.ndarray | None, name: str, out: Path) -> None:
+def save(
+    z: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    name: str,
+    out: Path,
+    ignore_index: int | None = None,
+) -> None:
     """Write one file for each smoothing."""
     for z_m, smoothing in zip(z, SMOOTHINGS):
         path = out / f"{name.format(smoothing)}.safetensors"
-        rc.write_logits(path, z_m, y, groups=groups)
+        rc.write_logits(path, z_m, y, groups=groups, ignore_index=ignore_index)
 
 
 def stacked(make: Callable[[], torch.nn.Module]) -> torch.nn.ModuleList:
@@ -226,6 +234,9 @@ def save_networks(
             save(z, data.y.numpy(), data.groups, f"{name}-{{}}-{seed}-{part}", out)
         else:
             save(*pixels(z, data.y.numpy(), seed), f"{name}-{{}}-{seed}-{part}", out)
+            z = z.astype(np.float16)  # for the size of the file
+            name_of = f"{name}-{{}}-{seed}-{part}-scenes"
+            save(z, data.y.numpy(), data.groups, name_of, out, ignore_index=camvid.VOID)
 
 
 def flipped(train: Rows, epochs: int, batch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -259,11 +270,14 @@ def camvid_network() -> torch.nn.Module:
 
 
 def camvid_parts(data: Path, seed: int) -> tuple[Rows, Rows, Rows]:
-    """Read the road scenes of the folders train, val and test."""
+    """Read the road scenes of the folders train, val and test; a second of a video is a group."""
 
     def part(name: str) -> Rows:
-        x, y = camvid.read(camvid.frames(data / "camvid" / name))
-        return rows(x.numpy() / 255 - 0.5, y.numpy().astype(np.int64))
+        frames = camvid.frames(data / "camvid" / name)
+        x, y = camvid.read(frames)
+        seconds = sorted({(f.video, f.number // camvid.RATE) for f in frames})
+        groups = np.array([seconds.index((f.video, f.number // camvid.RATE)) for f in frames])
+        return rows(x.numpy() / 255 - 0.5, y.numpy().astype(np.int64), groups)
 
     return part("train"), part("val"), part("test")
 
