@@ -31,14 +31,19 @@ def browser():
         started.close()
 
 
+UNFOLD = "() => { for (const part of document.querySelectorAll('details.part')) part.open = true; }"
+UNDRAWN = """() => [...document.querySelectorAll('.chart')]
+    .filter(c => !c.closest('details:not([open])') && !c.querySelector('svg')).length"""
+
+
 @pytest.fixture
 def opened(browser):
     """Open a file: its page, the requests it made and what it complained about."""
 
     @contextmanager
-    def opening(path, *, width=1400, scheme="light"):
+    def opening(path, *, width=1400, height=900, scheme="light", unfold=True):
         context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+            viewport={"width": width, "height": height}, color_scheme=scheme, offline=True
         )
         page = context.new_page()
         page.requests, page.complaints = [], []
@@ -47,9 +52,13 @@ def opened(browser):
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("dialog", lambda dialog: page.complaints.append(f"dialog {dialog.message}"))
         page.goto(path.absolute().as_uri())
-        page.wait_for_function(
-            "[...document.querySelectorAll('.chart')].every(c => c.querySelector('svg'))"
-        )
+        if unfold:
+            page.evaluate(UNFOLD)
+        for _ in range(300):
+            if not page.evaluate(UNDRAWN):
+                break
+            page.wait_for_timeout(50)
+        assert page.evaluate(UNDRAWN) == 0
         yield page
         context.close()
 

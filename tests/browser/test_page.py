@@ -354,15 +354,13 @@ def test_a_name_without_spaces_breaks_its_own_cell_alone(opened, long, width):
         assert page.evaluate(covered) == page.evaluate(broken) == 0
         if width > 380:
             assert page.evaluate(lost) == []
-        assert page.get_attribute(".matrix thead th:nth-child(2)", "title") == LONG[1]
+        assert page.get_attribute(".matrix thead th:nth-child(3)", "title") == LONG[1]
         assert page.complaints == []
 
 
 def test_the_printed_matrix_covers_none_of_its_columns(opened, path):
     with opened(path) as page:
         page.emulate_media(media="print")
-        place = "getComputedStyle(document.querySelector('.matrix td.abstain')).position"
-        assert page.evaluate(place) == "static"
         columns = "getComputedStyle(document.querySelector('.grid.wide')).gridTemplateColumns"
         assert len(page.evaluate(columns).split()) == 1
     with opened(path, width=720) as page:  # of a sheet of A4
@@ -460,3 +458,78 @@ def test_the_tables_of_models_lose_no_column_on_a_phone(opened, tmp_path):
             assert region.evaluate("x => x.scrollWidth <= x.clientWidth")
         cell = page.query_selector("td[data-label='chosen score']")
         assert cell.evaluate("x => getComputedStyle(x, '::before').content") == '"chosen score"'
+
+
+COVERED = """() => [...document.querySelectorAll(".matrix tbody td, .matrix tbody th")].filter(cell => {
+    const box = cell.getBoundingClientRect();
+    const at = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    const inside = box.x >= 0 && box.right <= innerWidth && box.y >= 0 && box.bottom <= innerHeight;
+    return inside && at !== null && at.closest("td, th") !== cell && cell.closest(".scroll")
+        .getBoundingClientRect().right >= box.right;
+}).length"""
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_no_cell_of_the_matrix_is_covered(opened, tmp_path, classes, width):
+    rng = np.random.default_rng(classes)
+    models = {}
+    for name in ("plain", "smoothed"):
+        models[name] = {}
+        for split in ("tune", "calibrate", "test"):
+            labels = rng.integers(0, classes, 600)
+            z = rng.normal(size=(600, classes)) + 3 * np.eye(classes)[labels]
+            models[name][split] = z.astype(np.float32), labels
+    found = recuse.evaluate(models, target_risk=TARGET)
+    report(found, tmp_path / "r.html", details=details(found, models))
+    with opened(tmp_path / "r.html", width=width) as page:
+        matrices = page.query_selector_all(".matrix")
+        assert len(matrices) == (2 if classes <= 10 else 0)
+        for matrix in matrices:
+            matrix.scroll_into_view_if_needed()
+            assert page.evaluate(COVERED) == 0
+            first = matrix.query_selector("tbody tr td")
+            assert first.get_attribute("class") == "abstain"
+            assert first.bounding_box()["x"] + first.bounding_box()["width"] <= width
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+SEEN = """(selector) => [...document.querySelectorAll(selector)].map(e => {
+    const box = e.getBoundingClientRect();
+    return [box.top, box.bottom, box.right];
+})"""
+
+
+@pytest.mark.parametrize("size", [(1400, 900), (390, 844)])
+def test_the_first_screen_answers_without_scrolling(opened, path, evaluation, size):
+    width, height = size
+    best = prepare.best(prepare.prepare(evaluation)).result
+    with opened(path, width=width, height=height, unfold=False) as page:
+        for selector in (".verdict", ".figures dd", ".figures dt", ".change", "#headline svg"):
+            for top, bottom, right in page.evaluate(SEEN, selector):
+                assert 0 <= top < bottom <= height and right <= width, selector
+        shown = [dd.text_content() for dd in page.query_selector_all(".figures dd:not(.always)")]
+        assert shown == [
+            notation.percent(best.accepted / best.n),
+            notation.percent(best.errors / best.accepted),
+            "\u2264 20\u00a0%",
+        ]
+        assert page.text_content(".verdict").startswith(f"Deploy {best.name}: it answers {shown[0]}")
+        assert page.complaints == []
+
+
+def test_a_phone_begins_with_closed_parts(opened, path):
+    with opened(path, width=390, height=844, unfold=False) as page:
+        assert page.evaluate("document.querySelectorAll('details.part[open]').length") == 0
+        assert page.evaluate("document.documentElement.scrollHeight") < 7000
+        page.click("#curves")
+        page.wait_for_selector("#curves-log svg")
+
+
+def test_a_closed_part_is_printed(opened, path):
+    with opened(path, unfold=False) as page:
+        assert page.query_selector("#reliability-0 svg") is None
+        page.evaluate("() => { dispatchEvent(new Event('beforeprint')); }")
+        page.wait_for_selector("#reliability-0 svg")
+        page.emulate_media(media="print")
+        assert page.is_visible("#reliability")

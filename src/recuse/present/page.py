@@ -44,7 +44,7 @@ def lead(models: Sequence[Any], first: Any) -> list[str]:
         first: The one of them to deploy, by the tuning splits. Where a model has none, its
             calibration rows are all there is to choose by, and no model is recommended.
     """
-    if len(models) > 1 and any(_untuned(model.result) for model in models):
+    if len(models) > 1 and any(untuned(model.result) for model in models):
         return [
             "No model is recommended: all rows choose thresholds, and none is left to choose "
             "between models. Each guarantee holds for a model that was named beforehand; to choose "
@@ -66,7 +66,7 @@ def lead(models: Sequence[Any], first: Any) -> list[str]:
     return sentences
 
 
-def _untuned(m: Any) -> bool:
+def untuned(m: Any) -> bool:
     """Whether no rows are set aside that could choose between models."""
     return m.cut is not None and not m.cut.tuning
 

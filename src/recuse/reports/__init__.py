@@ -6,7 +6,7 @@ explore    what every threshold does: the counts behind the sliders
 charts     Vega-Lite specifications
 tables     what is behind the charts, in figures; the errors accepted; models in pairs
 pictures   thumbnails and segmented scenes
-page       all of it -> HTML; its sentences are made in `present.page`
+page       all of it -> HTML; its sentences are made in `present.headline` and `present.page`
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ def report(
     evaluation: Evaluation,
     path: str | os.PathLike,
     *,
-    title: str = "Selective classification report",
+    title: str | None = None,
     lead: Sequence[str] = (),
     tables: Sequence[Table] = (),
     details: Mapping[str, Detail] | None = None,
 ) -> None:
     """Write an evaluation as one HTML file that opens without a network.
 
-    The answer comes first, then the numbers, then the pictures. Curves are thinned for drawing,
-    never for the numbers. The same evaluation gives the same bytes.
+    The first screen says what to deploy, what is guaranteed and what was wrong before; the parts
+    below it are for whoever checks. Curves are thinned for drawing, never for the numbers. The same
+    evaluation gives the same bytes.
 
     Args:
         evaluation: From `recuse.evaluate`.
         path: The file to write, whole or not at all.
-        title: Title of the page.
-        lead: Sentences shown first; written from the evaluation if empty.
+        title: Title of the page; names the models and the rows if None.
+        lead: Sentences of the verdict in full; written from the evaluation if empty.
         tables: Further tables, shown after the table of the models.
         details: From `recuse.reports.details`: limits, classes, errors, pictures. Without them
             the page shows what the evaluation alone knows.

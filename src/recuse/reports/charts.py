@@ -28,6 +28,13 @@ Spec = dict[str, Any]  # Vega-Lite, of a chart or of a part of one
 
 ZERO: Spec = {"datum": 0}
 SHOWN: Spec = {"opacity": 1, "clip": True}  # points that stay visible
+POINT = [  # the tooltip of a point of a curve
+    {"field": "model", "type": "nominal"},
+    {"field": "score", "type": "nominal"},
+    {"field": "coverage", "type": "quantitative", "format": ".2%"},
+    {"field": "risk", "type": "quantitative", "format": ".3~%"},
+    {"field": "threshold", "type": "quantitative", "format": ".7~g"},
+]
 FRAME: Spec = {
     "width": "container",
     "config": {
@@ -55,6 +62,7 @@ def charts(
 ) -> dict[str, Spec]:
     """Return every chart of the page by the id of its element."""
     out = {
+        "headline": headline(models, target_risk),
         "curves-linear": risk_coverage(models, target_risk, log=False),
         "curves-log": risk_coverage(models, target_risk, log=True),
     }
@@ -107,38 +115,40 @@ def risk_coverage(models: tuple[ModelData, ...], target_risk: float, *, log: boo
     points of all curves.
     """
     axes, tint = _axes(_highest_risk(models, target_risk), log), _as_given("colour")
-    tooltip = [
-        _name("model"),
-        _name("score"),
-        _number("coverage", format=".2%"),
-        _number("risk", format=".3~%"),
-        _number("threshold", format=".7~g"),
-    ]
-    line = {"strokeWidth": 2, "clip": True, "aria": False}
-    dash = _as_given("dash")
-    lines = _layer(
-        "curves", "line", line, **axes, color=tint, detail=_name("series"), strokeDash=dash
-    )
+    lines, target, fitted = _curves(axes)
     # Not `nearest`: Vega-Lite 6 then loses the text fields of the tooltip.
     hover = {"type": "point", "on": "pointerover", "clear": "pointerout"}
     shown = {"condition": {"param": "hovered", "empty": False, "value": 0.5}, "value": 0}
     dot = {"filled": True, "size": 260, "strokeWidth": 0, "clip": True, "aria": False}
-    dots = _layer("curves", "point", dot, **axes, color=tint, opacity=shown, tooltip=tooltip)
+    dots = _layer("curves", "point", dot, **axes, color=tint, opacity=shown, tooltip=POINT)
     dots["params"] = [{"name": "hovered", "select": hover}]
-    rule = {"strokeDash": [2, 3], "stroke": "var(--muted)", "clip": True, "aria": False}
-    target = _layer("target_risk", "rule", rule, y=_number("risk"))
-    disc = {"filled": True, "size": 110, "stroke": "var(--paper)", "strokeWidth": 2}
-    fitted = _layer("fitted", "point", disc | SHOWN, **axes, fill=tint, tooltip=tooltip)
     ring = {"shape": "circle", "filled": False, "size": 190, "strokeWidth": 3}
-    now = _layer("now", "point", ring | SHOWN, **axes, stroke=tint, tooltip=tooltip)
+    now = _layer("now", "point", ring | SHOWN, **axes, stroke=tint, tooltip=POINT)
     return {"height": 340, "layer": [_limits(axes["x"]), target, lines, dots, fitted, now]}
 
 
+def headline(models: tuple[ModelData, ...], target_risk: float) -> Spec:
+    """Draw the curves of the first screen: the target risk and what is deployed, no sliders."""
+    lines, target, fitted = _curves(_axes(_highest_risk(models, target_risk), log=False))
+    return {"height": "container", "layer": [target, lines, fitted]}
+
+
+def _curves(axes: Spec) -> tuple[Spec, Spec, Spec]:
+    """Return the curves of every model, the target risk and the fitted thresholds."""
+    line = {"strokeWidth": 2, "clip": True, "aria": False}
+    look = {"color": _as_given("colour"), "strokeDash": _as_given("dash")}
+    lines = _layer("curves", "line", line, **axes, **look, detail=_name("series"))
+    rule = {"strokeDash": [2, 3], "stroke": "var(--muted)", "clip": True, "aria": False}
+    target = _layer("target_risk", "rule", rule, y=_number("risk"))
+    disc = {"filled": True, "size": 110, "stroke": "var(--paper)", "strokeWidth": 2}
+    fitted = _layer("fitted", "point", disc | SHOWN, **axes, fill=look["color"], tooltip=POINT)
+    return lines, target, fitted
+
+
 def _limits(x: Spec) -> Spec:
-    """Shade the area below the limit of the risk of one curve."""
-    look = {"opacity": 0.16, "clip": True, "interpolate": "step-after", "aria": False}
-    upper = _number("upper")
-    return _layer("limits", "area", look, x=x, y=upper, y2=ZERO, fill=_as_given("colour"))
+    """Draw the limit of the risk of one curve as a step."""
+    look = {"strokeWidth": 1, "clip": True, "interpolate": "step-after", "aria": False}
+    return _layer("limits", "line", look, x=x, y=_number("upper"), color=_as_given("colour"))
 
 
 def _axes(highest: float, log: bool) -> Spec:

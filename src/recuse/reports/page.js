@@ -151,8 +151,10 @@
       coverage: c.accepted[k] / c.n, risk: c.errors[k] / c.accepted[k],
     });
     const now = curves.flatMap((c, i) => at[i] < 0 || !c.accepted[at[i]] ? [] : [point(c, at[i])]);
+    const everything = c.errors.at(-1) / c.n;
     const limits = !c.limits ? [] : c.limits.position.flatMap((k, j) =>
-      c.accepted[k] ? [{ ...point(c, k), upper: c.limits.upper[j] }] : []);
+      c.accepted[k] && c.limits.upper[j] < everything
+        ? [{ ...point(c, k), upper: c.limits.upper[j] }] : []);
     const target = [{ risk: targets[Number($("target").value)] }];
     for (const id of ["curves-linear", "curves-log"]) {
       if (!views[id]) continue;
@@ -205,14 +207,28 @@
     element.querySelector("svg").setAttribute("aria-hidden", "true");
   };
 
-  for (const [id, spec] of Object.entries(page.charts)) {
-    const element = $(id), label = element.getAttribute("aria-label");
-    vegaEmbed(element, { ...spec, datasets }, options)
-      .then(({ view }) => {
-        views[id] = view;
-        drawn(element, label);
-        if (id.startsWith("curves-")) update();
-      })
-      .catch((error) => { element.textContent = `This chart could not be drawn: ${error.message}`; });
-  }
+  // A chart in a part that is closed has no width: it is drawn when its part is opened.
+  const waiting = new Map(Object.entries(page.charts));
+  const draw = () => {
+    for (const [id, spec] of waiting) {
+      const element = $(id), label = element.getAttribute("aria-label");
+      if (element.closest("details:not([open])")) continue;
+      waiting.delete(id);
+      vegaEmbed(element, { ...spec, datasets }, options)
+        .then(({ view }) => {
+          views[id] = view;
+          drawn(element, label);
+          if (id.startsWith("curves-")) update();
+        })
+        .catch((error) => { element.textContent = `This chart could not be drawn: ${error.message}`; });
+    }
+  };
+  const parts = document.querySelectorAll("details.part");
+  if (matchMedia("(max-width: 44rem)").matches) for (const part of parts) part.open = false;
+  for (const part of parts) part.addEventListener("toggle", draw);
+  addEventListener("beforeprint", () => {
+    for (const part of parts) part.open = true;
+    draw();
+  });
+  draw();
 })();

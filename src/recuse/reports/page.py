@@ -29,6 +29,7 @@ from recuse.errors import InputError
 from recuse.evaluation import Evaluation
 from recuse.io._rows import of_classes
 from recuse.present import numbers
+from recuse.present import headline as headlines
 from recuse.present import page as words
 from recuse.present.guarantee import assumptions
 from recuse.present.text import Table, isolated, typeset
@@ -48,7 +49,7 @@ NUMBERS = ("percent", "exact_percent", "confidence_level", "area", "p_value", "c
 def render(
     evaluation: Evaluation,
     *,
-    title: str,
+    title: str | None,
     lead: Sequence[str],
     tables: Sequence[Table],
     details: Mapping[str, Detail] | None,
@@ -64,7 +65,8 @@ def render(
         _environment()
         .get_template("page.html.j2")
         .render(
-            title=title,
+            title=title or headlines.title([m.result for m in models]),
+            headline=headline(models, first, details),
             lead=lead or words.lead(models, first),
             tables=tables,
             evaluation=evaluation,
@@ -100,6 +102,16 @@ def render(
             },
         )
     )
+
+
+def headline(
+    models: tuple[ModelData, ...], first: ModelData, details: Mapping[str, Detail]
+) -> headlines.Headline:
+    """Return the answers of the first screen; no model leads if no rows can choose it."""
+    untuned = len(models) > 1 and any(words.untuned(m.result) for m in models)
+    detail = details.get(first.result.name)
+    smoothing = None if detail is None else detail.smoothing
+    return headlines.headline(models, None if untuned else first, smoothing)
 
 
 def _environment() -> jinja2.Environment:

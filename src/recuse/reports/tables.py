@@ -152,11 +152,15 @@ def confusion(m: ModelEvaluation, detail: Detail) -> Confusion | None:
 
 
 def matrix_rows(matrix: Confusion) -> list[tuple[str, list[tuple[int, float, bool]]]]:
-    """Return the name of each label and its cells: count, share of the label, right."""
-    return [
-        (name, [(int(k), float(s), i == j) for j, (k, s) in enumerate(zip(row, share))])
-        for i, (name, row, share) in enumerate(zip(matrix.classes, matrix.counts, matrix.share))
-    ]
+    """Return the name of each label and its cells: count, share of the label, right.
+
+    Abstention comes first, so that no class is out of sight where the matrix scrolls.
+    """
+    rows = []
+    for i, (name, row, share) in enumerate(zip(matrix.classes, matrix.counts, matrix.share)):
+        *cells, abstain = [(int(k), float(s), i == j) for j, (k, s) in enumerate(zip(row, share))]
+        rows.append((name, [abstain, *cells]))
+    return rows
 
 
 def confused(m: ModelEvaluation, detail: Detail) -> Table:
