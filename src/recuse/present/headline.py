@@ -1,6 +1,7 @@
 """The first screen of the HTML page: what to deploy, what is guaranteed, what was wrong before.
 
-`m` has the attributes of `evaluation.ModelEvaluation`, `model` those of `reports.prepare.ModelData`.
+`m` has the attributes of `evaluation.ModelEvaluation`, `model` those of
+`reports.prepare.ModelData`.
 """
 
 from __future__ import annotations
@@ -183,5 +184,6 @@ def _others(models: Sequence[Any]) -> Table:
         g, found = m.selection.guarantee, m.selection.feasible and not m.selection.guarantee.void
         limit = f"≤ {exact_percent(g.target_risk)}" if found else "no guarantee"
         wrong = percent(m.errors / m.accepted) if m.accepted else UNDEFINED
-        rows.append((m.name, percent(m.accepted / m.n), wrong if m.tested else "not measured", limit))
+        wrong = wrong if m.tested else "not measured"
+        rows.append((m.name, percent(m.accepted / m.n), wrong, limit))
     return Table("Other models", ("Model", "Answered", "Wrong", "Guaranteed"), rows)

@@ -28,8 +28,8 @@ from recuse.calibration import smooth_ece
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation
 from recuse.io._rows import of_classes
-from recuse.present import numbers
 from recuse.present import headline as headlines
+from recuse.present import numbers
 from recuse.present import page as words
 from recuse.present.guarantee import assumptions
 from recuse.present.text import Table, isolated, typeset
