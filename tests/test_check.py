@@ -50,6 +50,14 @@ def test_numbers_outside_are_named_with_their_hint():
         check.check_fraction(np.nan, "share")
 
 
+@pytest.mark.parametrize("x", [-0.1, 0, 0.5, 0.9, 1, 5, np.nan, np.inf])
+def test_delta_is_refused_with_one_range(x):
+    with pytest.raises(InputError, match=r"expected `delta` in \(0, 0.5\), a fraction, got"):
+        check.check_delta(x)
+    with pytest.raises(InputError, match=r"expected `delta` as a number in \(0, 0.5\), got 'low'"):
+        check.check_delta("low")
+
+
 def test_text_of_a_command_line_becomes_a_number_where_it_states_one():
     assert check.number_of("0.5") == 0.5
     assert check.number_of("much") == "much"

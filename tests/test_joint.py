@@ -243,7 +243,7 @@ def test_a_guarantee_on_average_needs_fewer_rows_and_says_that_it_is_one():
     assert str(s).endswith("This split may let more through, or fewer.")
     few = select_on_average(c[:48], l[:48], target_risk=0.02)
     assert (few.threshold, few.smallest_target) == (np.inf, 1 / 49)
-    assert "At least 49 calibration rows are needed" in str(few)
+    assert "To pass, at least 49 calibration rows are needed" in str(few)
     assert str(few).endswith("would have passed is 2.05 %.")
     assert json.loads(json.dumps(s.to_dict()))["guarantee"]["kind"] == "average"
     hopeless = select_on_average([0, 0], [1, 1], target_risk=0.9)
@@ -278,6 +278,19 @@ def test_a_batch_says_what_was_accepted_or_why_nothing_was():
     few = select_batch(c[:18], l[:18], batch, target_risk=0.05)
     assert "at least 19 calibration rows are needed, got 18" in str(few)
     assert select_batch(c[:19], l[:19] & False, batch, target_risk=0.05).accepted == 300
+
+
+@pytest.mark.parametrize("target", [5e-324, 1e-300])
+def test_the_smallest_targets_are_infeasible_and_not_an_error(target):
+    c, l = sample(200, 0)
+    few = select_on_average(c, l, target_risk=target)
+    none = select_batch(c, l, c, target_risk=target)
+    joint = select(c, l, target_risk=target, among="all")
+    assert [few.feasible, none.accepted, joint.feasible] == [False, 0, False]
+    assert none.batch_needed > 10**8
+    for said in map(str, (few, none, joint)):
+        assert "more than 100,000,000 calibration rows are needed" in said
+        assert " 0 % " not in said
 
 
 def test_rows_of_a_batch_that_are_accepted_are_the_most_confident():

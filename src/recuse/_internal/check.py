@@ -370,13 +370,14 @@ def check_fraction(x: Any, name: str, *, zero: bool = False, one: bool = False) 
 
 def check_delta(x: Any) -> float:
     """Return the probability that a guarantee fails, below one half."""
-    delta = float(x) if is_number(x) and x >= 0.5 else check_fraction(x, "delta")
-    if delta >= 0.5:
+    if not is_number(x):
+        raise InputError(f"expected `delta` as a number in (0, 0.5), got {x!r}")
+    if not 0 < x < 0.5:
         raise InputError(
             f"expected `delta` in (0, 0.5), a fraction, got {x}: it is the probability that the "
             "guarantee fails, 0.05 for 95 % confidence"
         )
-    return delta
+    return float(x)
 
 
 def per_row(groups: Any, labels: np.ndarray) -> np.ndarray:

@@ -101,7 +101,7 @@ def batch_sentence(b: Any) -> str:
         )
     if b.calibration_needed > b.n:
         return (
-            f"None of {plural(b.m, 'row')} is accepted: at least {count(b.calibration_needed)} "
+            f"None of {plural(b.m, 'row')} is accepted: {_at_least(b.calibration_needed)} "
             f"calibration rows are needed, got {count(b.n)}."
         )
     return (
@@ -227,8 +227,8 @@ def subgroup_text(table: Iterable[Any]) -> str:
 def _infeasible_on_average(g: Any, infeasible: Any) -> str:
     said = (
         f"Infeasible: no threshold lets at most {exact_percent(g.target_risk)} through on average, "
-        f"counting one error more than the {g.n} calibration {g.unit} have. At least "
-        f"{_rows(infeasible.error_free_rows)} calibration {g.unit} are needed, if none of the "
+        f"counting one error more than the {g.n} calibration {g.unit} have. To pass, "
+        f"{_at_least(infeasible.error_free_rows)} calibration {g.unit} are needed, if none of the "
         "accepted is wrong."
     )
     if infeasible.smallest_target is None:
@@ -266,3 +266,7 @@ def _one(unit: str) -> str:
 
 def _rows(n: int) -> str:
     return str(n) if n <= LARGEST_SAMPLE else f"more than {LARGEST_SAMPLE:,}"
+
+
+def _at_least(n: int) -> str:
+    return f"at least {count(n)}" if n <= LARGEST_SAMPLE else _rows(n)

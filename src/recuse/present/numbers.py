@@ -45,8 +45,11 @@ def exact_percent(x: float) -> str:
 
     >>> exact_percent(0.05), exact_percent(0.001), exact_percent(0.9999999)
     ('5 %', '0.1 %', '99.99999 %')
+    >>> exact_percent(1e-20)
+    '1e-18 %'
     """
-    return f"{np.format_float_positional(round(100 * x, 9), trim='-')} %"
+    shown = round(100 * x, 9)
+    return f"{np.format_float_positional(shown, trim='-') if shown else f'{100 * x:.3g}'} %"
 
 
 def tight_percent(x: float) -> str:

@@ -6,6 +6,7 @@ n = calibration rows, m = rows of a batch. `docs/which-guarantee.md` has the pro
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def select_on_average(confidence: ArrayLike, loss: ArrayLike, *, target_risk: fl
     passing = np.flatnonzero(held.errors + 1 <= target * (n + 1) * (1 + ROUNDING))
     if not passing.size:
         smallest = float(held.errors[0] + 1) / (n + 1)
-        least = math.ceil((1 - ROUNDING) / target) - 1
+        least = _fewest(target)
         reason = Infeasible(smallest if smallest < 1 else None, error_free_rows=least)
         return Selection(float("inf"), AverageGuarantee(target, n, 0, 0), reason)
     accepted, errors = (column[passing[-1]].item() for column in held)
@@ -93,12 +94,12 @@ class BatchSelection:
     @property
     def calibration_needed(self) -> int:
         """Calibration rows of which fewer can accept nothing of any batch."""
-        return math.ceil((1 - ROUNDING) / self.target_risk) - 1
+        return _fewest(self.target_risk)
 
     @property
     def batch_needed(self) -> int:
         """Rows of the batch that, more confident than every wrong calibration row, are accepted."""
-        return math.ceil((1 - ROUNDING) * self.m / (self.target_risk * (self.n + 1)))
+        return _up((1 - ROUNDING) * self.m / (self.n + 1) / self.target_risk)
 
     def __str__(self) -> str:
         return words.batch_sentence(self)
@@ -152,3 +153,13 @@ def select_batch(
     lowest = batch[passing].min() if passing.any() else np.inf
     p_value = (1 + above) / (c.size + 1)
     return BatchSelection((batch >= lowest) & passing.any(), p_value, target, c.size, wrong.size)
+
+
+def _fewest(target: float) -> int:
+    """Return the calibration rows of which one error more is the target."""
+    return _up((1 - ROUNDING) / target) - 1
+
+
+def _up(x: float) -> int:
+    """Return x rounded up; what is beyond a float's range is its end."""
+    return math.ceil(min(x, sys.float_info.max))
