@@ -523,6 +523,12 @@ def test_the_exact_fold_is_the_one_that_accepts_most_at_its_share_of_delta(tmp_p
     ("options", "message"),
     [
         ({"cv": 5, "tune_size": 0.2}, "no `tune_size` with `cv`, got 0.2"),
+        ({"cv": 5, "calibrate_size": 0.4}, "no `calibrate_size` with `cv`, got 0.4"),
+        ({"cv_guarantee": "pooled"}, "no `cv_guarantee` without `cv`, got 'pooled'"),
+        (
+            {"prefit": True, "calibrate_size": 0.5},
+            "no `calibrate_size` for a fitted estimator without `tune_size`, got 0.5",
+        ),
         ({"cv": 5, "prefit": True}, "no `cv` for a fitted estimator"),
         ({"cv": 5, "cv_guarantee": "guess"}, "`cv_guarantee` among pooled, exact, got 'guess'"),
         ({"cv": ShuffleSplit(5, random_state=0)}, "holds out each row once"),

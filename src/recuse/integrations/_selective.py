@@ -34,6 +34,7 @@ BaseEstimator, ClassifierMixin, MetaEstimatorMixin = (
 ALIKE = {"i": "iu", "u": "iu", "f": "iuf", "U": "U"}  # kinds of an abstain label, by classes
 METHODS = ("predict_proba", "decision_function")
 POOLED, EXACT = CV_GUARANTEES = ("pooled", "exact")
+SIZE = 0.4  # of the rows that are set aside to calibrate, by default
 
 
 class InfeasibleWarning(UserWarning):
@@ -119,12 +120,12 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         learned: Whether to try the learned score, as in `recuse.fit`.
         tune_size: Fraction of the rows, or of the groups, to choose the score on, each class in
             proportion. None: by the rule of `recuse.fit`, of the rows that are set aside.
-        calibrate_size: Fraction to set aside; with a `tune_size`, to choose the threshold on. A
-            risk of 5 % needs 75 to 110 accepted rows if none of them is wrong (59 with a
-            `tune_size`), and several hundred if some are.
+        calibrate_size: Fraction to set aside, 0.4 by default; with a `tune_size`, to choose the
+            threshold on. A risk of 5 % needs 75 to 110 accepted rows if none of them is wrong (59
+            with a `tune_size`), and several hundred if some are.
         cv: In place of the two sizes, a number of folds or a splitter of scikit-learn that puts
             each row, and each group, into one fold. The folds of "exact" must not depend on y.
-        cv_guarantee: "pooled" or "exact".
+        cv_guarantee: With `cv`, "pooled" (default) or "exact".
         prefit: The estimator is fitted already, on other rows, and all rows that `fit` gets are
             used as if set aside; with a `tune_size`, in the proportion of the two sizes. Wrap it
             in `sklearn.frozen.FrozenEstimator`, which implies this, where it will be cloned.
@@ -144,8 +145,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         n_features_in_: Number of features of the estimator; `feature_names_in_` likewise.
 
     Raises:
-        InputError: Malformed input, a fraction out of range, or an abstain label that is a class
-            or of another kind than the classes.
+        InputError: Malformed input, a fraction out of range, an abstain label that is a class
+            or of another kind than the classes, or a parameter that would have no effect.
 
     References:
         El-Yaniv & Wiener, JMLR 2010; `recuse.fit`.
@@ -170,9 +171,9 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         objective: str = "aurc",
         learned: bool = True,
         tune_size: float | None = None,
-        calibrate_size: float = 0.4,
+        calibrate_size: float | None = None,
         cv: Any = None,
-        cv_guarantee: str = POOLED,
+        cv_guarantee: str | None = None,
         prefit: bool = False,
         abstain_label: Any = None,
         random_state: Any = 0,
@@ -210,11 +211,11 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self._columns = _columns_of(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         given = Given(X, y, groups, params, seed)
+        self._check_parameters()
         if self.cv is None:
             choice = self._aside(given)
         else:
-            self._check_cv()
-            choice = {POOLED: self._pooled, EXACT: self._best_fold}[self.cv_guarantee](given)
+            choice = (self._best_fold if self.cv_guarantee == EXACT else self._pooled)(given)
         self.score_, self.selection_ = choice.tuned.score, choice.selection
         self.rejector_, self.cut_ = choice.rejector, choice.cut
         self.feasible_, self._reason = choice.rejector is not None, choice.tuned.reason
@@ -310,16 +311,25 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self._used = rows_used(len(train), 0, len(held), choice.cut)
         return guaranteeing(choice, lambda g: replace(g, simultaneous=len(folds)))
 
-    def _check_cv(self) -> None:
-        if self.cv_guarantee not in CV_GUARANTEES:
+    def _check_parameters(self) -> None:
+        """Refuse what would have no effect."""
+        if self.cv_guarantee not in (None, *CV_GUARANTEES):
             raise InputError(
                 f"expected `cv_guarantee` among {', '.join(CV_GUARANTEES)}, got "
                 f"{self.cv_guarantee!r}"
             )
-        if self._is_prefit():
+        cv, prefit = self.cv is not None, self._is_prefit()
+        if cv and prefit:
             raise InputError("expected no `cv` for a fitted estimator: all its rows calibrate")
-        if self.tune_size is not None:
-            raise InputError(f"expected no `tune_size` with `cv`, got {self.tune_size!r}")
+        alone = prefit and self.tune_size is None
+        for name, useless, where in (
+            ("tune_size", cv, "with `cv`"),
+            ("calibrate_size", cv, "with `cv`"),
+            ("calibrate_size", alone, "for a fitted estimator without `tune_size`"),
+            ("cv_guarantee", not cv, "without `cv`"),
+        ):
+            if useless and (value := getattr(self, name)) is not None:
+                raise InputError(f"expected no `{name}` {where}, got {value!r}")
 
     def _adopt(self, estimator: Any) -> None:
         """Take over an estimator and what it says of itself."""
@@ -334,7 +344,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _parts(self, y: Array, groups: Array | None, seed: int) -> Parts:
         """Disjoint rows for the three steps; none to fit where the estimator is."""
-        calibrate = check_fraction(self.calibrate_size, "calibrate_size")
+        size = SIZE if self.calibrate_size is None else self.calibrate_size
+        calibrate = check_fraction(size, "calibrate_size")
         if self.tune_size is None:
             return split(y, groups, 0.0, 1.0 if self._is_prefit() else calibrate, seed)
         tune = check_fraction(self.tune_size, "tune_size")
