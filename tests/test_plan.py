@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 
@@ -15,8 +16,9 @@ from scipy.stats import binom
 import recuse as rc
 from answers import one_line, plain
 from recuse import InputError, plan, write_logits
-from recuse.rejector import LabelPlan, choose
+from recuse.rejector import LabelPlan, choose, fit_several
 from recuse.rejector._cut import ENOUGH
+from recuse.rejector._fit import Options, _parts, _selection
 from recuse.selectors import select
 from recuse.selectors._labels import Law, accepted_needed, logistic, needed, reached
 
@@ -167,6 +169,22 @@ def test_each_score_of_logits_is_planned_at_its_share_of_delta(target):
 
 def norm(z):
     return rc.scores.Score.parse("logit_norm(p=4, center=true)")(z)
+
+
+@pytest.mark.parametrize("method", ["auto", "random_walk"])
+def test_a_failed_fit_on_a_file_that_it_cuts_names_rows_of_a_file(method):
+    file, options = sample(ENOUGH), {"method": method, "learned": False}
+    failed = choose(file, target_risk=0.001, **options).selection
+    several, _ = fit_several(file, target_risks=(0.001, 0.1), **options)
+    by = choose(sample(6 * ENOUGH), target_risk=0.0003, subgroups="class", **options).selection
+    parts, cut, o = _parts(file, "target_risk", Options(target_risk=0.001, **options))
+    alone = _selection(o.prepare(parts["tune"], parts["calibrate"]), "target_risk", o)
+    assert cut.tuning == 0.2
+    assert failed.rows_needed == math.ceil(alone.rows_needed / 0.8) > ENOUGH
+    for s in (failed, several.selection, *by.selections.values()):
+        assert s.infeasible.of_file
+        assert s.reason.endswith("rows would be enough.")
+        assert not re.search("calibration rows would|tuning", s.reason)
 
 
 def test_from_10000_rows_on_a_failed_fit_names_rows_that_include_those_that_tune():

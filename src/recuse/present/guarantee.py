@@ -189,7 +189,7 @@ def outcome(g: Any, infeasible: Any) -> str:
         )
     elif infeasible.rows_needed is not None:
         both = f" and as many tuning {g.unit}" if infeasible.tuning_rows_too else ""
-        which = "calibration " if g.share == 1 else ""  # of one file, which may then be cut
+        which = "" if infeasible.of_file else "calibration "
         rows = f"{about(infeasible.rows_needed)} {which}{g.unit}"
         parts.append(f"At the observed risks, about {rows}{both} would be enough.")
     return " ".join(parts)

@@ -295,12 +295,17 @@ def _choose(held_out: Data, calibrate: Data | None, o: Options) -> Choice:
     if calibrate is None:
         parts, cut, o = _parts(held_out, goal, o)
         if cut.tuning:
-            return _choose(parts["tune"], parts["calibrate"], o)._replace(cut=cut)
+            return _of_two(parts["tune"], parts["calibrate"], goal, o, cut)
         (choice,) = _widest(parts["calibrate"], o, lambda splits: [_selection(splits, goal, o)])
         return choice._replace(cut=cut)
-    splits = o.prepare(held_out, calibrate)
-    selection = _selection(splits, goal, o)
-    return chosen(splits, _passing(selection, held_out, calibrate, o))
+    return _of_two(held_out, calibrate, goal, o)
+
+
+def _of_two(tune: Data, calibrate: Data, goal: str, o: Options, cut: Cut | None = None) -> Choice:
+    """Return the choice of two splits, also of those of one file."""
+    splits = o.prepare(tune, calibrate)
+    selection = _passing(_selection(splits, goal, o), tune, calibrate, o)
+    return chosen(splits, _of_cut(selection, cut))._replace(cut=cut)
 
 
 def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, Options]:
@@ -365,8 +370,7 @@ def _widest(
         if splits.share < 1:
             delta = o.delta / len(selections)
             selections = [_sharing(s, delta, splits.share) for s in selections]
-            selections = [_of_one_file(s, splits) for s in selections]
-        found.append((splits, selections))
+        found.append((splits, [_of_one_file(s, splits) for s in selections]))
 
     def wide(one: tuple[Prepared, Any]) -> tuple[int, float]:
         accepted = sum(s.guarantee.accepted for s in one[1])
@@ -385,14 +389,40 @@ def _sharing(selection: Any, delta: float, share: float) -> Any:
 
 def _of_one_file(selection: Any, splits: Prepared) -> Any:
     """Return a selection that names the rows of a file of which `fit` would take some to tune."""
-    if not isinstance(selection, Selection) or (selection.rows_needed or 0) < ENOUGH:
+
+    def rows(s: Selection, needed: int) -> int | None:
+        if needed < ENOUGH or splits.share == 1:
+            return needed
+        g, (confidence, wrong, _) = s.guarantee, splits.held
+        if g.among == ACCEPTED and s is selection:
+            return OneFile(g.target_risk, g.delta, g.share).rows(law_of_rows(confidence, wrong))
+        return math.ceil(needed / (1 - TUNING))
+
+    return _naming(selection, rows)
+
+
+def _of_cut(selection: Any, cut: Cut | None) -> Any:
+    """Return a selection on a part of one file that names rows of the file."""
+    if cut is None:
         return selection
-    g, (confidence, wrong, _) = selection.guarantee, splits.held
-    if g.among == ACCEPTED:
-        rows = OneFile(g.target_risk, g.delta, g.share).rows(law_of_rows(confidence, wrong))
-    else:
-        rows = math.ceil(selection.rows_needed / (1 - TUNING))
-    return replace(selection, infeasible=replace(selection.infeasible, rows_needed=rows))
+    return _naming(selection, lambda _, needed: math.ceil(needed / (1 - cut.tuning)))
+
+
+def _naming(selection: Any, rows: Callable[[Selection, int], int | None]) -> Any:
+    """Return a selection whose needed rows are those of one file.
+
+    Args:
+        selection: Of one threshold or of several.
+        rows: Selection and its needed calibration rows -> rows of a file.
+    """
+
+    def named(s: Selection) -> Selection:
+        if s.infeasible is None or s.rows_needed is None:
+            return s
+        needed = {"rows_needed": rows(s, s.rows_needed), "tuning_rows_too": False, "of_file": True}
+        return replace(s, infeasible=replace(s.infeasible, **needed))
+
+    return _each(selection, named)
 
 
 def _smallest(selection: Any) -> float:
@@ -471,7 +501,7 @@ def fit_several(
         held_out, calibrate = parts["tune"], parts["calibrate"]
     splits = o.prepare(held_out, calibrate)
     found = select_all(splits)
-    return tuple(chosen(splits, s)._replace(cut=cut) for s in found)
+    return tuple(chosen(splits, _of_cut(s, cut))._replace(cut=cut) for s in found)
 
 
 def chosen(splits: Prepared, selection: Selection | SubgroupSelection) -> Choice:
@@ -545,7 +575,12 @@ def _of_groups(g: Any) -> Any:
 
 def _guaranteeing(selection: Any, changed: Callable[[Any], Any]) -> Any:
     """Return the selection with another guarantee."""
+    return _each(selection, lambda s: replace(s, guarantee=changed(s.guarantee)))
+
+
+def _each(selection: Any, changed: Callable[[Selection], Selection]) -> Any:
+    """Return the selection changed, or each of its subgroups."""
     if isinstance(selection, SubgroupSelection):
-        each = {name: _guaranteeing(s, changed) for name, s in selection.selections.items()}
+        each = {name: changed(s) for name, s in selection.selections.items()}
         return replace(selection, selections=each)
-    return replace(selection, guarantee=changed(selection.guarantee))
+    return changed(selection)

@@ -166,6 +166,7 @@ class Infeasible:
     smallest_target: float | None = None  # that this data would have passed; None: none
     rows_needed: int | None = None  # calibration rows that would probably be enough
     tuning_rows_too: bool = False  # and as many tuning rows besides
+    of_file: bool = False  # or rows of one file, of which `fit` may take some to tune
     error_free_rows: int | None = None  # accepted without an error, that pass one test
     hopeless: bool = False  # the risk is above the target at every threshold
     reliable: bool = False  # the smallest target holds as it is: it is the limit of a band
@@ -192,7 +193,10 @@ class Selection:
 
     @property
     def rows_needed(self) -> int | None:
-        """If infeasible, the calibration rows that would probably be enough."""
+        """If infeasible, the calibration rows that would probably be enough.
+
+        After `fit` on one file, the rows of a file.
+        """
         return None if self.infeasible is None else self.infeasible.rows_needed
 
     @property

@@ -68,7 +68,7 @@ OPTIONAL: dict[str, type] = {  # of `Infeasible`
     "note": str,
 }
 NUMBERS = ("smallest_target", "rows_needed", "error_free_rows")
-FLAGS = ("tuning_rows_too", "hopeless", "reliable")
+FLAGS = ("tuning_rows_too", "of_file", "hopeless", "reliable")
 UNSUPPORTED = "its counts do not support its guarantee"
 
 
