@@ -621,7 +621,7 @@ def test_a_learned_score_goes_the_whole_way_in_real_processes(kind, tmp_path):
     assert summary["accepted"] == expected.accept.sum() > 0
     assert summary["risk"] < summary["target_risk"] < summary["error_without_rejector"]
     said = process("predict", "rejector.json", "test.npz", cwd=tmp_path)[1]
-    assert "Accept when learned >= " in said
+    assert "Accept when the learned score >= " in said
 
 
 def test_a_damaged_learned_score_is_one_line(recuse, tmp_path):

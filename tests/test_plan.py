@@ -146,6 +146,7 @@ def test_a_failed_fit_names_as_many_rows(target):
     found = plan(held_out, target_risk=target, kind="probs")
     failed = choose(held_out, target_risk=target, kind="probs").selection
     assert found.rows == failed.rows_needed > 300
+    assert ", ranked by MSP; " in str(found)
     numbers = plan(accuracy=found.accuracy, aurc=found.aurc, target_risk=target, delta=0.05 / 0.8)
     if found.rows < ENOUGH:  # two numbers are planned at 80 % of delta
         assert numbers.rows == pytest.approx(found.rows, rel=0.03)

@@ -1218,7 +1218,7 @@ def test_an_impossible_target_is_an_answer_that_says_what_would_do():
 
 def test_a_threshold_of_log_odds_is_said_as_a_probability_too():
     said = str(altered(FITTED, threshold=np.float32(-0.5)))
-    assert said.startswith("Accept when msp >= -0.5 (log-odds of a probability of 0.377541).")
+    assert said.startswith("Accept when MSP >= -0.5 (log-odds of a probability of 0.377541).")
     assert "probability" not in str(altered(FITTED, score=Score("margin"))).partition(".")[0]
 
 

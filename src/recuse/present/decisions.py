@@ -11,6 +11,7 @@ from typing import Any
 
 from recuse.present.guarantee import target_of_each
 from recuse.present.numbers import count, exact_percent, expit, number, percent, points
+from recuse.present.text import score_name
 
 LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
 ERRORS = ("errors", "risk", "risk, 95 %", "of all")
@@ -226,7 +227,7 @@ def _against_the_threshold(e: Any, score: Any, names: Names) -> str:
         "class": f" of class {name_of(e.prediction, names)}",
         "subgroup": f" of subgroup {e.subgroup}",
     }[e.by]
-    confidence = f"Confidence {e.confidence:.6g} ({score})"
+    confidence = f"Confidence {e.confidence:.6g} ({score_name(score)})"
     if e.p_at_threshold is None:
         return f"{confidence}; nothing{whose} is accepted, whatever its confidence."
     side = "above" if e.margin > 0 else "below" if e.margin < 0 else "exactly at"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from recuse.present.numbers import about, confidence_level, count, exact_percent, percent, plural
+from recuse.present.text import score_name
 
 MOST = 10**8  # beyond it, no number of rows is named
 TOP = 0.01  # the most confident predictions, whose risk tells why none is
@@ -66,7 +67,8 @@ def _basis(p: Any) -> str:
         numbers = f"accuracy {exact_percent(p.accuracy)}, AURC {p.aurc:.4g}"
         more = f"; {high} if {top}" if p.feasible and p.high != p.rows else ""
         return f"Assumed: {numbers}, and a risk that is a power law of the coverage{more}."
-    seen = f"{plural(p.errors, 'error')} in {count(p.labelled)} {p.unit}, ranked by {p.score}"
+    errors = f"{plural(p.errors, 'error')} in {count(p.labelled)} {p.unit}"
+    seen = f"{errors}, ranked by {score_name(p.score)}"
     if p.low is None:
         return f"From {seen}; most resamples of them are infeasible."
     return f"From {seen}; resamples of them name {about(p.low)} and more, and {high} if {top}."

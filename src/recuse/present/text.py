@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+SCORES = {
+    "msp": "MSP",
+    "learned": "the learned score",
+    "combination": "the combination of confidences",
+}
 
 
 class Table(NamedTuple):
@@ -14,6 +20,15 @@ class Table(NamedTuple):
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+
+def score_name(score: Any) -> str:
+    """Name a score in a sentence.
+
+    >>> score_name("msp"), score_name("logit_norm(p=4, center=true)")
+    ('MSP', 'logit_norm(p=4, center=true)')
+    """
+    return SCORES.get(str(score), str(score))
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[str]], gap: int = 2) -> str:

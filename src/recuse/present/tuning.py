@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from recuse.present.numbers import count, exact_percent, percent, plural, points
+from recuse.present.text import score_name
 
 Outcome = Literal[
     "adopted",  # the alternative replaces MSP
@@ -79,8 +80,7 @@ def _fixed(facts: TuningFacts) -> str:
 
 def alternative(facts: TuningFacts) -> str:
     """Name the best alternative to the baseline."""
-    fitted = {"learned": "the learned score", "combination": "the combination of confidences"}
-    return fitted.get(facts.alternative or "", str(facts.alternative))
+    return score_name(facts.alternative)
 
 
 def masked_note(where: str, filler: float, never: list[int], some: float) -> str:

@@ -29,6 +29,7 @@ from recuse.io._overlap import PRECISIONS, RowSample
 from recuse.io._rows import of_classes, predicted
 from recuse.present import decisions as words
 from recuse.present.numbers import listed
+from recuse.present.text import score_name
 from recuse.present.tuning import Outcome, TuningFacts, sentence
 from recuse.rejector._model import (
     LEAST,
@@ -390,7 +391,7 @@ class Rejector:
     def __str__(self) -> str:
         own = f"reaches the threshold of its {self.by}"
         rule = f">= {words.threshold(self.score, self.threshold)}" if self.by == ALL else own
-        return f"Accept when {self.score} {rule}. {self.guarantee}"
+        return f"Accept when {score_name(self.score)} {rule}. {self.guarantee}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as in the file."""
