@@ -330,3 +330,49 @@ def test_a_learned_score_of_other_classes_is_no_candidate():
     assert len(learned.params["class_intercepts"]) == 5
     with pytest.raises(rc.InputError, match="expected a score of 3 classes, got one of 5"):
         tune(*flattened(1500, 0, classes=3), candidates=[learned])
+
+
+# Labels of few of the classes
+
+
+def of_many_classes(n, named, seed=0, classes=200):
+    """Logits of which a third is wrong, and labels of the first `named` classes alone."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, named, n)
+    z = rng.normal(size=(n, classes))
+    z[np.arange(n), labels] += rng.normal(3.6, 1.0, n)
+    return z.astype(np.float32), labels
+
+
+def test_a_score_that_learned_which_classes_are_labelled_says_so():
+    z, y = of_many_classes(400, named=5)
+    tuned = tune(z, y)
+    wrong = z.argmax(axis=1) != y
+    beyond = wrong & (z.argmax(axis=1) >= 5)
+    assert tuned.repaired
+    assert tuned.facts.beyond == beyond.sum() > wrong.sum() / 2
+    assert f"{beyond.sum()} of {wrong.sum()} errors are predictions of classes that no label" in (
+        tuned.reason
+    )
+    found = rc.diagnose(z, y)
+    assert "classes that no label" in found.recommendation
+
+
+def test_labels_of_most_classes_or_scores_that_know_no_class_say_nothing():
+    assert tune(*of_many_classes(400, named=200)).facts.beyond is None
+    z, y = of_many_classes(400, named=5)
+    assert tune(z, y, learned=False).facts.beyond is None
+    assert tune(*of_many_classes(400, named=5, classes=5)).facts.beyond is None
+
+
+def test_a_rejector_keeps_what_its_score_learned_of_the_classes(tmp_path):
+    splits = [of_many_classes(600, named=5, seed=seed) for seed in (0, 1)]
+    rejector = rc.fit(*splits, target_risk=0.2)
+    assert rejector.tuning.beyond
+    rejector.save(tmp_path / "r.json")
+    again = rc.Rejector.load(tmp_path / "r.json")
+    assert again.tuning == rejector.tuning
+    text = (tmp_path / "r.json").read_text()
+    (tmp_path / "r.json").write_text(text.replace('"beyond": ', '"beyond": "many", "was": '))
+    with pytest.raises(rc.InputError):
+        rc.Rejector.load(tmp_path / "r.json")

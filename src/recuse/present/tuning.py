@@ -39,6 +39,8 @@ class TuningFacts(NamedTuple):
     gain: float | None = None  # its cross-fitted gain over MSP, in units of the objective
     gain_se: float | None = None  # standard error of the gain
     baseline: str = "MSP"  # or the first column of confidences; in all of the above
+    # errors of classes that no label names, where they are most and the alternative learned it
+    beyond: int | None = None
 
 
 NAMED = 5  # classes
@@ -141,7 +143,13 @@ def why_kept(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
 
 def effect(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
     """Return what the alternative does to the objective, as a predicate."""
-    return f"{_change(facts)}, cross-fitted on {data}"
+    said = f"{_change(facts)}, cross-fitted on {data}"
+    if facts.beyond is None:
+        return said
+    return (
+        f"{said}; {count(facts.beyond)} of {count(facts.errors)} errors are predictions of classes "
+        "that no label names, and the gain holds only where labels are of the same classes"
+    )
 
 
 def _change(facts: TuningFacts) -> str:

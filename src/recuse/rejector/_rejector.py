@@ -164,6 +164,7 @@ TUNING: dict[str, type] = {
     "gain": float,
     "gain_se": float,
     "baseline": str,
+    "beyond": int,
 }
 FRAMES = ("pandas", "polars")
 COMPARED = ("adopted", "not_significant", "no_gain")  # outcomes of a comparison
@@ -564,8 +565,11 @@ def _tuning(data: Any) -> TuningFacts | str:
         absent += ("alternative",)
     absent += () if outcome in TOO_FEW else ("needed",)
     absent += () if data.get("objective") == "coverage" else ("target_risk",)
+    absent += ("beyond",) if data.get("beyond", 0) is None else ()
     strict(data, {**TUNING, **dict.fromkeys(absent, type(None))}, "`tuning`")
     facts = TuningFacts(**data)
+    if facts.beyond is not None and not facts.errors < 2 * facts.beyond <= 2 * facts.errors:
+        raise InputError(f"expected `beyond`: most of {facts.errors} errors, got {facts.beyond}")
     sentence(facts)  # refuses numbers that do not fit each other
     return facts
 

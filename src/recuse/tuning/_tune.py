@@ -41,6 +41,7 @@ from recuse.tuning._candidates import (
 )
 from recuse.tuning._class_order import ClassOrder, Pairs, warn_of_class_order
 from recuse.tuning._cross_fit import Rows, Trial, best, cross_fit
+from recuse.tuning._few_classes import errors_beyond
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int
@@ -230,11 +231,20 @@ def tune(
         alternative=str(score),
         gain=trial.gain,
         gain_se=trial.error,
+        beyond=_beyond(file, score),
     )
     table += _cross_fitted(final, trials, facts.msp, measure)
     found = score if passed else baseline
     seen = _seen(rows, found, (baseline, *candidates), z)
     return Tuned(found, table, facts, file.digest, tuple(trials), filler, order, seen)
+
+
+def _beyond(file: HeldOut, score: Score) -> int | None:
+    """Return `errors_beyond` for a score that knows the predicted class."""
+    if "class_intercepts" not in score.params:
+        return None
+    z, y = file.labelled()
+    return errors_beyond(file.predicted, y, z.shape[1])
 
 
 def baseline_name(score: Score) -> str:
