@@ -48,6 +48,7 @@ from recuse.integrations.sklearn import (  # noqa: E402
     InfeasibleWarning,
     SelectiveClassifier,
     neg_aurc,
+    selective_scores,
 )
 
 NAMES = np.array(["wren", "auk", "kite", "gull"])
@@ -200,6 +201,29 @@ def test_an_abstain_label_that_is_a_class_or_of_another_kind_is_refused(y, absta
         fitted(y=y, abstain_label=abstain)
 
 
+class Unfittable(ClassifierMixin, BaseEstimator):
+    """Says that it was fitted."""
+
+    def fit(self, X, y):
+        raise AssertionError("fitted before the arguments were checked")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"abstain_label": -1}, "`abstain_label` of the kind of the classes"),
+        ({"abstain_label": "auk", "cv": 3}, "`abstain_label` of the kind of the classes"),
+        ({"target_risk": 5}, "`target_risk` in"),
+        ({"delta": 0.7}, "`delta` in"),
+        ({"objective": "accuracy", "cv": 3}, "objective"),
+        ({"response_method": "proba"}, "a classifier with proba"),
+    ],
+)
+def test_arguments_are_checked_before_the_estimator_is_fitted(options, words):
+    with pytest.raises(InputError, match=words):
+        fitted(Unfittable(), y=NAMES[Y], **options)
+
+
 def test_infeasible_is_a_warning_and_nothing_is_accepted():
     with pytest.warns(InfeasibleWarning, match="smallest target that would have passed"):
         careful = fitted(target_risk=0.0001, abstain_label=-1)
@@ -341,6 +365,50 @@ def test_it_stands_in_pipelines_and_searches():
     outside = make_pipeline(StandardScaler(), SelectiveClassifier(SVC(), target_risk=0.3))
     assert outside.fit(X, Y).score(NEW, TRUTH) > 0.6
     assert outside[-1].response_method_ == "decision_function"
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_selective_scores_count_coverage_and_the_error_of_what_is_accepted(inside):
+    steps = StandardScaler(), LogisticRegression()
+    if inside:
+        careful = SelectiveClassifier(make_pipeline(*steps), target_risk=0.2).fit(X, Y)
+        label, accept = careful.predict_accept(NEW)
+    else:
+        last = SelectiveClassifier(steps[1], target_risk=0.2)
+        careful = make_pipeline(steps[0], last).fit(X, Y)
+        label, accept = careful[-1].predict_accept(careful[0].transform(NEW))
+    wrong = [l != t for l, t, a in zip(label, TRUTH, accept) if a]
+    assert selective_scores(careful, NEW, TRUTH) == {
+        "coverage": accept.sum() / 200,
+        "risk": sum(wrong) / len(wrong),
+    }
+
+
+def test_cross_validation_reports_the_selective_scores_of_each_fold():
+    careful = SelectiveClassifier(LogisticRegression(), target_risk=0.2)
+    found = cross_validate(careful, X, Y, scoring=selective_scores, cv=3)
+    assert found["test_coverage"].shape == found["test_risk"].shape == (3,)
+    assert (found["test_risk"] > 0).all()
+    assert (found["test_risk"] < 0.3).all()
+
+
+def test_selective_scores_of_nothing_accepted_have_no_risk():
+    with pytest.warns(InfeasibleWarning):
+        careful = fitted(target_risk=0.0001)
+    found = selective_scores(careful, NEW, TRUTH)
+    assert found["coverage"] == 0
+    assert np.isnan(found["risk"])
+
+
+def test_selective_scores_of_a_pipeline_of_one_step_are_those_of_the_step():
+    one = make_pipeline(SelectiveClassifier(LogisticRegression(), target_risk=0.2)).fit(X, Y)
+    assert selective_scores(one, NEW, TRUTH) == selective_scores(one[-1], NEW, TRUTH)
+
+
+def test_selective_scores_of_what_cannot_abstain_are_refused():
+    for plain in (LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression())):
+        with pytest.raises(InputError, match="SelectiveClassifier"):
+            selective_scores(plain.fit(X, Y), NEW, TRUTH)
 
 
 def test_methods_that_the_estimator_lacks_are_lacking():

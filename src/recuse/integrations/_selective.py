@@ -18,7 +18,7 @@ from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.present.run import Verdict, rows_of_folds, rows_used, verdict_lines
 from recuse.rejector import Choice, choose
-from recuse.rejector._fit import guaranteeing
+from recuse.rejector._fit import Options, guaranteeing
 from recuse.scores import from_binary, from_probs, predict
 from recuse.selectors._guarantee import OUT_OF_FOLD
 
@@ -109,8 +109,13 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Where no threshold has the guarantee, an `InfeasibleWarning` says why and what would be
     feasible, `feasible_` is False, and nothing is accepted.
 
+    Wrap a whole pipeline, `SelectiveClassifier(make_pipeline(...))`: then the rows that are set aside
+    fit none of its steps. As the last step of a pipeline it calibrates on rows that the steps before
+    it have seen, and the pipeline lacks `predict_accept`.
+
     Args:
-        estimator: Any classifier with `predict_proba` or `decision_function`.
+        estimator: Any classifier with `predict_proba` or `decision_function`, or a pipeline that
+            ends in one.
         target_risk: The largest error rate of accepted predictions, in (0, 1).
         delta: The probability that the guarantee fails, in (0, 0.5).
         response_method: "predict_proba", "decision_function", or "auto": the first of them that
@@ -208,6 +213,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         from sklearn.utils import check_random_state
 
         X, y, groups = _checked(X, y, groups)
+        self._check_arguments(y)
         self._columns = _columns_of(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         given = Given(X, y, groups, params, seed)
@@ -335,7 +341,6 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """Take over an estimator and what it says of itself."""
         self.estimator_ = estimator
         self.classes_ = np.asarray(estimator.classes_)
-        self._check_abstain_label()
         methods = METHODS if self.response_method == "auto" else (self.response_method,)
         self.response_method_ = response_of(estimator, methods)
         for name in ("n_features_in_", "feature_names_in_"):
@@ -383,15 +388,22 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             return params
         return process_routing(self, "fit", **params).estimator.fit
 
-    def _check_abstain_label(self) -> None:
-        if self.abstain_label is None:
-            return
-        kind = self.classes_.dtype.kind
+    def _check_arguments(self, y: Array) -> None:
+        """Refuse what would be refused after the estimator has been fitted."""
+        Options(self.target_risk, delta=self.delta, objective=self.objective).goal  # noqa: B018
+        if self.response_method != "auto":
+            response_of(self.estimator, (self.response_method,))
+        if self.abstain_label is not None:
+            known = getattr(self.estimator, "classes_", None) if self._is_prefit() else None
+            self._check_abstain_label(np.unique(y) if known is None else np.asarray(known))
+
+    def _check_abstain_label(self, classes: Array) -> None:
+        kind = classes.dtype.kind
         alike = kind == "O" or np.asarray(self.abstain_label).dtype.kind in ALIKE.get(kind, "")
-        if np.ndim(self.abstain_label) or not alike or self.abstain_label in self.classes_.tolist():
+        if np.ndim(self.abstain_label) or not alike or self.abstain_label in classes.tolist():
             raise InputError(
                 "expected an `abstain_label` of the kind of the classes and not among them, "
-                f"got {self.abstain_label!r} for {self.classes_.tolist()}"
+                f"got {self.abstain_label!r} for {classes.tolist()}"
             )
 
     def _seen(self, given: Given, rows: Array, estimator: Any = None) -> Float[Array, "m K"]:

@@ -13,6 +13,7 @@ the error of the rest. The scorers are for `cross_val_score`, `cross_validate` a
 
 They choose models that know when they are wrong; `accuracy` and `neg_log_loss` look at other
 things. `SelectiveScorer` makes others; `SCORERS` has one of each, for `cross_validate`.
+`selective_scores` is for classifiers that abstain: coverage, and the error of what is accepted.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ __all__ = [
     "neg_augrc",
     "neg_aurc",
     "neg_risk_at_coverage",
+    "selective_scores",
 ]
 
 
@@ -134,6 +136,46 @@ def neg_risk_at_coverage(coverage: float, *, score: Score | str = "msp") -> Sele
     """Minus the risk at the smallest reachable coverage of at least this, as a scorer."""
     level = check_fraction(coverage, "coverage", one=True)
     return SelectiveScorer(partial(curves.risk_at_coverage, coverage=level), score=score)
+
+
+def selective_scores(estimator: Any, X: Any, y: ArrayLike) -> dict[str, float]:
+    """Coverage and risk of the decisions of a classifier that abstains.
+
+    For `cross_validate(scoring=selective_scores)`, which returns `test_coverage` and `test_risk`
+    of each fold. The risk is no score: less is better.
+
+    Args:
+        estimator: A fitted `SelectiveClassifier`, or a pipeline that ends in one.
+        X: Shape (n, ...), as the estimator takes it.
+        y: Shape (n,), classes.
+
+    Returns:
+        "coverage", the fraction accepted, and "risk", the fraction of these that is wrong; NaN
+        where nothing is accepted.
+
+    Raises:
+        InputError: The estimator does not abstain.
+
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import cross_validate
+    >>> X, y = load_digits(return_X_y=True)
+    >>> careful = SelectiveClassifier(LogisticRegression(max_iter=2000), target_risk=0.03)
+    >>> found = cross_validate(careful, X, y, scoring=selective_scores, cv=2)
+    >>> [name for name in found if name.startswith("test_")]
+    ['test_coverage', 'test_risk']
+    """
+    if steps := getattr(estimator, "steps", None):
+        X, estimator = estimator[:-1].transform(X) if len(steps) > 1 else X, estimator[-1]
+    if not hasattr(estimator, "predict_accept"):
+        raise InputError(
+            f"expected a SelectiveClassifier, or a pipeline that ends in one, got "
+            f"{type(estimator).__name__}"
+        )
+    label, accept = estimator.predict_accept(X)
+    wrong = (label != np.asarray(y))[accept]
+    risk = float(wrong.mean()) if wrong.size else float("nan")
+    return {"coverage": float(accept.mean()), "risk": risk}
 
 
 SCORERS = {
