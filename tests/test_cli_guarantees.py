@@ -94,6 +94,10 @@ def test_thresholds_of_classes_are_printed_by_class(run, tmp_path):
     ]
     assert all(name in out for name in ("ant", "bee", "cat", "dog"))
     assert "of class" in out
+    above, below = (line for line in out.splitlines() if "┃" in line)
+    assert "risk, all ┃" in above
+    assert "accepted ┃" in below
+    assert len(above) <= 80
 
 
 def test_a_shuffled_csv_gives_the_same_decisions(run, tmp_path):

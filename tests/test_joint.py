@@ -152,6 +152,9 @@ def test_a_fit_on_one_file_shares_delta_between_scores(subgroups):
         assert (g.among, g.method, g.share) in {("all", "monotone", x) for x in (0.2, 0.8)}
         limit = reference.reference.binomial_cdf(g.errors, g.n, Fraction(0.05))
         assert limit <= g.share * g.delta
+    sure = {0.8: "96 %", 0.2: "99 %"}[rejector.guarantee.share]
+    tested = f"; more than one score was tried, so this one was tested at {sure} confidence)"
+    assert tested in str(rejector.guarantee)
     assert Rejector.from_dict(json.loads(json.dumps(rejector.to_dict()))) == rejector
 
 

@@ -750,7 +750,7 @@ def test_no_feasible_group_is_an_answer():
     found = select_by_subgroup([0.5] * 4, [1, 1, 0, 0], [1, 1, 2, 2], target_risk=0.1)
     assert not found.feasible
     assert found.reason.startswith(
-        "Infeasible for every one of 2 subgroups, each at delta = 0.05 / 2"
+        "Infeasible for every one of 2 subgroups, each tested at 97.5 % confidence, so that 95 %"
     )
     wrong = np.r_[np.arange(200) % 2, np.arange(200) % 5 == 0].astype(float)
     found = select_by_subgroup([0.5] * 400, wrong, np.repeat([7, 8], 200), target_risk=0.1)

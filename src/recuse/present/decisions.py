@@ -14,7 +14,8 @@ from recuse.present.numbers import count, exact_percent, expit, number, percent,
 from recuse.present.text import score_name
 
 LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
-ERRORS = ("errors", "risk", "risk, 95 %", "of all")
+ALL_ACCEPTED = "risk, all\naccepted"  # two lines, for 80 columns
+ERRORS = ("errors", "risk", "risk, 95 %", ALL_ACCEPTED)
 QUANTITY = {"risk": "error", "coverage": "coverage", "cost": "mean cost"}
 JOINT = "share of all predictions"
 USE = {"tune": "tuning", "calibrate": "calibration"}
@@ -184,7 +185,7 @@ def _cells(row: Any, names: Names) -> dict[str, str]:
         "errors": f"{row.errors:,}",
         "risk": "-" if none else percent(row.risk, 1),
         "risk, 95 %": "-" if none else _interval(row.risk_interval),
-        "of all": percent(row.error_rate, 1),
+        ALL_ACCEPTED: percent(row.error_rate, 1),
     }
 
 

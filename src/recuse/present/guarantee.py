@@ -54,7 +54,8 @@ def assumptions(g: Any) -> str:
     if getattr(g, "points", None):
         said.append(f"the limits of all {g.points} thresholds of the band hold at once")
     if (share := getattr(g, "share", 1)) < 1:
-        said.append(f"scores fixed beforehand share delta, this one with {exact_percent(share)}")
+        alone = confidence_level(g.delta * share)
+        said.append(f"more than one score was tried, so this one was tested at {alone} confidence")
     if getattr(g, "simultaneous", 1) > 1:
         together = confidence_level(g.delta * g.simultaneous)
         said.append(f"{g.simultaneous} such guarantees hold at once with {together} confidence")
@@ -202,9 +203,11 @@ def subgroups_outcome(g: Any, selections: Mapping[Any, Any]) -> str:
     needed = {name: s.smallest_target or np.inf for name, s in selections.items()}
     least, most = min(needed, key=needed.__getitem__), max(needed, key=needed.__getitem__)
     count, name = len(selections), g.by.capitalize()
+    each, together = confidence_level(g.delta / count), confidence_level(g.delta)
     said = (
-        f"Infeasible for every one of {count} {NOUNS[g.by]}, each at delta = {g.delta:g} / "
-        f"{count}. {name} {_name(g, least)} needs least: {selections[least].reason}"
+        f"Infeasible for every one of {count} {NOUNS[g.by]}, each tested at {each} confidence, so "
+        f"that {together} holds for all. {name} {_name(g, least)} needs least: "
+        f"{selections[least].reason}"
     )
     if count == 1:
         return said
