@@ -179,6 +179,19 @@ def test_infeasible_is_exit_code_1_and_leaves_no_rejector_of_before(recuse, held
     assert (tmp_path / "out/report.html").exists()
 
 
+def test_a_joint_guarantee_has_a_rejector_and_no_page(recuse, held_out, tmp_path):
+    assert recuse(*RUN)[0] == 0
+    rc, out, err = recuse(*RUN, "--among", "all", "--force")
+    assert (rc, err) == (0, "")
+    assert "at most 20 % of all predictions are accepted and wrong" in " ".join(out.split())
+    assert out.endswith(
+        "Page: none, since a page is about the error rate of accepted predictions.\n"
+    )
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["rejector.json"]
+    assert Rejector.load(tmp_path / "out/rejector.json").guarantee.among == "all"
+    one_line(recuse(*RUN, "--among", "some", "--force"), "`among` accepted or all, got 'some'")
+
+
 def test_nothing_is_overwritten_and_a_file_without_labels_is_refused(recuse, held_out, tmp_path):
     write_logits(tmp_path / "new.npz", sample(50)[0])
     one_line(recuse("run", "new.npz", "--out", "o"), "new.npz: expected `labels`, got logits alone")

@@ -216,6 +216,24 @@ def test_classes_above_a_joint_guarantee_are_named():
     )
 
 
+def test_an_evaluation_and_a_run_take_a_joint_guarantee_and_a_page_refuses_it(tmp_path):
+    data, options = rows(2000, 0), {"target_risk": 0.05, "among": "all"}
+    found = recuse.evaluate({"net": data}, **options)
+    assert found["net"].rejector == recuse.fit(data, **options)
+    assert found["net"].accepted > recuse.evaluate({"net": data})["net"].accepted
+    assert "<= 5 % of all " in str(found)
+    assert "with 95 % confidence; of all: accepted and wrong." in " ".join(str(found).split())
+    assert "of all: accepted" not in str(recuse.evaluate({"net": data}))
+    run = recuse.run(data, **options)
+    assert run.rejector == found["net"].rejector
+    assert "at most 5 % of all predictions are accepted and wrong" in str(run)
+    with pytest.raises(InputError, match="a page is about the error rate of accepted predictions"):
+        recuse.report(found, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+    with pytest.raises(InputError, match="`among` accepted or all, got 'some'"):
+        recuse.evaluate({"net": data}, among="some")
+
+
 def test_a_monitor_of_a_joint_guarantee_is_told_which_risk_to_test():
     rejector = recuse.fit(rows(3000, 0), target_risk=0.02, among="all")
     with pytest.raises(InputError, match="share of all predictions that are accepted and wrong"):

@@ -438,6 +438,15 @@ def test_malformed_options_are_named(options, message):
         fitted(**options)
 
 
+@pytest.mark.parametrize("options", [{}, {"tune_size": 0.2}, {"cv": 3}])
+def test_a_share_of_all_predictions_is_guaranteed_where_it_is_asked_for(options):
+    few, more = (fitted(among=x, target_risk=0.12, **options) for x in ("accepted", "all"))
+    assert more.selection_.guarantee.accepted > few.selection_.guarantee.accepted
+    assert "at most 12 % of all predictions are accepted and wrong" in more.summary()
+    with pytest.raises(InputError, match="`among` accepted or all, got 'some'"):
+        fitted(among="some", **options)
+
+
 def test_rows_or_groups_too_few_to_split_are_refused():
     with pytest.raises(InputError, match="at least 2 rows or groups, got n_samples = 1"):
         SelectiveClassifier(LogisticRegression()).fit(X[:1], [0])

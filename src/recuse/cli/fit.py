@@ -17,6 +17,7 @@ from recuse.cli.files import (
     subgroups_of,
 )
 from recuse.cli.options import (
+    Among,
     Binary,
     Delta,
     Force,
@@ -88,14 +89,7 @@ def fit(
             "--method", help="auto, fixed_sequence, random_walk, bonferroni, band or sgr."
         ),
     ] = "auto",
-    among: Annotated[
-        str,
-        typer.Option(
-            "--among",
-            help="accepted: at most the target risk of accepted predictions are wrong; all: at "
-            "most the target risk of all predictions are accepted and wrong.",
-        ),
-    ] = "accepted",
+    among: Among = "accepted",
     objective: Objective = "aurc",
     learned: Learned = True,
     out: Annotated[Path, typer.Option("--out", help="The rejector to write.")] = Path(

@@ -77,6 +77,14 @@ TargetRisk = Annotated[
 Delta = Annotated[
     float, typer.Option("--delta", help="Largest probability that the guarantee fails.")
 ]
+Among = Annotated[
+    str,
+    typer.Option(
+        "--among",
+        help="accepted: at most the target risk of accepted predictions are wrong; all: at most "
+        "the target risk of all predictions are accepted and wrong.",
+    ),
+]
 ModelName = Annotated[
     str | None,
     typer.Option(

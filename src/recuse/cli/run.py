@@ -18,6 +18,7 @@ from recuse.cli.files import (
     subgroups_of,
 )
 from recuse.cli.options import (
+    Among,
     Binary,
     Delta,
     Force,
@@ -33,10 +34,15 @@ from recuse.cli.options import (
     TargetRisk,
     kind_of,
 )
+from recuse.evaluation import Run
 from recuse.evaluation import run as run_steps
+from recuse.io import HeldOut
 from recuse.present import terminal
 from recuse.reports import details
 from recuse.reports import report as write_report
+from recuse.selectors._guarantee import ACCEPTED
+
+NO_PAGE = "Page: none, since a page is about the error rate of accepted predictions."
 
 
 def run(
@@ -46,6 +52,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("recuse-run"),
     target_risk: TargetRisk = 0.05,
     delta: Delta = 0.05,
+    among: Among = ACCEPTED,
     learned: Learned = True,
     binary: Binary = False,
     probs: Probs = False,
@@ -60,8 +67,9 @@ def run(
 ) -> None:
     """Diagnose a model, choose its score and a threshold with a guarantee, and write the page.
 
-    Writes rejector.json and report.html. If no threshold has the guarantee, the exit code is 1, no
-    rejector is written, and the answer says what would be feasible.
+    Writes rejector.json and report.html, with --among all no page. If no threshold has the
+    guarantee, the exit code is 1, no rejector is written, and the answer says what would be
+    feasible.
     """
     check_folder(out), check_fraction(target_risk, "target_risk"), check_delta(delta)
     rejector, page = out / "rejector.json", out / "report.html"
@@ -76,16 +84,16 @@ def run(
     with terminal.working("diagnosing, choosing and measuring", quiet=quiet):
         options: dict[str, Any] = {"target_risk": target_risk, "delta": delta, "learned": learned}
         options |= {"repeated_ids": repeated_ids, "seed": seed, "name": name}
-        found = run_steps(whole, **options)
-        parts, model = found.parts, found.model
-        names = None if whole.class_names is None else list(whole.class_names)
-        of = None if by is None else {name: whole.predictions().subgroups[by]}
-        shown = details(found.evaluation, {name: parts}, classes=names, subgroups=of, seed=seed)
+        found = run_steps(whole, among=among, **options)
+        model = found.model
+        if among == ACCEPTED:
+            _write_page(page, found, whole, by, seed)
+        else:
+            page.unlink(missing_ok=True)  # of an earlier run
         if model.rejector is None:
-            rejector.unlink(missing_ok=True)  # of an earlier run
+            rejector.unlink(missing_ok=True)
         else:
             model.rejector.save(rejector)
-        write_report(found.evaluation, page, details=shown)
     if as_json:
         answer = {
             "file": str(file),
@@ -102,8 +110,10 @@ def run(
     elif not quiet:
         ending = "csv" if whole.logits.ndim == 2 else "npz"
         deploy = f"recuse predict {rejector} NEW_OUTPUTS --out decisions.{ending}"
-        for line in found.lines(deploy, str(page)):
+        for line in found.lines(deploy, str(page) if among == ACCEPTED else None):
             terminal.say(line)
+        if among != ACCEPTED:
+            terminal.say(NO_PAGE)
         if by is not None and model.rejector is not None:
             terminal.say(
                 f"Subgroups: the guarantee is for all rows together; for each {by}, with its own "
@@ -111,3 +121,13 @@ def run(
             )
     if model.rejector is None:
         raise typer.Exit(1)
+
+
+def _write_page(page: Path, found: Run, whole: HeldOut, by: str | None, seed: int) -> None:
+    """Write the page of one model and its rows."""
+    name = found.model.name
+    names = None if whole.class_names is None else list(whole.class_names)
+    of = None if by is None else {name: whole.predictions().subgroups[by]}
+    models = {name: found.parts}
+    shown = details(found.evaluation, models, classes=names, subgroups=of, seed=seed)
+    write_report(found.evaluation, page, details=shown)

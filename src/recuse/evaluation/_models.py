@@ -35,6 +35,8 @@ from recuse.rejector import Cut, Data, Rejector, as_file, choose
 from recuse.rejector._prepare import REFUSE, each_id_once, whole
 from recuse.scores import Score, as_probability
 from recuse.selectors import Selection
+from recuse.selectors._guarantee import ACCEPTED
+from recuse.selectors._recheck import check_method
 from recuse.tuning import Tuned
 from recuse.tuning._tune import measure_of
 
@@ -153,6 +155,7 @@ def _row(m: ModelEvaluation, target_risk: float) -> shown.Row:
         list(zip(curve.coverage.tolist(), curve.risk.tolist())),
         m.baseline,
         m.tested,
+        m.selection.guarantee.among,
     )
 
 
@@ -162,6 +165,7 @@ def evaluate(
     *,
     target_risk: float = 0.05,
     delta: float = 0.05,
+    among: str = ACCEPTED,
     objective: str = "aurc",
     learned: bool = True,
     kind: str | None = None,
@@ -182,6 +186,7 @@ def evaluate(
             `HeldOut`; without "tune" `fit` chooses from "calibrate" alone. Or name -> one file.
         target_risk: Largest risk that a threshold may have.
         delta: Probability that the guarantee fails.
+        among: What the target is a share of, as in `fit`; `report` takes "accepted" alone.
         objective: Measure that a repair must improve on `tune`, as in `fit`.
         learned: Whether to try the learned score, as in `fit`.
         kind: Input kind of (outputs, labels), as in `fit`: with "probs" MSP is the only score,
@@ -199,7 +204,7 @@ def evaluate(
     if not models:
         raise InputError("expected at least one model, got none")
     measure_of(objective, check_fraction(target_risk, "target_risk"))
-    check_delta(delta), check_seed(seed)
+    check_delta(delta), check_seed(seed), check_method("auto", among)
     levels = {
         "risks": check_sequence(risks, "`risks`"),
         "coverages": check_sequence(coverages, "`coverages`"),
@@ -207,6 +212,7 @@ def evaluate(
     chosen_by = {
         "target_risk": target_risk,
         "delta": delta,
+        "among": among,
         "objective": objective,
         "learned": learned,
         "kind": kind,
@@ -347,6 +353,7 @@ def run(
     *,
     target_risk: float = 0.05,
     delta: float = 0.05,
+    among: str = ACCEPTED,
     learned: bool = True,
     kind: str | None = None,
     repeated_ids: str = "refuse",
@@ -362,6 +369,7 @@ def run(
         held_out: A `HeldOut`, or outputs (n, K, ...) and labels (n, ...); not training data.
         target_risk: As in `fit`.
         delta: As in `fit`.
+        among: As in `fit`.
         learned: As in `fit`.
         kind: As in `fit`.
         repeated_ids: As in `fit`.
@@ -384,7 +392,7 @@ def run(
     check_fraction(target_risk, "target_risk"), check_delta(delta), check_seed(seed)
     rows = each_id_once(whole(held_out, "held_out", kind), repeated_ids)
     options: dict[str, Any] = {"target_risk": target_risk, "delta": delta, "learned": learned}
-    found = evaluate({name: rows}, **options, seed=seed, progress=False)
+    found = evaluate({name: rows}, **options, among=among, seed=seed, progress=False)
     parts = {"calibrate": rows}
     if not of_classes(rows.kind):
         return Run(parts, found, None)

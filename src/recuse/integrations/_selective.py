@@ -20,7 +20,7 @@ from recuse.present.run import Verdict, rows_of_folds, rows_used, verdict_lines
 from recuse.rejector import Choice, choose
 from recuse.rejector._fit import Options, guaranteeing
 from recuse.scores import from_binary, from_probs, predict
-from recuse.selectors._guarantee import OUT_OF_FOLD
+from recuse.selectors._guarantee import ACCEPTED, OUT_OF_FOLD
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32, Int, Shaped
@@ -118,6 +118,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             ends in one.
         target_risk: The largest error rate of accepted predictions, in (0, 1).
         delta: The probability that the guarantee fails, in (0, 0.5).
+        among: "accepted", or "all": at most `target_risk` of all predictions are accepted and
+            wrong, as in `recuse.fit`.
         response_method: "predict_proba", "decision_function", or "auto": the first of them that
             there is. Probabilities are ranked by their maximum. Decision values are logits, on
             which the repairs of `recuse.tune` are tried too.
@@ -172,6 +174,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         *,
         target_risk: float = 0.05,
         delta: float = 0.05,
+        among: str = ACCEPTED,
         response_method: str = "auto",
         objective: str = "aurc",
         learned: bool = True,
@@ -186,6 +189,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.estimator = estimator
         self.target_risk = target_risk
         self.delta = delta
+        self.among = among
         self.response_method = response_method
         self.objective = objective
         self.learned = learned
@@ -433,6 +437,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             *files,
             target_risk=self.target_risk,
             delta=check_delta(self.delta) / together,
+            among=self.among,
             objective=self.objective,
             learned=self.learned,
             seed=seed,

@@ -47,6 +47,7 @@ class Row(NamedTuple):
     curve: Sequence[tuple[float, float]]  # (m,) coverage and risk, of the chosen score
     baseline: str = "MSP"
     tested: bool = True  # whether that is a test split; else its rows calibrate
+    among: str = "accepted"  # or "all": of which predictions the target is a share
 
 
 def header(rows: Sequence[Row]) -> list[str]:
@@ -63,10 +64,14 @@ def cells(row: Row) -> tuple[str, ...]:
         area(row.aurc_msp, 2),
         area(row.aurc, 2),
         row.score,
-        "infeasible" if row.target_risk is None else f"<= {exact_percent(row.target_risk)}",
+        "infeasible" if row.target_risk is None else _guaranteed(row.target_risk, row.among),
         percent(row.coverage, 1),
         percent(row.risk, 2) if row.tested else "not measured",
     )
+
+
+def _guaranteed(target_risk: float, among: str) -> str:
+    return f"<= {exact_percent(target_risk)}{' of all' if among == 'all' else ''}"
 
 
 def caption(rows: Sequence[Row], delta: float) -> str:
@@ -76,9 +81,10 @@ def caption(rows: Sequence[Row], delta: float) -> str:
     measured = "test predictions"
     if not all(row.tested for row in rows):
         measured = "predictions; where they calibrate, the risk is guaranteed but not measured"
+    of_all = "; of all: accepted and wrong" if any(row.among == "all" for row in rows) else ""
     return (
         f"{n} {measured}. AURC x 1000; coverage and risk at the fitted threshold. "
-        f"Each guarantee holds with {confidence_level(delta)} confidence."
+        f"Each guarantee holds with {confidence_level(delta)} confidence{of_all}."
     )
 
 

@@ -16,9 +16,11 @@ from collections.abc import Mapping, Sequence
 
 from recuse._internal import public
 from recuse._internal.files import write_text
+from recuse.errors import InputError
 from recuse.evaluation import Evaluation
 from recuse.present.text import Table
 from recuse.reports.details import Detail, details
+from recuse.selectors._guarantee import ACCEPTED
 
 __all__ = ["Detail", "Table", "details", "report"]
 
@@ -49,8 +51,13 @@ def report(
             the page shows what the evaluation alone knows.
 
     Raises:
-        InputError: `path` is a folder.
+        InputError: `path` is a folder, or a guarantee is not about accepted predictions.
     """
+    if any(m.selection.guarantee.among != ACCEPTED for m in evaluation.models):
+        raise InputError(
+            "expected an evaluation with among='accepted', since a page is about the error rate of "
+            "accepted predictions, got among='all'"
+        )
     from recuse.reports.page import render
 
     write_text(path, render(evaluation, title=title, lead=lead, tables=tables, details=details))
