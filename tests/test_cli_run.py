@@ -1,5 +1,6 @@
 """`recuse run`: the decisions of its steps one by one, and a verdict of at most eight lines."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -256,3 +257,30 @@ def test_the_diagnosis_of_a_run_is_that_of_all_rows():
     found, alone = run(rows), diagnose(*rows)
     assert to_json(found.diagnosis.to_dict()) == to_json(alone.to_dict())
     assert found.diagnosis.digest == alone.digest
+
+
+def test_report_shows_the_rejector_that_will_be_deployed(recuse, tmp_path):
+    rng = np.random.default_rng(5)
+
+    def write(name, n=900):
+        labels = rng.integers(0, 4, n)
+        logits = rng.normal(size=(n, 4)) + 2.5 * np.eye(4)[labels]
+        np.savez(tmp_path / name, logits=logits.astype("f4"), labels=labels)
+
+    write("old.npz"), write("new.npz")
+    assert recuse("fit", "old.npz", "--target-risk", 0.1, "--out", "r.json", "--quiet")[0] == 0
+    code, out, err = recuse("report", "--model", "net=new.npz", "--rejector", "r.json")
+    assert (code, out) == (0, "Written to report.html.\n"), err
+    page = (tmp_path / "report.html").read_text()
+    threshold = json.loads((tmp_path / "r.json").read_text())["rules"][0]["threshold"]
+    assert f"{1 / (1 + np.exp(-float(threshold))):.6g}" in page or "logit_norm" in page
+    assert "nothing of this page chose it" in page
+    code, out, _ = recuse("report", "--model", "net=old.npz", "--target-risk", 0.1, "--force")
+    assert (code, out) == (
+        0,
+        "Written to report.html, with the rejector that it shows in report.json.\n",
+    )
+    shown, fitted = (json.loads((tmp_path / n).read_text()) for n in ("report.json", "r.json"))
+    assert shown["rules"] == fitted["rules"]
+    again = recuse("report", "--model", "net=old.npz", "--out", "report.html")
+    one_line(again, "report.html exists")

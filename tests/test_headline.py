@@ -135,5 +135,92 @@ def test_a_smoothing_is_named_where_it_was_repaired(found):
     first, *_ = prepare.prepare(m)
     assert smoothing is not None
     certain = replace(smoothing, value=0.2, low=0.1)
-    assert "label smoothing of about 0.2" in headline([first], first, certain).change
+    assert "as label smoothing leaves them" in headline([first], first, certain).change
     assert "label smoothing" not in headline([first], first, replace(smoothing, low=0.0)).change
+
+
+SITES = np.where(np.arange(600) % 3 == 0, "south", "north")
+
+
+def held(seed, **more):
+    z, y = splits(seed, damage=20.0)["test"]
+    return recuse.io.HeldOut(z, y, subgroups={"site": SITES}, **more)
+
+
+def deployed(rejector, file, **options):
+    return recuse.evaluate({"net": file}, rejector=rejector, progress=False, **options)
+
+
+def test_a_given_rejector_is_measured_and_nothing_is_fitted(tmp_path):
+    fitted = recuse.fit(held(0), target_risk=0.3)
+    new = held(1)
+    found, decided = deployed(fitted, new), fitted.predict(new)
+    m = found["net"]
+    assert m.rejector is fitted
+    assert m.tested
+    assert found.target_risk == 0.3
+    assert m.accepted == decided.accept.sum()
+    assert m.errors == (decided.accept & new.loss.astype(bool)).sum()
+    assert "nothing of this page chose it" in report_of(found, new, tmp_path)
+    assert of(found).figures[2].value == "≤ 30 %"
+
+
+def report_of(found, file, tmp_path, **options):
+    more = details(found, {"net": file}, **options)
+    report(found, tmp_path / "r.html", details=more)
+    return (tmp_path / "r.html").read_text()
+
+
+def test_rows_of_the_fit_are_no_test_of_it():
+    rows = held(0)
+    m = deployed(recuse.fit(rows, target_risk=0.3), rows)["net"]
+    assert not m.tested
+    assert of(deployed(m.rejector, rows)).figures[1].value == "not measured"
+
+
+def test_the_headline_of_a_rejector_with_subgroups_is_theirs(tmp_path):
+    fitted = recuse.fit(held(0), target_risk=0.3, subgroups="site")
+    new = held(1)
+    found = deployed(fitted, new, by="site")
+    said, accept = of(found), fitted.predict(new, "site").accept
+    assert said.figures == ()
+    for name, cases, answered, wrong, limit in said.each.rows:
+        own = name == SITES
+        assert cases == str(own.sum())
+        assert answered == f"{100 * accept[own].mean():.1f} %"
+        rate = 100 * new.loss[own & accept].mean()
+        assert wrong == (f"{rate:.1f} %" if rate >= 10 else f"{rate:.2f} %")
+        assert limit == "≤ 30 %"
+        assert f"{answered} of {name}" in said.verdict
+    assert "reaches the threshold of its subgroup" in report_of(found, new, tmp_path)
+
+
+def test_the_headline_of_targets_by_class_names_what_it_calls_so(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def draw(n):
+        y = rng.integers(0, 2, n)
+        z = np.stack([np.zeros(n), (2 * y - 1) * rng.gamma(2, 2, n) + rng.normal(size=n)], axis=1)
+        return recuse.io.HeldOut(z.astype(np.float32), y, class_names=("healthy", "sick"))
+
+    new = draw(1000)
+    fitted = recuse.fit(draw(1000), target_risk={"sick": 0.1, "healthy": 0.05})
+    found = deployed(fitted, new)
+    said = of(found)
+    assert [row[0] for row in said.each.rows] == ["healthy", "sick"]
+    assert [row[-1] for row in said.each.rows] == ["≤ 5 %", "≤ 10 %"]
+    assert "of what it calls sick" in said.verdict
+    assert "<span>sick</span>" in report_of(found, new, tmp_path)  # its own class names
+
+
+def test_a_rejector_is_refused_where_it_cannot_be_shown():
+    rows = held(0)
+    fitted = recuse.fit(rows, target_risk=0.3)
+    with pytest.raises(recuse.InputError, match="expected one model beside a rejector, got 2"):
+        recuse.evaluate({"a": rows, "b": rows}, rejector=fitted, progress=False)
+    covering = recuse.fit(rows, coverage=0.5)
+    with pytest.raises(recuse.InputError, match="a guaranteed risk, got one with a coverage"):
+        deployed(covering, rows)
+    by_site = recuse.fit(rows, target_risk=0.3, subgroups="site")
+    with pytest.raises(recuse.InputError, match="expected `subgroups`"):
+        deployed(by_site, rows)

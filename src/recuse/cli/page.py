@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,7 @@ from recuse.io import HeldOut
 from recuse.io._stores import FORMATS
 from recuse.io._tables import class_names_of
 from recuse.present import terminal
+from recuse.rejector import SUBGROUP, Rejector
 from recuse.reports import Detail, details
 from recuse.reports import report as write_report
 from recuse.reports.details import image_of
@@ -80,18 +82,37 @@ def report(
             "--scenes", metavar="NAME=FILE", help="The scenes.npz of a segmentation recipe."
         ),
     ] = [],  # noqa: B006 - typer reads it
+    rejector: Annotated[
+        Path | None,
+        typer.Option(
+            "--rejector",
+            help="The rejector that will be deployed: it is shown, and nothing is fitted. The "
+            "file, or the test file, of the model is measured.",
+        ),
+    ] = None,
     seed: Seed = 0,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write one HTML page that opens offline: curves, damage, repair, threshold and guarantee."""
+    """Write one HTML page that opens offline: curves, damage, repair, threshold and guarantee.
+
+    Without --rejector, the rejector that is fitted and shown is written beside the page.
+    """
     refuse_overwrite(check_ending(out, ".html", ".htm"), force)
+    given, saved = None, out.with_suffix(".json")
+    if rejector is not None:
+        given = Rejector.load(rejector)
+        _check_subgroups(given, by)
+    elif len(model) == 1:
+        refuse_overwrite(saved, force)
     options: dict[str, Any] = {"kind": kind_of(binary, probs), "ignore_index": ignore_index}
     options["subgroups"] = by_columns(by)
     models = {
-        name: _splits(Path(place), options)
+        name: _splits(Path(place), options, ("test",) if given else SPLITS)
         for name, place in named(model, "--model NAME=FILE").items()
     }
+    if given is not None and given.by == SUBGROUP:
+        models = {name: _with_subgroups(by, splits) for name, splits in models.items()}
     with terminal.working("scoring, choosing and drawing", quiet=quiet):
         evaluation = evaluate(
             models,
@@ -101,6 +122,8 @@ def report(
             learned=learned,
             seed=seed,
             repeated_ids=repeated_ids,
+            rejector=given,
+            by=by if given is not None and given.by == SUBGROUP else None,
             progress=False,
         )
         found = details(
@@ -114,16 +137,30 @@ def report(
             repeated_ids=repeated_ids,
         )
         write_report(evaluation, out, details=found)
+        shown = evaluation.models[0].rejector if given is None and len(models) == 1 else None
+        if shown is not None:
+            shown.save(saved)
     _warn_of_no_image(images, found)
     if not quiet:
-        terminal.say(f"Written to {out}.")
+        beside = "" if shown is None else f", with the rejector that it shows in {saved}"
+        terminal.say(f"Written to {out}{beside}.")
 
 
-def _splits(place: Path, options: dict[str, Any]) -> dict[str, HeldOut]:
-    """Read one file, also one of shards, or the three of a folder or a prefix."""
+def _check_subgroups(rejector: Rejector, by: str | None) -> None:
+    """Require the column of subgroups where the thresholds of the rejector are theirs."""
+    if rejector.by == SUBGROUP and by is None:
+        raise InputError(
+            "expected --by with the column of subgroups: this rejector has a threshold for each"
+        )
+
+
+def _splits(
+    place: Path, options: dict[str, Any], splits: Sequence[str] = SPLITS
+) -> dict[str, HeldOut]:
+    """Read one file, also one of shards, or those of a folder or a prefix."""
     if _is_one(place):
         return {"calibrate": read(place, **options)}
-    return {split: read(find(place, split), **options) for split in SPLITS}
+    return {split: read(find(place, split), **options) for split in splits}
 
 
 def _is_one(place: Path) -> bool:
@@ -142,13 +179,21 @@ def _names(path: Path | None, evaluation: Evaluation) -> Sequence[str] | None:
     return names
 
 
+def _with_subgroups(by: Any, splits: Mapping[str, HeldOut]) -> dict[str, HeldOut]:
+    """Return the files with the subgroups of their rows as a column."""
+    return {
+        split: replace(file, subgroups={**file.subgroups, by: subgroups_of(by, file)})
+        for split, file in splits.items()
+    }
+
+
 def _subgroups(
     by: str | None, models: Mapping[str, Mapping[str, HeldOut]]
 ) -> dict[str, Any] | None:
     """The subgroup of every row that is measured."""
     if by is None:
         return None
-    measured = {name: splits.get("test", splits["calibrate"]) for name, splits in models.items()}
+    measured = {name: splits.get("test") or splits["calibrate"] for name, splits in models.items()}
     return {name: subgroups_of(by, file) for name, file in measured.items()}
 
 

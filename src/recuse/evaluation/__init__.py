@@ -27,7 +27,8 @@ from recuse.evaluation._mixture import (
     measure_mixture,
     score_sources,
 )
-from recuse.evaluation._models import Evaluation, ModelEvaluation, Run, evaluate, run
+from recuse.evaluation._model import ModelEvaluation, Outcome
+from recuse.evaluation._models import Evaluation, Run, evaluate, run
 from recuse.evaluation._pick import pick
 from recuse.evaluation._picked import Distance, Estimate, Pick, PickedModel, Ranking
 from recuse.evaluation._scored import (
@@ -56,6 +57,7 @@ __all__ = [
     "MixtureMeasures",
     "ModelEvaluation",
     "ModelOverSeeds",
+    "Outcome",
     "OverSeeds",
     "Pick",
     "PickedModel",

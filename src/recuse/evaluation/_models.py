@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recuse import calibration, curves
+from recuse import curves
 from recuse._internal import public
 from recuse._internal.check import (
     check_delta,
@@ -24,81 +24,24 @@ from recuse._internal.check import (
 from recuse.diagnosis import Diagnosis, diagnose
 from recuse.diagnosis._rows import zeros
 from recuse.errors import InputError
-from recuse.evaluation._measures import COVERAGES, RISKS, Measures, measure
-from recuse.intervals import AURC, Comparison, compare
+from recuse.evaluation._deployed import deployed
+from recuse.evaluation._measures import COVERAGES, RISKS
+from recuse.evaluation._model import SPLITS, ModelEvaluation, checked_split, measured
 from recuse.io import HeldOut, overlap
 from recuse.io._checked import naming
 from recuse.io._rows import of_classes
 from recuse.present import evaluation as shown
 from recuse.present.run import ZEROS, Verdict, verdict_lines
-from recuse.rejector import Cut, Data, Rejector, as_file, choose
-from recuse.rejector._prepare import REFUSE, each_id_once, whole
-from recuse.scores import Score, as_probability
-from recuse.selectors import Selection
+from recuse.rejector import Data, Rejector, choose
+from recuse.rejector._prepare import each_id_once, whole
 from recuse.selectors._guarantee import ACCEPTED
 from recuse.selectors._recheck import check_method
-from recuse.tuning import Tuned
 from recuse.tuning._tune import measure_of
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float32
-    from numpy import ndarray as Array
     from rich.table import Table
 
-SPLITS = ("tune", "calibrate", "test")
 POINTS = 200  # of the curve in a notebook
-
-
-@dataclass(frozen=True, eq=False)
-class ModelEvaluation:
-    """One model: score and threshold as fitted, and what they do on the test split.
-
-    Where there is none (`tested` is False), measures are of the calibration rows: those of scores
-    are as good as of a test split, but the errors among what the threshold accepts are too few.
-    """
-
-    name: str
-    classes: int
-    accuracy: float
-    tuned: Tuned
-    selection: Selection
-    rejector: Rejector | None  # None if infeasible
-    before: Measures  # MSP, or the first column of confidences
-    after: Measures  # the chosen score
-    repair: Comparison  # AURC of the chosen score minus that before
-    gain: Comparison  # the same of `tuned.objective`; of a coverage, positive is better
-    accepted: int  # measured predictions that the rejector accepts
-    errors: int  # of the accepted
-    loss: Float[Array, " n"]  # 0-1, of the measured split, as everything below
-    msp: Float32[Array, " n"]  # log-odds; of confidences, the first column
-    confidence: Float32[Array, " n"]  # the chosen score
-    max_logit: Float32[Array, " n"]  # centred; NaN of confidences
-    ece: float  # NaN without a stated probability
-    digests: Mapping[str, str]  # of the splits
-    sizes: Mapping[str, int]
-    kind: str = "logits"  # of the outputs
-    tested: bool = True  # whether there is a test split
-    cut: Cut | None = None  # how one file was used; None of a tuning and a calibration split
-
-    @property
-    def n(self) -> int:
-        """Measured predictions."""
-        return len(self.loss)
-
-    @property
-    def repaired(self) -> bool:
-        """Whether the chosen score is not the one before, MSP."""
-        return self.tuned.repaired
-
-    @property
-    def baseline(self) -> str:
-        """What the chosen score is compared with: MSP, or the first column of confidences."""
-        return self.tuned.facts.baseline
-
-    @property
-    def probability(self) -> Float[Array, " n"] | None:
-        """Maximum softmax probability, as `stated_probability`."""
-        return stated_probability(self.msp, self.kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,14 +72,6 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         return shown.html(self._rows(), self.delta)
-
-
-def stated_probability(confidence: Array, kind: str) -> Float[Array, " n"] | None:
-    """Return the probability of being right that MSP, or a confidence in [0, 1], states."""
-    if of_classes(kind):
-        return as_probability(confidence)
-    inside = (confidence >= 0) & (confidence <= 1)
-    return confidence.astype(np.float64) if inside.all() else None
 
 
 def _row(m: ModelEvaluation, target_risk: float) -> shown.Row:
@@ -173,6 +108,8 @@ def evaluate(
     coverages: Sequence[float] = COVERAGES,
     seed: int = 0,
     repeated_ids: str = "refuse",
+    rejector: Rejector | None = None,
+    by: str | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Repair, select and measure every model.
@@ -195,10 +132,14 @@ def evaluate(
         coverages: Levels of risk_at_coverage.
         seed: As in `fit`.
         repeated_ids: "refuse" rows of one id, or "keep_one", as in `fit`.
+        rejector: Measure this one on the test split, or on one file, of the only model, and fit
+            nothing. Target and delta are those of its guarantee.
+        by: The column of subgroups of the file, where the thresholds of the rejector are theirs.
         progress: Show a bar of the models, on a terminal or in a notebook.
 
     Raises:
-        InputError: No model, a split is missing, malformed input, or splits that overlap.
+        InputError: No model, a split is missing, malformed input, splits that overlap, or a
+            rejector of another model, or without a guaranteed risk.
     """
     models = check_named(models, "models", '{"net": {"tune": ..., ...}, ...}')
     if not models:
@@ -219,6 +160,10 @@ def evaluate(
         "seed": seed,
         "repeated_ids": repeated_ids,
     }
+    if rejector is not None:
+        found = deployed(models, rejector, by, levels, kind, repeated_ids)
+        target = found.selection.guarantee.target_risk
+        return Evaluation((found,), target, rejector.delta, **levels)
     from recuse.present.terminal import bar
 
     done = []
@@ -257,54 +202,24 @@ def _evaluate_model(
             raise InputError(f"model {name!r}: expected disjoint {split} and test, got {shared}")
     with naming(f"model {name!r}"):
         choice = choose(*(files[s] for s in ("tune", "calibrate") if s in files), **chosen_by)
-    tuned, selection = choice.tuned, choice.selection
     tested = test is not None
     test = choice.calibrate if test is None else test
-    z, loss = tuned.masked(test.logits), test.loss.astype(np.float64)
-    msp, confidence = tuned.baseline(z), tuned.score(z)
-    accept = confidence >= np.float32(selection.threshold)
-    probability = stated_probability(msp, test.kind)
-    objective = measure_of(chosen_by["objective"], chosen_by["target_risk"])
-    of = {AURC, objective}
-    change = {m: compare(confidence, loss, msp, loss, m, groups=test.groups) for m in of}
-    return ModelEvaluation(
-        name=name,
-        classes=z.shape[1],
-        accuracy=float(1 - loss.mean()),
-        tuned=tuned,
-        selection=selection,
+    confidence = choice.tuned.confidence(test.logits)
+    return measured(
+        name,
+        test,
+        confidence,
+        confidence >= np.float32(choice.selection.threshold),
+        levels,
+        measure_of(chosen_by["objective"], chosen_by["target_risk"]),
+        tuned=choice.tuned,
+        selection=choice.selection,
         rejector=choice.rejector,
-        before=measure(msp, loss, groups=test.groups, **levels),
-        after=measure(confidence, loss, groups=test.groups, **levels),
-        repair=change[AURC],
-        gain=change[objective],
-        accepted=int(accept.sum()),
-        errors=int(loss[accept].sum()),
-        loss=loss,
-        msp=msp,
-        confidence=confidence,
-        max_logit=Score("max_logit", {"center": True})(z)
-        if of_classes(test.kind)
-        else np.full(len(z), np.nan, np.float32),
-        ece=float("nan") if probability is None else calibration.ece(probability, loss),
         digests={split: file.digest for split, file in files.items()},
         sizes={split: len(file) for split, file in files.items()},
-        kind=test.kind,
         tested=tested,
         cut=choice.cut,
     )
-
-
-def checked_split(
-    splits: Mapping[str, Data],
-    split: str,
-    model: str,
-    kind: str | None = None,
-    repeated_ids: str = REFUSE,
-) -> HeldOut:
-    """Return a checked split with one row a prediction; with "keep_one", each id is a group."""
-    file = as_file(splits[split], f"{model}, {split}", kind)
-    return file if repeated_ids == REFUSE else each_id_once(file, repeated_ids)
 
 
 @dataclass(frozen=True, eq=False)

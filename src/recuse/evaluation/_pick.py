@@ -25,7 +25,7 @@ from recuse._internal.files import digest
 from recuse.errors import InputError
 from recuse.evaluation._matched import examples, matched
 from recuse.evaluation._measures import RISKS
-from recuse.evaluation._models import stated_probability
+from recuse.evaluation._model import stated_probability
 from recuse.evaluation._picked import Estimate, Pick, PickedModel, Ranking, key_of
 from recuse.evaluation._scored import default_scores
 from recuse.intervals import (

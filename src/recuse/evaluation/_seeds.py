@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recuse.errors import InputError
-from recuse.evaluation._models import Evaluation, ModelEvaluation, evaluate
+from recuse.evaluation._model import ModelEvaluation
+from recuse.evaluation._models import Evaluation, evaluate
 from recuse.intervals import Comparison, compare
 from recuse.io import HeldOut
 

@@ -128,7 +128,7 @@ def one(evaluation: Evaluated) -> ModelEvaluation:
 
 def threshold(m: ModelEvaluation) -> float | None:
     """Return the fitted threshold; None if there is none."""
-    return m.selection.threshold if m.selection.feasible else None
+    return m.threshold
 
 
 def named(score: Score) -> str:

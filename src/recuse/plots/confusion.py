@@ -98,7 +98,7 @@ def of(
         InputError: As `prepare`, several models, or other labels than those evaluated.
     """
     m = one(evaluation)
-    y, said, accept = _checked(labels, predicted, m.selection.accept(m.confidence))
+    y, said, accept = _checked(labels, predicted, m.accept)
     if not np.array_equal(y != said, m.loss > 0):
         raise InputError("expected labels and predictions of the split evaluated, got others")
     return prepare(y, said, accept, classes=names_of(classes, m.classes), most=most)

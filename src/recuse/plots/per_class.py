@@ -108,8 +108,7 @@ def of(
         InputError: As `prepare`, or several models.
     """
     m = one(evaluation)
-    accept = m.selection.accept(m.confidence)
-    return prepare(accept, m.loss, groups, classes=classes, most=most)
+    return prepare(m.accept, m.loss, groups, classes=classes, most=most)
 
 
 def draw(data: Rates, ax: Axes) -> None:

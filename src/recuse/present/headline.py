@@ -22,6 +22,7 @@ from recuse.present.numbers import (
 from recuse.present.text import Table
 
 THOUSAND = 1000  # answers, of which the errors are counted
+LISTED = 3  # subgroups that the verdict names
 SIGNIFICANT = 0.05  # two-sided p-value below which a difference is significant
 
 
@@ -41,6 +42,7 @@ class Headline(NamedTuple):
     figures: tuple[Figure, ...]
     change: str  # what was wrong before, and what the chosen score makes of it
     others: Table | None  # the models that are not in the verdict
+    each: Table | None = None  # the figures of each predicted class or subgroup with a threshold
 
 
 def title(models: Sequence[Any]) -> str:
@@ -79,9 +81,10 @@ def headline(models: Sequence[Any], first: Any | None, smoothing: Any | None = N
     return Headline(
         _verdict(m),
         m.selection.feasible and not m.selection.guarantee.void,
-        _figures(m) if m.selection.feasible else _missing(m),
+        () if m.each else _figures(m) if m.selection.feasible else _missing(m),
         _change(first, smoothing),
         _others(rest) if rest else None,
+        _each(m) if m.each else None,
     )
 
 
@@ -94,7 +97,36 @@ def _verdict(m: Any) -> str:
         )
     if g.void:
         return f"Do not deploy {m.name}: its guarantee is void."
+    if m.each:
+        return f"Deploy {m.name}: it answers {_ends(m)} and abstains on the rest."
     return f"Deploy {m.name}: it answers {percent(m.accepted / m.n)} and abstains on the rest."
+
+
+def _ends(m: Any) -> str:
+    """Say how much of each subgroup is answered; of many, the least and the most."""
+    by_class = m.rejector.by == "class"
+    of, many = ("what it calls ", "predicted classes") if by_class else ("", "subgroups")
+    shares = {part.name: part.accepted / part.n for part in m.each if part.n}
+    if len(shares) <= LISTED:
+        return listed(f"{percent(share)} of {of}{name}" for name, share in shares.items())
+    low, high = min(shares.values()), max(shares.values())
+    return f"{percent(low)} to {percent(high)} of each of {len(shares)} {many}"
+
+
+def _each(m: Any) -> Table:
+    """Return the three figures of each predicted class or subgroup."""
+    rows = []
+    for part in m.each:
+        g = part.guarantee
+        wrong = percent(part.errors / part.accepted) if part.accepted else UNDEFINED
+        limit = f"≤ {exact_percent(g.target_risk)}" if g.accepted else "always abstains"
+        answered = percent(part.accepted / part.n) if part.n else UNDEFINED
+        rows.append((part.name, count(part.n), answered, wrong, limit))
+    of = "Predicted as" if m.rejector.by == "class" else "Subgroup"
+    rows_of = "test predictions" if m.tested else "the rows that chose the thresholds"
+    level = confidence_level(m.selection.guarantee.delta)
+    caption = f"Of {rows_of}; all limits hold at once with {level} confidence"
+    return Table(caption, (of, "Cases", "Answered", "Of these wrong", "Guaranteed"), rows)
 
 
 def _whose(g: Any) -> str:
@@ -143,11 +175,13 @@ def _missing(m: Any) -> tuple[Figure, ...]:
 def _change(model: Any, smoothing: Any | None) -> str:
     """Say what was wrong before, as errors of a thousand answers."""
     m = model.result
+    if m.tuned.outcome == "fixed" and m.tuned.facts.alternative is None:
+        return f"Ranked by {m.baseline}, which was fixed beforehand; no other score was tried."
     if not m.repaired:
         return f"No repair: no score that was tried ranks clearly better than {m.baseline}."
-    why = doubt = ""
+    cause = doubt = ""
     if smoothing is not None and smoothing.low > 0:
-        why = f"It was trained with label smoothing of about {smoothing.value:.1f}. "
+        cause = "Its probabilities are as label smoothing leaves them. "
     place, coverage = "at the same coverage", m.accepted / m.n
     if not m.accepted:
         place, coverage = f"at {exact_percent(model.low_coverage)} coverage", model.low_coverage
@@ -160,7 +194,7 @@ def _change(model: Any, smoothing: Any | None) -> str:
     if not math.isnan(m.gain.p_value) and m.gain.p_value >= SIGNIFICANT:
         doubt = " The difference over all coverages is not significant."
     return (
-        f"{why}Before the repair {before} of {count(THOUSAND)} answers {place} were wrong, now "
+        f"{cause}Before the repair {before} of {count(THOUSAND)} answers {place} were wrong, now "
         f"{after}{same}.{doubt}"
     )
 

@@ -93,7 +93,7 @@ def _deploy(m: Any, models: int) -> str:
 def _guarantee(m: Any) -> str:
     g = m.selection.guarantee
     if not m.selection.feasible or g.void:
-        return str(m.selection)
+        return m.selection.reason
     return (
         f"With {confidence_level(g.delta)} confidence at most {exact_percent(g.target_risk)} of "
         f"accepted predictions are wrong{whose(m)}. {outcome(m)}"
@@ -107,6 +107,9 @@ def whose(m: Any) -> str:
 
 def rule(m: Any) -> str:
     """Say when a prediction is accepted."""
+    if m.each:
+        of = "predicted class" if m.rejector.by == "class" else "subgroup"
+        return f"{scale(m.tuned.score)} reaches the threshold of its {of}"
     return f"{scale(m.tuned.score)} ≥ {at_least(m.tuned.score, m.selection.threshold)}"
 
 
@@ -160,6 +163,11 @@ def measured(models: Iterable[Any]) -> str:
 
 def splits(models: Sequence[Any]) -> str:
     """Say which rows chose what, and which measured it."""
+    if all("calibrate" not in m.sizes for m in models):
+        return (
+            "The rejector was fitted before, and nothing of this page chose it. The outcome is on "
+            f"{measured(models)}."
+        )
     cuts = dict.fromkeys(str(m.cut) for m in models if m.cut is not None)
     if len(cuts) > 1:
         cuts = [f"{m.name}: {m.cut}" for m in models if m.cut is not None]

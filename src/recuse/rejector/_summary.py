@@ -252,7 +252,7 @@ def summarize(
         known = {rule.subgroup for rule in rejector.rules}
         rows = found["table"][1:]
         found["unknown"] = tuple(str(r.subgroup) for r in rows if r.subgroup not in known)
-    found |= _seen_in_fit((file, *shards), rejector)
+    found |= seen_in_fit((file, *shards), rejector)
     found["change"] = _change(file, predictions.accept[counted], one, rejector, subgroups)
     found["model_changes"] = rejector.model_changes(file)
     return Summary(**found)
@@ -342,7 +342,7 @@ def _cost(g: Any, counts: tuple[int, ...], units: tuple[int, ...] | None) -> dic
     return {"cost": spent / n, "cost_interval": interval}
 
 
-def _seen_in_fit(files: Sequence[HeldOut], rejector: Rejector) -> dict[str, Any]:
+def seen_in_fit(files: Sequence[HeldOut], rejector: Rejector) -> dict[str, Any]:
     """Return which split of the fit a file is or holds, if any: it is then no unbiased test."""
     splits = {split["digest"]: name for name, split in rejector.splits.items()}
     flat = [file.predictions() for file in files]

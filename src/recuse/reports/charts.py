@@ -74,7 +74,7 @@ def charts(
             out[f"fingerprint-{i}"] = fingerprint(f"fingerprint-{i}", ceiling, wrong=wrong)
         out[f"histogram-{i}"] = histogram(
             f"histogram-{i}",
-            None if m.point is None else f"threshold-{i}",
+            None if m.result.threshold is None or m.point is None else f"threshold-{i}",
             scale(score),
             log_odds=score == MSP or score.fitted,
         )

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from recuse.diagnosis._rows import rows, typical_classes
 from recuse.diagnosis._smoothing import fit_smoothing
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, ModelEvaluation
-from recuse.evaluation._models import SPLITS, checked_split
+from recuse.evaluation._model import SPLITS, checked_split
 from recuse.io import HeldOut, split_rows
 from recuse.io._rows import of_classes
 from recuse.plots import scene
@@ -124,7 +124,9 @@ def _splits(
     given: Mapping[str, Data] | Data, m: ModelEvaluation, repeated_ids: str
 ) -> dict[str, HeldOut]:
     """Return the splits as they were given to `evaluate`."""
-    named = {"calibrate": given} if isinstance(given, HeldOut | tuple) else given
+    named: Any = {"calibrate": given} if isinstance(given, HeldOut | tuple) else given
+    if "calibrate" not in m.sizes:  # of a rejector that was given
+        named = {"test": named.get("test", named.get("calibrate"))}
     files = {s: checked_split(named, s, m.name, None, repeated_ids) for s in SPLITS if s in named}
     if {split: len(file) for split, file in files.items()} != dict(m.sizes):
         raise InputError(f"model {m.name!r}: expected the splits that were evaluated, got others")
@@ -168,8 +170,8 @@ def _detail(
     share: float,
     seed: int,
 ) -> Detail:
-    tune, calibrate = splits.get("tune"), splits["calibrate"]
-    test = splits.get("test", calibrate)
+    tune, calibrate = splits.get("tune"), splits.get("calibrate")
+    test = splits["test"] if calibrate is None else splits.get("test", calibrate)
     if not np.array_equal(test.loss, m.loss > 0):
         raise InputError(f"model {m.name!r}: expected the splits that were evaluated, got others")
     before, after = _bands(m, tune, calibrate, share, seed)
@@ -179,18 +181,18 @@ def _detail(
         ids=test.ids,
         groups=test.groups,
         subgroups=_subgroups(m, subgroups),
-        classes=_names(m, classes),
+        classes=_names(m, classes or test.class_names),
         before=before,
         after=after,
-        smoothing=_smoothing(calibrate if tune is None else tune, m.classes),
+        smoothing=_smoothing(tune or calibrate or test, m.classes),
     )
 
 
 def _bands(
-    m: ModelEvaluation, tune: HeldOut | None, calibrate: HeldOut, share: float, seed: int
+    m: ModelEvaluation, tune: HeldOut | None, calibrate: HeldOut | None, share: float, seed: int
 ) -> tuple[Band | None, Band | None]:
     """Return limits of MSP and of the chosen score, from one row of each group as in the fit."""
-    if m.selection.guarantee.void:
+    if m.selection.guarantee.void or calibrate is None:
         return None, None
     one = one_of_each(calibrate, seed)
     wrong = one.loss.astype(np.float64)

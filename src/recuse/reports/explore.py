@@ -77,8 +77,8 @@ def _curve(model: ModelData, curve: Curve, detail: Detail | None, risks: Array) 
     m, before = model.result, curve.stage == "before"
     c, score = (m.msp, m.tuned.baseline) if before else (m.confidence, m.tuned.score)
     band = None if detail is None else getattr(detail, curve.stage)
-    fits = m.selection.feasible and curve is model.curves[-1]
-    fitted = [m.selection.threshold] if fits else []
+    fits = m.threshold is not None and curve is model.curves[-1]
+    fitted = [m.threshold] if fits else []
     at = positions(c, m.loss, curve.whole, risks, [fitted, [] if band is None else band.threshold])
     return {
         "model": m.name,

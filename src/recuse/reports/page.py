@@ -177,8 +177,9 @@ def _digest(script: str) -> str:
 
 def _assumptions(evaluation: Evaluation) -> dict[str, str]:
     """Method -> what its guarantee assumes, for the methods in use."""
-    guarantees = [m.selection.guarantee for m in evaluation.models]
-    return {g.method: assumptions(g) for g in guarantees}
+    whole = [m.selection.guarantee for m in evaluation.models]
+    each = [g for w in whole for g in getattr(w, "each", {None: w}).values()]
+    return {g.method: assumptions(g) for g in each}
 
 
 def _versions() -> dict[str, str]:

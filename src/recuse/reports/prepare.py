@@ -57,7 +57,7 @@ class Point(NamedTuple):
 
     coverage: float
     risk: float
-    threshold: float
+    threshold: float | None  # None where there are several
 
 
 class Band(NamedTuple):
@@ -156,7 +156,7 @@ def _curve(stage: str, score: str, aurc: float, c: Array, loss: Array) -> Curve:
 def _point(m: ModelEvaluation) -> Point | None:
     if not (m.selection.feasible and m.accepted):
         return None
-    return Point(m.accepted / m.n, m.errors / m.accepted, m.selection.threshold)
+    return Point(m.accepted / m.n, m.errors / m.accepted, m.threshold)
 
 
 def fingerprint(m: ModelEvaluation) -> Fingerprint:
@@ -213,7 +213,7 @@ def datasets(
     }
     for i, m in enumerate(models):
         out[f"histogram-{i}"] = [_bars(m, "right"), _bars(m, "wrong")]
-        if m.point is not None:
+        if m.point is not None and m.point.threshold is not None:
             out[f"threshold-{i}"] = [_part({}, score=[m.point.threshold])]
         if (detail := details.get(m.result.name)) is not None and detail.smoothing is not None:
             out[f"ceiling-{i}"] = [_part({}, msp=[detail.smoothing.ceiling_log_odds])]

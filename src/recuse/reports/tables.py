@@ -140,7 +140,7 @@ def accepted(m: ModelEvaluation) -> Bool[Array, " n"]:
     """Return what the fitted threshold accepts; without a threshold, everything."""
     if not m.selection.feasible:
         return np.ones(m.n, bool)
-    return m.selection.accept(m.confidence)
+    return m.accept
 
 
 def confusion(m: ModelEvaluation, detail: Detail) -> Confusion | None:
