@@ -140,7 +140,7 @@ def test_several_targets_are_several_files_and_one_that_is_infeasible_is_said(ru
 
 
 BAD = [
-    ((), "expected one of --target-risk, --coverage and --cost, got none"),
+    ((), "expected one of --target-risk, --coverage and --cost, or --misses, got none"),
     (("--coverage", 0.8, "--cost", "1:1"), "got --coverage and --cost"),
     (("--cost", "10"), "such as 10:1, got '10'"),
     (("--target-risk", 0.1, "--out", "r.csv"), "r.csv: expected a name ending in .json"),

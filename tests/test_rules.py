@@ -195,7 +195,7 @@ def test_splits_that_overlap_void_every_guarantee(options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "one of `target_risk`, `coverage` and `cost`, got none"),
+        ({}, "one of `target_risk`, `coverage` and `cost`, or `misses`, got none"),
         ({"target_risk": 0.1, "coverage": 0.8}, "got `target_risk` and `coverage`"),
         ({"coverage": 1.2}, "`coverage` in"),
         ({"cost": 10}, "`cost` as"),

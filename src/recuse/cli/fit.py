@@ -79,6 +79,14 @@ def fit(
         str | None,
         typer.Option("--cost", help="Instead: cost of an error and of an abstention, as 10:1."),
     ] = None,
+    misses: Annotated[
+        str | None,
+        typer.Option(
+            "--misses",
+            help="Alone or with --target-risk, as sick=0.01: largest share of a true class that is "
+            "answered with another class. Abstentions are no misses.",
+        ),
+    ] = None,
     by: Annotated[
         str | None, typer.Option("--by", metavar="class|COLUMN|FILE.csv", help=BY_HELP)
     ] = None,
@@ -122,7 +130,10 @@ def fit(
     places = _places(file, tune, calibrate)
     of_class = by_class(target_risk, "target-risk")
     targets = () if of_class else numbers([target_risk or ""], (), "target-risk")
-    goal = _goal(of_class or targets, coverage, cost, by)
+    limits = by_class(misses, "misses")
+    if misses is not None and not limits:
+        raise InputError(f"expected --misses such as sick=0.01, got {misses!r}")
+    goal = _goal(of_class or targets, coverage, cost, by, misses)
     outs = _outs(out, targets)
     for path in outs:
         refuse_overwrite(path, force, *places, *_paths(by))
@@ -144,6 +155,7 @@ def fit(
         "allow_overlap": allow_overlap,
         "repeated_ids": repeated_ids,
         "model": model,
+        "misses": limits or None,
     }
     with terminal.working("choosing the score and the threshold", quiet=quiet):
         if len(targets) > 1:
@@ -181,13 +193,18 @@ def _goal(
     coverage: float | None,
     cost: str | None,
     by: str | None,
+    misses: str | None,
 ) -> dict[str, Any]:
     """Return the one goal that is asked for, as `choose` takes it."""
     given = {"--target-risk": targets or None, "--coverage": coverage, "--cost": cost}
     names = [name for name, value in given.items() if value is not None]
+    if misses is not None and not names:
+        return {}
     if len(names) != 1:
         got = " and ".join(names) or "none"
-        raise InputError(f"expected one of --target-risk, --coverage and --cost, got {got}")
+        raise InputError(
+            f"expected one of --target-risk, --coverage and --cost, or --misses, got {got}"
+        )
     if isinstance(targets, dict):
         return {"target_risk": targets}
     if by is not None and len(targets) != 1:
@@ -238,6 +255,7 @@ def _answer(choice: Choice, out: Path) -> dict[str, Any]:
         "objective": choice.tuned.objective,
         "rows": None if choice.cut is None else str(choice.cut),
         "guarantee": {"kind": g.kind, **g.to_dict()},
+        **({"misses": [m.to_dict() for m in s.misses]} if s.misses else {}),
         "out": str(out) if choice.rejector else None,
     }
     if isinstance(s, SubgroupSelection):

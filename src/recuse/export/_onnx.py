@@ -314,7 +314,7 @@ def _described(rejector: Rejector) -> dict[str, str]:
     data = rejector.to_dict()
     entries = {
         "version": __version__,
-        "guarantee": str(rejector.guarantee),
+        "guarantee": rejector.statement,
         "score": str(rejector.score),
         "by": rejector.by,
         "threshold": _listed([rule["threshold"] for rule in data["rules"]]),

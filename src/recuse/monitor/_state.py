@@ -145,6 +145,9 @@ def _tried_alone(guarantee: Any) -> int:
     return max(_tried(guarantee), guarantee.n if guarantee.method == "band" else 0)
 
 
+OTHERS = {"coverage": "a coverage", "cost": "a cost", "misses": "a share of misses"}
+
+
 def target_of(rejector: Rejector) -> float:
     """Target risk of the guarantee, where it is about accepted predictions."""
     first = rejector.rules[0].guarantee
@@ -156,7 +159,7 @@ def target_of(rejector: Rejector) -> float:
     kind = first.kind
     if kind != "risk":
         raise InputError(
-            f"expected a target risk to test: the guarantee of this rejector is for a {kind}"
+            f"expected a target risk to test: the guarantee of this rejector is for {OTHERS[kind]}"
         )
     return rejector.guarantee.target_risk
 

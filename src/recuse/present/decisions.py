@@ -16,7 +16,7 @@ from recuse.present.text import score_name
 LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
 ALL_ACCEPTED = "risk, all\naccepted"  # two lines, for 80 columns
 ERRORS = ("errors", "risk", "risk, 95 %", ALL_ACCEPTED)
-QUANTITY = {"risk": "error", "coverage": "coverage", "cost": "mean cost"}
+QUANTITY = {"risk": "error", "coverage": "coverage", "cost": "mean cost", "misses": "misses"}
 JOINT = "share of all predictions"
 USE = {"tune": "tuning", "calibrate": "calibration"}
 ASSUMED = "out_of_fold"  # instead of guaranteed
@@ -45,6 +45,7 @@ def summary_lines(s: Any) -> Iterable[str]:
             f"The rows are of {s.groups:,} groups, and rows of a group depend on each other: there "
             f"is no interval of the {_quantity(s)}, since the guarantee counts rows."
         )
+    yield from (_misses(count, s.guarantee) for count in s.misses)
     if s.change is not None and s.change.changed:
         yield _changed(s.change)
     if s.seen_in_fit:
@@ -70,6 +71,18 @@ def _compared(s: Any) -> str:
         f"The 95 % interval of this {_quantity(s)}{value}, {low} to {high}, is {side} the "
         f"{said} {level}."
     )
+
+
+def _misses(c: Any, g: Any) -> str:
+    """Return how many of a true class are answered with another, and how that compares."""
+    share = f" ({percent(c.missed / c.n, 1)})" if c.n else ""
+    said = f"Of true class {c.name}, {c.missed:,} of {c.n:,}{share} are answered with another class"
+    if g.void or c.interval is None or not c.n:
+        return f"{said}."
+    low, high = (percent(x, 1) for x in c.interval)
+    side = "in line with" if c.interval[0] <= c.target else "above"
+    level = f"{'assumed' if ASSUMED in g.assumptions else 'guaranteed'} {exact_percent(c.target)}"
+    return f"{said}: the 95 % interval, {low} to {high}, is {side} the {level}."
 
 
 def _quantity(s: Any) -> str:

@@ -5,7 +5,7 @@ Guarantees are the dataclasses of `selectors`; here only their fields are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,32 @@ def sentence(g: Any) -> str:
             f"{sure}, a prediction costs at most {g.upper:.4g} on average ({seen}; "
             f"{assumptions(g)}). Another threshold may be cheaper."
         )
+    if g.kind == "misses":
+        return f"No error rate is guaranteed ({seen}; {assumptions(g)})."
     return f"{sure}, {_target(g)} ({seen}; {assumptions(g)})."
+
+
+def statement(g: Any, misses: Sequence[Any]) -> str:
+    """Return a guarantee and the limits of misses beside it, all of which hold at once."""
+    if not misses or g.void:
+        return str(g)
+    said = [_missed(m, g) for m in misses]
+    said = [*said, str(g)] if g.kind == "misses" else [str(g), *said]
+    deltas = [m.delta for m in misses] + [g.delta] * (g.kind != "misses")
+    if len(deltas) > 1:
+        together = confidence_level(sum(deltas))
+        every = "Both" if len(deltas) == 2 else f"All {len(deltas)}"
+        said.append(f"{every} hold at once with {together} confidence.")
+    return " ".join(said)
+
+
+def _missed(m: Any, g: Any) -> str:
+    assumed = "Assumed, not proved: of" if "out_of_fold" in g.assumptions else "Of"
+    return (
+        f"{assumed} true class {m.name}, at most {exact_percent(m.target)} are answered with "
+        f"another class ({confidence_level(m.delta)} confidence; {m.missed} of {m.n} calibration "
+        f"{g.unit})."
+    )
 
 
 def average_sentence(g: Any) -> str:
@@ -150,10 +175,37 @@ def _name(g: Any, subgroup: Any) -> str:
     return str(subgroup) if g.names is None else g.names[subgroup]
 
 
-def outcome(g: Any, infeasible: Any) -> str:
+def outcome(g: Any, infeasible: Any, misses: Sequence[Any] = ()) -> str:
     """Return the guarantee, or why there is none and what would be feasible."""
     if infeasible is None:
-        return str(g)
+        return statement(g, misses)
+    if g.kind == "misses":
+        return _infeasible_misses(g, infeasible)
+    said = _infeasible(g, infeasible)
+    return f"{said} {_left_out(misses)}" if misses else said
+
+
+def _left_out(misses: Sequence[Any]) -> str:
+    """Return which thresholds were not tried."""
+    of = listed(f"{exact_percent(m.target)} of true class {m.name}" for m in misses)
+    return f"Thresholds that may miss more than {of} were left out."
+
+
+def _infeasible_misses(g: Any, infeasible: Any) -> str:
+    said = (
+        f"Infeasible: no threshold limits the misses of true class {infeasible.name} to "
+        f"{exact_percent(infeasible.target)} with {confidence_level(infeasible.delta)} confidence "
+        f"on {infeasible.n} calibration {g.unit} of it. At least "
+        f"{_rows(infeasible.error_free_rows)} are needed if none is missed, more if some are."
+    )
+    if infeasible.smallest_target is None:
+        return f"{said} No target would have passed."
+    smallest = exact_percent(infeasible.smallest_target)
+    return f"{said} The smallest target that would have passed is {smallest}."
+
+
+def _infeasible(g: Any, infeasible: Any) -> str:
+    """Return why there is no guarantee and what would be feasible."""
     if infeasible.note is not None:
         return infeasible.note
     if g.kind == "average":
@@ -196,10 +248,15 @@ def outcome(g: Any, infeasible: Any) -> str:
     return " ".join(parts)
 
 
-def subgroups_outcome(g: Any, selections: Mapping[Any, Any]) -> str:
+def subgroups_outcome(g: Any, selections: Mapping[Any, Any], misses: Sequence[Any] = ()) -> str:
     """Return the guarantees of subgroups; if none has one, which needs least and which most."""
     if any(s.feasible for s in selections.values()):
-        return subgroups_sentence(g)
+        return statement(g, misses)
+    said = _infeasible_subgroups(g, selections)
+    return f"{said} {_left_out(misses)}" if misses else said
+
+
+def _infeasible_subgroups(g: Any, selections: Mapping[Any, Any]) -> str:
     needed = {name: s.smallest_target or np.inf for name, s in selections.items()}
     least, most = min(needed, key=needed.__getitem__), max(needed, key=needed.__getitem__)
     count, name = len(selections), g.by.capitalize()

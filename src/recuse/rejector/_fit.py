@@ -19,6 +19,7 @@ from recuse.io import HeldOut, split_rows
 from recuse.io._overlap import row_samples
 from recuse.rejector._classes import of_every_class
 from recuse.rejector._cut import ENOUGH, TUNING, Cut, cut_of
+from recuse.rejector._misses import check_misses, limit_misses, sharing
 from recuse.rejector._model import Fingerprint, fingerprint, sampled
 from recuse.rejector._plan import OneFile, law_of_rows
 from recuse.rejector._prepare import (
@@ -32,7 +33,7 @@ from recuse.rejector._prepare import (
     whole,
 )
 from recuse.rejector._rejector import Rejector, fit_isotonic_map
-from recuse.rejector._rules import CLASS, SUBGROUP, names_of, rules_of
+from recuse.rejector._rules import CLASS, SUBGROUP, delta_of_rules, names_of, rules_of
 from recuse.scores import without_filler
 from recuse.selectors import (
     Selection,
@@ -71,11 +72,14 @@ class Options:
     repeated_ids: str = "refuse"
     model: str | None = None
     among: str = ACCEPTED
+    misses: Mapping[Any, float] | None = None
 
     def __post_init__(self):
         check_method(self.method, self.among)
         check_delta(self.delta), check_seed(self.seed), check_objective(self.objective)
         check_repeated_ids(self.repeated_ids)
+        if self.misses is not None:
+            check_misses(self.misses, self.method, self.objective)
         if self.by_class:
             self._check_targets()
             object.__setattr__(self, "subgroups", CLASS)
@@ -102,15 +106,21 @@ class Options:
 
     @property
     def goal(self) -> str:
-        """Which of the three is to be guaranteed: "target_risk", "coverage" or "cost"."""
+        """What is to be guaranteed: "target_risk", "coverage", "cost", or "misses" alone."""
         names = [n for n in ("target_risk", "coverage", "cost") if getattr(self, n) is not None]
+        if self.misses is not None and names in ([], ["target_risk"]):
+            names = names or ["misses"]
+        elif self.misses is not None:
+            raise InputError(f"expected `misses` alone or with a target risk, got {names[0]} too")
         if len(names) != 1:
             got = " and ".join(f"`{name}`" for name in names) or "none"
-            raise InputError(f"expected one of `target_risk`, `coverage` and `cost`, got {got}")
+            raise InputError(
+                f"expected one of `target_risk`, `coverage` and `cost`, or `misses`, got {got}"
+            )
         (goal,) = names
         if goal == "cost":
             self.costs  # noqa: B018 - checked
-        elif not self.by_class:
+        elif not self.by_class and goal != "misses":
             check_fraction(getattr(self, goal), goal)
         if goal != "target_risk":
             given = {"subgroups": self.subgroups is not None, "method": self.method != "auto"}
@@ -178,6 +188,7 @@ def fit(
     delta: float = 0.05,
     method: str = "auto",
     among: str = ACCEPTED,
+    misses: Mapping[Any, float] | None = None,
     objective: str = "aurc",
     learned: bool = True,
     seed: int = 0,
@@ -188,7 +199,8 @@ def fit(
 ) -> Rejector:
     """Choose a score and a threshold with a guarantee: the deployable artifact.
 
-    One goal is guaranteed: an error rate, a coverage or a mean cost.
+    One goal is guaranteed: an error rate, a coverage, a mean cost, or a share of misses, which an
+    error rate may have beside it.
 
     Of one file, a rule that is fixed beforehand says which rows do what (`rejector.Cut`). Below
     10,000 rows all of them choose the threshold: of MSP, tested at .8 delta, or of a centered norm
@@ -219,6 +231,9 @@ def fit(
         method: For a target risk, as in `select`; not "betting", which counts do not show.
         among: "accepted", or "all": at most `target_risk` of all predictions are accepted and
             wrong, as in `select`.
+        misses: Alone or with a target risk, {"sick": 0.01}: of all examples of this true class, the
+            largest share that is answered with another class. Those that are abstained on are not
+            missed. Delta is shared by all limits and the target risk, which hold at once.
         objective: The measure that a repair is to improve on the tuning split: "aurc", "augrc", or
             "coverage", the largest at `target_risk`.
         learned: Whether to try the learned score there, as in `tune`.
@@ -234,8 +249,8 @@ def fit(
 
     Raises:
         InfeasibleError: No threshold has the guarantee; it says what would be feasible.
-        InputError: Malformed input, none or two of the three goals, repeated ids, or two files
-            that share examples.
+        InputError: Malformed input, none or two of the goals, repeated ids, or two files that share
+            examples.
 
     Warns:
         DataWarning: Calibration rows are repeated more often than i.i.d. rows would be.
@@ -272,6 +287,7 @@ def fit(
         repeated_ids,
         model,
         among,
+        misses,
     )
     choice = _choose(held_out, calibrate, options)
     if choice.rejector is None:
@@ -305,7 +321,7 @@ def _of_two(tune: Data, calibrate: Data, goal: str, o: Options, cut: Cut | None 
     """Return the choice of two splits, also of those of one file."""
     splits = o.prepare(tune, calibrate)
     selection = _passing(_selection(splits, goal, o), tune, calibrate, o)
-    return chosen(splits, _of_cut(selection, cut))._replace(cut=cut)
+    return chosen(splits, _of_cut(selection, cut), o.delta)._replace(cut=cut)
 
 
 def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, Options]:
@@ -320,7 +336,7 @@ def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, 
     if o.subgroups is not None:
         by_class = o.subgroups == CLASS
         rules = file.logits.shape[1] if by_class else np.unique(file.subgroup(o.subgroups)).size
-    cut = cut_of(file.predictions(), goal, rules)
+    cut = cut_of(file.predictions(), "target_risk" if goal == "misses" else goal, rules)
     if not cut.tuning:
         if o.method == SEQUENCE:
             raise InputError(
@@ -333,22 +349,34 @@ def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, 
 
 def _selection(splits: Prepared, goal: str, o: Options) -> Any:
     """Return the threshold of the goal, at the share of delta of this score."""
-    c, wrong, subgroup = splits.held
+    c, wrong, _ = splits.held
     delta, seen = o.delta * splits.share, splits.seen
     risk: Any = {"target_risk": o.target_risk, "delta": delta}
     risk |= {"method": o.method, "among": o.among}
-    if o.among != ACCEPTED:
+    if o.among != ACCEPTED or o.misses is not None:
         seen = None
     if goal == "coverage":
         return select_coverage(c, coverage=o.coverage, delta=delta)  # ty: ignore[invalid-argument-type]
     if goal == "cost":
         return select_cost(c, wrong, **o.costs, delta=delta, tune=_tuning(seen))
+    if o.misses is not None:
+
+        def at(delta: float, floor: Any) -> Any:
+            return _of_risk(splits, o, risk | {"delta": delta, "floor": floor}, None)
+
+        return limit_misses(splits, o.misses, delta, None if goal == "misses" else at)
+    return _of_risk(splits, o, risk, seen)
+
+
+def _of_risk(splits: Prepared, o: Options, risk: dict[str, Any], seen: Any) -> Any:
+    """Return the threshold of the target risk, or those of subgroups."""
+    c, wrong, subgroup = splits.held
     if subgroup is None:
         return select(c, wrong, **risk, tune=_tuning(seen))
     names, classes = splits.class_names, splits.calibrate.logits.shape[1]
     if o.by_class:
         risk["target_risk"] = of_every_class(o.target_risk, classes, names, "target_risk")  # ty: ignore
-    found = select_by_subgroup(c, wrong, subgroup, **risk, tune=seen, by=splits.by)  # ty: ignore
+    found = select_by_subgroup(c, wrong, subgroup, **risk, tune=seen, by=splits.by)
     return replace(found, names=names if splits.by == CLASS else None)
 
 
@@ -377,14 +405,16 @@ def _widest(
         return accepted, -sum(_smallest(s) for s in one[1])
 
     splits, selections = max(found, key=wide)
-    return tuple(chosen(splits, s) for s in selections)
+    return tuple(chosen(splits, s, o.delta / len(selections)) for s in selections)
 
 
 def _sharing(selection: Any, delta: float, share: float) -> Any:
     """Return a selection at a share of delta as one at delta, of a score among several."""
-    each = delta / len(getattr(selection, "selections", (None,)))
+    delta_of = delta_of_rules(delta, selection.guarantee.kind, len(selection.misses))
+    each = delta_of / len(getattr(selection, "selections", (None,)))
     found = _guaranteeing(selection, lambda g: replace(g, delta=each, share=share))
-    return replace(found, delta=delta) if isinstance(found, SubgroupSelection) else found
+    found = sharing(found, delta, share)
+    return replace(found, delta=delta_of) if isinstance(found, SubgroupSelection) else found
 
 
 def _of_one_file(selection: Any, splits: Prepared) -> Any:
@@ -460,7 +490,7 @@ def fit_several(
         held_out: As in `fit`.
         calibrate: As in `fit`.
         target_risks: Each in (0, 1), all of them named beforehand.
-        options: Keywords of `fit`, but for the three goals and `subgroups`.
+        options: Keywords of `fit`, but for the goals and `subgroups`.
 
     Returns:
         In the order of the targets; where no threshold has the guarantee, without a rejector.
@@ -478,7 +508,7 @@ def fit_several(
     [True, False]
     """
     o = Options(**options)
-    for name in ("target_risk", "coverage", "cost", "subgroups"):
+    for name in ("target_risk", "coverage", "cost", "subgroups", "misses"):
         if getattr(o, name) is not None:
             raise InputError(f"expected no `{name}` beside `target_risks`")
     if o.objective == "coverage":
@@ -501,10 +531,12 @@ def fit_several(
         held_out, calibrate = parts["tune"], parts["calibrate"]
     splits = o.prepare(held_out, calibrate)
     found = select_all(splits)
-    return tuple(chosen(splits, _of_cut(s, cut))._replace(cut=cut) for s in found)
+    return tuple(
+        chosen(splits, _of_cut(s, cut), s.guarantee.delta)._replace(cut=cut) for s in found
+    )
 
 
-def chosen(splits: Prepared, selection: Selection | SubgroupSelection) -> Choice:
+def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: float) -> Choice:
     """Return the rejector of a selection, whose guarantee records how rows were taken."""
     if splits.calibrate.groups is not None:
         selection = _guaranteeing(selection, _of_groups)
@@ -537,7 +569,8 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection) -> Choice
         kind=splits.kind,
         class_names=splits.class_names,
         by=splits.by,
-        delta=selection.guarantee.delta,
+        delta=delta,
+        misses=selection.misses,
         model=_fingerprint(splits),
     )
     return Choice(splits.tuned, selection, rejector, splits.calibrate)

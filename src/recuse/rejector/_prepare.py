@@ -59,6 +59,7 @@ class Prepared(NamedTuple):
     kind: str
     model: str | None  # its name
     log_probs: bool  # whether the outputs are log-probabilities
+    truth: Array | None  # true classes of `held`
     share: float = 1.0  # of delta, of this score
 
     @property
@@ -95,7 +96,8 @@ def prepare(
     _warn_of_other_outputs(c, tuned)
     held = _scored(tuned.confidence(used.logits), used, by, of_used)
     seen = _scored(tuned.seen, t, by, of_tune)
-    return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, model, log_probs)
+    truth = used.labels
+    return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, model, log_probs, truth)
 
 
 def prepare_all(
@@ -124,6 +126,7 @@ def prepare_all(
             kind=file.kind,
             model=name,
             log_probs=log_probs,
+            truth=used.labels,
             share=share,
         )
         for tuned, share in zip(each, shares.values())

@@ -28,6 +28,7 @@ from recuse.io._checked import KINDS, naming, to_logits
 from recuse.io._overlap import PRECISIONS, RowSample
 from recuse.io._rows import of_classes, predicted
 from recuse.present import decisions as words
+from recuse.present.guarantee import statement
 from recuse.present.numbers import listed
 from recuse.present.text import score_name
 from recuse.present.tuning import Outcome, TuningFacts, sentence
@@ -47,8 +48,10 @@ from recuse.rejector._rules import (
     ALL,
     Rule,
     check_given,
+    delta_of_rules,
     from_rows,
     guarantee_of,
+    read_limits,
     thresholds,
     to_rows,
 )
@@ -58,7 +61,7 @@ from recuse.scores._functions import FEW_ROWS, STRAY, look_like_probs
 from recuse.scores._rows import predict_and_score
 from recuse.scores._score import OF_CONFIDENCES, score_by_all
 from recuse.scores._sums import Sums
-from recuse.selectors._guarantee import ROWS, AnyGuarantee
+from recuse.selectors._guarantee import ROWS, AnyGuarantee, MissGuarantee
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32, Int
@@ -202,6 +205,8 @@ class Rejector:
     # version know it by this
     version_1: str | None = field(default=None, kw_only=True, repr=False, compare=False)
     class_names: tuple[str, ...] | None = field(default=None, kw_only=True)
+    # limits of misses beside the guarantee of the rules, which has its part of delta
+    misses: tuple[MissGuarantee, ...] = field(default=(), kw_only=True)
     # what is known of the model; None in files of earlier versions
     model: Fingerprint | None = field(default=None, kw_only=True, repr=False)
 
@@ -220,7 +225,13 @@ class Rejector:
     @property
     def guarantee(self) -> Any:
         """The guarantee of the risk, of coverage or cost, or of each subgroup."""
-        return guarantee_of(self.rules, self.by, self.delta, self.class_names)
+        delta = delta_of_rules(self.delta, self.rules[0].guarantee.kind, len(self.misses))
+        return guarantee_of(self.rules, self.by, delta, self.class_names)
+
+    @property
+    def statement(self) -> str:
+        """All that is guaranteed, in words."""
+        return statement(self.guarantee, self.misses)
 
     @cached_property
     def _vertices(self) -> IsotonicMap:
@@ -392,7 +403,7 @@ class Rejector:
     def __str__(self) -> str:
         own = f"reaches the threshold of its {self.by}"
         rule = f">= {words.threshold(self.score, self.threshold)}" if self.by == ALL else own
-        return f"Accept when {score_name(self.score)} {rule}. {self.guarantee}"
+        return f"Accept when {score_name(self.score)} {rule}. {self.statement}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as in the file."""
@@ -414,6 +425,8 @@ class Rejector:
             "splits": {name: dict(split) for name, split in self.splits.items()},
             "version_1": self.version_1,
         }
+        if self.misses:
+            body["misses"] = [m.to_dict() for m in self.misses]
         if self.model is not None:
             body["model"] = self.model.to_dict()
         return {**body, "checksum": checksum(body)}
@@ -451,7 +464,11 @@ class Rejector:
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
             raise InputError(f'expected "format": "{FORMAT}"')
         body = upgraded(data) if data.get("version") == 1 else _checked(data)
-        rules = from_rows(body["rules"], body["by"], body["delta"], body["classes"])
+        limits, names = body.get("misses", []), body.get("class_names")
+        names = _class_names(names, body["classes"])
+        rules = from_rows(body["rules"], body["by"], body["delta"], body["classes"], len(limits))
+        whole = guarantee_of(rules, body["by"], body["delta"])
+        misses = read_limits(limits, whole, body["delta"], body["classes"], names)
         _check_splits(body["splits"], [rule.guarantee for rule in rules])
         return cls(
             _score(body["score"], body["kind"], body["classes"]),
@@ -464,7 +481,8 @@ class Rejector:
             body["by"],
             delta=body["delta"],
             version_1=body["version_1"],
-            class_names=_class_names(body.get("class_names"), body["classes"]),
+            class_names=names,
+            misses=misses,
             model=read_fingerprint(body["model"], body["classes"]) if "model" in body else None,
         )
 
@@ -479,6 +497,7 @@ def _checked(data: Mapping[str, Any]) -> Mapping[str, Any]:
     names = list if data.get("class_names") is not None else type(None)
     fields = {**FIELDS, "tuning": tuning, "version_1": version_1, "class_names": names}
     fields |= {"model": dict} if "model" in data else {}  # not of earlier files
+    fields |= {"misses": list} if data.get("misses") else {}
     strict(data, {**fields, "checksum": str}, "a rejector")
     if data["checksum"] != checksum({name: data[name] for name in fields}):
         raise InputError("its content was changed after it was saved (checksum differs)")

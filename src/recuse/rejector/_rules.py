@@ -17,9 +17,9 @@ from recuse.io._checked import check_names
 from recuse.present.guarantee import outcome
 from recuse.selectors import Guarantee, Selection, SubgroupGuarantee, SubgroupSelection
 from recuse.selectors._grid import EVERYTHING
-from recuse.selectors._guarantee import AnyGuarantee, Infeasible
+from recuse.selectors._guarantee import AnyGuarantee, Infeasible, MissGuarantee
 from recuse.selectors._methods import ROUNDING
-from recuse.selectors._recheck import read_guarantee, read_infeasible
+from recuse.selectors._recheck import read_guarantee, read_infeasible, read_misses
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int, Shaped
@@ -139,13 +139,17 @@ def to_rows(rules: tuple[Rule, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def from_rows(rows: list[Any], by: str, delta: float, classes: int) -> tuple[Rule, ...]:
-    """Return the rules that `to_rows` wrote; strict."""
+def from_rows(
+    rows: list[Any], by: str, delta: float, classes: int, limits: int = 0
+) -> tuple[Rule, ...]:
+    """Return the rules that `to_rows` wrote, beside so many limits of misses; strict."""
     if by not in BY:
         raise InputError(f"expected `by` {', '.join(BY)}, got {by!r}")
     rules = tuple(_read(row, by) for row in rows)
     _check_names([rule.subgroup for rule in rules], by, classes)
-    _check_together([rule.guarantee for rule in rules], by, delta)
+    check_delta(delta)
+    share = delta_of_rules(delta, rules[0].guarantee.kind, limits)
+    _check_together([rule.guarantee for rule in rules], by, share)
     return rules
 
 
@@ -198,7 +202,6 @@ def _everyone(by: str, classes: int) -> str:
 
 def _check_together(guarantees: list[AnyGuarantee], by: str, delta: float) -> None:
     """Require guarantees of one kind, each at its share of delta; classes may differ in target."""
-    check_delta(delta)
     seen = sum(p.n > 0 for p in guarantees)
     g = guarantees[0]
     if not all(abs(p.delta * max(seen, 1) - delta) <= ROUNDING * delta for p in guarantees):
@@ -220,3 +223,44 @@ def _threshold(decimal: str, exact: str) -> float:
     if float(decimal) != threshold or rounded != threshold or np.isinf(threshold):
         raise InputError("expected a threshold that is a finite float32, the same in both forms")
     return threshold
+
+
+def called(names: tuple[str, ...] | None, classes: int) -> tuple[str, ...]:
+    """Return the names of the classes, or their indices as text."""
+    return tuple(map(str, range(classes))) if names is None else names
+
+
+def parts_of(guarantee: Any, misses: tuple[Any, ...]) -> int:
+    """Return among how many guarantees delta is shared."""
+    return len(misses) + (guarantee.kind != "misses") if misses else 1
+
+
+def delta_of_rules(delta: float, kind: str, limits: int) -> float:
+    """Return what of delta the guarantees of the rules have: all, where they guarantee nothing."""
+    return delta if kind == "misses" else delta / (1 + limits)
+
+
+def read_limits(
+    rows: list[Any], guarantee: Any, delta: float, classes: int, names: tuple[str, ...] | None
+) -> tuple[MissGuarantee, ...]:
+    """Return the limits of misses beside a guarantee of the rules; strict.
+
+    Args:
+        rows: As in the file.
+        guarantee: Of all rules together.
+        delta: Of the rejector.
+        classes: K.
+        names: Of the classes.
+    """
+    kind = guarantee.kind
+    if (rows and kind not in ("risk", "misses")) or (kind == "misses" and not rows):
+        raise InputError(f"expected `misses` alone or beside a risk, got {len(rows)} and a {kind}")
+    if not rows:
+        return ()
+    found = read_misses(rows, guarantee.share, called(names, classes))
+    each = delta / parts_of(guarantee, found)
+    if not all(abs(m.delta - each) <= ROUNDING * each for m in found):
+        raise InputError(f"expected `misses` at delta {each:g} each, got {found[0].delta:g}")
+    if sum(m.n for m in found) > guarantee.n or sum(m.missed for m in found) > guarantee.errors:
+        raise InputError("expected `misses` of the rows and errors of the guarantee, got more")
+    return found

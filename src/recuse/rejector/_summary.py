@@ -18,6 +18,7 @@ from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.io._overlap import share_of_sample
 from recuse.io._rows import refuse_confidences
+from recuse.rejector._misses import MissCount, count_misses
 from recuse.rejector._model import ModelChange
 from recuse.rejector._prepare import index_of_one
 from recuse.rejector._rejector import Predictions, Rejector, row_samples_of
@@ -90,6 +91,7 @@ class Summary:
     """
 
     guarantee: Any
+    statement: str  # all that is guaranteed, in words
     delta: float
     by: str
     n: int
@@ -101,6 +103,7 @@ class Summary:
     risk: float | None = None  # None, too, if nothing is accepted
     risk_interval: Interval | None = None
     joint_interval: Interval | None = None  # of the share accepted and wrong, where guaranteed
+    misses: tuple[MissCount, ...] = ()  # of classes whose misses are limited
     error_without_rejector: float | None = None
     cost: float | None = None  # of a guaranteed cost: the mean one
     cost_interval: Interval | None = None
@@ -128,6 +131,8 @@ class Summary:
     def compared(self) -> tuple[Interval, float] | None:
         """The interval of what is guaranteed, and the guaranteed number; None if there is none."""
         g = self.guarantee
+        if g.kind == "misses":
+            return None
         interval = self.joint_interval if self.joint else getattr(self, f"{g.kind}_interval")
         if g.void or interval is None:
             return None
@@ -166,8 +171,10 @@ class Summary:
             names += ["joint_interval"] if self.joint else []
         names += ["seen_in_fit", "seen_file", "seen_share"]
         plain: dict[str, Any] = {name: getattr(self, name) for name in names}
+        if self.misses:
+            plain["misses"] = [count._asdict() for count in self.misses]
         plain |= {
-            "statement": str(self.guarantee),
+            "statement": self.statement,
             "guarantee": {"kind": self.guarantee.kind, **self.guarantee.to_dict()},
         }
         plain["model_changes"] = [change._asdict() for change in self.model_changes]
@@ -221,6 +228,7 @@ def summarize(
 
     found: dict[str, Any] = {
         "guarantee": whole,
+        "statement": rejector.statement,
         "delta": rejector.delta,
         "by": rejector.by,
         "n": n,
@@ -241,6 +249,10 @@ def summarize(
         }
         if getattr(whole, "among", ACCEPTED) == ALL_PREDICTIONS:
             found["joint_interval"] = interval(of_each[2], of_each[0])
+        used = one if units is not None else np.arange(n)
+        failed = (wrong & accepted)[counted]
+        truth = file.labels[counted]
+        found["misses"] = count_misses(rejector.misses, truth, failed, used if certain else None)
         if whole.kind == "cost":
             found |= _cost(whole, (n, taken, errors), of_each if certain else None)
     if rejector.by != ALL:

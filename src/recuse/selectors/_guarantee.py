@@ -65,7 +65,7 @@ class Guarantee:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return _plain(self)
+        return plain(self)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class AverageGuarantee:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return _plain(self)
+        return plain(self)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class CoverageGuarantee:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return _plain(self)
+        return plain(self)
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,55 @@ class CostGuarantee:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return _plain(self)
+        return plain(self)
 
 
-def _plain(guarantee: Any) -> dict[str, Any]:
+@dataclass(frozen=True)
+class MissGuarantee:
+    """P(share of a true class that is answered with another class > target) <= delta.
+
+    An example that is abstained on is not missed.
+    """
+
+    kind: ClassVar[str] = "misses"
+
+    label: int  # the true class
+    name: str  # its name, or its index as text
+    target: float
+    delta: float  # of this guarantee alone
+    n: int  # calibration rows of the class, or groups whose row is
+    missed: int  # of them: accepted, and another class predicted
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {name: value for name, value in asdict(self).items() if name != "name"}
+
+
+@dataclass(frozen=True)
+class MissesOnly:
+    """Counts of a threshold for which nothing but limits of misses is guaranteed."""
+
+    kind: ClassVar[str] = "misses"
+
+    delta: float  # of all limits together
+    n: int  # calibration rows, or groups with one row each
+    accepted: int  # of them
+    errors: int  # of the accepted
+    assumptions: tuple[str, ...] = (IID_ROWS,)
+    unit: str = ROWS
+    void: bool = False
+    ungrouped: tuple[str, ...] = ()
+    share: float = 1.0  # of delta, of this score among several that were fixed beforehand
+
+    def __str__(self) -> str:
+        return words.sentence(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return plain(self)
+
+
+def plain(guarantee: Any) -> dict[str, Any]:
     """Return fields for JSON, rare ones only where they say something."""
     fields: dict[str, Any] = asdict(guarantee) | {"assumptions": list(guarantee.assumptions)}
     usual = {"ungrouped": (), "share": 1.0, "among": ACCEPTED}
@@ -156,7 +201,7 @@ def _plain(guarantee: Any) -> dict[str, Any]:
     return fields | {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}
 
 
-AnyGuarantee = Guarantee | CoverageGuarantee | CostGuarantee
+AnyGuarantee = Guarantee | CoverageGuarantee | CostGuarantee | MissesOnly
 
 
 @dataclass(frozen=True)
@@ -174,12 +219,27 @@ class Infeasible:
 
 
 @dataclass(frozen=True)
+class InfeasibleMisses:
+    """Why the misses of a class cannot be limited to the target, and what would be feasible."""
+
+    name: str  # of the class
+    target: float
+    delta: float
+    n: int  # calibration rows of the class
+    error_free_rows: int  # of the class, that pass if none is missed
+    smallest_target: float | None  # that this data would have passed; None: none
+    rows_needed: ClassVar[None] = None
+
+
+@dataclass(frozen=True)
 class Selection:
     """A threshold with its guarantee; or, where `feasible` is False, why there is none."""
 
     threshold: float  # a float32 value; accept when confidence >= threshold; +inf if infeasible
     guarantee: Any  # Guarantee; of `select_coverage`, `select_cost`, `select_on_average`, theirs
-    infeasible: Infeasible | None = None
+    # why there is none; of misses `InfeasibleMisses`, which has the same `smallest_target`
+    infeasible: Any = None
+    misses: tuple[Any, ...] = ()  # a `MissGuarantee` for each class whose misses are limited
 
     @property
     def feasible(self) -> bool:
@@ -202,7 +262,7 @@ class Selection:
     @property
     def reason(self) -> str:
         """The guarantee in one sentence; if infeasible, why and what would be feasible."""
-        return words.outcome(self.guarantee, self.infeasible)
+        return words.outcome(self.guarantee, self.infeasible, self.misses)
 
     def __str__(self) -> str:
         return self.reason
@@ -215,12 +275,13 @@ class Selection:
         """Return plain data for JSON, where an infinite threshold becomes null."""
         infeasible = None if self.infeasible is None else asdict(self.infeasible)
         guarantee = {"kind": self.guarantee.kind, **self.guarantee.to_dict()}
-        return {
+        body = {
             "feasible": self.feasible,
             "threshold": self.threshold,
             "guarantee": guarantee,
             "infeasible": infeasible,
         }
+        return body | ({"misses": [m.to_dict() for m in self.misses]} if self.misses else {})
 
 
 def accept(confidence: ArrayLike, threshold: ArrayLike) -> Bool[Array, " n"]:

@@ -36,12 +36,13 @@ def monotone(s: Splits, target: float, delta: float) -> Plan:
     grid = down_to_everything(s.confidence)
     held = counts(s.confidence, s.loss, grid)
     of_all = Counts(np.full(grid.size, n), held.errors)
+    allowed = int((grid >= s.floor).sum())
 
     def choose(risk: float) -> int | None:
         def fails(i: int) -> bool:
             return bool(test(Counts(of_all.accepted[i], of_all.errors[i]), risk) > delta)
 
-        passing = bisect_left(range(grid.size), True, key=fails)
+        passing = bisect_left(range(allowed), True, key=fails)
         return passing - 1 if passing else None
 
     def enough(risk: float) -> int | None:

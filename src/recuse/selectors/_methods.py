@@ -64,6 +64,7 @@ class Splits(NamedTuple):
     tune: tuple[Float32[Array, " t"], Float[Array, " t"]] | None = None
     groups: Int[Array, " n"] | None = None  # codes; None if rows are independent
     seed: int | None = 0  # of the order of bets; None: that of the rows
+    floor: float = -np.inf  # no lower threshold may be deployed
 
     @property
     def binary(self) -> bool:
@@ -127,9 +128,12 @@ def random_walk(s: Splits, target: float, delta: float) -> Plan:
         raise InputError(f"expected at most {LONGEST_WALK:,} rows for random_walk, got {n:,}")
     grid = thresholds_between(s.confidence)
     held = counts(s.confidence, s.loss, grid)
+    allowed = Counts(*(column[grid >= s.floor] for column in held))
 
     def choose(risk: float) -> int | None:
-        least = binomial_p_value(held.errors, held.accepted, risk).min()
+        if not allowed.accepted.size:
+            return None
+        least = binomial_p_value(allowed.errors, allowed.accepted, risk).min()
         if least > delta or cannot_pass(n, risk, delta, least):
             return None
         found = walk(n, risk, delta)
@@ -137,10 +141,10 @@ def random_walk(s: Splits, target: float, delta: float) -> Plan:
         if found.chain is not None:
             last = found.chained(np.cumsum(_in_order(s)))
             passed |= (held.accepted >= found.first) & (held.accepted <= last)
-        return _last(passed)
+        return _last(passed & (grid >= s.floor))
 
     level = walk(n, target, delta).level
-    least = lambda: float(band_upper(held, delta, binary=True).min())  # noqa: E731
+    least = lambda: float(band_upper(allowed, delta, binary=True).min(initial=1.0))  # noqa: E731
     return Plan(grid, held, held, n, level, least, choose, alike=delta)
 
 
@@ -179,7 +183,7 @@ def bonferroni(s: Splits, target: float, delta: float) -> Plan:
     held = counts(s.confidence, s.loss, grid)
 
     def choose(risk: float) -> int | None:
-        return _last(test(held, risk) <= delta / RANKS)
+        return _last((test(held, risk) <= delta / RANKS) & (grid >= s.floor))
 
     return Plan(grid, held, held, n, delta / RANKS, lambda: target, choose)
 
@@ -192,9 +196,9 @@ def band(s: Splits, target: float, delta: float) -> Plan:
     upper = band_upper(held, delta / POINTS, is_binary(s.loss))
 
     def choose(risk: float) -> int | None:
-        return _last(upper <= risk)
+        return _last((upper <= risk) & (grid >= s.floor))
 
-    least = lambda: float(upper.min())  # noqa: E731
+    least = lambda: float(upper[grid >= s.floor].min(initial=1.0))  # noqa: E731
     return Plan(grid, held, seen, n_seen, delta / POINTS, least, choose)
 
 

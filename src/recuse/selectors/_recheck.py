@@ -10,13 +10,14 @@ follows from the recorded counts by a test, a rank or a bet, which is done again
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from recuse._internal.files import strict
+from recuse.bounds import binomial_p_value
 from recuse.errors import InputError
 from recuse.selectors._goals import check_costs, cost_upper, fails_at
 from recuse.selectors._guarantee import (
@@ -32,6 +33,8 @@ from recuse.selectors._guarantee import (
     CoverageGuarantee,
     Guarantee,
     Infeasible,
+    MissesOnly,
+    MissGuarantee,
 )
 from recuse.selectors._joint import METHODS_AMONG
 from recuse.selectors._methods import POINTS, ROUNDING
@@ -53,6 +56,7 @@ RISK: dict[str, type] = {
     "simultaneous": int,
     "points": type(None),
 }
+MISS: dict[str, type] = {"label": int, "target": float, "delta": float, "n": int, "missed": int}
 COVERAGE: dict[str, type] = {"coverage": float, "rank": int}
 COST: dict[str, type] = {
     "cost_error": float,
@@ -199,8 +203,49 @@ def _cost(data: Any, abstains: bool) -> CostGuarantee:
     return g
 
 
+def _misses_only(data: Any, abstains: bool) -> MissesOnly:
+    """Counts of a threshold; `read_misses` tests the limits beside it."""
+    own = {"errors": int} | ({"share": float} if "share" in data else {})
+    g = MissesOnly(**_fields(data, own))
+    if not 0 < g.share <= 1:
+        raise InputError(f"expected a `share` of delta in (0, 1], got {g.share:g}")
+    if abstains:
+        raise InputError("expected a threshold beside limits of misses, got none")
+    return g
+
+
+def read_misses(rows: list[Any], share: float, names: Sequence[str]) -> tuple[MissGuarantee, ...]:
+    """Return the limits of misses of these fields, if they follow from their counts.
+
+    Args:
+        rows: As in the file; none where misses are not limited.
+        share: Of delta, of the score.
+        names: Of all classes.
+    """
+    found = []
+    for row in rows:
+        strict(row, MISS, "`misses`")
+        if not 0 <= row["label"] < len(names):
+            raise InputError(f"expected `misses` of a class in 0..{len(names) - 1}")
+        m = MissGuarantee(name=names[row["label"]], **row)
+        fractions = 0 < m.target < 1 and 0 < m.delta < 0.5
+        if not (fractions and 0 <= m.missed <= m.n):
+            raise InputError("expected `misses` with fractions, and counts missed <= n")
+        p = float(binomial_p_value(m.missed, m.n, m.target))
+        if p > share * m.delta * (1 + ROUNDING):
+            raise InputError(
+                f"{UNSUPPORTED}: {m.missed} missed of {m.n} of true class {m.name} have a p-value "
+                f"of {p:.3g} for a share of {m.target:g}"
+            )
+        found.append(m)
+    if len({m.label for m in found}) < len(found):
+        raise InputError("expected `misses` once for each class")
+    return tuple(found)
+
+
 READERS: Mapping[str, Callable[[Any, bool], AnyGuarantee]] = {
     "risk": _risk,
     "coverage": _coverage,
     "cost": _cost,
+    "misses": _misses_only,
 }

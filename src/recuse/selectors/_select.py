@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+# try every threshold, so that one above a floor is among them
+FLOORED = ("random_walk", "bonferroni", "band", "monotone")
+
 
 @public
 def select(
@@ -54,6 +57,7 @@ def select(
     tune: tuple[ArrayLike, ArrayLike] | None = None,
     groups: ArrayLike | None = None,
     seed: int | None = 0,
+    floor: float = -np.inf,
 ) -> Selection:
     """Choose a threshold on the calibration split so that the risk stays under a target.
 
@@ -88,6 +92,9 @@ def select(
         seed: Random seed of the order of the bets. None is the order of the rows (of groups: of their
             values), valid only if it says nothing of the losses: not in a file sorted by
             confidence or class, nor in one that has its sites one after the other.
+        floor: No lower threshold is deployed, as where another guarantee needs one. It may depend
+            on the calibration rows: the widest passing threshold above it is taken. Not with
+            `tune`, nor with "sgr", which try no thresholds above one that has passed.
 
     Raises:
         InputError: Malformed input, a loss that the method does not take, or a group of
@@ -115,7 +122,7 @@ def select(
     t = None if tune is None else check_split(*tune, where="tune ")
     if t is not None and methods is JOINT:
         raise InputError("expected no `tune` with among='all', which tests every threshold")
-    splits = Splits(c, l, t, dependent(groups, c.size), seed)
+    splits = Splits(c, l, t, dependent(groups, c.size), seed, _checked_floor(floor))
     auto = next(iter(JOINT)) if methods is JOINT else default_method(splits)
     name = auto if method == "auto" else method
     if name not in methods:
@@ -123,6 +130,10 @@ def select(
         raise InputError(f"expected `method` auto, {', '.join(methods)}{of}, got {method!r}")
     if name != "betting":
         refuse_groups(splits.groups)
+    if splits.floor > -np.inf and (t is not None or name not in FLOORED):
+        raise InputError(
+            f"expected no `tune` and `method` auto, {', '.join(FLOORED)} with a floor, got {name!r}"
+        )
     plan = methods[name].plan(splits, target_risk, delta)
     return selection_of(name, plan, splits, target_risk, delta, among)
 
@@ -188,6 +199,13 @@ def select_several(
     return tuple(replace(s, guarantee=replace(s.guarantee, simultaneous=len(found))) for s in found)
 
 
+def _checked_floor(floor: float) -> float:
+    """Return a number that is not NaN."""
+    if not isinstance(floor, (int, float)) or np.isnan(floor):
+        raise InputError(f"expected a number as `floor`, got {floor!r}")
+    return np.float64(floor)  # compared in float64
+
+
 def methods_among(among: str) -> Mapping[str, Method]:
     """Return the methods for a share of the accepted, or of all predictions."""
     if among not in AMONG:
@@ -223,7 +241,7 @@ def _infeasible(plan: Plan, splits: Splits, target: float, delta: float) -> Infe
     n = splits.confidence.size
     return Infeasible(
         smallest_target(plan, target),
-        rows_needed(plan, n, target) if splits.groups is None else None,
+        rows_needed(plan, n, target) if splits.groups is None and splits.floor == -np.inf else None,
         tuning_rows_too=splits.tune is not None and plan.held is not plan.seen,
         error_free_rows=plan.free(target),
         hopeless=hopeless(plan, target, delta),

@@ -126,6 +126,7 @@ class SubgroupSelection:
     by: str = "subgroup"  # or "class", the predicted one
     targets: Mapping[Any, float] | None = None  # of each; None: one for all
     names: tuple[str, ...] | None = None  # of predicted classes
+    misses: tuple[Any, ...] = ()  # a `MissGuarantee` for each class whose misses are limited
 
     @property
     def feasible(self) -> bool:
@@ -141,7 +142,7 @@ class SubgroupSelection:
     @property
     def reason(self) -> str:
         """The guarantees in one sentence; if there is none, which subgroup is closest to one."""
-        return words.subgroups_outcome(self.guarantee, self.selections)
+        return words.subgroups_outcome(self.guarantee, self.selections, self.misses)
 
     def __str__(self) -> str:
         return "\n".join([self.reason, words.subgroup_text(self.table)])
@@ -179,6 +180,7 @@ def select_by_subgroup(
     among: str = ACCEPTED,
     tune: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
     by: str = "subgroup",
+    floor: float | Mapping[Any, float] = -np.inf,
 ) -> SubgroupSelection:
     """Choose a threshold for each subgroup, so that the risk of each stays under the target.
 
@@ -197,6 +199,7 @@ def select_by_subgroup(
         among: As in `select`; "all" is all predictions of the subgroup.
         tune: Confidence, loss and subgroups of the tuning split; not with `among="all"`.
         by: What the subgroups are called: "subgroup", or "class" for predicted classes.
+        floor: As in `select`, for every subgroup; or subgroup -> its own.
 
     Raises:
         InputError: Malformed input, a subgroup without a target, or one without the tuning rows
@@ -226,6 +229,7 @@ def select_by_subgroup(
             method=method,
             among=among,
             tune=_part(tune, name),
+            floor=floor[name] if isinstance(floor, Mapping) else floor,
         )
         for name in names
     }
