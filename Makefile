@@ -98,6 +98,7 @@ example: $(if $(wildcard $(RECUSE_DATA)/imagenette-val),$(VISION)/.ready)
 	else echo "make example: skipped, no imagenette-val in RECUSE_DATA=$(RECUSE_DATA)"; fi
 
 picture: demo $(VENV)/.dev
+	$(BIN)/python docs/picture_network.py
 	$(BIN)/python docs/picture.py demo
 	$(BIN)/python docs/picture_smoothing.py
 	$(BIN)/python docs/picture_templates.py
