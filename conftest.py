@@ -6,6 +6,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -49,6 +50,23 @@ def pytest_runtest_protocol(item):
         with open(times, "a", encoding="utf-8") as out:
             out.write(f"{sum(os.times()[:4]) - before:.2f}\t{item.nodeid}\n")
     return result
+
+
+class Trainer:
+    """What the README calls a `Trainer`: its predictions of a data set."""
+
+    def predict(self, dataset):
+        """Return random logits that are right more often where they are large."""
+        rng = np.random.default_rng(0)
+        labels = rng.integers(0, 3, 2000)
+        logits = rng.normal(size=(2000, 3)) + rng.gamma(2, 2, (2000, 1)) * np.eye(3)[labels]
+        return logits.astype(np.float32), labels
+
+
+@pytest.fixture(autouse=True)
+def a_trainer_for_the_readme(doctest_namespace):
+    """Give the README its `trainer`; the page about Transformers has a real one."""
+    doctest_namespace |= {"trainer": Trainer(), "dataset": None}
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ class Verdict(NamedTuple):
 
 def verdict_lines(v: Verdict) -> Iterator[str]:
     """Yield what a model is worth, what to deploy, what is guaranteed and where the page is."""
-    of = "" if v.classes is None else f", of {v.classes} classes"
+    of = "" if v.classes is None else f", of {count(v.classes)} classes"
     m = v.measured
     if m is None:
         yield f"Model: {v.classes} classes; accuracy not measured, since there is no test part."
