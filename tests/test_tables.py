@@ -438,50 +438,180 @@ def test_semicolons_and_decimal_commas(tmp_path):
     assert found.class_names == NAMES
 
 
-def test_options_of_a_language_model_may_be_missing(tmp_path):
-    path = tmp_path / "a.jsonl"
+def options(n=60, field="logprobs", known=True):
+    """Objects of the log-probabilities of three options, by name."""
     rows = [
-        {"id": f"q{i}", "logprobs": dict(zip("ABC", z)), "label": "ABC"[y]}
-        for i, (z, y) in enumerate(zip(Z.tolist(), Y.tolist()))
+        {"id": f"q{i}", field: dict(zip("ABC", z)), "label": "ABC"[y]}
+        for i, (z, y) in enumerate(zip(Z[:n].tolist(), Y[:n].tolist()))
     ]
-    del rows[0]["logprobs"]["C" if Y[0] != 2 else "A"]
-    rows[1]["logprobs"]["B"] = "-inf"
+    return rows if known else [{k: v for k, v in row.items() if k != "label"} for row in rows]
+
+
+def jsonl(path, rows):
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    found = read(path)
-    assert (found.kind, found.class_names) == ("logits", tuple("ABC"))
-    assert np.isneginf(found.logits).sum() == 2
-    assert found.ids[0] == "q0"
-    table, told = read_table(path)
-    assert next(reading_lines(table, told)) == "60 rows, missing options read as impossible: 1."
+    return path
+
+
+def form_of(rows, form):
+    """The same outputs as an object, as fields of their own, or as a list."""
     for row in rows:
-        row["probs"] = {k: 1 / len(row["logprobs"]) for k in row["logprobs"]}
-        del row["logprobs"]
-    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    assert np.isneginf(read(path).logits).sum() == 1
-
-
-@pytest.mark.parametrize("name", ["a.csv", "flat.jsonl", "list.jsonl"])
-def test_a_missing_logit_is_told_how_an_impossible_class_is_written(name, tmp_path):
-    cells = [[*row] for row in Z[:6].tolist()]
-    said = r"in every row of column 'log.+', got 1 without, line .: write -inf where a class is imp"
-    for cell, written in ((None, ""), ("-inf", "-inf")):
-        cells[2][1] = cell
-        rows = [dict(zip(("logit_a", "logit_b", "logit_c"), row)) for row in cells]
-        if name == "list.jsonl":
-            rows = [{"logits": row} for row in cells]
-        path = tmp_path / name
-        if name == "a.csv":
-            columns = {k: [written if r[k] is cell else r[k] for r in rows] for k in rows[0]}
-            text(path, columns)
+        of = row.pop("logprobs")
+        if form == "flat":
+            row |= {f"logprob_{k}": v for k, v in of.items()}
+        elif form == "list":
+            row["logprobs"] = [of.get(k) for k in "ABC"]
+            while row["logprobs"][-1] is None and "C" not in of:
+                row["logprobs"].pop()
+            row["label"] = "ABC".index(row["label"])
         else:
-            path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-        if cell is None:
-            with pytest.raises(InputError, match=said):
-                read(path)
-    assert np.isneginf(read(path).logits).sum() == 1
-    text(tmp_path / "p.csv", {"prob_a": [0.5, ""], "prob_b": [0.5, 1]})
-    with pytest.raises(InputError, match=r"got 1 without, line 3$"):
-        read(tmp_path / "p.csv")
+            row["logprobs"] = of
+    return rows
+
+
+@pytest.mark.parametrize("form", ["object", "flat", "list"])
+def test_null_missing_and_minus_infinity_are_one_impossible_option_in_every_form(form, tmp_path):
+    rows = options()
+    wrong = [next(k for k in "ABC" if k != row["label"]) for row in rows]
+    rows[0]["logprobs"][wrong[0]] = None
+    rows[1]["logprobs"][wrong[1]] = "-Infinity"
+    rows[2]["logprobs"][wrong[2]] = -np.inf
+    gone = next(i for i in range(3, 60) if rows[i]["label"] != "C")
+    del rows[gone]["logprobs"]["C"]
+    path = jsonl(tmp_path / "a.jsonl", form_of(rows, form))
+    table, told = read_table(path)
+    none = np.isneginf(table.logits)
+    assert np.flatnonzero(none.any(axis=1)).tolist() == [0, 1, 2, gone]
+    assert none.sum() == told.impossible == 4
+    assert none[gone, 2]
+    said = "60 rows, 4 outputs of impossible classes (-inf, null or missing)."
+    assert next(reading_lines(table, told)) == said
+
+
+def test_minus_infinity_is_counted_without_null(tmp_path):
+    z = Z.copy()
+    z[np.arange(5), (Y[:5] + 1) % 3] = -np.inf
+    path = text(tmp_path / "a.csv", {**dict(zip(("logit_a", "logit_b", "logit_c"), z.T)), "y": Y})
+    said = "60 rows, commas between cells, 5 outputs of impossible classes (-inf)."
+    assert next(reading_lines(*read_table(path))) == said
+
+
+def test_a_missing_probability_is_0_if_the_others_sum_to_1(tmp_path):
+    rows = options(field="probs")
+    for row in rows:
+        row["probs"] = {k: 1 / 3 for k in "ABC"}
+    out = "C" if rows[0]["label"] != "C" else "A"
+    rows[0]["probs"] = {k: 0.5 for k in "ABC" if k != out}
+    found, told = read_table(jsonl(tmp_path / "a.jsonl", rows))
+    assert np.isneginf(found.logits).sum() == told.impossible == 1
+    rows[0]["probs"] = {"A": 0.4}
+    with pytest.raises(InputError, match="expected a number in every row of column 'probs_"):
+        read_table(jsonl(tmp_path / "a.jsonl", rows))
+
+
+@pytest.mark.parametrize(
+    "asked", ["option_logprobs", "option_logprobs*", "option_logprobs_*", None]
+)
+@pytest.mark.parametrize("form", ["object", "flat"])
+def test_outputs_of_any_field_are_named_by_their_options(asked, form, tmp_path):
+    rows = options(field="option_logprobs")
+    if form == "flat":
+        for row in rows:
+            row |= {f"option_logprobs_{k}": v for k, v in row.pop("option_logprobs").items()}
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    outputs = asked or [f"option_logprobs_{k}" for k in "ABC"]  # the labels tell
+    found = read(path, outputs=outputs, kind="logits")
+    assert found.class_names == ("A", "B", "C")
+    assert found.labels.tolist() == Y.tolist()
+
+
+def test_options_are_named_without_labels_where_the_field_is_named(tmp_path):
+    rows = options(field="option_logprobs", known=False)
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    assert read(path, outputs="option_logprobs", kind="logits").class_names == ("A", "B", "C")
+    with pytest.raises(InputError, match="expected a column 'option_logprob'"):
+        read(path, outputs="option_logprob")
+
+
+def test_a_prefix_of_two_words_is_recognised(tmp_path):
+    path = text(
+        tmp_path / "a.csv", {**{f"pred_proba_{k}": v for k, v in zip(NAMES, P.T)}, "y": TEXT}
+    )
+    assert (read(path).kind, read(path).class_names) == ("probs", NAMES)
+
+
+@pytest.mark.parametrize("form", ["nan", "null"])
+def test_an_empty_cell_and_nan_are_no_impossible_class(form, tmp_path):
+    z = Z[:6].copy()
+    z[2, 1] = np.nan
+    said = r"in every row of column 'log.+', got 1 without, line .: write -inf where a class is imp"
+    path = tmp_path / "a.jsonl"
+    if form == "nan":
+        path.write_text("\n".join(json.dumps({"logits": row}) for row in z.tolist()))
+    else:
+        cells = [["" if x != x else x for x in column] for column in z.T.tolist()]
+        path = text(tmp_path / "a.csv", dict(zip(("logit_a", "logit_b", "logit_c"), cells)))
+    with pytest.raises(InputError, match=said):
+        read(path)
+
+
+def test_a_missing_confidence_is_refused(tmp_path):
+    rows = [{"confidence": None if i == 3 else i / 10, "correct": i % 2} for i in range(10)]
+    with pytest.raises(InputError, match="a number in every row of column 'confidence', got 1"):
+        read(jsonl(tmp_path / "a.jsonl", rows))
+
+
+def masked_labels(rows, k=2):
+    """Logits of which the class k is impossible in some rows that have it as label."""
+    z, y = Z.copy(), Y.copy()
+    y[rows] = k
+    z[rows, k] = -np.inf
+    return z, y
+
+
+SAID = r"label kite is impossible \(-inf\) in 3 rows, the first is row 4: they count as errors"
+
+
+def test_a_label_that_is_impossible_is_said_with_its_rows(tmp_path):
+    z, y = masked_labels([4, 9, 20])
+    names = ["auk", "gull", "kite"]
+    frame = {**dict(zip(("logit_auk", "logit_gull", "logit_kite"), z.T)), "y": np.array(names)[y]}
+    with pytest.warns(DataWarning, match=SAID):
+        given = from_frame(frame)
+    with pytest.warns(DataWarning, match=SAID):
+        from_arrays(z, y, classes=names)
+    write_logits(tmp_path / "a.npz", given)
+    with pytest.warns(DataWarning, match=SAID):
+        read(tmp_path / "a.npz")
+    with pytest.warns(DataWarning, match=r"label 2 is impossible \(-inf\) in 1 row, row 4: it"):
+        recuse_package.tune(*masked_labels([4]))
+    some, odd = masked_labels([4, 9, 20])
+    odd[30], some[30, 0] = 0, -np.inf
+    with pytest.warns(DataWarning, match=r"labels are \(2 in 3 rows\) impossible \(-inf\) in 4"):
+        from_arrays(some, odd)
+
+
+@pytest.mark.parametrize("command", ["import", "evaluate", "fit", "predict", "sketch"])
+def test_commands_say_once_that_labels_are_impossible(command, tmp_path, recuse, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    z, y = masked_labels([4, 9, 20])
+    cells = [[*column] for column in z.T.tolist()]
+    names = ("logit_auk", "logit_gull", "logit_kite")
+    text(tmp_path / "a.csv", {**dict(zip(names, cells)), "y": np.array(["auk", "gull", "kite"])[y]})
+    if command == "predict":
+        text(
+            tmp_path / "b.csv", {**dict(zip(names, Z.T)), "y": np.array(["auk", "gull", "kite"])[Y]}
+        )
+        assert recuse("fit", "b.csv", "--target-risk", ".6", "--out", "r.json")[0] == 0
+    given = {
+        "import": ("a.csv", "--out", "a.npz"),
+        "evaluate": ("a.csv",),
+        "fit": ("a.csv", "--target-risk", ".6", "--out", "r2.json"),
+        "predict": ("r.json", "a.csv", "--out", "d.csv"),
+        "sketch": ("a.csv", "--out", "sketch.npz"),
+    }[command]
+    code, _, err = recuse(command, *given)
+    assert code in (0, 1), err
+    assert len(re.findall(SAID.replace("kite", "(kite|2)"), err)) == 1
 
 
 # Files

@@ -13,6 +13,7 @@ from recuse.errors import InputError
 from recuse.evaluation._mixture import without_labels
 from recuse.io import HeldOut, LogitsReader, open_logits
 from recuse.io._checked import form_of_probs, stated_of_one_class
+from recuse.io._impossible import ImpossibleLabels, impossible_in
 from recuse.io._overlap import ShardLabels
 from recuse.io._reader import TableStore, lines_of_suspects, read_groups, shards
 from recuse.io._rows import no_labels
@@ -124,15 +125,17 @@ def scan(
 def _watched(chunks: Iterator[HeldOut], reader: LogitsReader) -> Iterator[HeldOut]:
     forms: set[str] = set()
     of_one_class = None
-    labels = ShardLabels(reader)
+    labels, impossible = ShardLabels(reader), ImpossibleLabels()
     for chunk in chunks:
+        impossible.add(chunk)
         forms.add("" if "" in forms else form_of_probs(chunk) or "")
         of_one_class = of_one_class or stated_of_one_class(chunk)
         labels.add(chunk)
         yield chunk
     _warn_of_models(reader, labels)
-    if of_one_class:
-        warn(f"{reader.name}: {of_one_class}")
+    for found in (of_one_class, impossible.said):
+        if found:
+            warn(f"{reader.name}: {found}")
     if forms and "" not in forms:
         _warn_of_probabilities(reader.name, max(forms), DECLARE)
 
@@ -164,6 +167,7 @@ def read_whole(
     reader = opened(path, kind=kind, ignore_index=ignore_index, subgroups=subgroups)
     file, labels = reader.read(), ShardLabels(reader)
     warn_of_probabilities(file, DECLARE)
+    warn_of_labels(file)
     for part in reader.by_shard(file):
         labels.add(part)
     _warn_of_models(reader, labels)
@@ -191,6 +195,12 @@ def warn_of_probabilities(file: HeldOut, advice: str = FIT_AGAIN) -> bool:
     if form := form_of_probs(file):
         _warn_of_probabilities(file.name, form, advice)
     return form is not None
+
+
+def warn_of_labels(file: HeldOut) -> None:
+    """Warn of labels of classes that are impossible in their row."""
+    if found := impossible_in(file):
+        warn(f"{file.name}: {found}")
 
 
 def warn_of_another_shift(file: HeldOut, fitted: bool | None) -> bool:

@@ -18,6 +18,7 @@ from recuse.cli.files import (
     subgroups_of,
     warn,
     warn_of_another_shift,
+    warn_of_labels,
     warn_of_probabilities,
 )
 from recuse.cli.options import ClassNames, Force, IgnoreIndex, Json, Quiet
@@ -108,6 +109,7 @@ def predict(
         warn(f"{file}: {none}: errors are not counted")
         data = replace(data, labels=None)
     rejector._own(data)  # refuses outputs of another kind, before anything is said of them
+    warn_of_labels(data)
     odd_form = warn_of_probabilities(data)
     odd_form |= warn_of_another_shift(data, rejector.log_probs)
     if out is not None and data.logits.ndim > 2 and out.suffix.lower() != ".npz":

@@ -15,6 +15,7 @@ from recuse.cli.files import (
     DECLARE,
     FIT_AGAIN,
     refuse_overwrite,
+    warn,
     warn_of_another_shift,
     warn_of_probabilities,
 )
@@ -34,6 +35,7 @@ from recuse.errors import InputError
 from recuse.evaluation import measure_sketch
 from recuse.evaluation._shards import Plan, Shard, Sketch, chunks, merge, needs_logits
 from recuse.io import HeldOut
+from recuse.io._impossible import ImpossibleLabels
 from recuse.io._overlap import check_given_once, resolved, shards_of
 from recuse.io._reader import is_url
 from recuse.io._rows import of_classes
@@ -149,13 +151,18 @@ def _sketched(plan: Plan, file: Shard, score: str | None) -> Sketch:
 
 def _warned(plan: Plan, score: str | None, shard: Shard, **options: Any) -> Iterator[HeldOut]:
     """Read chunks, with a warning of logits that look like something else."""
+    impossible, name = ImpossibleLabels(), ""
     for i, chunk in enumerate(chunks(shard, **options)):
+        name = chunk.name
+        impossible.add(chunk)
         if score is not None and not of_classes(chunk.kind):
             raise InputError(needs_logits(chunk.name, "--score"))
         if i == 0:
             warn_of_probabilities(chunk, FIT_AGAIN if plan.rejector else DECLARE)
             warn_of_another_shift(chunk, plan.log_probs)
         yield chunk
+    if impossible.said:
+        warn(f"{name}: {impossible.said}")
 
 
 def _merged(parts: Iterable[tuple[Shard, Sketch]]) -> Sketch:

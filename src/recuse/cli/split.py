@@ -16,6 +16,7 @@ from recuse.cli.files import (
     read_whole,
     refuse_overwrite,
     warn,
+    warn_of_labels,
     warn_of_probabilities,
 )
 from recuse.cli.options import (
@@ -168,6 +169,7 @@ def import_(
     written = write_logits(out, file)
     for line in suspect_lines(file.name, told.suspects):
         warn(line)
+    warn_of_labels(file)
     warn_of_probabilities(file, "if these are probabilities, give --probs")
     if as_json:
         names = None if file.class_names is None else list(file.class_names)

@@ -30,6 +30,7 @@ from recuse._internal.check import (
 )
 from recuse._internal.files import hashes
 from recuse.errors import DataWarning, InputError
+from recuse.io._impossible import impossible_in
 from recuse.io._rows import CONFIDENCES, FIELDS, LOSSES, About, HeldOut, of_classes
 from recuse.scores._functions import FEW_ROWS, STRAY, are_sigmoids
 from recuse.scores._functions import form_of_probs as scores_form
@@ -93,8 +94,10 @@ def check_file(file: Any, name: str | None = None, kind: str | None = None) -> H
     if name is not None and file.name == HeldOut.name:
         file = replace(file, name=name)
     refuse_losses(file)
-    checked = file if file in _found_good else _checked(file)
-    return warned(checked) if given else checked
+    if file in _found_good:
+        return warned(file) if given else file
+    checked = _checked(file)
+    return warned(checked) if given else warned_of_labels(checked)
 
 
 def found_good(file: HeldOut) -> HeldOut:
@@ -241,11 +244,19 @@ def check_values(fields: Mapping[str, Array], about: About, name: str) -> HeldOu
 
 
 def warned(file: HeldOut) -> HeldOut:
-    """Return the file, after a warning if its outputs look like those of another kind."""
+    """Return the file, after a warning if outputs look like another kind, or labels are odd."""
+    warned_of_labels(file, stacklevel=4)
     if found := stated_of_one_class(file):
         warnings.warn(f"{file.name}: {found}", DataWarning, stacklevel=3)
     if form := form_of_probs(file):
         warnings.warn(f"{file.name}: {form}; {DECLARE_KIND}", DataWarning, stacklevel=3)
+    return file
+
+
+def warned_of_labels(file: HeldOut, stacklevel: int = 3) -> HeldOut:
+    """Return the file, after a warning of labels of classes that are impossible in their row."""
+    if found := impossible_in(file):
+        warnings.warn(f"{file.name}: {found}", DataWarning, stacklevel=stacklevel)
     return file
 
 

@@ -36,6 +36,7 @@ from recuse.io._checked import (
     naming,
     read_only,
     warned,
+    warned_of_labels,
 )
 from recuse.io._columns import TEXTS
 from recuse.io._rows import FIELDS, About, HeldOut
@@ -347,11 +348,13 @@ def read(
         _warn(suspect_lines(file.name, told.suspects))
         return warned(file)
     reader = open_logits(path, kind=kind, ignore_index=ignore_index)
+    tables = False
     for store in reader.stores:
         if isinstance(store, TableStore):
+            tables = True
             warned(store.file)
         _warn(lines_of_suspects(store))
-    return reader.read()
+    return reader.read() if tables else warned_of_labels(reader.read())
 
 
 def lines_of_suspects(store: Store) -> Iterator[str]:

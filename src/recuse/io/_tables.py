@@ -29,11 +29,19 @@ from recuse.io._checked import (
     naming,
     warned,
 )
-from recuse.io._columns import KIND_OF, NUMBERED, TABLES, holds_outputs, read_columns
+from recuse.io._columns import (
+    KIND_OF,
+    TABLES,
+    class_names_in,
+    cuts,
+    holds_outputs,
+    prefix_of,
+    read_columns,
+)
 from recuse.io._rows import CONFIDENCES, LOSSES, HeldOut, of_classes
 from recuse.present.numbers import listed
 from recuse.present.reading import suspect_lines
-from recuse.scores._functions import look_like_probs
+from recuse.scores._functions import STRAY, look_like_probs
 
 if TYPE_CHECKING:
     from numpy import ndarray as Array
@@ -101,6 +109,8 @@ class Told:
     suspects: tuple[Suspect, ...]
     declared: bool  # whether the kind was given, or told by names; else by the values
     format: str = ""  # of the text: separator and decimal comma
+    impossible: int = 0  # outputs of classes that are impossible in their row
+    gaps: bool = False  # whether some of them were null or missing
     known: Array | None = None  # (n,) rows that have a label, where others have none yet
 
 
@@ -174,16 +184,25 @@ def read_table(
         raise InputError(f"{path}: expected a table ending in {', '.join(TABLES)}")
     if not path.is_file() or path.stat().st_size == 0:
         raise InputError(f"{path}: {'empty' if path.is_file() else 'no such'} file")
-    table, form, lines = read_columns(path, separator)
+    table, form, lines, gaps = read_columns(path, separator)
     if not table or not len(next(iter(table.values()))):
         raise InputError(f"{path}: expected at least one row, got none")
     with at_lines(lines):
-        file, told = interpret(table, columns, str(path))
+        file, told = interpret(table, columns, str(path), gaps)
     return file, replace(told, format=form)
 
 
-def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[HeldOut, Told]:
-    """Return what a table holds, and how that was understood."""
+def interpret(
+    table: Mapping[str, Array], asked: Columns, name: str, gaps: Mapping[str, Array] = {}
+) -> tuple[HeldOut, Told]:
+    """Return what a table holds, and how that was understood.
+
+    Args:
+        table: Column -> values.
+        asked: What is known of the columns.
+        name: In messages.
+        gaps: Column -> where it says that there is no output: the class is impossible there.
+    """
     with naming(name):
         for wanted in (asked.labels, asked.ids, asked.groups, *asked.subgroups):
             if wanted is not None and wanted not in table:
@@ -209,8 +228,14 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
         label, shown = (None, None) if truth is None else (label, shown)
         logits = len(chosen) > 1 or table[chosen[0]].ndim > 1
         logits = logits and of_classes(kind) and (asked.kind or told) in ("logits", None)
-        _refuse_gaps(table, chosen, IMPOSSIBLE if logits else "")
-        found, names = _stacked(table, chosen)
+        gaps = {c: gaps[c] for c in chosen if c in gaps and of_classes(kind)}
+        found = _stacked(table, chosen)
+        if gaps and found.ndim == 2:
+            found = _filled(found, chosen, gaps, asked.kind or told)
+        else:
+            gaps = {}
+        _refuse_gaps(found, chosen, IMPOSSIBLE if logits else "")
+        names = _names(chosen, asked, truth) if len(chosen) > 1 else None
         if of_classes(kind):
             names, found, chosen = _ordered(names, found, chosen, asked.classes)
             declared = asked.kind is not None or told is not None
@@ -230,7 +255,8 @@ def interpret(table: Mapping[str, Array], asked: Columns, name: str) -> tuple[He
     file = replace(
         file, ungrouped=look_like_groups(values), columns={"outputs": tuple(chosen), **used}
     )
-    return file, Told(values, declared, known=known)
+    none = np.isneginf(file.logits) if file.kind == "logits" else np.array([*gaps.values()])
+    return file, Told(values, declared, impossible=int(none.sum()), gaps=bool(gaps), known=known)
 
 
 def _kind_by_names(table: Mapping[str, Array], asked: Columns) -> str:
@@ -411,8 +437,8 @@ def _outputs(
         return list(asked.classes), None
     families: dict[tuple[str, str | None], list[str]] = {}
     for name, values in table.items():
-        plain, match = name.strip().lower(), NUMBERED.fullmatch(name.strip())
-        prefix = plain if plain in KIND_OF else match["prefix"].lower() if match else ""
+        plain = name.strip().lower()
+        prefix = plain if plain in KIND_OF else prefix_of(name).lower()
         if prefix not in KIND_OF or name in taken:
             continue
         if not _numeric(values) and _mostly_numbers(values):  # else a class would be left out
@@ -472,15 +498,27 @@ def _says_right(x: Array) -> bool:
 
 def _plausible(names: list[str]) -> bool:
     """Return whether these can be all outputs: a single p_value or logit_scale is none."""
-    match = NUMBERED.fullmatch(names[0].strip())
-    exact = names[0].strip().lower() in KIND_OF
-    return len(names) > 1 or exact or bool(match and match["class"].lower() in POSITIVE)
+    name = names[0].strip()
+    exact = name.lower() in KIND_OF
+    rest = dict(cuts(name)).get(prefix_of(name), "")
+    return len(names) > 1 or exact or rest.lower() in POSITIVE
 
 
-def _refuse_gaps(table: Mapping[str, Array], columns: list[str], hint: str) -> None:
+def _filled(found: Array, columns: list[str], gaps: Mapping[str, Array], kind: str | None) -> Array:
+    """Return outputs (n, K) with -inf where a class is impossible; or 0 if the others sum to 1."""
+    there = [gaps.get(c, np.zeros(len(found), bool)) for c in columns]
+    gap = there[0] if len(columns) == 1 else np.stack(there, axis=1)
+    none = np.where(gap, 0.0, found)
+    if kind == "probs" or (kind is None and look_like_probs(none)):
+        whole = np.abs(none.sum(axis=1, keepdims=True) - 1) <= STRAY
+        return np.where(gap & ~whole, np.nan, none)
+    return np.where(gap, -np.inf, found)
+
+
+def _refuse_gaps(found: Array, columns: list[str], hint: str) -> None:
     """Refuse outputs that are missing, by column and row."""
-    for name in columns:
-        x = table[name]
+    for i, name in enumerate(columns):
+        x = found if len(columns) == 1 else found[:, i]
         if x.ndim in (1, 2) and is_floating(x.dtype) and np.isnan(x).any():
             gaps = np.isnan(x).reshape(len(x), -1).any(axis=1)
             raise InputError(
@@ -516,6 +554,7 @@ def _matching(table: Mapping[str, Array], patterns: str | Sequence[str]) -> list
     found: list[str] = []
     for pattern in (p.strip() for p in asked):
         exact = [pattern] if pattern in table else [c for c in table if fnmatchcase(c, pattern)]
+        exact = exact or [c for c in table if pattern in dict(cuts(c))]  # a prefix, or an object
         if not exact:
             raise InputError(
                 f"expected a column {pattern!r}, got {listed(table)}{near(pattern, table)}"
@@ -531,20 +570,24 @@ def _numeric(x: Array) -> bool:
     return x.dtype.kind in "iuf" or is_floating(x.dtype)
 
 
-def _stacked(table: Mapping[str, Array], columns: list[str]) -> tuple[Array, list[str] | None]:
-    """Return outputs (n, K), and the text behind a common prefix of their columns."""
+def _stacked(table: Mapping[str, Array], columns: list[str]) -> Array:
+    """Return outputs (n, K), or those of the one column."""
     if len(columns) == 1:
-        return table[columns[0]], None
+        return table[columns[0]]
     found = np.stack([table[c] for c in columns], axis=1)
     if found.ndim > 2:
         raise InputError(
             f"expected one column of lists, or columns of numbers, got {listed(columns)}"
         )
-    matches = [NUMBERED.fullmatch(c.strip()) for c in columns]
-    prefixes = {m["prefix"] if m else None for m in matches}
-    common = len(prefixes) == 1 and None not in prefixes
-    names = [m["class"] if m and common else c for m, c in zip(matches, columns)]
-    return found, names
+    return found
+
+
+def _names(columns: list[str], asked: Columns, truth: Array | None) -> list[str]:
+    """Return the names of the classes of columns, among them those that are known."""
+    known = asked.classes
+    if known is None and truth is not None and truth.dtype.kind in "US":
+        known = [v for v in np.unique(truth).tolist() if str(v).strip()]
+    return class_names_in(columns, asked.outputs, known)
 
 
 def _ordered(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from recuse.present.numbers import count, listed
@@ -17,7 +17,11 @@ def reading_lines(file: Any, told: Any) -> Iterator[str]:
         file: A `recuse.io.HeldOut`.
         told: A `recuse.io._tables.Told`.
     """
-    yield f"{count(len(file))} rows" + (f", {told.format}" if told.format else "") + "."
+    form = [told.format] if told.format else []
+    if told.impossible:
+        null = ", null or missing" if told.gaps else ""
+        form.append(f"{count(told.impossible)} outputs of impossible classes (-inf{null})")
+    yield ", ".join([f"{count(len(file))} rows", *form]) + "."
     yield from held_lines(file, "" if told.declared else ", judging by their values")
 
 
@@ -74,6 +78,26 @@ def suspect_lines(file: str, suspects: Iterable[Any]) -> Iterator[str]:
                 f"{_say('group', 'groups', name)}, or standard errors and guarantees do not hold"
             )
         yield f"{file}: column {name} is not used and looks like {what}"
+
+
+def impossible_labels(of: Mapping[str, int], first: int) -> str:
+    """Return that labels are of classes with the logit -inf.
+
+    Args:
+        of: Class -> times it is the label where it is impossible.
+        first: The first such row.
+
+    >>> impossible_labels({"C": 30}, 1).partition(":")[0]
+    'label C is impossible (-inf) in 30 rows, the first is row 1'
+    """
+    total, top = sum(of.values()), max(of, key=of.__getitem__)
+    rows = "1 row, row {}" if total == 1 else f"{count(total)} rows, the first is row {{}}"
+    named = f"label {top} is" if len(of) == 1 else f"labels are ({top} in {count(of[top])} rows)"
+    they = "it counts as an error" if total == 1 else "they count as errors"
+    return (
+        f"{named} impossible (-inf) in {rows.format(first)}: {they} at every threshold; correct "
+        f"the label{'s' * (total > 1)}, or the mask"
+    )
 
 
 def _say(option: str, argument: str, name: str) -> str:
