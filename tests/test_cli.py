@@ -333,6 +333,20 @@ def test_evaluate_prints_the_json_of_the_contract(recuse, files):
             assert list(measures["risk_at_coverage"]) == ["0.8"]
 
 
+def test_the_columns_of_evaluate_are_words_with_units(recuse, files):
+    out = recuse("evaluate", "test.npz", "--risk", 0.05, "--coverage", "0.8")[1]
+    first, second, third, title, cells, *notes = out.splitlines()
+    assert max(map(len, (first, second, third, title, cells))) <= 80
+    columns = [first.split(), second.split()[-4:], third.split()[-4:]]
+    assert columns == [
+        ["coverage", "risk", "(%)"],
+        ["(%)", "at", "at", "80%"],
+        ["x1000", "5%", "risk", "coverage"],
+    ]
+    assert second.split()[:5] == ["AURC", "s.e.", "E-AURC", "N-AURC", "AUGRC"]
+    assert {line.split(":")[0] for line in notes[:3]} == {"AURC", "E-AURC", "AUGRC"}
+
+
 def test_an_undefined_number_is_null_with_a_reason(recuse, tmp_path):
     z, _ = sample(20)
     write_logits(tmp_path / "right.npz", z, z.argmax(axis=1))

@@ -5,6 +5,7 @@ from safetensors.numpy import save_file
 import answers
 import recuse as rc
 from answers import one_line
+from learnable import learnable
 from recuse import write_logits
 from samples import one_column, pixels
 from test_diagnose import optimum, sharp
@@ -188,3 +189,15 @@ def test_a_filler_of_masked_classes_is_said_once_by_every_command(recuse, tmp_pa
         assert "values of -5000 or less stand for masked classes and count as -inf: class 3" in err
     code, _, err = recuse("predict", "rejector.json", "b.npz")
     assert (code, err) == (0, "")
+
+
+def test_diagnose_and_fit_of_one_file_say_why_they_name_different_scores(recuse, tmp_path):
+    write_logits(tmp_path / "a.npz", *learnable(2000, 0))
+    advice = " ".join(recuse("diagnose", "a.npz")[1].split())
+    code, out, _ = recuse("fit", "a.npz", "--target-risk", 0.4)
+    fitted = " ".join(out.split())
+    assert code == 0
+    assert "Rank by the learned score, not by MSP" in advice
+    assert "fixed beforehand" in fitted
+    assert "below 10,000, on none, and may choose another" in advice
+    assert "`recuse diagnose` compares scores on all rows, this fit on none" in fitted

@@ -54,6 +54,16 @@ def test_the_help_of_all_commands_is_that_of_each(name):
     assert " ".join(cli.load(name).help.split("\n\n")[0].split()) == text
 
 
+def test_the_help_has_one_group_for_each_question_with_an_example_that_runs(recuse):
+    panels = {c.rich_help_panel for c in cli.Commands(name="recuse").commands.values()}
+    assert panels == {f"{name}: {example}" for name, example in cli.GROUPS.values()}
+    out = recuse("--help")[1]
+    for name, example in cli.GROUPS.values():
+        assert f"─ {name}: {example} ─" in out
+        command, *words = example.split()[1:]
+        cli.load(command).make_context(command, words, resilient_parsing=True)
+
+
 @pytest.mark.parametrize("option", ["--version", "--help"])
 def test_the_version_and_the_help_of_all_commands_import_none_of_them(option):
     code = "import sys; sys.argv[1:] = [{!r}]; from recuse.cli import main; main()"

@@ -44,21 +44,27 @@ COMMANDS = {  # module, function, and the first paragraph of its docstring
         "import_",
         "Make a held-out file of a table, and say how the table was read.",
     ),
+    "example": (
+        "example",
+        "example",
+        "Write a held-out file to try the other commands on: outputs of a public ImageNet network.",
+    ),
     "demo": (
         "demo",
         "demo",
         "Train with and without label smoothing, measure the damage, repair it, deploy a "
         "threshold.",
     ),
-    "example": (
-        "example",
-        "example",
-        "Write a held-out file to try the other commands on: outputs of a public ImageNet network.",
-    ),
     "run": (
         "run",
         "run",
         "Diagnose a model, choose its score and a threshold with a guarantee, and write the page.",
+    ),
+    "logits": (
+        "logits",
+        "logits",
+        "Run a model over a folder of images: logits, labels (sorted class folders), ids "
+        "(file names).",
     ),
     "split": (
         "split",
@@ -80,16 +86,31 @@ COMMANDS = {  # module, function, and the first paragraph of its docstring
         "compare",
         "Compare how well two models, or two scores, rank right before wrong predictions.",
     ),
-    "mixture": (
-        "mixture",
-        "mixture",
-        "Measure what one threshold accepts from several sources: errors by source, and outliers.",
+    "diagnose": (
+        "diagnose",
+        "diagnose_",
+        "Tell from held-out logits whether a model was trained with label smoothing.",
     ),
     "pick": (
         "pick",
         "pick",
         "Pick one of several trained models by accuracy, calibration and ranking on the "
         "same examples.",
+    ),
+    "mixture": (
+        "mixture",
+        "mixture",
+        "Measure what one threshold accepts from several sources: errors by source, and outliers.",
+    ),
+    "sketch": (
+        "sketch",
+        "sketch",
+        "Count the predictions of any number of shards in one small file.",
+    ),
+    "merge": (
+        "sketch",
+        "merge_",
+        "Merge sketches of different shards into the sketch of all of them, to the last bit.",
     ),
     "plan": (
         "plan",
@@ -106,26 +127,20 @@ COMMANDS = {  # module, function, and the first paragraph of its docstring
         "predict",
         "Decide on every row of a file; with labels, also count the errors.",
     ),
-    "export": (
-        "export",
-        "export",
-        "Export a model and its rejector as one ONNX file.",
-    ),
-    "logits": (
-        "logits",
-        "logits",
-        "Run a model over a folder of images: logits, labels (sorted class folders), ids "
-        "(file names).",
-    ),
     "report": (
         "page",
         "report",
         "Write one HTML page that opens offline: curves, damage, repair, threshold and guarantee.",
     ),
-    "sketch": (
-        "sketch",
-        "sketch",
-        "Count the predictions of any number of shards in one small file.",
+    "export": (
+        "export",
+        "export",
+        "Export a model and its rejector as one ONNX file.",
+    ),
+    "monitor": (
+        "monitor",
+        "monitor_",
+        "Test whether the guarantee of a deployed rejector still holds.",
     ),
     "recipes": (
         "train",
@@ -137,21 +152,13 @@ COMMANDS = {  # module, function, and the first paragraph of its docstring
         "train",
         "Train each loss with each seed, save the logits, measure the damage, repair and report.",
     ),
-    "merge": (
-        "sketch",
-        "merge_",
-        "Merge sketches of different shards into the sketch of all of them, to the last bit.",
-    ),
-    "diagnose": (
-        "diagnose",
-        "diagnose_",
-        "Tell from held-out logits whether a model was trained with label smoothing.",
-    ),
-    "monitor": (
-        "monitor",
-        "monitor_",
-        "Test whether the guarantee of a deployed rejector still holds.",
-    ),
+}
+GROUPS = {  # of the help: the first command of each, and an example
+    "import": ("Start", "recuse run held-out.npz --target-risk 0.05"),
+    "evaluate": ("Measure", "recuse evaluate held-out.npz --risk 0.01"),
+    "plan": ("Repair and deploy", "recuse fit held-out.npz --target-risk 0.05"),
+    "monitor": ("Watch", "recuse monitor rejector.json --log log.csv --state state.json"),
+    "recipes": ("Train", "recuse train digits --smoothing 0,0.1 --out run"),
 }
 
 
@@ -222,10 +229,12 @@ class Commands(TyperGroup):
 
     def __init__(self, **options: Any):
         super().__init__(**options)
-        self.commands = {
-            name: TyperCommand(name, help=text, rich_markup_mode=MARKUP)
-            for name, (*_, text) in COMMANDS.items()
-        }
+        self.commands, panel = {}, ""
+        for name, (*_, text) in COMMANDS.items():
+            panel = ": ".join(GROUPS[name]) if name in GROUPS else panel
+            self.commands[name] = TyperCommand(
+                name, help=text, rich_help_panel=panel, rich_markup_mode=MARKUP
+            )
 
     def get_help_option(self, ctx: Any) -> Any:
         """Return the option --help, quick where it is not given."""

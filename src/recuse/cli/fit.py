@@ -36,6 +36,7 @@ from recuse.cli.options import (
 )
 from recuse.errors import InputError
 from recuse.io import HeldOut
+from recuse.io._rows import of_classes
 from recuse.present import decisions, terminal
 from recuse.rejector import ALL, CLASS, SUBGROUP, Choice, Rejector, choose, fit_several
 from recuse.selectors import SubgroupSelection
@@ -288,6 +289,8 @@ def _tell_fit(choices: tuple[Choice, ...], outs: list[Path]) -> None:
         if rejector:
             _tell_abstained(rejector, out)
             terminal.say(f"{_threshold(rejector)}, written to {out}.")
+    if choices[0].cut is not None and of_classes(choices[0].calibrate.kind):
+        terminal.say(decisions.beside_diagnose(choices[0].cut))
 
 
 def _tell_abstained(rejector: Rejector, out: Path) -> None:

@@ -142,8 +142,7 @@ def _of_sketch(path: Path, scores: list[str], levels: Levels) -> list[Entry]:
 def _show(entries: list[Entry], levels: Levels) -> None:
     header = words.measures_header(levels["risks"], levels["coverages"])
     terminal.blocks(header, {entry.title: entry.rows for entry in entries})
-    terminal.say(words.MEASURES_NOTE)
-    for note in dict.fromkeys(entry.note for entry in entries if entry.note):
+    for note in (*words.MEASURES_NOTES, *dict.fromkeys(e.note for e in entries if e.note)):
         terminal.say(note)
 
 

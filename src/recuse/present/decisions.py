@@ -302,3 +302,12 @@ def cut(found: Any) -> str:
         share = f"{exact_percent(found.tuning)} choose the score and {rest}"
         return f"Of {number}, {share} the threshold; none is set aside to test."
     return f"All {number} choose the threshold; none is set aside to tune a score or to test."
+
+
+def beside_diagnose(found: Any) -> str:
+    """Say why `recuse diagnose` may name another score than `recuse fit` of the same file."""
+    here = f"{exact_percent(found.tuning)} of them" if found.tuning else "none"
+    return (
+        f"The score: `recuse diagnose` compares scores on all rows, this fit on {here}; to deploy "
+        "another that it names, give rows to --tune and others to --calibrate."
+    )

@@ -77,7 +77,9 @@ def recommendation(d: Any) -> str:
         return (
             f"Rank by {name}, not by MSP: it {effect(facts, THIS_FILE)}. Averaged over all "
             f"coverages, {area(facts.gain)} fewer of 1,000 accepted predictions are wrong. To "
-            "deploy it, give these rows to `recuse fit --tune`, and others to `--calibrate`."
+            "deploy it, give these rows to `recuse fit --tune`, and others to `--calibrate`: given "
+            "one file, `recuse fit` compares scores on a part of its rows or, below 10,000, on "
+            "none, and may choose another."
         )
     kept = f"Rank by MSP: {why_kept(facts, THIS_FILE)}."
     if d.verdict == "no label smoothing":

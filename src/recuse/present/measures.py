@@ -82,16 +82,21 @@ AREAS = "AURC and s.e. x 1000."
 
 
 def measures_header(risks: Iterable[float], coverages: Iterable[float]) -> tuple[str, ...]:
-    """Return the head of a table of measures."""
-    return ("AURC", "s.e.", "E-AURC", "N-AURC", "AUGRC", *_levels_header(risks, coverages))
+    """Return the head of a table of measures: lines of name and unit in each column."""
+    areas = ("AURC\nx1000", "s.e.\nx1000", "E-AURC\nx1000", "N-AURC\n0 to 1", "AUGRC\nx1000")
+    return (*areas, *_levels_header(risks, coverages))
 
 
 def _levels_header(risks: Iterable[float], coverages: Iterable[float]) -> list[str]:
-    names = [f"cov@{tight_percent(r)}" for r in risks]
-    return names + [f"risk@{tight_percent(c)}" for c in coverages]
+    names = [f"coverage\n(%) at\n{tight_percent(r)} risk" for r in risks]
+    return names + [f"risk (%)\nat {tight_percent(c)}\ncoverage" for c in coverages]
 
 
-MEASURES_NOTE = "AURC, s.e., E-AURC and AUGRC x 1000; smaller is better. cov@ and risk@ in percent."
+MEASURES_NOTES = (
+    "AURC: risk, the error rate of accepted predictions, averaged over all coverages.",
+    "E-AURC: AURC minus that of the best order. N-AURC: 0 for the best order, 1 for a random one.",
+    "AUGRC: accepted errors, as a fraction of all predictions, averaged over all coverages.",
+)
 
 
 def measures_cells(m: Any) -> list[str]:
@@ -154,7 +159,6 @@ def sketch_note(m: Any) -> str:
 
 
 CERTIFIED_NOTES = (
-    "AURC and AUGRC x 1000; cov@ and risk@ in percent.",
     "At least, at most: bounds from binning, not a confidence interval. Sampling error is not "
     "included; it needs the rows.",
 )
@@ -162,7 +166,8 @@ CERTIFIED_NOTES = (
 
 def certified_header(risks: Iterable[float], coverages: Iterable[float]) -> tuple[str, ...]:
     """Return the head of `certified_blocks`."""
-    return ("AURC", "at least", "at most", "AUGRC", *_levels_header(risks, coverages))
+    areas = ("AURC\nx1000", "at least\nx1000", "at most\nx1000", "AUGRC\nx1000")
+    return (*areas, *_levels_header(risks, coverages))
 
 
 def certified_blocks(found: Iterable[Any]) -> dict[str, Rows]:

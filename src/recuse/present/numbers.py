@@ -53,7 +53,7 @@ def exact_percent(x: float) -> str:
 
 
 def tight_percent(x: float) -> str:
-    """`exact_percent` without the space, for the head of a narrow column: cov@5%."""
+    """`exact_percent` without the space, for the head of a narrow column: 5% risk."""
     return exact_percent(x).replace(" ", "")
 
 

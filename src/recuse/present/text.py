@@ -50,12 +50,23 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[str]], gap: int = 
 def block_lines(
     header: Sequence[str], blocks: Mapping[str, Mapping[str, Sequence[str]]]
 ) -> tuple[str, dict[str, list[str]]]:
-    """Return the line of a common header, and under each title its aligned rows."""
-    rows = [["", *header]]
-    rows += [[f"  {name}", *cells] for block in blocks.values() for name, cells in block.items()]
-    head, *lines = text_table(rows[0], rows[1:], gap=1).split("\n")
-    at = iter(lines)
-    return head, {title: [next(at) for _ in block] for title, block in blocks.items()}
+    r"""Return the lines of a common header, and under each title its aligned rows.
+
+    >>> head, lines = block_lines(["AURC", "risk\n(%)"], {"net": {"msp": ["8.1", "20.0"]}})
+    >>> print(head, *lines["net"], sep="\n")
+               risk
+          AURC  (%)
+      msp  8.1 20.0
+    """
+    names = [name.split("\n") for name in header]
+    tall = max(map(len, names), default=1)
+    heads = [["", *line] for line in zip(*([""] * (tall - len(name)) + name for name in names))]
+    rows = [[f"  {name}", *cells] for block in blocks.values() for name, cells in block.items()]
+    lines = text_table(heads[0], [*heads[1:], *rows], gap=1).split("\n")
+    at = iter(lines[tall:])
+    return "\n".join(lines[:tall]), {
+        title: [next(at) for _ in block] for title, block in blocks.items()
+    }
 
 
 SPACE = "\u00a0"  # keeps a number and its unit on one line
