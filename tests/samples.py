@@ -60,3 +60,8 @@ def learned_score(seed=0, classes=0):
     return Score(
         "learned", {"slope": 0.5, "intercept": 1.0} | {k: tuple(v) for k, v in named.items()}
     )
+
+
+def equal_costs(classes, error=5.0, abstain=1.0):
+    """Costs (K, K + 1) where all errors are alike: Chow's."""
+    return np.c_[error * (1 - np.eye(classes)), np.full(classes, abstain)]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from recuse import Rejector, write_logits
+from samples import equal_costs
 from test_rules import CALIBRATE, SITE, TEST, TUNE
 
 FIT = ("fit", "--tune", "tune.npz", "--calibrate", "calibrate.npz", "--no-learned")
@@ -32,6 +33,8 @@ def run(tmp_path):
     for k, (name, (z, y)) in enumerate(PARTS.items()):
         write_logits(tmp_path / f"{name}.npz", z, y, ids=2000 * k + order(k))
     write_csv(tmp_path / "site.csv")
+    costs = [",".join(map(str, (k, *row))) for k, row in enumerate(equal_costs(4))]
+    (tmp_path / "costs.csv").write_text("\n".join(["label,0,1,2,3,abstain", *costs]))
     return lambda *arguments: process(*arguments, cwd=tmp_path)
 
 
@@ -48,7 +51,7 @@ def write_csv(path, *, order=None, changed=None, drop=()):
     ("options", "kind", "said"),
     [
         (("--coverage", 0.8), "coverage", "at least 80 % of predictions are accepted"),
-        (("--cost", "10:1"), "cost", "a prediction costs at most"),
+        (("--costs", "costs.csv"), "mean_cost", "a prediction costs at most"),
         (("--target-risk", 0.1, "--method", "band"), "risk", "thresholds of the band hold at once"),
         (
             ("--target-risk", 0.05, "--among", "all"),
@@ -68,8 +71,8 @@ def test_each_guarantee_is_fitted_and_compared_with_what_came_about(
     summary = json.loads(out)
     assert summary["guarantee"]["kind"] == kind
     assert said in summary["statement"]
-    value = {"risk": "risk", "coverage": "coverage", "cost": "cost"}[kind]
-    low, high = summary[f"{kind}_interval"]
+    value = {"risk": "risk", "coverage": "coverage", "mean_cost": "cost"}[kind]
+    low, high = summary[f"{value}_interval"]
     assert low < summary[value] < high
     said_by = run("predict", "rejector.json", "test.npz")[1]
     assert "is in line with the guaranteed" in said_by
@@ -140,13 +143,12 @@ def test_several_targets_are_several_files_and_one_that_is_infeasible_is_said(ru
 
 
 BAD = [
-    ((), "expected one of --target-risk, --coverage and --cost, or --misses, got none"),
-    (("--coverage", 0.8, "--cost", "1:1"), "got --coverage and --cost"),
-    (("--cost", "10"), "such as 10:1, got '10'"),
+    ((), "expected one of --target-risk, --coverage and --costs, or --misses, got none"),
+    (("--coverage", 0.8, "--costs", "c.csv"), "got --coverage and --costs"),
+    (("--costs", "none.csv"), "none.csv: expected a table of costs, got No such file"),
     (("--target-risk", 0.1, "--out", "r.csv"), "r.csv: expected a name ending in .json"),
     (("--target-risk", 0.1, "--method", "betting"), "band, sgr, got 'betting'"),
     (("--coverage", "most"), "unable to parse string as a number, got 'most'; see recuse fit"),
-    (("--cost", "10:0"), "`cost_abstain` as a positive number"),
     (("--coverage", 80), "`coverage` in (0, 1), got 80.0"),
     (("--coverage", 0.8, "--by", "class"), "with one --target-risk, got --coverage 0.8"),
     (("--target-risk", "0.1,0.2", "--by", "class"), "risk, got --target-risk 0.1,0.2"),

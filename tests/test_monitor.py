@@ -23,7 +23,7 @@ from recuse.monitor import FEWER, MORE, ORDERS, RISK, Terms, replay, risk_interv
 from recuse.monitor._e_process import NOTHING, SPACING, STEP, EProcess, advance, lower_limit
 from recuse.monitor._state import NEW, Ledger, digest_of, keys_of, log_tried, pack, rate_limits
 from rejectors import altered
-from samples import sample
+from samples import equal_costs, sample
 
 E_VALUE = 1e-9  # relative: sums of a few hundred logarithms in float64
 FITTED = fit(sample(400, seed=0), sample(400, seed=1), target_risk=0.2)
@@ -700,7 +700,7 @@ def test_so_many_groups_that_nothing_is_known_of_the_rate_end_in_no_alarm_of_it(
 
 
 @pytest.mark.parametrize(
-    ("options", "log"), [({"coverage": 0.8}, math.log(900)), ({"cost": (5, 1)}, 0.0)]
+    ("options", "log"), [({"coverage": 0.8}, math.log(900)), ({"costs": equal_costs(5)}, 0.0)]
 )
 def test_a_guarantee_of_a_coverage_or_a_cost_needs_a_target_to_test(tmp_path, options, log):
     rejector = populated(**options)

@@ -34,7 +34,7 @@ from recuse.selectors._methods import LONGEST_WALK, METHODS
 from recuse.selectors._walk import has_chain, walk, walk_level
 from recuse.tuning import tune
 from rejectors import altered
-from samples import learned_score, log_softmax, one_column, pixels, sample
+from samples import equal_costs, learned_score, log_softmax, one_column, pixels, sample
 
 TUNE, CALIBRATE, TEST = (sample(400, seed=s) for s in range(3))
 FITTED = recuse.fit(TUNE, CALIBRATE, target_risk=0.2)
@@ -651,7 +651,7 @@ def test_repeated_ids_are_refused_or_one_row_of_each_is_used(text):
     expected = (
         "ids that differ in calibrate, got 600 rows of 300 ids, such as 5000, with the same outputs"
     )
-    for options in ({"target_risk": 0.3}, {"coverage": 0.5}, {"cost": (5, 1)}):
+    for options in ({"target_risk": 0.3}, {"coverage": 0.5}, {"costs": equal_costs(5)}):
         with pytest.raises(InputError, match=expected):
             recuse.fit(TUNE, repeated, **options)
     with pytest.raises(InputError, match="ids that differ in tune, got 600 rows of 300 ids"):
@@ -985,7 +985,7 @@ def test_a_grouped_file_is_compared_by_one_row_of_each_group_or_it_is_said_why_n
     (z, y), groups = sample(300, seed=5), np.arange(900) // 3
     three = {"z": np.repeat(z, 3, axis=0), "labels": np.repeat(y, 3), "groups": groups}
     calibrate = HeldOut(*CALIBRATE, groups=np.arange(400) // 2)
-    for goal in ({"target_risk": 0.3}, {"coverage": 0.5}, {"cost": (5, 1)}):
+    for goal in ({"target_risk": 0.3}, {"coverage": 0.5}, {"costs": equal_costs(5)}):
         of_groups = recuse.fit(TUNE, calibrate, **goal, learned=False)
         of_rows = recuse.fit(TUNE, CALIBRATE, **goal, learned=False)
         once, each = summary_of(z, of_groups, labels=y), summary_of(rejector=of_groups, **three)

@@ -17,10 +17,11 @@ from recuse._internal.files import checksum
 from recuse.io import HeldOut
 from recuse.rejector import CLASS, SUBGROUP, Rule, choose, explain, fit_several
 from recuse.scores import Score
-from recuse.selectors import CostGuarantee, SubgroupSelection
+from recuse.selectors import CostGuarantee, SubgroupSelection, select_cost
 from recuse.selectors._goals import cost_interval, cost_upper
 from recuse.selectors._methods import METHODS
-from samples import pixels
+from rejectors import altered
+from samples import equal_costs, pixels
 
 HARD = 3  # a class of which nothing can be guaranteed
 
@@ -38,13 +39,24 @@ TUNE, CALIBRATE, TEST = (draw(2000, seed) for seed in range(3))
 WRONG = TUNE[0], TUNE[0].argmin(axis=1)
 SITE = {k: np.where(np.arange(2000) % 3 == k % 3, "south", "north") for k in range(3)}
 QUICK = {"learned": False}
+
+
+def by_cost(tune):
+    """As version 0.1 fitted a cost of an error and of an abstention."""
+    fitted = recuse.fit(TUNE, CALIBRATE, target_risk=0.1, **QUICK)
+    seen, held = ((fitted.score(z), z.argmax(axis=1) != y) for z, y in (tune, CALIBRATE))
+    found = select_cost(*held, cost_error=10, cost_abstain=1, tune=seen)
+    return altered(fitted, found.threshold, found.guarantee)
+
+
 FITTED = {
     "risk": recuse.fit(TUNE, CALIBRATE, target_risk=0.1, **QUICK),
     "band": recuse.fit(TUNE, CALIBRATE, target_risk=0.1, method="band", **QUICK),
     "coverage": recuse.fit(TUNE, CALIBRATE, coverage=0.8, **QUICK),
     "everything": recuse.fit(TUNE, draw(20, 1), coverage=0.9, **QUICK),
-    "cost": recuse.fit(TUNE, CALIBRATE, cost=(10, 1), **QUICK),
-    "nothing": recuse.fit(WRONG, CALIBRATE, cost=(10, 1), **QUICK),
+    "cost": by_cost(TUNE),
+    "nothing": by_cost(WRONG),
+    "mean cost": recuse.fit(TUNE, CALIBRATE, costs=equal_costs(4)),
     "class": recuse.fit(TUNE, CALIBRATE, target_risk=0.1, subgroups="class", **QUICK),
     "subgroup": recuse.fit(TUNE, CALIBRATE, target_risk=0.1, subgroups=(SITE[0], SITE[1]), **QUICK),
     "joint": recuse.fit(TUNE, CALIBRATE, target_risk=0.05, among="all", **QUICK),
@@ -85,7 +97,7 @@ def test_each_guarantee_counts_what_its_rule_accepts_of_calibrate(name):
         rows = np.ones(len(data[0]), bool) if rule.subgroup is None else of == rule.subgroup
         assert rule.guarantee.n == rows.sum()
         assert rule.guarantee.accepted == (rows & p.accept).sum()
-        if rule.guarantee.kind != "coverage":
+        if rule.guarantee.kind not in ("coverage", "mean_cost"):
             assert rule.guarantee.errors == (p.prediction != data[1])[rows & p.accept].sum()
         assert rule.guarantee.delta == pytest.approx(rejector.delta / len(rejector.rules))
 
@@ -181,7 +193,9 @@ def test_dependent_rows_count_once_in_each_population():
     assert "of 1000 calibration groups accepted; groups are i.i.d." in str(covering)
 
 
-@pytest.mark.parametrize("options", [{"coverage": 0.8}, {"cost": (10, 1)}, {"subgroups": "class"}])
+@pytest.mark.parametrize(
+    "options", [{"coverage": 0.8}, {"costs": equal_costs(4)}, {"subgroups": "class"}]
+)
 def test_splits_that_overlap_void_every_guarantee(options):
     target = {} if "subgroups" not in options else {"target_risk": 0.1}
     rejector = recuse.fit(TUNE, TUNE, allow_overlap=True, **options, **target, **QUICK)
@@ -195,15 +209,13 @@ def test_splits_that_overlap_void_every_guarantee(options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "one of `target_risk`, `coverage` and `cost`, or `misses`, got none"),
+        ({}, "one of `target_risk`, `coverage` and `costs`, or `misses`, got none"),
         ({"target_risk": 0.1, "coverage": 0.8}, "got `target_risk` and `coverage`"),
         ({"coverage": 1.2}, "`coverage` in"),
-        ({"cost": 10}, "`cost` as"),
-        ({"cost": (10, 0)}, "`cost_abstain` as a positive number"),
         ({"coverage": 0.8, "subgroups": "class"}, "`subgroups` with a target risk alone"),
-        ({"cost": (1, 1), "subgroups": "class"}, "`subgroups` with a target risk alone"),
+        ({"costs": equal_costs(4), "subgroups": "class"}, "`subgroups` with a target risk alone"),
         ({"coverage": 0.8, "objective": "coverage"}, "`objective` with a target risk alone"),
-        ({"cost": (1, 1), "method": "sgr"}, "`method` with a target risk alone"),
+        ({"costs": equal_costs(4), "method": "sgr"}, "`method` with a target risk alone"),
         ({"target_risk": 0.1, "subgroups": "label"}, "tune: expected subgroups .label., got none"),
         ({"target_risk": 0.1, "method": "betting"}, "band, sgr, got 'betting'"),
         ({"target_risk": 0.1, "subgroups": (SITE[0], np.arange(2000))}, "one kind"),
@@ -223,7 +235,6 @@ def test_splits_that_overlap_void_every_guarantee(options):
         ({"target_risk": 0.1, "among": "all", "method": "sgr"}, "auto, monotone with among='all'"),
         ({"target_risk": 0.1, "among": "all", "objective": "coverage"}, "aurc or augrc with among"),
         ({"target_risk": 0.1, "among": "any"}, "`among` accepted or all, got 'any'"),
-        ({"cost": (True, 1)}, "`cost_error` as a positive number, got True"),
     ],
 )
 def test_what_cannot_be_guaranteed_is_refused(options, message):

@@ -39,6 +39,7 @@ from recuse.io import HeldOut
 from recuse.io._rows import of_classes
 from recuse.present import decisions, terminal
 from recuse.rejector import ALL, CLASS, SUBGROUP, Choice, Rejector, choose, fit_several
+from recuse.rejector._costs import read_costs
 from recuse.selectors import SubgroupSelection
 
 PLURALS = {CLASS: "predicted classes", SUBGROUP: "subgroups"}
@@ -76,9 +77,13 @@ def fit(
         float | None,
         typer.Option("--coverage", help="Instead: smallest fraction of predictions to accept."),
     ] = None,
-    cost: Annotated[
-        str | None,
-        typer.Option("--cost", help="Instead: cost of an error and of an abstention, as 10:1."),
+    costs: Annotated[
+        Path | None,
+        typer.Option(
+            "--costs",
+            help="Instead: a .csv of costs. A row for each label, named in its first column; a "
+            "column for each answer, and one named abstain.",
+        ),
     ] = None,
     misses: Annotated[
         str | None,
@@ -134,10 +139,10 @@ def fit(
     limits = by_class(misses, "misses")
     if misses is not None and not limits:
         raise InputError(f"expected --misses such as sick=0.01, got {misses!r}")
-    goal = _goal(of_class or targets, coverage, cost, by, misses)
+    goal = _goal(of_class or targets, coverage, costs, by, misses)
     outs = _outs(out, targets)
     for path in outs:
-        refuse_overwrite(path, force, *places, *_paths(by))
+        refuse_overwrite(path, force, *places, *_paths(by), *([] if costs is None else [costs]))
     reading: dict[str, Any] = {
         **{"kind": kind_of(binary, probs), "ignore_index": ignore_index},
         "subgroups": by_columns(by),
@@ -192,19 +197,19 @@ def _places(file: Path | None, tune: Path | None, calibrate: Path | None) -> tup
 def _goal(
     targets: tuple[float, ...] | dict[str, float],
     coverage: float | None,
-    cost: str | None,
+    costs: Path | None,
     by: str | None,
     misses: str | None,
 ) -> dict[str, Any]:
     """Return the one goal that is asked for, as `choose` takes it."""
-    given = {"--target-risk": targets or None, "--coverage": coverage, "--cost": cost}
+    given = {"--target-risk": targets or None, "--coverage": coverage, "--costs": costs}
     names = [name for name, value in given.items() if value is not None]
     if misses is not None and not names:
         return {}
     if len(names) != 1:
         got = " and ".join(names) or "none"
         raise InputError(
-            f"expected one of --target-risk, --coverage and --cost, or --misses, got {got}"
+            f"expected one of --target-risk, --coverage and --costs, or --misses, got {got}"
         )
     if isinstance(targets, dict):
         return {"target_risk": targets}
@@ -213,7 +218,7 @@ def _goal(
         raise InputError(f"expected --by with one --target-risk, got {names[0]} {value}")
     if targets:
         return {"target_risk": targets[0]}
-    return {"coverage": coverage} if cost is None else {"cost": _cost(cost)}
+    return {"coverage": coverage} if costs is None else {"costs": read_costs(costs)}
 
 
 def _subgroups(by: str | None, *files: HeldOut) -> Any:
@@ -222,17 +227,6 @@ def _subgroups(by: str | None, *files: HeldOut) -> Any:
         return by
     found = tuple(subgroups_of(by, file, "class, ") for file in files)
     return found[0] if len(found) == 1 else found
-
-
-def _cost(text: str) -> tuple[float, float]:
-    """Return the costs of an error and of an abstention, from 10:1."""
-    try:
-        error, abstain = map(float, text.split(":"))
-    except ValueError:
-        raise InputError(
-            f"expected --cost of an error and an abstention, such as 10:1, got {text!r}"
-        ) from None
-    return error, abstain
 
 
 def _outs(out: Path, targets: tuple[float, ...]) -> list[Path]:
@@ -308,6 +302,6 @@ def _threshold(rejector: Rejector) -> str:
     if rejector.by != ALL:
         accepting = sum(rule.threshold < np.inf for rule in rejector.rules)
         return f"Thresholds of {accepting:,} of {len(rejector.rules):,} {PLURALS[rejector.by]}"
-    if rejector.threshold == np.inf:
-        return "No threshold, since abstaining always is cheapest"
+    if rejector.guarantee.kind == "mean_cost":
+        return "Decisions by costs"
     return f"Threshold {decisions.threshold(rejector.score, rejector.threshold)}"

@@ -42,6 +42,7 @@ from recuse.rejector import (
     ranked,
     summarize,
 )
+from recuse.scores import without_filler
 
 EACH = {ALL: "all", CLASS: "each predicted class", SUBGROUP: "each subgroup"}
 
@@ -127,7 +128,7 @@ def predict(
         predictions = rejector._decide(data, subgroups)
         summary = summarize(data, predictions, rejector, subgroups, parts)
         if out is not None:
-            write_table(out, _columns(data, predictions, top, names))
+            write_table(out, _columns(data, predictions, top, names, rejector))
     for line in decisions.model_lines(str(file), summary, odd_form):
         warn(line)
     if as_json:
@@ -187,7 +188,7 @@ def _plain(reason: Explanation, names: np.ndarray | None) -> dict[str, Any]:
 
 
 def _columns(
-    data: HeldOut, p: Predictions, top: int, names: np.ndarray | None
+    data: HeldOut, p: Predictions, top: int, names: np.ndarray | None, rejector: Rejector
 ) -> dict[str, np.ndarray]:
     """Columns of the table: id, prediction, confidence, p_correct, accept, prediction_2, ..."""
     ids = np.arange(len(data)) if data.ids is None else data.ids
@@ -205,7 +206,7 @@ def _columns(
         "accept": p.accept,
     }
     if top > 1:
-        order, probs = ranked(data.logits)
+        order, probs = ranked(without_filler(data.logits, rejector.filler), rejector.score)
         for rank in range(1, top):
             columns[f"prediction_{rank + 1}"] = named(order[:, rank])
             columns[f"prob_{rank + 1}"] = probs[:, rank].astype(np.float32)

@@ -20,7 +20,8 @@ from recuse.io._reader import fetched
 from recuse.io._rows import CONFIDENCES, of_classes
 from recuse.rejector import Rejector, check_classes
 from recuse.scores import SOFTMAX_FAMILY, Score, without_filler
-from recuse.scores._score import OF_CONFIDENCES
+from recuse.scores._costs import EXPECTED_COST
+from recuse.scores._score import OF_CONFIDENCES, decided
 from recuse.sketch import CurveSketch, SubgroupSketches
 from recuse.tuning import MSP
 
@@ -59,7 +60,7 @@ class Plan:
         self._check_score(self.kind)
 
     def _check_score(self, kind: str | None) -> None:
-        if kind == "probs" and self.score.name not in SOFTMAX_FAMILY:
+        if kind == "probs" and self.score.name not in (*SOFTMAX_FAMILY, EXPECTED_COST):
             raise InputError(
                 f"expected a score of {', '.join(SOFTMAX_FAMILY)} for probabilities, "
                 f"got {self.score}: the logarithm has lost the shift of the logits"
@@ -118,11 +119,16 @@ class Plan:
         if self.classes is not None:
             with naming(chunk.name):
                 check_classes(z.shape[1], self.classes, chunk.kind)
-        confidence = score(without_filler(z, self.filler))
+        predicted, loss, masked = flat.predicted, flat.loss, without_filler(z, self.filler)
+        if score.name == EXPECTED_COST:
+            predicted, confidence, _ = decided(masked, score)
+            loss = predicted != flat.labels
+        else:
+            confidence = score(masked)
         scale = self.scale or scale_of(score)
-        keys: Any = flat.predicted if self.by == "class" else flat.groups
+        keys: Any = predicted if self.by == "class" else flat.groups
         about = self._about(z.shape[1], chunk.kind)
-        return self._counted(chunk.name, scale, about, keys, confidence, flat.loss)
+        return self._counted(chunk.name, scale, about, keys, confidence, loss)
 
     def _score_of(self, chunk: HeldOut) -> Score:
         """Return the score; of confidences without a rejector, the first as it is."""

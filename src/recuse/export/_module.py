@@ -14,9 +14,12 @@ from torch.utils import _pytree
 
 from recuse._internal.check import extra
 from recuse.errors import InputError
+from recuse.export._costs import cheapest
 from recuse.export._scores import of_rows
 from recuse.io._rows import refuse_confidences
 from recuse.rejector import CLASS, SUBGROUP, IsotonicMap, Rejector
+from recuse.scores import Score
+from recuse.scores._costs import EXPECTED_COST
 from recuse.scores._functions import ROUNDED, STRAY
 
 torch = extra("torch", "torch", "recuse.export")
@@ -31,7 +34,7 @@ class Decisions(NamedTuple):
     """Output of the module: a decision for each example (or pixel)."""
 
     logits: Tensor  # as the model gave them
-    label: Tensor  # int64 (n, ...): the lowest index among the maxima
+    label: Tensor  # int64 (n, ...): the lowest index among the maxima; by costs, the cheapest
     confidence: Tensor  # float32 (n, ...): the ranking score, in its own unit
     accept: Tensor  # bool (n, ...): confidence >= its threshold, if it has one
     p_correct: Tensor  # float32 (n, ...): estimated probability of being right
@@ -61,14 +64,13 @@ class SelectiveModule(torch.nn.Module):
         rows = z.movedim(1, -1).flatten(0, -2)
         if (filler := self.rejector.filler) is not None:
             rows = rows.masked_fill(rows <= rows.new_tensor(filler), -math.inf)
-        confidence = of_rows(self.rejector.score, rows)
-        label = rows.argmax(dim=1)
+        label, confidence, of_right = decided(self.rejector.score, rows)
         threshold = self._thresholds(label)
         columns = (
             label.masked_fill(confidence.isnan(), MALFORMED),
             confidence,
             (confidence >= threshold) & (threshold < math.inf),
-            interpolated(self.rejector.isotonic_map, confidence).float(),
+            interpolated(self.rejector.isotonic_map, of_right).float(),
         )
         shape = z.shape[:1] + z.shape[2:]
         return Decisions(output, *(column.reshape(shape) for column in columns))
@@ -82,6 +84,14 @@ class SelectiveModule(torch.nn.Module):
     def extra_repr(self) -> str:
         """Describe the rejector in the repr."""
         return str(self.rejector)
+
+
+def decided(score: Score, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return label, confidence, and what the probability of being right goes by."""
+    if score.name == EXPECTED_COST:
+        return cheapest(score, rows)
+    confidence = of_rows(score, rows)
+    return rows.argmax(dim=1), confidence, confidence
 
 
 def to_module(model: torch.nn.Module, rejector: Rejector) -> SelectiveModule:

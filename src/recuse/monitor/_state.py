@@ -123,10 +123,10 @@ def log_tried(rejector: Rejector) -> float:
     """Log of the number of thresholds among which the calibration split chose.
 
     Each subgroup chooses for itself, with "no threshold" as one more choice, so the numbers of
-    all subgroups multiply. A cost chooses on the tuning split alone.
+    all subgroups multiply. Costs choose on the tuning split alone.
     """
     guarantees = [rule.guarantee for rule in rejector.rules if rule.guarantee.n]
-    if guarantees[0].kind == "cost":
+    if guarantees[0].kind in ("cost", "mean_cost"):
         return 0.0
     if rejector.by == ALL:
         return math.log(_tried(guarantees[0]))
@@ -145,7 +145,11 @@ def _tried_alone(guarantee: Any) -> int:
     return max(_tried(guarantee), guarantee.n if guarantee.method == "band" else 0)
 
 
-OTHERS = {"coverage": "a coverage", "cost": "a cost", "misses": "a share of misses"}
+OTHERS = {
+    **{"coverage": "a coverage", "cost": "a cost", "misses": "a share of misses"},
+    "mean_cost": "a mean cost, which no test watches: with a target, the error rate of accepted "
+    "predictions and the share accepted are watched",
+}
 
 
 def target_of(rejector: Rejector) -> float:

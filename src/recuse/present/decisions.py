@@ -16,7 +16,11 @@ from recuse.present.text import score_name
 LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
 ALL_ACCEPTED = "risk, all\naccepted"  # two lines, for 80 columns
 ERRORS = ("errors", "risk", "risk, 95 %", ALL_ACCEPTED)
-QUANTITY = {"risk": "error", "coverage": "coverage", "cost": "mean cost", "misses": "misses"}
+QUANTITY = {
+    **{"risk": "error", "coverage": "coverage", "misses": "misses"},
+    **{"cost": "mean cost", "mean_cost": "mean cost"},
+}
+COSTS = ("cost", "mean_cost")
 JOINT = "share of all predictions"
 USE = {"tune": "tuning", "calibrate": "calibration"}
 ASSUMED = "out_of_fold"  # instead of guaranteed
@@ -55,9 +59,9 @@ def summary_lines(s: Any) -> Iterable[str]:
 def _compared(s: Any) -> str:
     """Return how the observed interval compares with the guaranteed number."""
     kind, (interval, level) = s.guarantee.kind, s.compared
-    low, high, level = (f"{x:.4g}" if kind == "cost" else percent(x, 1) for x in (*interval, level))
+    low, high, level = (f"{x:.4g}" if kind in COSTS else percent(x, 1) for x in (*interval, level))
     side = "in line with" if s.kept else "below" if kind == "coverage" else "above"
-    value = f" ({s.cost:.4g})" if kind == "cost" else ""
+    value = f" ({s.cost:.4g})" if kind in COSTS else ""
     said = "assumed" if ASSUMED in s.guarantee.assumptions else "guaranteed"
     if s.one_of_each is not None:
         accepted, errors = s.one_of_each
@@ -213,15 +217,12 @@ def explanation_lines(e: Any, score: Any, names: Names, accepted: float) -> Iter
     """
     verdict = "accepted" if e.accept else "abstained"
     name = name_of(e.prediction, names)
-    yield f"{e.id}: {verdict}. Class {name}, softmax {percent(e.probability, 1)}."
-    yield f"  {_against_the_threshold(e, score, names)}"
-    right = f"Right with a probability of about {percent(e.p_correct, 1)}, by the rows of the fit"
-    at = (
-        ""
-        if e.p_at_threshold is None
-        else f"; about {percent(e.p_at_threshold, 1)} at the threshold"
-    )
-    yield f"  {right}{at}."
+    of = "softmax" if e.costs is None else "probability"
+    yield f"{e.id}: {verdict}. Class {name}, {of} {percent(e.probability, 1)}."
+    if e.costs is None:
+        yield from _by_threshold(e, score, names)
+    else:
+        yield f"  {_by_costs(*e.costs)}"
     yield (
         f"  {percent(e.less_certain, 1)} of the file are less certain; "
         f"{percent(accepted, 1)} are accepted."
@@ -233,6 +234,25 @@ def explanation_lines(e: Any, score: Any, names: Names, accepted: float) -> Iter
         parts = ", ".join(f"{name} {share:+.3g}" for name, share in e.lowering[:LOWERING])
         lowered = f"; what lowers this one most: {parts}" if parts else ""
         yield f"  An average tuning prediction has {e.average:.3g}{lowered}."
+
+
+def _by_threshold(e: Any, score: Any, names: Names) -> Iterable[str]:
+    yield f"  {_against_the_threshold(e, score, names)}"
+    right = f"Right with a probability of about {percent(e.p_correct, 1)}, by the rows of the fit"
+    at = (
+        ""
+        if e.p_at_threshold is None
+        else f"; about {percent(e.p_at_threshold, 1)} at the threshold"
+    )
+    yield f"  {right}{at}."
+
+
+def _by_costs(answering: float, abstaining: float) -> str:
+    said = f"Expected cost of this answer {answering:.4g}, of abstaining {abstaining:.4g}"
+    if answering == abstaining:
+        return f"{said}: equal, so it is answered."
+    cheaper = "answering" if answering < abstaining else "abstaining"
+    return f"{said}: {cheaper} saves {abs(answering - abstaining):.3g}."
 
 
 def _against_the_threshold(e: Any, score: Any, names: Names) -> str:
@@ -252,6 +272,14 @@ def _against_the_threshold(e: Any, score: Any, names: Names) -> str:
 def name_of(subgroup: Any, names: Names = None) -> str:
     """Return a subgroup, or a class by its name."""
     return str(subgroup) if names is None else str(names[subgroup])
+
+
+def by_costs(score: Any) -> str:
+    """Return the rule of decisions by costs."""
+    return (
+        "Predict the class of the smallest expected cost, under probabilities at temperature "
+        f"{score.params['temperature']:.4g}; abstain where that costs less."
+    )
 
 
 def threshold(score: Any, value: float) -> str:
@@ -293,14 +321,16 @@ def cut(found: Any) -> str:
     >>> from types import SimpleNamespace as Namespace
     >>> cut(Namespace(units=3000, unit="rows", tuning=0.0))
     'All 3,000 rows choose the threshold; none is set aside to tune a score or to test.'
-    >>> cut(Namespace(units=20000, unit="rows", tuning=0.2))
+    >>> cut(Namespace(units=20000, unit="rows", tuning=0.2, costs=False))
     'Of 20,000 rows, 20 % choose the score and 80 % the threshold; none is set aside to test.'
     """
     number = f"{found.units:,} {found.unit}"
     if found.tuning:
         rest = exact_percent(1 - found.tuning)
-        share = f"{exact_percent(found.tuning)} choose the score and {rest}"
-        return f"Of {number}, {share} the threshold; none is set aside to test."
+        uses = ("fit the temperature", "the limit of the mean cost")
+        first, second = uses if found.costs else ("choose the score", "the threshold")
+        share = f"{exact_percent(found.tuning)} {first} and {rest} {second}"
+        return f"Of {number}, {share}; none is set aside to test."
     return f"All {number} choose the threshold; none is set aside to tune a score or to test."
 
 

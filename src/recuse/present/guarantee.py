@@ -82,6 +82,11 @@ def sentence(g: Any) -> str:
         )
     if g.kind == "misses":
         return f"No error rate is guaranteed ({seen}; {assumptions(g)})."
+    if g.kind == "mean_cost":
+        return (
+            f"{sure}, a prediction costs at most {g.upper:.4g} on average, abstentions included "
+            f"({seen}; {assumptions(g)})."
+        )
     return f"{sure}, {_target(g)} ({seen}; {assumptions(g)})."
 
 
@@ -311,6 +316,12 @@ def _seen(g: Any) -> str:
         return seen
     if g.kind == "cost":
         return f"mean cost {g.cost:.4g}; {seen}, {g.errors} of them wrong"
+    if g.kind == "mean_cost":
+        answering, abstaining = g.answering / g.n, g.abstaining / g.n
+        return (
+            f"mean cost {g.cost:.4g} on {g.n} calibration {g.unit}, {g.accepted} accepted; always "
+            f"answering costs {answering:.4g} there, always abstaining {abstaining:.4g}"
+        )
     if isinstance(g.errors, int):
         return f"{seen}, {g.errors} of them wrong"
     return f"{seen}, mean loss {g.errors / max(g.accepted, 1):.4g}"

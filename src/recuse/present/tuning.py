@@ -21,6 +21,9 @@ Outcome = Literal[
     # scores that were fixed beforehand: no row was set aside to choose among them
     "fixed",  # MSP, alone or because it accepts most
     "fixed_other",  # the alternative accepts more
+    # decisions by costs, under probabilities at a temperature:
+    "costs",  # fitted to the tuning rows
+    "costs_as_given",  # 1, since no tuning row is wrong
 ]
 
 
@@ -28,7 +31,7 @@ class TuningFacts(NamedTuple):
     """Why a score was chosen, as plain data for JSON."""
 
     outcome: Outcome
-    objective: str  # "aurc", "augrc" or "coverage"
+    objective: str  # "aurc", "augrc" or "coverage"; "cost" of always answering
     target_risk: float | None  # of the objective "coverage"
     msp: float  # the objective under MSP
     n: int  # predictions of the tuning split
@@ -46,6 +49,11 @@ class TuningFacts(NamedTuple):
 NAMED = 5  # classes
 LEAST = 0.0005  # change of an area, relative to MSP, that one decimal of a percentage shows
 TUNING_SPLIT = "the tuning split"
+COSTS = {
+    "costs": "softmax at the temperature that fits {n:,} tuning rows best",
+    "costs_as_given": "softmax as it is: no temperature fits {n:,} tuning rows of which none is "
+    "wrong",
+}
 
 
 def sentence(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
@@ -66,6 +74,8 @@ def sentence(facts: TuningFacts, data: str = TUNING_SPLIT) -> str:
         return f"{'The' if name[:4] == 'the ' else name[:3]}{name[3:]} {effect(facts, data)}"
     if facts.outcome in ("fixed", "fixed_other"):
         return _fixed(facts)
+    if facts.outcome in COSTS:
+        return f"The cheapest answer, under the {COSTS[facts.outcome].format(n=facts.n)}"
     return f"Kept {facts.baseline}: {why_kept(facts, data)}"
 
 

@@ -15,7 +15,14 @@ from recuse.rejector._plan import LabelPlan, plan
 from recuse.rejector._prepare import Data, as_file
 from recuse.rejector._rejector import IsotonicMap, Predictions, Rejector, check_classes
 from recuse.rejector._rules import ALL, BY, CLASS, SUBGROUP, Rule, spread
-from recuse.rejector._summary import RUNNERS_UP, Explanation, Summary, explain, ranked, summarize
+from recuse.rejector._summary import (
+    RUNNERS_UP,
+    Explanation,
+    Summary,
+    explain,
+    ranked,
+    summarize,
+)
 
 __all__ = [
     "ALL",

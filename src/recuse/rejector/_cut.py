@@ -26,6 +26,7 @@ class Cut:
     units: int  # independent rows, or groups
     unit: str  # "rows" or "groups"
     tuning: float  # fraction of them that chooses the score; 0: all of them calibrate
+    costs: bool = False  # whether it fits a temperature, and the rest limits a mean cost
 
     @property
     def parts(self) -> dict[str, float]:
@@ -40,17 +41,18 @@ def cut_of(file: HeldOut, goal: str, rules: int) -> Cut:
     """Return how a file is cut, by a rule that is fixed beforehand.
 
     For a target risk all rows calibrate below 10,000 units for each threshold, and where there is
-    one score alone; from there on 20 % choose the score. For a coverage or a cost 40 % do below
-    10,000: the threshold of a cost is chosen on them, and for a coverage the score is all there is
-    to gain.
+    one score alone; from there on 20 % choose the score. For a coverage 40 % do below 10,000,
+    since the score is all there is to gain. For costs 20 % fit the temperature.
 
     Args:
         file: One row a prediction, with labels.
-        goal: "target_risk", "coverage" or "cost".
+        goal: "target_risk", "coverage" or "costs".
         rules: Thresholds: 1, or one for each class or subgroup.
     """
     unit = ROWS if file.groups is None else GROUPS
     units = len(file) if file.groups is None else int(np.unique(file.groups).size)
+    if goal == "costs":
+        return Cut(units, unit, TUNING, costs=True)
     if goal != "target_risk":
         return Cut(units, unit, TUNING_OF_FEW if units < ENOUGH * rules else TUNING)
     alone = len(fixed_scores(file.kind, file.logits.shape[1], file.class_names)) == 1

@@ -18,6 +18,7 @@ from recuse.errors import InfeasibleError, InputError
 from recuse.io import HeldOut, split_rows
 from recuse.io._overlap import row_samples
 from recuse.rejector._classes import of_every_class
+from recuse.rejector._costs import select_by_costs, tune_by_costs
 from recuse.rejector._cut import ENOUGH, TUNING, Cut, cut_of
 from recuse.rejector._misses import check_misses, limit_misses, sharing
 from recuse.rejector._model import Fingerprint, fingerprint, sampled
@@ -28,27 +29,28 @@ from recuse.rejector._prepare import (
     Subgroups,
     check_repeated_ids,
     each_id_once,
+    one_of_each,
     prepare,
     prepare_all,
     whole,
 )
-from recuse.rejector._rejector import Rejector, fit_isotonic_map
+from recuse.rejector._rejector import AS_IT_IS, Rejector, fit_isotonic_map
 from recuse.rejector._rules import CLASS, SUBGROUP, delta_of_rules, names_of, rules_of
 from recuse.scores import without_filler
+from recuse.scores._costs import EXPECTED_COST
 from recuse.selectors import (
     Selection,
     SubgroupSelection,
     select,
     select_by_subgroup,
-    select_cost,
     select_coverage,
     select_several,
 )
-from recuse.selectors._goals import check_costs
 from recuse.selectors._guarantee import ACCEPTED, GROUPS, IID_GROUPS, IID_ROWS
 from recuse.selectors._recheck import check_method
 from recuse.tuning import Tuned
-from recuse.tuning._candidates import possible
+from recuse.tuning import tune as tune_score
+from recuse.tuning._candidates import foresee, possible
 from recuse.tuning._tune import check_objective, measure_of
 
 SEQUENCE = "fixed_sequence"
@@ -60,7 +62,7 @@ class Options:
 
     target_risk: float | Mapping[Any, float] | None = None
     coverage: float | None = None
-    cost: Any = None
+    costs: Any = None
     subgroups: Subgroups = None
     delta: float = 0.05
     method: str = "auto"
@@ -106,8 +108,8 @@ class Options:
 
     @property
     def goal(self) -> str:
-        """What is to be guaranteed: "target_risk", "coverage", "cost", or "misses" alone."""
-        names = [n for n in ("target_risk", "coverage", "cost") if getattr(self, n) is not None]
+        """What is to be guaranteed: "target_risk", "coverage", "costs", or "misses" alone."""
+        names = [n for n in ("target_risk", "coverage", "costs") if getattr(self, n) is not None]
         if self.misses is not None and names in ([], ["target_risk"]):
             names = names or ["misses"]
         elif self.misses is not None:
@@ -115,12 +117,10 @@ class Options:
         if len(names) != 1:
             got = " and ".join(f"`{name}`" for name in names) or "none"
             raise InputError(
-                f"expected one of `target_risk`, `coverage` and `cost`, or `misses`, got {got}"
+                f"expected one of `target_risk`, `coverage` and `costs`, or `misses`, got {got}"
             )
         (goal,) = names
-        if goal == "cost":
-            self.costs  # noqa: B018 - checked
-        elif not self.by_class and goal != "misses":
+        if goal not in ("costs", "misses") and not self.by_class:
             check_fraction(getattr(self, goal), goal)
         if goal != "target_risk":
             given = {"subgroups": self.subgroups is not None, "method": self.method != "auto"}
@@ -138,17 +138,18 @@ class Options:
             )
         return goal
 
-    @property
-    def costs(self) -> dict[str, float]:
-        """Costs of an error and of an abstention."""
-        if not isinstance(self.cost, (tuple, list)) or len(self.cost) != 2:
-            raise InputError(
-                f"expected `cost` as (of an error, of an abstention), got {self.cost!r}"
-            )
-        return dict(zip(("cost_error", "cost_abstain"), check_costs(*self.cost)))
-
     def prepare(self, tune: Data, calibrate: Data) -> Prepared:
         """Tune the score, and return both splits under it."""
+
+        def tune_by(file: HeldOut) -> Tuned:
+            if self.costs is not None:
+                given = (x.class_names for x in (tune, calibrate) if isinstance(x, HeldOut))
+                return tune_by_costs(file, self.costs, next(filter(None, given), None))
+            foresee(file)
+            target = None if self.by_class else self.target_risk
+            options: Any = {"target_risk": target, "learned": self.learned}
+            return tune_score(file, objective=self.objective, seed=self.seed, **options)
+
         return prepare(
             tune,
             calibrate,
@@ -158,11 +159,7 @@ class Options:
             allow_overlap=self.allow_overlap,
             repeated_ids=self.repeated_ids,
             model=self.model,
-            tuning={
-                "objective": self.objective,
-                "target_risk": None if self.by_class else self.target_risk,
-                "learned": self.learned,
-            },
+            tune_by=tune_by,
         )
 
 
@@ -183,7 +180,7 @@ def fit(
     *,
     target_risk: float | Mapping[Any, float] | None = None,
     coverage: float | None = None,
-    cost: tuple[float, float] | None = None,
+    costs: Any = None,
     subgroups: Subgroups = None,
     delta: float = 0.05,
     method: str = "auto",
@@ -221,8 +218,10 @@ def fit(
             predicted class, {"sick": 0.02, "healthy": 0.01}, by name or index, all of them named:
             thresholds for each class, as with subgroups="class".
         coverage: Instead: the smallest fraction of predictions to accept, in (0, 1).
-        cost: Instead: of an accepted error, and of an abstention, both > 0. The threshold that
-            is cheapest on the tuning split, with a limit of its mean cost.
+        costs: Instead: label -> answer -> cost, with the answer "abstain"; or an array (K, K + 1),
+            a row for each label, abstaining last. The cheapest class is predicted, under
+            probabilities at a temperature fitted to the tuning split, and abstaining is chosen
+            where it is cheaper still. The mean cost over all rows is limited.
         subgroups: Guarantee `target_risk` for each predicted class ("class"), or for each
             subgroup: the name of a column, or one value (n,) for each row of the file (of two
             files, a pair of them), known when the decision is made and given to
@@ -275,7 +274,7 @@ def fit(
     options = Options(
         target_risk,
         coverage,
-        cost,
+        costs,
         subgroups,
         delta,
         method,
@@ -349,7 +348,7 @@ def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, 
 
 def _selection(splits: Prepared, goal: str, o: Options) -> Any:
     """Return the threshold of the goal, at the share of delta of this score."""
-    c, wrong, _ = splits.held
+    c = splits.held.confidence
     delta, seen = o.delta * splits.share, splits.seen
     risk: Any = {"target_risk": o.target_risk, "delta": delta}
     risk |= {"method": o.method, "among": o.among}
@@ -357,8 +356,8 @@ def _selection(splits: Prepared, goal: str, o: Options) -> Any:
         seen = None
     if goal == "coverage":
         return select_coverage(c, coverage=o.coverage, delta=delta)  # ty: ignore[invalid-argument-type]
-    if goal == "cost":
-        return select_cost(c, wrong, **o.costs, delta=delta, tune=_tuning(seen))
+    if goal == "costs":
+        return select_by_costs(splits.tuned, one_of_each(splits.calibrate, o.seed), delta)
     if o.misses is not None:
 
         def at(delta: float, floor: Any) -> Any:
@@ -508,7 +507,7 @@ def fit_several(
     [True, False]
     """
     o = Options(**options)
-    for name in ("target_risk", "coverage", "cost", "subgroups", "misses"):
+    for name in ("target_risk", "coverage", "costs", "subgroups", "misses"):
         if getattr(o, name) is not None:
             raise InputError(f"expected no `{name}` beside `target_risks`")
     if o.objective == "coverage":
@@ -549,13 +548,15 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
     t, c, filler = splits.tune, splits.calibrate, splits.tuned.filler
     classes, used = c.logits.shape[1], len(splits.held.wrong)
     seen = splits.held if splits.seen is None else splits.seen
+    by_costs = splits.tuned.score.name == EXPECTED_COST
+    p_correct = AS_IT_IS if by_costs else fit_isotonic_map(seen.confidence, ~seen.wrong)
     of_score = {"log_probs": splits.log_probs, **({} if filler is None else {"filler": filler})}
     masked = np.flatnonzero(~possible(without_filler(c.logits, filler))).tolist()
     rejector = Rejector(
         score=splits.tuned.score,
         rules=rules_of(selection, classes),
         classes=classes,
-        isotonic_map=fit_isotonic_map(seen.confidence, ~seen.wrong),
+        isotonic_map=p_correct,
         tuning=splits.tuned.facts,
         splits={
             **({} if t is None else {"tune": {**_facts(t), **of_score}}),

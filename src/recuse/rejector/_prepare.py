@@ -6,6 +6,7 @@ n = rows, N = predictions, u = groups, K = classes, ... = any trailing axes (pix
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,8 +22,9 @@ from recuse.io._rows import of_classes
 from recuse.rejector._rejector import check_kind
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of, spread
 from recuse.scores import are_log_probs
+from recuse.scores._costs import EXPECTED_COST
+from recuse.scores._score import decided
 from recuse.tuning import Tuned
-from recuse.tuning import tune as tune_score
 from recuse.tuning._candidates import foresee
 from recuse.tuning._class_order import warn_of_class_order
 from recuse.tuning._fixed import fixed, fixed_scores
@@ -79,23 +81,22 @@ def prepare(
     allow_overlap: bool,
     repeated_ids: str,
     model: str | None,
-    tuning: dict[str, Any],
+    tune_by: Callable[[HeldOut], Tuned],
 ) -> Prepared:
-    """Tune the score, and score both splits by it."""
+    """Choose the score on the tuning split, and score both splits by it."""
     t = each_id_once(as_file(tune, "tune", kind), repeated_ids)
     c = each_id_once(as_file(calibrate, "calibrate", kind), repeated_ids)
     kind = _same_kind(t, c)
     check_kind(kind, t.logits.shape[1])
     model = _model_of(t, c, model)
     by, of_tune, of_calibrate = _subgroups(subgroups, kind, tune=tune, calibrate=calibrate)
-    foresee(t)
     shared = _shared(t, c, allow_overlap)
-    tuned = tune_score(t, seed=seed, **tuning)
+    tuned = tune_by(t)
     log_probs = _log_probs(t, c, tuned)
     used, of_used = _independent(c, of_calibrate, seed)
     _warn_of_other_outputs(c, tuned)
-    held = _scored(tuned.confidence(used.logits), used, by, of_used)
-    seen = _scored(tuned.seen, t, by, of_tune)
+    held = _scored(tuned, used, by, of_used)
+    seen = _scored(tuned, t, by, of_tune, tuned.seen)
     truth = used.labels
     return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, model, log_probs, truth)
 
@@ -120,7 +121,7 @@ def prepare_all(
             None,
             file,
             None,
-            _scored(tuned.confidence(used.logits), used, by, of_used),
+            _scored(tuned, used, by, of_used),
             by,
             shared=False,
             kind=file.kind,
@@ -289,8 +290,14 @@ def _log_probs(tune: HeldOut, calibrate: HeldOut, tuned: Tuned) -> bool:
     return of_tune
 
 
-def _scored(confidence: Any, file: HeldOut, by: str, of: Array | None) -> Scored:
+def _scored(
+    tuned: Tuned, file: HeldOut, by: str, of: Array | None, seen: Array | None = None
+) -> Scored:
     """Confidence and error of every row; the predicted class where the rules are for classes."""
+    if tuned.score.name == EXPECTED_COST:
+        prediction, confidence, _ = decided(tuned.masked(file.logits), tuned.score)
+        return Scored(confidence, prediction != file.labels, None)
+    confidence = tuned.confidence(file.logits) if seen is None else seen
     return Scored(confidence, file.loss, file.predicted if by == CLASS else of)
 
 

@@ -57,10 +57,12 @@ from recuse.rejector._rules import (
 )
 from recuse.rejector._version1 import upgraded
 from recuse.scores import SOFTMAX_FAMILY, Score, are_log_probs, without_filler
+from recuse.scores._costs import EXPECTED_COST, cost_table
 from recuse.scores._functions import FEW_ROWS, STRAY, look_like_probs
 from recuse.scores._rows import predict_and_score
-from recuse.scores._score import OF_CONFIDENCES, score_by_all
+from recuse.scores._score import OF_CONFIDENCES, decided
 from recuse.scores._sums import Sums
+from recuse.selectors._costs import THRESHOLD
 from recuse.selectors._guarantee import ROWS, AnyGuarantee, MissGuarantee
 
 if TYPE_CHECKING:
@@ -92,6 +94,10 @@ class IsotonicMap(NamedTuple):
             return False
         rises = bool(np.all(np.diff(c) >= 0) and np.all(np.diff(p) >= 0))
         return rises and p[0] > 0 and p[-1] < 1
+
+
+# a calibrated probability as it is, but never 0 or 1
+AS_IT_IS = IsotonicMap((1e-6, 1 - 1e-6), (1e-6, 1 - 1e-6))
 
 
 def fit_isotonic_map(confidence: Float32[Array, " n"], correct: Bool[Array, " n"]) -> IsotonicMap:
@@ -177,7 +183,8 @@ TOO_FEW = ("few_errors", "few_rows")  # outcomes for lack of data
 class Predictions(NamedTuple):
     """Decisions of a rejector, one for each example (or pixel)."""
 
-    prediction: Int[Array, "n ..."]  # the predicted class; of confidences 1: that it is right
+    # the predicted class, by costs the cheapest; of confidences 1: that it is right
+    prediction: Int[Array, "n ..."]
     confidence: Float32[Array, "n ..."]  # the ranking score, in its own unit
     accept: Bool[Array, "n ..."]  # confidence >= its threshold, if it has one
     p_correct: Float[Array, "n ..."]  # estimated probability of being right
@@ -361,16 +368,17 @@ class Rejector:
         self._warn_of_possible(z)
         z = without_filler(z, self.filler)
         look = look and self.model is not None and LEAST <= z[:, 0].size <= LOOKED_AT
-        quantities = None
+        by_costs, quantities, of_right = self.score.name == EXPECTED_COST, None, None
         if not of_classes(self.kind):
             prediction, confidence = predicted(z, self.kind), self.score(z)
-        elif look:
+        elif look and not by_costs:
             prediction, confidence, quantities = self._score_and_look(z)
         else:
-            prediction, (confidence,) = score_by_all(z, (self.score,))
+            prediction, confidence, of_right = decided(z, self.score)
         threshold = self.thresholds(prediction, subgroups)
         accept = (confidence >= threshold) & (threshold < np.inf)
-        found = Predictions(prediction, confidence, accept, self._vertices(confidence))
+        p_correct = self._vertices(confidence if of_right is None else of_right)
+        found = Predictions(prediction, confidence, accept, p_correct)
         return found, quantities
 
     def _score_and_look(
@@ -401,6 +409,8 @@ class Rejector:
             )
 
     def __str__(self) -> str:
+        if self.score.name == EXPECTED_COST:
+            return f"{words.by_costs(self.score)} {self.guarantee}"
         own = f"reaches the threshold of its {self.by}"
         rule = f">= {words.threshold(self.score, self.threshold)}" if self.by == ALL else own
         return f"Accept when {score_name(self.score)} {rule}. {self.statement}"
@@ -470,8 +480,10 @@ class Rejector:
         whole = guarantee_of(rules, body["by"], body["delta"])
         misses = read_limits(limits, whole, body["delta"], body["classes"], names)
         _check_splits(body["splits"], [rule.guarantee for rule in rules])
+        score = _score(body["score"], body["kind"], body["classes"])
+        _check_costs(score, rules)
         return cls(
-            _score(body["score"], body["kind"], body["classes"]),
+            score,
             rules,
             body["classes"],
             _isotonic_map(body["p_correct"]),
@@ -625,13 +637,26 @@ def _score(data: Any, kind: str, classes: int) -> Score:
     strict(data, {"name": str, "params": dict}, "`score`")
     check_kind(kind, classes)
     score = Score.from_dict(data)
-    if kind == "probs" and score.name not in SOFTMAX_FAMILY:
+    if kind == "probs" and score.name not in (*SOFTMAX_FAMILY, EXPECTED_COST):
         raise InputError(f"expected a score that probabilities can give, got {score}")
     if (score.name in OF_CONFIDENCES) == of_classes(kind):
         raise InputError(f"expected a score of {kind}, got {score}")
     # refuses values that its parameters cannot take
     score(np.zeros((1, max(2, classes) if of_classes(kind) else classes)))
     return score
+
+
+def _check_costs(score: Score, rules: tuple[Rule, ...]) -> None:
+    """Require a guarantee of the mean cost, and its threshold, of a score by costs alone."""
+    by_costs = score.name == EXPECTED_COST
+    if any((rule.guarantee.kind == "mean_cost") != by_costs for rule in rules):
+        raise InputError(f"expected a guarantee of decisions by {score}, got another kind")
+    if not by_costs:
+        return
+    largest = float(cost_table(score.params["costs"]).max())
+    threshold, held = rules[0].threshold, getattr(rules[0].guarantee, "largest", None)
+    if len(rules) > 1 or (threshold, held) != (THRESHOLD, largest):
+        raise InputError(f"expected the threshold 0 and costs up to {largest:g}, as of {score}")
 
 
 def _isotonic_map(data: Any) -> IsotonicMap:

@@ -24,7 +24,9 @@ from recuse.rejector._prepare import index_of_one
 from recuse.rejector._rejector import Predictions, Rejector, row_samples_of
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, spread
 from recuse.scores import FEATURES, Score, features, predict, without_filler
+from recuse.scores._costs import EXPECTED_COST, cost_table, expected_costs
 from recuse.selectors import SubgroupRow, subgroup_table
+from recuse.selectors._costs import mean_cost_interval, paid
 from recuse.selectors._goals import cost_interval
 from recuse.selectors._guarantee import ACCEPTED, ALL_PREDICTIONS, GROUPS
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Interval = tuple[float, float]
+COSTS = ("cost", "mean_cost")  # kinds of a guarantee
 CHANGED = 1e-6  # p-value from which on another coverage than in calibration is no chance
 POINTS, FACTOR = 0.1, 2.0  # and it matters: by so much coverage, or so many times as many
 
@@ -105,7 +108,7 @@ class Summary:
     joint_interval: Interval | None = None  # of the share accepted and wrong, where guaranteed
     misses: tuple[MissCount, ...] = ()  # of classes whose misses are limited
     error_without_rejector: float | None = None
-    cost: float | None = None  # of a guaranteed cost: the mean one
+    cost: float | None = None  # of a guaranteed (mean) cost: that of these rows
     cost_interval: Interval | None = None
     seen_in_fit: str | None = None  # "tune" or "calibrate": the split that a file is
     seen_file: str | None = None  # its name
@@ -133,10 +136,11 @@ class Summary:
         g = self.guarantee
         if g.kind == "misses":
             return None
-        interval = self.joint_interval if self.joint else getattr(self, f"{g.kind}_interval")
+        of = {"mean_cost": "cost"}.get(g.kind, g.kind)
+        interval = self.joint_interval if self.joint else getattr(self, f"{of}_interval")
         if g.void or interval is None:
             return None
-        level = {"risk": "target_risk", "coverage": "coverage", "cost": "upper"}[g.kind]
+        level = {"risk": "target_risk", "coverage": "coverage"}.get(g.kind, "upper")
         return interval, getattr(g, level)
 
     @property
@@ -167,7 +171,7 @@ class Summary:
         names += ["one_of_each"] if self.one_of_each is not None else []
         if self.labelled:
             names += ["errors", "risk", "risk_interval", "error_without_rejector"]
-            names += ["cost", "cost_interval"] if self.guarantee.kind == "cost" else []
+            names += ["cost", "cost_interval"] if self.guarantee.kind in COSTS else []
             names += ["joint_interval"] if self.joint else []
         names += ["seen_in_fit", "seen_file", "seen_share"]
         plain: dict[str, Any] = {name: getattr(self, name) for name in names}
@@ -255,6 +259,9 @@ def summarize(
         found["misses"] = count_misses(rejector.misses, truth, failed, used if certain else None)
         if whole.kind == "cost":
             found |= _cost(whole, (n, taken, errors), of_each if certain else None)
+        if whole.kind == "mean_cost":
+            costs = _paid(file, predictions, rejector.score)[counted]
+            found |= _mean_cost(whole, costs, costs if one is None else costs[one], certain)
     if rejector.by != ALL:
         by_class = predictions.prediction
         of = by_class if subgroups is None else spread(subgroups, by_class.shape)
@@ -354,6 +361,20 @@ def _cost(g: Any, counts: tuple[int, ...], units: tuple[int, ...] | None) -> dic
     return {"cost": spent / n, "cost_interval": interval}
 
 
+def _paid(file: HeldOut, p: Predictions, score: Score) -> Float[Array, "n ..."]:
+    """Return the cost of each decision; that of an ignored label says nothing."""
+    table = cost_table(score.params["costs"])
+    known = np.clip(file.labelled()[1], 0, len(table) - 1)
+    return paid(table, known, p.prediction, p.accept)
+
+
+def _mean_cost(g: Any, costs: Array, of_units: Array, certain: bool) -> dict[str, Any]:
+    """Return the observed mean cost, and its interval by the costs of independent units."""
+    n, spent = of_units.size, float(of_units.sum())
+    interval = mean_cost_interval(spent, n, g.largest) if n and certain else None
+    return {"cost": float(costs.mean()), "cost_interval": interval}
+
+
 def seen_in_fit(files: Sequence[HeldOut], rejector: Rejector) -> dict[str, Any]:
     """Return which split of the fit a file is or holds, if any: it is then no unbiased test."""
     splits = {split["digest"]: name for name, split in rejector.splits.items()}
@@ -382,7 +403,7 @@ class Explanation:
     row: int
     accept: bool
     prediction: int
-    probability: float  # of the prediction, by the softmax
+    probability: float  # of the prediction, by the softmax; by costs, at its temperature
     confidence: float
     threshold: float  # its own; +inf: always abstained on
     by: str  # what thresholds are for: all, class or subgroup
@@ -393,6 +414,8 @@ class Explanation:
     runners_up: tuple[tuple[int, float], ...]  # class and probability
     average: float | None  # a learned score of an average tuning prediction; None of other scores
     contributions: tuple[tuple[str, float], ...]  # with `average` they sum to the confidence
+    # expected, of the prediction and of abstaining; None of decisions that go by no costs
+    costs: tuple[float, float] | None = None
 
     @property
     def margin(self) -> float:
@@ -457,7 +480,10 @@ def explain(
     of = {CLASS: found.prediction, SUBGROUP: subgroups}.get(rejector.by)
     rows = np.array([row for name in ids for row in _rows_of(file, name)], dtype=int)
     z = without_filler(file.logits[rows], rejector.filler)
-    order, probability = ranked(z)
+    order, probability = ranked(z, rejector.score)
+    expected = (
+        expected_costs(z, **rejector.score.params) if rejector.score.name == EXPECTED_COST else None
+    )
     at = rejector.isotonic_map(threshold[rows])
     average, shares = contributions(rejector.score, z)
     return [
@@ -472,21 +498,26 @@ def explain(
             by=rejector.by,
             subgroup=None if of is None else np.asarray(of)[row].item(),
             p_correct=float(found.p_correct[row]),
-            p_at_threshold=float(at[i]) if threshold[row] < np.inf else None,
+            p_at_threshold=float(at[i]) if expected is None and threshold[row] < np.inf else None,
             less_certain=float((found.confidence < found.confidence[row]).mean()),
             runners_up=tuple(zip(order[i, 1 : top + 1].tolist(), probability[i, 1:].tolist())),
             average=average,
             contributions=tuple(zip((*FEATURES, "predicted class"), shares[i].tolist())),
+            costs=None if expected is None else (expected[i, order[i, 0]], expected[i, -1]),
         )
         for i, row in enumerate(rows)
     ]
 
 
-def ranked(logits: Array) -> tuple[Int[Array, "n K ..."], Float[Array, "n K ..."]]:
+def ranked(
+    logits: Array, score: Score | None = None
+) -> tuple[Int[Array, "n K ..."], Float[Array, "n K ..."]]:
     """Classes by descending logit, ties by index, and their softmax probabilities.
 
     Args:
         logits: Shape (n, K, ...).
+        score: Of the rejector. By costs, the cheapest class is first, and probabilities are those
+            at its temperature.
 
     >>> order, probability = ranked(np.log([[0.25, 0.5, 0.25]]))
     >>> order.tolist(), probability.round(2).tolist()
@@ -494,8 +525,13 @@ def ranked(logits: Array) -> tuple[Int[Array, "n K ..."], Float[Array, "n K ..."
     """
     from scipy.special import softmax
 
-    z = logits.astype(np.float64)
-    order = np.argsort(-z, axis=1, kind="stable")
+    z, dear = logits.astype(np.float64), -logits.astype(np.float64)
+    if score is not None and score.name == EXPECTED_COST:
+        rows = np.moveaxis(z, 1, -1)
+        expected = expected_costs(rows.reshape(-1, rows.shape[-1]), **score.params)[:, :-1]
+        dear = np.moveaxis(expected.reshape(rows.shape), -1, 1)
+        z = z / score.params["temperature"]
+    order = np.argsort(dear, axis=1, kind="stable")
     return order, np.take_along_axis(softmax(z, axis=1), order, axis=1)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse.errors import InputError
+from recuse.scores._costs import EXPECTED_COST, cheapest, expected_cost
 from recuse.scores._functions import SCORES, SOFTMAX_FAMILY, confidence
 from recuse.scores._learned import combination, combined, learned
 from recuse.scores._rows import predict_and_score
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 LEARNED = {"learned": learned, "combination": combination}
 OF_CONFIDENCES = ("confidence", "combination")  # these take confidences, the others logits
-FUNCTIONS = {**SCORES, **LEARNED, "confidence": confidence}
+FUNCTIONS = {**SCORES, **LEARNED, "confidence": confidence, EXPECTED_COST: expected_cost}
 OWN = {name: inspect.unwrap(function) for name, function in FUNCTIONS.items()}  # without a warning
 
 
@@ -71,7 +72,7 @@ class Score:
     def __str__(self) -> str:
         if name := self.params.get("name"):
             return f"{self.name}[{name}]"
-        named = {k: v for k, v in self.params.items() if not self.fitted}
+        named = {k: v for k, v in self.params.items() if not self.fitted and k != "costs"}
         shown = ", ".join(f"{k}={_show(v)}" for k, v in named.items())
         return f"{self.name}({shown})" if shown else self.name
 
@@ -84,7 +85,7 @@ class Score:
     def shift_invariant(self) -> bool:
         """True if a shift of all logits of a row does not change it, or it does not take logits."""
         centered = self.name == "logit_norm" and self.params.get("center", True)
-        return self.name in (*SOFTMAX_FAMILY, *OF_CONFIDENCES) or centered
+        return self.name in (*SOFTMAX_FAMILY, *OF_CONFIDENCES, EXPECTED_COST) or centered
 
     @classmethod
     def parse(cls, text: str) -> Score:
@@ -108,6 +109,19 @@ class Score:
         """Read what `to_dict` returns."""
         params = {k: _plain(v) for k, v in data["params"].items()}
         return cls(data["name"], params)
+
+
+def decided(
+    logits: ArrayLike, score: Score
+) -> tuple[Int[Array, "n ..."], Float32[Array, "n ..."], Array]:
+    """Return predictions and confidences, and what the probability of being right goes by.
+
+    That is the confidence, or of `expected_cost` the probability of the predicted class.
+    """
+    if score.name == EXPECTED_COST:
+        return cheapest(logits, **score.params)
+    prediction, (found,) = score_by_all(logits, (score,))
+    return prediction, found, found
 
 
 def score_by_all(

@@ -7,7 +7,7 @@ is a class that is impossible there: no sum counts it. Loops of numba and NumPy 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -179,6 +179,10 @@ class Chunk:
         second = log(total - s.shrunk()) - margin
         terms = exp(np.maximum(gamma * (spread - second[:, None]), FLOOR))
         return fixed_sum(np.where(gap > -np.inf, terms, 0.0), self.unit, 1) * (self.unit * ULP)
+
+    def of_columns(self, s: Sums, function: Callable[..., Array], *arguments: Any) -> Array:
+        """Return what a function makes of the logits (K, r)."""
+        return function(self.logits.T if self.axis else self.logits, *arguments)
 
 
 class Sums:

@@ -22,6 +22,7 @@ from recuse.selectors._guarantee import (
     CoverageGuarantee,
     Guarantee,
     Infeasible,
+    MeanCostGuarantee,
     Selection,
 )
 from recuse.selectors._methods import METHODS
@@ -43,6 +44,7 @@ __all__ = [
     "CoverageGuarantee",
     "Guarantee",
     "Infeasible",
+    "MeanCostGuarantee",
     "Point",
     "Selection",
     "SubgroupGuarantee",

@@ -148,6 +148,38 @@ class CostGuarantee:
 
 
 @dataclass(frozen=True)
+class MeanCostGuarantee:
+    """P(mean cost of a prediction, abstentions included, > upper) <= delta, from summed costs."""
+
+    kind: ClassVar[str] = "mean_cost"
+
+    upper: float  # in the unit of the costs
+    delta: float
+    n: int  # calibration rows, or groups with one row each
+    accepted: int  # of them
+    spent: float  # summed cost of the decisions on them
+    answering: float  # the same if every row were answered
+    abstaining: float  # the same if none were
+    largest: float  # cost that a decision can have
+    assumptions: tuple[str, ...] = (IID_ROWS,)
+    unit: str = ROWS
+    void: bool = False
+    ungrouped: tuple[str, ...] = ()
+
+    @property
+    def cost(self) -> float:
+        """Mean cost of a calibration row."""
+        return self.spent / self.n
+
+    def __str__(self) -> str:
+        return words.sentence(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return plain(self)
+
+
+@dataclass(frozen=True)
 class MissGuarantee:
     """P(share of a true class that is answered with another class > target) <= delta.
 
@@ -201,7 +233,7 @@ def plain(guarantee: Any) -> dict[str, Any]:
     return fields | {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}
 
 
-AnyGuarantee = Guarantee | CoverageGuarantee | CostGuarantee | MissesOnly
+AnyGuarantee = Guarantee | CoverageGuarantee | CostGuarantee | MeanCostGuarantee | MissesOnly
 
 
 @dataclass(frozen=True)

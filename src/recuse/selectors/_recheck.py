@@ -19,6 +19,7 @@ import numpy as np
 from recuse._internal.files import strict
 from recuse.bounds import binomial_p_value
 from recuse.errors import InputError
+from recuse.selectors._costs import mean_cost_upper
 from recuse.selectors._goals import check_costs, cost_upper, fails_at
 from recuse.selectors._guarantee import (
     ACCEPTED,
@@ -33,6 +34,7 @@ from recuse.selectors._guarantee import (
     CoverageGuarantee,
     Guarantee,
     Infeasible,
+    MeanCostGuarantee,
     MissesOnly,
     MissGuarantee,
 )
@@ -65,6 +67,9 @@ COST: dict[str, type] = {
     "stake": float,
     "errors": int,
 }
+MEAN_COST: dict[str, type] = dict.fromkeys(
+    ("upper", "spent", "answering", "abstaining", "largest"), float
+)
 OPTIONAL: dict[str, type] = {  # of `Infeasible`
     "smallest_target": float,
     "rows_needed": int,
@@ -243,9 +248,28 @@ def read_misses(rows: list[Any], share: float, names: Sequence[str]) -> tuple[Mi
     return tuple(found)
 
 
+def _mean_cost(data: Any, abstains: bool) -> MeanCostGuarantee:
+    """The limit follows from the summed cost."""
+    g = MeanCostGuarantee(**_fields(data, MEAN_COST))
+    if abstains:
+        raise InputError("expected a threshold beside a guaranteed mean cost, got none")
+    sums = (g.spent, g.answering, g.abstaining)
+    most = g.n * g.largest * (1 + ROUNDING)
+    if not (g.n and 0 < g.largest < math.inf and all(0 <= x <= most for x in sums)):
+        raise InputError("expected summed costs of calibration rows, at most the largest of each")
+    again = float(mean_cost_upper(g.spent, g.n, g.largest, g.delta))
+    if not abs(g.upper - again) <= ROUNDING * again:
+        raise InputError(f"{UNSUPPORTED}: they limit the mean cost by {again:.6g}, got {g.upper}")
+    one = {g.n: g.answering, 0: g.abstaining}.get(g.accepted, g.spent)
+    if one != g.spent:
+        raise InputError(f"{UNSUPPORTED}: {g.accepted} of {g.n} accepted cost {one:.6g}")
+    return g
+
+
 READERS: Mapping[str, Callable[[Any, bool], AnyGuarantee]] = {
     "risk": _risk,
     "coverage": _coverage,
     "cost": _cost,
     "misses": _misses_only,
+    "mean_cost": _mean_cost,
 }
