@@ -2,6 +2,7 @@
 
 import pytest
 
+OF_PAGES = {"metrics": ("torchmetrics", "sklearn"), "boosted-trees": ("xgboost", "lightgbm")}
 PACKAGES = {"lightning": "lightning.pytorch", "fastai": "fastai.basics"}
 
 
@@ -12,6 +13,5 @@ def the_package_of_the_page(request):
     if kind == "train" and subject != "pytorch":
         package = PACKAGES.get(subject, subject)
         pytest.importorskip(package, reason=f"needs {subject}: make test-integrations has it")
-    if request.node.path.stem == "metrics":
-        for package in ("torchmetrics", "sklearn"):
-            pytest.importorskip(package, reason=f"needs {package}: make test-integrations has it")
+    for package in OF_PAGES.get(request.node.path.stem, ()):
+        pytest.importorskip(package, reason=f"needs {package}: make test-integrations has it")
