@@ -147,7 +147,7 @@ $(VISION)/.ready: $(VENV)/.uv pyproject.toml constraints.txt tests/vision/torchv
 $(BROWSER)/.ready: $(VENV)/.uv pyproject.toml constraints.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BROWSER)
 	$(BIN)/uv pip install --quiet --python $(BROWSER)/bin/python --constraints constraints.txt \
-	    --editable '.[plots]' playwright pytest hypothesis
+	    --editable '.[plots,report]' playwright pytest hypothesis
 	@touch $@
 
 $(PEERS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt

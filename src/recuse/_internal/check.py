@@ -37,6 +37,28 @@ def extra(module: str, name: str, what: str) -> Any:
         ) from error
 
 
+def installed(module: str) -> bool:
+    """Return whether a module is installed, without importing it.
+
+    >>> installed("numpy"), installed("no_such_package")
+    (True, False)
+    """
+    from importlib.util import find_spec
+
+    return find_spec(module) is not None
+
+
+def need(module: str, name: str, what: str) -> None:
+    """Say in one line which extra installs a module, if it is not installed.
+
+    >>> need("no_such_package", "report", "the page")
+    Traceback (most recent call last):
+    recuse.MissingExtraError: the page needs no_such_package: pip install 'recuse[report]'
+    """
+    if not installed(module):
+        raise MissingExtraError(f"{what} needs {module}: pip install 'recuse[{name}]'")
+
+
 def base_class(module: str, name: str, extra_name: str) -> Any:
     """Return a class to extend; where it is not installed, one that says so when it is made.
 

@@ -22,7 +22,7 @@ from recuse.present import terminal
 from recuse.present.numbers import percent
 from recuse.recipes import digits
 from recuse.rejector import choose
-from recuse.reports import details, report
+from recuse.reports import details, need_report, report
 
 SMOOTHING = 0.2
 NAMES = {0.0: "cross-entropy", SMOOTHING: "label-smoothing"}
@@ -46,6 +46,7 @@ def demo(
     Writes logits, rejector and report of the first seed, over the files of an earlier demo.
     """
     check_folder(out), check_fraction(target_risk, "target_risk"), check_delta(delta)
+    need_report()
     runs = _trained(range(seed, seed + seeds), show_progress=not quiet)
     found = over_seeds(
         runs, target_risk=target_risk, delta=delta, risks=(*RISKS, target_risk), progress=False

@@ -41,7 +41,7 @@ from recuse.io._stores import FORMATS
 from recuse.io._tables import class_names_of
 from recuse.present import terminal
 from recuse.rejector import SUBGROUP, Rejector
-from recuse.reports import Detail, details
+from recuse.reports import Detail, details, need_report
 from recuse.reports import report as write_report
 from recuse.reports.details import image_of
 
@@ -99,6 +99,7 @@ def report(
     Without --rejector, the rejector that is fitted and shown is written beside the page.
     """
     refuse_overwrite(check_ending(out, ".html", ".htm"), force)
+    need_report()
     given, saved = None, out.with_suffix(".json")
     if rejector is not None:
         given = Rejector.load(rejector)

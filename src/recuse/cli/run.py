@@ -38,11 +38,12 @@ from recuse.evaluation import Run
 from recuse.evaluation import run as run_steps
 from recuse.io import HeldOut
 from recuse.present import terminal
-from recuse.reports import details
+from recuse.reports import can_report, details
 from recuse.reports import report as write_report
 from recuse.selectors._guarantee import ACCEPTED
 
 NO_PAGE = "Page: none, since a page is about the error rate of accepted predictions."
+NO_EXTRA = "Page: none, since it needs the extra: pip install 'recuse[report]'."
 
 
 def run(
@@ -67,9 +68,9 @@ def run(
 ) -> None:
     """Diagnose a model, choose its score and a threshold with a guarantee, and write the page.
 
-    Writes rejector.json and report.html, with --among all no page. If no threshold has the
-    guarantee, the exit code is 1, no rejector is written, and the answer says what would be
-    feasible.
+    Writes rejector.json and report.html; with --among all, or without the extra `report`, no page.
+    If no threshold has the guarantee, the exit code is 1, no rejector is written, and the answer
+    says what would be feasible.
     """
     check_folder(out), check_fraction(target_risk, "target_risk"), check_delta(delta)
     rejector, page = out / "rejector.json", out / "report.html"
@@ -81,12 +82,13 @@ def run(
     if by is not None:
         whole = replace(whole, subgroups={**whole.subgroups, by: subgroups_of(by, whole)})
     name = file.stem
+    no_page = NO_PAGE if among != ACCEPTED else None if can_report() else NO_EXTRA
     with terminal.working("diagnosing, choosing and measuring", quiet=quiet):
         options: dict[str, Any] = {"target_risk": target_risk, "delta": delta, "learned": learned}
         options |= {"repeated_ids": repeated_ids, "seed": seed, "name": name}
         found = run_steps(whole, among=among, **options)
         model = found.model
-        if among == ACCEPTED:
+        if no_page is None:
             _write_page(page, found, whole, by, seed)
         else:
             page.unlink(missing_ok=True)  # of an earlier run
@@ -110,10 +112,10 @@ def run(
     elif not quiet:
         ending = "csv" if whole.logits.ndim == 2 else "npz"
         deploy = f"recuse predict {rejector} NEW_OUTPUTS --out decisions.{ending}"
-        for line in found.lines(deploy, str(page) if among == ACCEPTED else None):
+        for line in found.lines(deploy, str(page) if no_page is None else None):
             terminal.say(line)
-        if among != ACCEPTED:
-            terminal.say(NO_PAGE)
+        if no_page is not None:
+            terminal.say(no_page)
         if by is not None and model.rejector is not None:
             terminal.say(
                 f"Subgroups: the guarantee is for all rows together; for each {by}, with its own "

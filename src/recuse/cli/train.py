@@ -26,7 +26,7 @@ from recuse.recipes import RECIPES, Model, Recipe, Settings, models_of, recipe_n
 from recuse.recipes._logits import Experiment, shifted, sketches
 from recuse.recipes._models import SHIFT, comparable, logits_of
 from recuse.recipes._recipe import LOSSES, PIXELS, TERMINATED, is_helper, started
-from recuse.reports import details, report
+from recuse.reports import details, need_report, report
 from recuse.scores import Score
 from recuse.sketch import CurveSketch
 from recuse.tuning import MSP
@@ -120,6 +120,7 @@ def train(
     what is there; the page shows all models in the folder that have these seeds.
     """
     check_fraction(target_risk, "target_risk"), check_delta(delta)
+    need_report()
     known = recipe_named(recipe)
     folder = out or Path("runs") / known.name
     if data is not None and not known.data:

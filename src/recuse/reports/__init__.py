@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from recuse._internal import public
+from recuse._internal.check import installed, need
 from recuse._internal.files import write_text
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation
@@ -23,6 +24,19 @@ from recuse.reports.details import Detail, details
 from recuse.selectors._guarantee import ACCEPTED
 
 __all__ = ["Detail", "Table", "details", "report"]
+
+NEEDED = ("jinja2", "vl_convert")  # of the extra `report`
+
+
+def can_report() -> bool:
+    """Return whether the extra `report` is installed."""
+    return all(map(installed, NEEDED))
+
+
+def need_report() -> None:
+    """Say in one line that the page needs the extra, before any work is done."""
+    for module in NEEDED:
+        need(module, "report", "the page")
 
 
 @public
@@ -52,7 +66,9 @@ def report(
 
     Raises:
         InputError: `path` is a folder, or a guarantee is not about accepted predictions.
+        MissingExtraError: The extra `report` is not installed.
     """
+    need_report()
     if any(m.selection.guarantee.among != ACCEPTED for m in evaluation.models):
         raise InputError(
             "expected an evaluation with among='accepted', since a page is about the error rate of "
