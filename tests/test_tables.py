@@ -1,5 +1,6 @@
 """What people bring: tables and arrays of other libraries, and what is refused or said aloud."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -18,6 +19,7 @@ from recuse.errors import DataWarning
 from recuse.io import open_logits, split_rows
 from recuse.io._tables import read_table
 from recuse.present.reading import reading_lines
+from recuse.rejector import summarize
 
 NAMES = ("cat", "dog", "eel")
 RNG = np.random.default_rng(3)
@@ -171,11 +173,11 @@ def test_columns_named_as_the_labels_are_outputs():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"a": Y, "b": Y}, "columns of outputs such as logit_0, .* got a and b: give --outputs"),
+        ({"a": Y, "b": Y}, "columns of outputs such as logit_0, .* got a and b: give outputs="),
         ({**probs(), "logit_0": Y, "logit_1": Y}, "expected one set of outputs, got prob_cat and"),
         ({**probs(), "y": Y, "label": Y}, "expected one column of labels, got y and label"),
-        ({"score": P[:, 0], "y": Y}, "got score and y: give --outputs"),
-        ({"p_value": P[:, 0], "y": Y}, "got p_value and y: give --outputs"),
+        ({"score": P[:, 0], "y": Y}, "got score and y: give outputs="),
+        ({"p_value": P[:, 0], "y": Y}, "got p_value and y: give outputs="),
     ],
 )
 def test_a_doubt_is_refused(columns, message):
@@ -201,9 +203,7 @@ def test_confidences_are_offered_where_a_column_is_called_so(outputs):
         from_frame(CERTAINTY, labels="is_correct", outputs=outputs)
     found = from_frame(CERTAINTY, labels="is_correct", outputs=outputs, kind="confidences")
     np.testing.assert_array_equal(found.labels, CERTAINTY["is_correct"])
-    with pytest.raises(
-        InputError, match=r"give --outputs to recuse import, or outputs= in Python$"
-    ):
+    with pytest.raises(InputError, match=r": give outputs=$"):
         from_frame({**CERTAINTY, "is_correct": TEXT}, labels="is_correct")
 
 
@@ -614,6 +614,70 @@ def test_commands_say_once_that_labels_are_impossible(command, tmp_path, recuse,
     assert len(re.findall(SAID.replace("kite", "(kite|2)"), err)) == 1
 
 
+# Classes in another order
+
+
+def permuted(file, order=(2, 0, 1)):
+    """The same file with its classes in another order, and labels that count so."""
+    place = np.argsort(order)
+    return from_arrays(
+        file.outputs[:, order], place[file.labels], kind=file.kind, name=file.name,
+        classes=[file.class_names[k] for k in order],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["logits", "probs"])
+def test_a_file_of_the_classes_in_another_order_is_decided_alike(
+    kind, tmp_path, recuse, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    given = from_arrays(Z if kind == "logits" else P, Y, kind=kind, classes=NAMES)
+    rejector = recuse_package.fit(given, target_risk=0.6)
+    other = permuted(given)
+    found, said = rejector.predict(given), "predictions are indices of cat, dog and eel"
+    with pytest.warns(DataWarning, match=said):
+        again = rejector.predict(other)
+    for a, b in zip(found, again):
+        np.testing.assert_array_equal(a, b)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rejector.predict(dataclasses.replace(other, labels=None))
+    each = [summarize(file, found, rejector) for file in (given, other)]
+    assert each[0].errors == each[1].errors
+    evaluated = [recuse_package.evaluate({"a": f}, rejector=rejector)["a"] for f in (given, other)]
+    assert evaluated[0].errors == evaluated[1].errors
+    for name, file in (("a", given), ("b", other)):
+        write_logits(f"{name}.npz", file)
+    rejector.save("r.json")
+    lines = [recuse("predict", "r.json", f"{name}.npz")[1] for name in "ab"]
+    assert lines[0].splitlines()[:3] == lines[1].splitlines()[:3]
+
+
+@pytest.mark.parametrize("ignore", [None, 255])
+def test_labels_follow_the_order_of_the_classes(ignore):
+    z = RNG.normal(size=(4, 3, 2, 2))
+    y = RNG.integers(0, 3, (4, 2, 2))
+    if ignore:
+        y[0, 0, 0] = ignore
+    file = from_arrays(z, y, classes=NAMES, ignore_index=ignore)
+    found = file.in_order(("eel", "cat", "dog"))
+    wrong = file.predicted != file.labels
+    np.testing.assert_array_equal(found.predicted != found.labels, wrong)
+    assert found.in_order(NAMES).digest == file.digest
+
+
+def test_a_binary_head_in_another_order_and_other_classes_are_refused():
+    given = from_arrays(Z[:, 0], Y == 0, kind="binary", classes=("no", "yes"))
+    rejector = recuse_package.fit(given, target_risk=0.6)
+    other = dataclasses.replace(given, class_names=("yes", "no"))
+    with pytest.raises(InputError, match="the classes of the fit, 'no' in column 0, got 'yes'"):
+        rejector.predict(other)
+    given = from_arrays(Z, Y, classes=NAMES)
+    rejector = recuse_package.fit(given, target_risk=0.6)
+    with pytest.raises(InputError, match="'dog' in column 1, got 'dgo': did you mean 'dog'"):
+        rejector.predict(dataclasses.replace(given, class_names=("cat", "dgo", "eel")))
+
+
 # Files
 
 
@@ -713,13 +777,10 @@ def test_outputs_of_another_kind_are_refused_by_predict():
         of_probs.predict(from_arrays(test[0]))
 
 
-def test_classes_in_another_order_are_refused_by_predict():
-    tune, calibrate, test = (from_arrays(z, y, classes=NAMES) for z, _, y in halves())
+def test_a_rejector_knows_the_names_of_its_classes():
+    tune, calibrate, _ = (from_arrays(z, y, classes=NAMES) for z, _, y in halves())
     rejector = recuse_package.fit(tune, calibrate, target_risk=0.1, learned=False)
     assert rejector.class_names == NAMES
-    swapped = from_arrays(test.logits[:, [1, 0, 2]], classes=("dog", "cat", "eel"))
-    with pytest.raises(InputError, match=r"the classes of the fit .* 'cat' in column 0, got 'dog'"):
-        rejector.predict(swapped)
     again = type(rejector).from_dict(rejector.to_dict())
     assert again.class_names == NAMES
 
@@ -1219,6 +1280,61 @@ def test_a_frame_or_a_path_in_place_of_rows_is_told_what_takes_it(given, words):
     ):
         with pytest.raises(InputError, match=words):
             call()
+
+
+class PandasFrame(Frame):
+    """What the library takes for a frame of pandas."""
+
+    __module__ = "pandas.core.frame"
+
+
+def test_a_frame_is_fitted_evaluated_and_planned_as_from_frame_reads_it():
+    frame = PandasFrame({**probs(), "y_true": TEXT})
+    given = from_frame(frame)
+    by_frame, by_file = (recuse_package.fit(x, target_risk=0.6) for x in (frame, given))
+    assert by_frame.to_dict() == by_file.to_dict()
+    assert str(recuse_package.plan(frame, target_risk=0.3)) == str(
+        recuse_package.plan(given, target_risk=0.3)
+    )
+    of_frame = recuse_package.evaluate(frame, target_risk=0.6)
+    assert [m.name for m in of_frame.models] == ["model"]
+    with pytest.raises(InputError, match="expected columns of outputs"):
+        recuse_package.fit(PandasFrame(a=[1.0], y=["b"]), target_risk=0.5)
+
+
+def test_one_file_is_evaluated_under_its_name(tmp_path):
+    for name, expected in (("net.npz", "net"), ("`outputs`", "model")):
+        file = from_arrays(Z, Y, name=name)
+        alone, named = (recuse_package.evaluate(x) for x in (file, {expected: file}))
+        assert str(alone) == str(named)
+    assert recuse_package.evaluate((Z, Y)).models[0].name == "model"
+
+
+def test_in_python_a_frame_is_told_of_arguments_alone():
+    for table in (
+        {"cat": [0.1], "dog": [0.2]},
+        {"p_a": [0.1], "p_b": [1], "logit_a": [1], "logit_b": [1]},
+    ):
+        with pytest.raises(InputError, match=r": give outputs=$"):
+            from_frame(table)
+    with pytest.raises(InputError, match=r": give labels=$"):
+        from_frame({**probs(), "y": TEXT, "label": TEXT})
+
+
+@pytest.mark.parametrize("prefix", ["", "prob_"])
+def test_a_class_without_a_column_is_named(prefix):
+    given = from_frame({**probs(prefix=prefix), "y": TEXT})
+    rejector = recuse_package.fit(given, target_risk=0.6)
+    frame = PandasFrame(probs(prefix=prefix))
+    frame["other"] = frame.pop(f"{prefix}dog")
+    if prefix:
+        frame["prob_d og"] = frame.pop("other")
+    with pytest.raises(InputError, match="a column for each class: 'dog' is missing, got"):
+        rejector.predict(frame)
+    del frame[f"{prefix}eel"]
+    if not prefix:
+        with pytest.raises(InputError, match="'dog' and 'eel' are missing, got"):
+            rejector.predict(frame)
 
 
 def of_file(file):

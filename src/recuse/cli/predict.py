@@ -109,7 +109,7 @@ def predict(
         none = f"{count(int((~known).sum()))} of {count(len(data))} rows have no label yet"
         warn(f"{file}: {none}: errors are not counted")
         data = replace(data, labels=None)
-    rejector._own(data)  # refuses outputs of another kind, before anything is said of them
+    data = rejector._own(data)  # refuses outputs of another kind, before anything is said of them
     warn_of_labels(data)
     odd_form = warn_of_probabilities(data)
     odd_form |= warn_of_another_shift(data, rejector.log_probs)

@@ -66,6 +66,7 @@ def deployed(
 def _measured(
     name: str, file: HeldOut, rejector: Rejector, by: str | None, levels: dict[str, Any]
 ) -> ModelEvaluation:
+    digest, file = file.digest, rejector._in_order(file)
     decided = rejector.predict(file, by)
     of = decided.prediction if by is None else file.subgroup(by)
     selection = _selection(rejector, decided.accept, file.loss, of)
@@ -79,7 +80,7 @@ def _measured(
         tuned=_tuned(rejector),
         selection=selection,
         rejector=rejector,
-        digests={"test": file.digest},
+        digests={"test": digest},
         sizes={"test": len(file)},
         tested=not seen_in_fit((file,), rejector),
         each=_outcomes(rejector, selection),

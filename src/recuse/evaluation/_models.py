@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from recuse.evaluation._model import SPLITS, ModelEvaluation, checked_split, mea
 from recuse.io import HeldOut, overlap
 from recuse.io._checked import naming
 from recuse.io._rows import of_classes
+from recuse.io._tables import is_frame
 from recuse.present import evaluation as shown
 from recuse.present.run import ZEROS, Verdict, verdict_lines
 from recuse.rejector import Data, Rejector, choose
@@ -96,7 +98,7 @@ def _row(m: ModelEvaluation, target_risk: float) -> shown.Row:
 
 @public
 def evaluate(
-    models: Mapping[str, Mapping[str, Data] | Data],
+    models: Mapping[str, Mapping[str, Data] | Data] | Data,
     *,
     target_risk: float = 0.05,
     delta: float = 0.05,
@@ -121,6 +123,7 @@ def evaluate(
     Args:
         models: Name -> {"tune": ..., "calibrate": ..., "test": ...}, each (logits, labels) or a
             `HeldOut`; without "tune" `fit` chooses from "calibrate" alone. Or name -> one file.
+            Or one file alone, whose name becomes that of the model.
         target_risk: Largest risk that a threshold may have.
         delta: Probability that the guarantee fails.
         among: What the target is a share of, as in `fit`; `report` takes "accepted" alone.
@@ -141,7 +144,9 @@ def evaluate(
         InputError: No model, a split is missing, malformed input, splits that overlap, or a
             rejector of another model, or without a guaranteed risk.
     """
-    models = check_named(models, "models", '{"net": {"tune": ..., ...}, ...}')
+    alone = isinstance(models, HeldOut | tuple) or is_frame(models)
+    given: Any = {_name_of(models): models} if alone else models
+    models = check_named(given, "models", '{"net": {"tune": ..., ...}, ...}')
     if not models:
         raise InputError("expected at least one model, got none")
     measure_of(objective, check_fraction(target_risk, "target_risk"))
@@ -169,7 +174,7 @@ def evaluate(
     done = []
     for name in bar(models, "evaluating", show=progress):
         splits = models[name]
-        if isinstance(splits, HeldOut | tuple):
+        if isinstance(splits, HeldOut | tuple) or is_frame(splits):
             splits = {"calibrate": splits}
         splits = check_named(splits, f"splits of model {name!r}", '{"tune": ..., ...}')
         if "calibrate" not in splits:
@@ -180,6 +185,12 @@ def evaluate(
             )
         done.append(_evaluate_model(name, splits, levels, chosen_by))
     return Evaluation(tuple(done), target_risk, delta, **levels)
+
+
+def _name_of(data: Any) -> str:
+    """Return a name for the model of one file: that of the file, if it has one."""
+    name = getattr(data, "name", "")
+    return "model" if not name or not Path(name).suffix else Path(name).stem
 
 
 def _evaluate_model(

@@ -174,6 +174,24 @@ class HeldOut:
             raise InputError(f"{self.name}: expected subgroups {name!r}, got {held}")
         return self.subgroups[name]
 
+    def in_order(self, names: tuple[str, ...]) -> HeldOut:
+        """Return the file with its classes, or confidences, in another order, and labels to match.
+
+        Args:
+            names: Those of the file, which has a column for each.
+        """
+        order = [self.class_names.index(name) for name in names]  # ty: ignore
+        labels = self.labels
+        if labels is not None and of_classes(self.kind):
+            place = np.argsort(order)
+            kept = np.ones(labels.shape, bool)
+            if self.ignore_index is not None:
+                kept = labels != self.ignore_index
+            labels = np.where(kept, place[np.where(kept, labels, 0)], labels)
+        probs = None if self.probs is None else self.probs[:, order]
+        logits = self.logits[:, order]
+        return replace(self, logits=logits, labels=labels, probs=probs, class_names=names)
+
     def rows(self, index: Array | slice) -> HeldOut:
         """Return the rows of an index or mask."""
         arrays = {f: getattr(self, f) for f in (*FIELDS, "probs")}

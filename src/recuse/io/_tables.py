@@ -12,6 +12,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -57,8 +58,7 @@ OF_CONFIDENCES = re.compile(r"conf(idence)?s?([_ .-].+)?", re.IGNORECASE)
 POSITIVE = ("1", "pos", "positive", "true", "yes")  # classes of the one column of two
 IMPOSSIBLE = ": write -inf where a class is impossible"
 AS_PROBS = "divide percentages by 100, and each row by its sum"
-GIVE = "give --{} to recuse import, or {}= in Python"
-GIVE_OUTPUTS = GIVE.format("outputs", "outputs")
+FRAMES = ("pandas", "polars")
 AS_CONFIDENCES = 'give --confidences, or kind="confidences" in Python,'
 SAY = 'by --probs or, to import, --logits; in Python kind="probs" or "logits"'
 ONE = {"logits": "binary", "probs": "probs"}  # kind of a single column
@@ -69,6 +69,21 @@ NAMES_ROWS = re.compile(
     r"image|file|frame|video|site|hospital|query|case)s?([_ .-](id|name|no|nr))?",
     re.IGNORECASE,
 )
+
+
+_OF_FRAME: ContextVar[bool] = ContextVar("of_frame", default=False)
+
+
+def _give(option: str = "outputs", argument: str = "outputs") -> str:
+    """Return how to name a column."""
+    if _OF_FRAME.get():
+        return f"give {argument}="
+    return f"give --{option} to recuse import, or {argument}= in Python"
+
+
+def is_frame(x: Any) -> bool:
+    """Return whether this is a pandas or polars frame."""
+    return hasattr(x, "columns") and type(x).__module__.partition(".")[0] in FRAMES
 
 
 @dataclass(frozen=True)
@@ -159,7 +174,11 @@ def from_frame(
     asked = Columns(labels, outputs, kind, names, ids, groups, tuple(by), ignore_index)
     frame = frame.collect() if hasattr(frame, "collect") else frame  # a LazyFrame of polars
     table = {str(name): as_column(frame[name]) for name in getattr(frame, "columns", frame)}
-    file, told = interpret(table, asked, "the frame")
+    token = _OF_FRAME.set(True)
+    try:
+        file, told = interpret(table, asked, "the frame")
+    finally:
+        _OF_FRAME.reset(token)
     for line in suspect_lines(file.name, told.suspects):
         warnings.warn(line, DataWarning, stacklevel=2)
     return warned(file)
@@ -281,8 +300,7 @@ def _kind_by_names(table: Mapping[str, Array], asked: Columns) -> str:
         return OUTCOMES.get(outcome or "", CONFIDENCES)
     if outcome is not None and not given and not label and not any(map(holds_outputs, columns)):
         raise InputError(
-            f"expected a column `confidence` beside `{outcome}`, got {listed(table)}: "
-            f"{GIVE_OUTPUTS}"
+            f"expected a column `confidence` beside `{outcome}`, got {listed(table)}: {_give()}"
         )
     return asked.kind or "logits"
 
@@ -374,7 +392,7 @@ def _confidence_columns(
         return list(asked.classes)
     if found := [c for c in _called_confidences(table) if c not in taken]:
         return _matching(table, found)
-    raise InputError(f"expected a column `confidence`, got {listed(table)}: {GIVE_OUTPUTS}")
+    raise InputError(f"expected a column `confidence`, got {listed(table)}: {_give()}")
 
 
 def suspects(
@@ -422,7 +440,7 @@ def _only(table: Mapping[str, Any], names: Sequence[str], what: str, option: str
     """Return the one column of these names, if there is one."""
     found = [name for name in table if name.strip().lower() in names]
     if len(found) > 1:
-        give = GIVE.format(option, what)
+        give = _give(option, what)
         raise InputError(f"expected one column of {what}, got {' and '.join(found)}: {give}")
     return found[0] if found else None
 
@@ -451,14 +469,28 @@ def _outputs(
         return columns, kind
     if families:
         first = [" and ".join(columns[:2]) for columns in families.values()]
-        raise InputError(f"expected one set of outputs, got {' or '.join(first)}: {GIVE_OUTPUTS}")
+        raise InputError(f"expected one set of outputs, got {' or '.join(first)}: {_give()}")
+    if asked.classes is not None:
+        _refuse_missing_class(table, asked.classes)
     text = label is not None and table[label].dtype.kind in "USO"
     if text and (named := _named_by(table, label, taken)):
         return named, None
     raise InputError(
         f"expected columns of outputs such as logit_0, logit_1, ... or prob_cat, prob_dog, got "
-        f"{listed(table)}: {GIVE_OUTPUTS}{_or_confidences(table, label)}"
+        f"{listed(table)}: {_give()}{_or_confidences(table, label)}"
     )
+
+
+def _refuse_missing_class(table: Mapping[str, Array], classes: Sequence[str]) -> None:
+    """Refuse columns of some of the classes that are known, by those that are missing."""
+    missing = [c for c in classes if c not in table]
+    if len(missing) < len(classes):
+        raise InputError(f"{_missing(missing)}, got {listed(table)}{near(missing[0], table)}")
+
+
+def _missing(classes: Sequence[str]) -> str:
+    are = "is" if len(classes) == 1 else "are"
+    return f"expected a column for each class: {listed(map(repr, classes))} {are} missing"
 
 
 def _named_by(table: Mapping[str, Array], label: str, taken: set[str | None]) -> list[str]:
@@ -477,7 +509,7 @@ def _named_by(table: Mapping[str, Array], label: str, taken: set[str | None]) ->
     if rest := [c for c in floats if c not in {*named, *meant}]:
         raise InputError(
             f"expected outputs that the labels name, got {listed(named)} and also numbers in "
-            f"{listed(rest)}, perhaps of a class without a label: {GIVE_OUTPUTS}"
+            f"{listed(rest)}, perhaps of a class without a label: {_give()}"
         )
     return [c for c in free if c in {*named, *meant}]
 
@@ -608,6 +640,8 @@ def _ordered(
         names = [names[i] for i in order]
         plain = [int(name) for name in names] == list(range(len(names)))
         return classes if plain or classes is not None else names, found, columns
+    if classes is not None and (gone := [c for c in classes if c not in names]):
+        raise InputError(f"{_missing(gone)}, got {listed(columns)}{near(gone[0], names)}")
     if classes is not None:
         raise InputError(
             f"expected the classes {listed(classes)} in the names of the columns, "

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from recuse.present.guarantee import target_of_each
-from recuse.present.numbers import count, exact_percent, expit, number, percent, points
+from recuse.present.numbers import (
+    count,
+    exact_percent,
+    expit,
+    listed,
+    number,
+    percent,
+    points,
+)
 from recuse.present.text import score_name
 
 LIMITS = {"coverage, 95 %": "95 %", "risk, 95 %": "95 %"}
@@ -132,6 +140,14 @@ def model_lines(where: str, s: Any, odd_form: bool = False) -> Iterable[str]:
     told = odd_form or (s.change is not None and s.change.changed)
     changes = (c for c in s.model_changes if not (told and c.what in QUANTITIES))
     yield from (model_changed(where, c) for c in changes)
+
+
+def reordered(where: str, classes: Sequence[str]) -> str:
+    """Return that predictions count the classes in another order than the labels of a file."""
+    return (
+        f"{where}: its classes are in another order than in the fit: predictions are indices of "
+        f"{listed(classes)}, and its labels are not"
+    )
 
 
 def model_changed(where: str, change: Any) -> str:

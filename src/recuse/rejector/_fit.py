@@ -211,8 +211,8 @@ def fit(
     not independent, and the guarantee is about independent predictions.
 
     Args:
-        held_out: Outputs (n, K, ...) and labels (n, ...), or a `HeldOut`; not training data. With
-            `calibrate`, the tuning split.
+        held_out: Outputs (n, K, ...) and labels (n, ...), a `HeldOut`, or a pandas or polars
+            frame, read by `from_frame`; not training data. With `calibrate`, the tuning split.
         calibrate: Likewise, of other examples from the deployment distribution.
         target_risk: The largest error rate of accepted predictions, in (0, 1). Or one for each
             predicted class, {"sick": 0.02, "healthy": 0.01}, by name or index, all of them named:

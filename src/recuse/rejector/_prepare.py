@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recuse.errors import DataWarning, InputError
-from recuse.io import HeldOut, overlap
+from recuse.io import HeldOut, from_frame, overlap
 from recuse.io._checked import check_file, naming
 from recuse.io._overlap import repeated_ids as find_repeated_ids
 from recuse.io._overlap import repeated_rows
 from recuse.io._row_hashes import fingerprints
 from recuse.io._rows import of_classes
+from recuse.io._tables import is_frame
 from recuse.rejector._rejector import check_kind
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of, spread
 from recuse.scores import are_log_probs
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 REFUSE, KEEP_ONE = REPEATED_IDS = ("refuse", "keep_one")
-Data = tuple[Any, Any] | HeldOut  # logits and labels
+Data = tuple[Any, Any] | HeldOut  # logits and labels; or a frame
 Subgroups = Any  # None, "class", a column, or subgroups of rows: of both splits, or of one file
 
 
@@ -307,7 +308,9 @@ def as_file(data: Data, name: str, kind: str | None = None) -> HeldOut:
 
 
 def whole(data: Data, name: str, kind: str | None = None) -> HeldOut:
-    """The rows as they came, checked, with labels."""
+    """The rows as they came, checked, with labels; those of a frame by `from_frame`."""
+    if is_frame(data):
+        data = from_frame(data, kind=kind)
     file = check_file(data, name, kind)
     file.labelled()
     return file

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import numpy as np
 
 from recuse._internal import public
-from recuse._internal.check import check_logits_form, to_numpy
+from recuse._internal.check import check_logits_form, near, to_numpy
 from recuse._internal.files import checksum, once, strict, to_json, write_text
 from recuse.curves._ranked import TieGroups, tie_groups
 from recuse.errors import DataWarning, InputError
@@ -27,6 +27,7 @@ from recuse.io import HeldOut, from_frame
 from recuse.io._checked import KINDS, naming, to_logits
 from recuse.io._overlap import PRECISIONS, RowSample
 from recuse.io._rows import of_classes, predicted
+from recuse.io._tables import is_frame
 from recuse.present import decisions as words
 from recuse.present.guarantee import statement
 from recuse.present.numbers import listed
@@ -175,7 +176,6 @@ TUNING: dict[str, type] = {
     "baseline": str,
     "beyond": int,
 }
-FRAMES = ("pandas", "polars")
 COMPARED = ("adopted", "not_significant", "no_gain")  # outcomes of a comparison
 TOO_FEW = ("few_errors", "few_rows")  # outcomes for lack of data
 
@@ -282,8 +282,9 @@ class Rejector:
                 its `kind`, of confidences (n,) or (n, C); n may be 0. A score that depends on the
                 shift of logits (`log_probs`) means something else on a log-softmax, of which
                 nothing is said here. Or a `HeldOut`, which is refused if it is of another kind,
-                or has other classes. Or a pandas or polars frame, whose columns are found and
-                ordered by the names of the classes, if the fit had them.
+                or has other classes; classes in another order are brought into that of the fit.
+                Or a pandas or polars frame, whose columns are found and ordered by the names of
+                the classes, if the fit had them.
             subgroups: Shape (n,), or the name of a column of the `HeldOut`, where the thresholds
                 are those of subgroups; rows of one that the calibration split did not have are
                 abstained on.
@@ -293,10 +294,12 @@ class Rejector:
                 rejector of logits, another number of classes; or subgroups missing.
 
         Warns:
-            DataWarning: The `HeldOut` names another model; or 100 or more rows look unlike those
-                of the calibration split, as `recuse.rejector.Fingerprint` describes.
+            DataWarning: The labels of the `HeldOut` count its classes in another order than the
+                predictions, which have that of the fit; it names another model; or 100 or more
+                rows look unlike those of the calibration split, as `recuse.rejector.Fingerprint`
+                describes.
         """
-        if self.class_names and type(outputs).__module__.partition(".")[0] in FRAMES:
+        if self.class_names and is_frame(outputs):
             outputs = from_frame(outputs, kind=self.kind, classes=self.class_names)
         if isinstance(subgroups, str) and isinstance(outputs, HeldOut):
             subgroups = outputs.subgroup(subgroups)
@@ -308,6 +311,10 @@ class Rejector:
             z = to_logits(given, self.kind)
             check_classes(z.shape[1], self.classes, self.kind)
             outputs = HeldOut(z, name="`outputs`", kind=self.kind)
+        outputs, given = self._own(outputs), outputs
+        if outputs is not given and given.labels is not None and of_classes(self.kind):
+            message = words.reordered(given.name, self.class_names or ())
+            warnings.warn(message, DataWarning, stacklevel=2)
         found, quantities = self._decide_and_look(outputs, subgroups)
         for change in self.model_changes(outputs, quantities):
             warnings.warn(words.model_changed(outputs.name, change), DataWarning, stacklevel=2)
@@ -334,8 +341,8 @@ class Rejector:
             found = tuple(c for c in found if c.what not in SHIFTED)  # the same decisions
         return found
 
-    def _own(self, file: HeldOut) -> Array:
-        """Return the logits of a file; refuse another kind or other classes than in the fit.
+    def _own(self, file: HeldOut) -> HeldOut:
+        """Return a file in the order of the classes of the fit; refuse another kind or others.
 
         A file of logits that are probabilities was not told its kind.
         """
@@ -345,26 +352,33 @@ class Rejector:
             check_classes(file.logits.shape[1], self.classes, self.kind)
         if self.kind == "logits" and look_like_probs(file.logits):
             _refuse_probs(file)
+        return self._in_order(file)
+
+    def _in_order(self, file: HeldOut) -> HeldOut:
+        """Return a file with its classes in the order of the fit; refuse other classes."""
         names, own = file.class_names, self.class_names
-        if names and own and names != own:
-            place, (name, wanted) = next(
-                (k, pair) for k, pair in enumerate(zip(names, own)) if pair[0] != pair[1]
-            )
-            raise InputError(
-                f"{file.name}: expected the classes of the fit in their order, {wanted!r} in "
-                f"column {place}, got {name!r}"
-            )
-        return file.logits
+        if not (names and own) or names == own:
+            return file
+        one_column = file.probs is not None and file.probs.shape[1:2] != file.logits.shape[1:2]
+        if {*names} == {*own} and file.kind != "binary" and not one_column:
+            return file.in_order(own)
+        place, (name, wanted) = next(
+            (k, pair) for k, pair in enumerate(zip(names, own)) if pair[0] != pair[1]
+        )
+        raise InputError(
+            f"{file.name}: expected the classes of the fit, {wanted!r} in column {place}, got "
+            f"{name!r}{near(name, own)}"
+        )
 
     def _decide(self, file: HeldOut, subgroups: ArrayLike | None) -> Predictions:
         """Decide as `predict` does, without a word on the model."""
-        return self._decide_and_look(file, subgroups, look=False)[0]
+        return self._decide_and_look(self._own(file), subgroups, look=False)[0]
 
     def _decide_and_look(
         self, file: HeldOut, subgroups: ArrayLike | None, *, look: bool = True
     ) -> tuple[Predictions, Float[Array, "q m"] | None]:
         """Decide, and return the quantities of all predictions, if all are looked at."""
-        z = self._own(file)
+        z = file.logits
         self._warn_of_possible(z)
         z = without_filler(z, self.filler)
         look = look and self.model is not None and LEAST <= z[:, 0].size <= LOOKED_AT

@@ -211,6 +211,7 @@ def summarize(
     Raises:
         InputError: Every label is ignored.
     """
+    file = rejector._in_order(file)
     counted = _counted(file, predictions)
     accepted = predictions.accept & counted
     n, taken = int(counted.sum()), int(accepted.sum())
@@ -473,6 +474,7 @@ def explain(
             f"{file.name}: expected rows of one prediction each, got {file.logits.shape}"
         )
     refuse_confidences(rejector.kind, "nothing but the threshold explains a decision")
+    file = rejector._in_order(file)
     found = rejector._decide(file, subgroups)
     threshold = np.broadcast_to(
         rejector.thresholds(found.prediction, subgroups), found.prediction.shape
