@@ -284,3 +284,11 @@ def test_report_shows_the_rejector_that_will_be_deployed(recuse, tmp_path):
     assert shown["rules"] == fitted["rules"]
     again = recuse("report", "--model", "net=old.npz", "--out", "report.html")
     one_line(again, "report.html exists")
+
+
+def test_the_page_bears_the_name_of_the_model_that_the_file_knows(recuse, tmp_path):
+    assert recuse("example", "--out", "held-out.npz")[0] == 0
+    assert recuse("run", "held-out.npz", "--out", "out", "--target-risk", 0.1, "--quiet")[0] == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    title = "timm:tf_efficientnet_lite2 on 500 predictions of 1,000 classes"
+    assert f"<title>{title}</title>" in page

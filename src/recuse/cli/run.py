@@ -81,7 +81,7 @@ def run(
     whole.labelled()
     if by is not None:
         whole = replace(whole, subgroups={**whole.subgroups, by: subgroups_of(by, whole)})
-    name = file.stem
+    name = (whole.model or file.stem).partition(" sha256:")[0]
     no_page = NO_PAGE if among != ACCEPTED else None if can_report() else NO_EXTRA
     with terminal.working("diagnosing, choosing and measuring", quiet=quiet):
         options: dict[str, Any] = {"target_risk": target_risk, "delta": delta, "learned": learned}

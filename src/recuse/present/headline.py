@@ -56,7 +56,7 @@ def title(models: Sequence[Any]) -> str:
     m = models[0]
     alike = len({(x.n, x.classes, x.tested) for x in models}) == 1
     rows = f" on {count(m.n)} {'test predictions' if m.tested else 'predictions'}" if alike else ""
-    classes = f" of {m.classes} classes" if rows and m.kind != "confidences" else ""
+    classes = f" of {count(m.classes)} classes" if rows and m.kind != "confidences" else ""
     return f"{listed([x.name for x in models])}{rows}{classes}"
 
 
