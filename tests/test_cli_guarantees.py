@@ -147,7 +147,7 @@ BAD = [
     (("--coverage", 0.8, "--costs", "c.csv"), "got --coverage and --costs"),
     (("--costs", "none.csv"), "none.csv: expected a table of costs, got No such file"),
     (("--target-risk", 0.1, "--out", "r.csv"), "r.csv: expected a name ending in .json"),
-    (("--target-risk", 0.1, "--method", "betting"), "band, sgr, got 'betting'"),
+    (("--target-risk", 0.1, "--method", "bets"), "betting, sgr, got 'bets'"),
     (("--coverage", "most"), "unable to parse string as a number, got 'most'; see recuse fit"),
     (("--coverage", 80), "`coverage` in (0, 1), got 80.0"),
     (("--coverage", 0.8, "--by", "class"), "with one --target-risk, got --coverage 0.8"),

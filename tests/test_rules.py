@@ -217,7 +217,7 @@ def test_splits_that_overlap_void_every_guarantee(options):
         ({"coverage": 0.8, "objective": "coverage"}, "`objective` with a target risk alone"),
         ({"costs": equal_costs(4), "method": "sgr"}, "`method` with a target risk alone"),
         ({"target_risk": 0.1, "subgroups": "label"}, "tune: expected subgroups .label., got none"),
-        ({"target_risk": 0.1, "method": "betting"}, "band, sgr, got 'betting'"),
+        ({"target_risk": 0.1, "method": "bets"}, "betting, sgr, got 'bets'"),
         ({"target_risk": 0.1, "subgroups": (SITE[0], np.arange(2000))}, "one kind"),
         (
             {"target_risk": 0.1, "subgroups": (SITE[0], SITE[1][:7])},
@@ -322,7 +322,7 @@ def more(by=1):
         ("cost", "rules.0.guarantee.kind", "risk", "a known method"),
         ("cost", "rules.0.guarantee.kind", [], "a kind among"),
         ("band", "rules.0.guarantee.method", "bonferroni", "`points`"),
-        ("band", "rules.0.guarantee.method", "betting", "a known method, got 'betting'"),
+        ("band", "rules.0.guarantee.method", "bets", "a known method, got 'bets'"),
         ("class", "rules.0.guarantee.errors", more(80), "counts do not support"),
         ("class", "rules.0.guarantee.delta", 0.05, "expected guarantees at 0.05 / 4 each"),
         ("class", "rules.0.guarantee.n", more(1), "calibration split"),

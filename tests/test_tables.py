@@ -1057,7 +1057,7 @@ GIVEN = {  # the first cell of each line: its data, and which predictions are wr
         {"confidence": P.max(axis=1), "correct": ~wrong_of(P)},
         wrong_of(P),
     ),
-    "confidence and loss (`evaluate`, `compare` and `sketch` alone)": lambda: of_text(
+    "confidence and loss (`evaluate`, `compare`, `sketch`, `fit` and `predict`)": lambda: of_text(
         "losses.csv", {"confidence": P.max(axis=1), "loss": wrong_of(P) * 1}
     ),
 }
@@ -1476,7 +1476,7 @@ def test_scores_of_confidences_and_of_classes_do_not_mix():
         recuse_package.tune(P.max(axis=1), Y == 0, candidates=[msp], kind="confidences")
 
 
-def test_losses_are_measured_and_nothing_else(tmp_path):
+def test_losses_are_measured_but_not_tuned_or_diagnosed(tmp_path):
     text(tmp_path / "l.csv", {"confidence": P.max(axis=1), "loss": RNG.uniform(size=60)})
     found = read(tmp_path / "l.csv")
     measured = recuse_package.evaluation.measure_file(found).scores["confidence"]
@@ -1485,7 +1485,6 @@ def test_losses_are_measured_and_nothing_else(tmp_path):
     )
     for refused in (
         lambda: recuse_package.tune(found),
-        lambda: recuse_package.fit(found, found, target_risk=0.1),
         lambda: write_logits(tmp_path / "l.npz", found),
         lambda: recuse_package.diagnose(found),
     ):

@@ -100,7 +100,7 @@ def fit(
     method: Annotated[
         str,
         typer.Option(
-            "--method", help="auto, fixed_sequence, random_walk, bonferroni, band or sgr."
+            "--method", help="auto, fixed_sequence, random_walk, bonferroni, band, betting or sgr."
         ),
     ] = "auto",
     among: Among = "accepted",

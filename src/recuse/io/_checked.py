@@ -71,13 +71,16 @@ def check_kind(kind: str, kinds: tuple[str, ...] = (*KINDS, MULTILABEL)) -> str:
     return kind
 
 
-def check_file(file: Any, name: str | None = None, kind: str | None = None) -> HeldOut:
+def check_file(
+    file: Any, name: str | None = None, kind: str | None = None, *, losses: bool = False
+) -> HeldOut:
     """Check outputs and labels from memory as if they had been read from a file.
 
     Args:
         file: A `HeldOut`, possibly of lists or tensors; or (outputs, labels).
         name: Name in messages, if the file has none of its own.
         kind: Input kind of (outputs, labels), "logits" by default; a `HeldOut` has its own.
+        losses: Whether a `HeldOut` may be of losses.
 
     Raises:
         InputError: As `open_logits`; or a `HeldOut` of another kind, or of losses.
@@ -93,7 +96,8 @@ def check_file(file: Any, name: str | None = None, kind: str | None = None) -> H
         raise InputError(f"{where}expected {file.kind}, as the HeldOut says, got kind={kind!r}")
     if name is not None and file.name == HeldOut.name:
         file = replace(file, name=name)
-    refuse_losses(file)
+    if not losses:
+        refuse_losses(file)
     if file in _found_good:
         return warned(file) if given else file
     checked = _checked(file)
@@ -131,8 +135,8 @@ def refuse_losses(file: HeldOut) -> HeldOut:
     if file.kind == LOSSES:
         raise InputError(
             f"{file.name}: expected `correct` (1 or 0), got `loss`: this counts errors; "
-            "`recuse evaluate` and `recuse compare` measure losses, and `recuse.select` in Python "
-            "chooses a threshold for them"
+            "`recuse evaluate` and `recuse compare` measure losses, and `recuse fit` limits their "
+            "mean"
         )
     return file
 

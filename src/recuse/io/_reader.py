@@ -39,7 +39,7 @@ from recuse.io._checked import (
     warned_of_labels,
 )
 from recuse.io._columns import TEXTS
-from recuse.io._rows import FIELDS, About, HeldOut
+from recuse.io._rows import CONFIDENCES, FIELDS, LOSSES, About, HeldOut
 from recuse.io._stores import (
     FORMATS,
     NUMBERED,
@@ -298,6 +298,7 @@ def open_logits(
 def _about(store: Store, kind: str | None, ignore_index: int | None) -> About:
     """Return what a file says and what was declared; refuse a contradiction."""
     told = store.about
+    kind = LOSSES if (told.kind, kind) == (LOSSES, CONFIDENCES) else kind  # beside confidences
     if told.kind is not None and kind not in (None, told.kind):
         raise InputError(f"{store.path}: expected {told.kind}, as the file says, got {kind}")
     if told.ignore_index is not None and ignore_index not in (None, told.ignore_index):

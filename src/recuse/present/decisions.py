@@ -43,7 +43,12 @@ def summary_lines(s: Any) -> Iterable[str]:
         f"{s.accepted:,} of {s.n:,} predictions accepted ({percent(s.coverage, 1)}), "
         f"{s.n - s.accepted:,} abstained."
     )
-    if s.risk is not None:
+    if isinstance(s.errors, float) and s.risk is not None:
+        yield (
+            f"Mean loss of the accepted {s.risk:.4g}; without abstaining it would be "
+            f"{s.error_without_rejector:.4g}."
+        )
+    elif s.risk is not None:
         wrong = f"{s.errors:,} {'is' if s.errors == 1 else 'are'} wrong ({percent(s.risk, 1)})"
         of_all = f", {percent(s.errors / s.n, 1)} of all predictions" if s.joint else ""
         yield (
@@ -67,13 +72,16 @@ def summary_lines(s: Any) -> Iterable[str]:
 def _compared(s: Any) -> str:
     """Return how the observed interval compares with the guaranteed number."""
     kind, (interval, level) = s.guarantee.kind, s.compared
-    low, high, level = (f"{x:.4g}" if kind in COSTS else percent(x, 1) for x in (*interval, level))
+    plain = kind in COSTS or isinstance(s.errors, float)
+    low, high, level = (f"{x:.4g}" if plain else percent(x, 1) for x in (*interval, level))
     side = "in line with" if s.kept else "below" if kind == "coverage" else "above"
     value = f" ({s.cost:.4g})" if kind in COSTS else ""
     said = "assumed" if ASSUMED in s.guarantee.assumptions else "guaranteed"
     if s.one_of_each is not None:
         accepted, errors = s.one_of_each
         wrong = f", {errors:,} of them wrong" if s.labelled else ""
+        if isinstance(errors, float):
+            wrong = f", their mean loss {errors / max(accepted, 1):.4g}"
         return (
             f"Of one random row of each of {s.groups:,} groups, {accepted:,} are accepted{wrong}: "
             f"the 95 % interval of this {_quantity(s)}, {low} to {high}, is {side} the "
@@ -98,6 +106,8 @@ def _misses(c: Any, g: Any) -> str:
 
 
 def _quantity(s: Any) -> str:
+    if isinstance(s.errors, float) and s.guarantee.kind == "risk":
+        return "mean loss"
     return JOINT if s.joint else QUANTITY[s.guarantee.kind]
 
 
@@ -337,17 +347,25 @@ def cut(found: Any) -> str:
     >>> from types import SimpleNamespace as Namespace
     >>> cut(Namespace(units=3000, unit="rows", tuning=0.0))
     'All 3,000 rows choose the threshold; none is set aside to tune a score or to test.'
-    >>> cut(Namespace(units=20000, unit="rows", tuning=0.2, costs=False))
+    >>> cut(Namespace(units=20000, unit="rows", tuning=0.2, costs=False, losses=False))
     'Of 20,000 rows, 20 % choose the score and 80 % the threshold; none is set aside to test.'
     """
     number = f"{found.units:,} {found.unit}"
     if found.tuning:
         rest = exact_percent(1 - found.tuning)
-        uses = ("fit the temperature", "the limit of the mean cost")
-        first, second = uses if found.costs else ("choose the score", "the threshold")
+        first, second = _uses(found)
         share = f"{exact_percent(found.tuning)} {first} and {rest} {second}"
         return f"Of {number}, {share}; none is set aside to test."
     return f"All {number} choose the threshold; none is set aside to tune a score or to test."
+
+
+def _uses(found: Any) -> tuple[str, str]:
+    """Return what the tuning rows of one file do, and what the others do."""
+    if found.costs:
+        return "fit the temperature", "the limit of the mean cost"
+    if found.losses:
+        return "say which thresholds to test", "test them"
+    return "choose the score", "the threshold"
 
 
 def beside_diagnose(found: Any) -> str:

@@ -189,8 +189,8 @@ def _of(m: Any) -> str:
 
 
 def losses_note(name: str) -> str:
-    """Say what a table of losses cannot do."""
-    return f"{name} holds losses: they can be measured, but a rejector needs `correct`."
+    """Say what can be done with a table of losses."""
+    return f"{name} holds losses: they can be measured, and `recuse fit` limits their mean."
 
 
 def few_errors_note(m: Any, least: int) -> str:

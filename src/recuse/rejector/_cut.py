@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recuse.io import HeldOut
+from recuse.io._rows import LOSSES
 from recuse.present import decisions as words
 from recuse.selectors._guarantee import GROUPS, ROWS
 from recuse.tuning._fixed import fixed_scores
@@ -27,6 +28,7 @@ class Cut:
     unit: str  # "rows" or "groups"
     tuning: float  # fraction of them that chooses the score; 0: all of them calibrate
     costs: bool = False  # whether it fits a temperature, and the rest limits a mean cost
+    losses: bool = False  # the score is given: that fraction says which thresholds to test
 
     @property
     def parts(self) -> dict[str, float]:
@@ -42,7 +44,8 @@ def cut_of(file: HeldOut, goal: str, rules: int) -> Cut:
 
     For a target risk all rows calibrate below 10,000 units for each threshold, and where there is
     one score alone; from there on 20 % choose the score. For a coverage 40 % do below 10,000,
-    since the score is all there is to gain. For costs 20 % fit the temperature.
+    since the score is all there is to gain. For costs 20 % fit the temperature; of losses 20 % say
+    which thresholds to test.
 
     Args:
         file: One row a prediction, with labels.
@@ -53,6 +56,8 @@ def cut_of(file: HeldOut, goal: str, rules: int) -> Cut:
     units = len(file) if file.groups is None else int(np.unique(file.groups).size)
     if goal == "costs":
         return Cut(units, unit, TUNING, costs=True)
+    if file.kind == LOSSES:
+        return Cut(units, unit, TUNING, losses=True)
     if goal != "target_risk":
         return Cut(units, unit, TUNING_OF_FEW if units < ENOUGH * rules else TUNING)
     alone = len(fixed_scores(file.kind, file.logits.shape[1], file.class_names)) == 1

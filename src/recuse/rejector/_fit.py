@@ -17,6 +17,7 @@ from recuse._internal.check import check_delta, check_fraction, check_seed
 from recuse.errors import InfeasibleError, InputError
 from recuse.io import HeldOut, split_rows
 from recuse.io._overlap import row_samples
+from recuse.io._rows import LOSSES
 from recuse.rejector._classes import of_every_class
 from recuse.rejector._costs import select_by_costs, tune_by_costs
 from recuse.rejector._cut import ENOUGH, TUNING, Cut, cut_of
@@ -27,6 +28,7 @@ from recuse.rejector._prepare import (
     Data,
     Prepared,
     Subgroups,
+    as_given,
     check_repeated_ids,
     each_id_once,
     one_of_each,
@@ -53,7 +55,8 @@ from recuse.tuning import tune as tune_score
 from recuse.tuning._candidates import foresee, possible
 from recuse.tuning._tune import check_objective, measure_of
 
-SEQUENCE = "fixed_sequence"
+SEQUENCE, BETTING = "fixed_sequence", "betting"
+NOT_OF_LOSSES = ("coverage", "costs", "misses", "subgroups")
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,29 @@ class Options:
             )
         return goal
 
+    def refuse_beside_losses(self, *files: Data) -> None:
+        """Of losses, only a limit of their mean among the accepted is guaranteed, by betting."""
+        if not any(getattr(file, "kind", None) == LOSSES for file in files):
+            return
+        odd = {
+            **{name: getattr(self, name) is not None for name in NOT_OF_LOSSES},
+            f"among={self.among!r}": self.among != ACCEPTED,
+            f"method={self.method!r}": self.method not in ("auto", BETTING),
+        }
+        if got := [name for name, given in odd.items() if given]:
+            raise InputError(
+                "expected one `target_risk`, the mean loss of the accepted, for a file of losses, "
+                f"got {got[0]}"
+            )
+
     def prepare(self, tune: Data, calibrate: Data) -> Prepared:
         """Tune the score, and return both splits under it."""
+        self.refuse_beside_losses(tune, calibrate)
 
         def tune_by(file: HeldOut) -> Tuned:
+            if file.kind == LOSSES:
+                self.refuse_beside_losses(file)  # of a frame
+                return as_given(file)
             if self.costs is not None:
                 given = (x.class_names for x in (tune, calibrate) if isinstance(x, HeldOut))
                 return tune_by_costs(file, self.costs, next(filter(None, given), None))
@@ -207,6 +229,10 @@ def fit(
 
     Of two files, the first chooses the score and the second the threshold.
 
+    Of losses in [0, 1] beside one confidence, as of whole images, the mean among the accepted is
+    guaranteed to be at most `target_risk`. 20 % of the rows, or the first of two files, say which
+    thresholds to test, and the others test them by betting.
+
     Where the data has groups, one row of each calibrates, drawn with `seed`: rows of one group are
     not independent, and the guarantee is about independent predictions.
 
@@ -227,7 +253,7 @@ def fit(
             files, a pair of them), known when the decision is made and given to
             `Rejector.predict` again. All guarantees hold at once.
         delta: The probability that the guarantee fails, in (0, 0.5).
-        method: For a target risk, as in `select`; not "betting", which counts do not show.
+        method: For a target risk, as in `select`.
         among: "accepted", or "all": at most `target_risk` of all predictions are accepted and
             wrong, as in `select`.
         misses: Alone or with a target risk, {"sick": 0.01}: of all examples of this true class, the
@@ -326,7 +352,8 @@ def _of_two(tune: Data, calibrate: Data, goal: str, o: Options, cut: Cut | None 
 def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, Options]:
     """Cut one file by the rule; subgroups that were given become a column of it."""
     measure_of(o.objective, None if o.by_class else o.target_risk)  # ty: ignore
-    file = each_id_once(whole(data, "held_out", o.kind), o.repeated_ids)
+    file = each_id_once(whole(data, "held_out", o.kind, losses=True), o.repeated_ids)
+    o.refuse_beside_losses(file)
     if o.subgroups is not None and not isinstance(o.subgroups, str):
         of = names_of(o.subgroups, len(file))
         file = replace(file, subgroups={**file.subgroups, SUBGROUP: of})
@@ -337,9 +364,9 @@ def _parts(data: Data, goal: str, o: Options) -> tuple[dict[str, HeldOut], Cut, 
         rules = file.logits.shape[1] if by_class else np.unique(file.subgroup(o.subgroups)).size
     cut = cut_of(file.predictions(), "target_risk" if goal == "misses" else goal, rules)
     if not cut.tuning:
-        if o.method == SEQUENCE:
+        if o.method in (SEQUENCE, BETTING):
             raise InputError(
-                f"expected two files for the method {SEQUENCE}, which looks for a threshold on "
+                f"expected two files for the method {o.method}, which looks for a threshold on "
                 f"tuning rows, got one, of which all {cut.units:,} {cut.unit} calibrate"
             )
         return {"calibrate": file}, cut, o
@@ -549,7 +576,8 @@ def chosen(splits: Prepared, selection: Selection | SubgroupSelection, delta: fl
     classes, used = c.logits.shape[1], len(splits.held.wrong)
     seen = splits.held if splits.seen is None else splits.seen
     by_costs = splits.tuned.score.name == EXPECTED_COST
-    p_correct = AS_IT_IS if by_costs else fit_isotonic_map(seen.confidence, ~seen.wrong)
+    right = 1 - np.asarray(seen.wrong, float)  # of losses, what is left of 1
+    p_correct = AS_IT_IS if by_costs else fit_isotonic_map(seen.confidence, right)
     of_score = {"log_probs": splits.log_probs, **({} if filler is None else {"filler": filler})}
     masked = np.flatnonzero(~possible(without_filler(c.logits, filler))).tolist()
     rejector = Rejector(

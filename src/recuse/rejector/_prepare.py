@@ -18,7 +18,7 @@ from recuse.io._checked import check_file, naming
 from recuse.io._overlap import repeated_ids as find_repeated_ids
 from recuse.io._overlap import repeated_rows
 from recuse.io._row_hashes import fingerprints
-from recuse.io._rows import of_classes
+from recuse.io._rows import CONFIDENCES, LOSSES, of_classes
 from recuse.io._tables import is_frame
 from recuse.rejector._rejector import check_kind
 from recuse.rejector._rules import ALL, CLASS, SUBGROUP, names_of, spread
@@ -85,8 +85,8 @@ def prepare(
     tune_by: Callable[[HeldOut], Tuned],
 ) -> Prepared:
     """Choose the score on the tuning split, and score both splits by it."""
-    t = each_id_once(as_file(tune, "tune", kind), repeated_ids)
-    c = each_id_once(as_file(calibrate, "calibrate", kind), repeated_ids)
+    t = each_id_once(as_file(tune, "tune", kind, losses=True), repeated_ids)
+    c = each_id_once(as_file(calibrate, "calibrate", kind, losses=True), repeated_ids)
     kind = _same_kind(t, c)
     check_kind(kind, t.logits.shape[1])
     model = _model_of(t, c, model)
@@ -100,6 +100,17 @@ def prepare(
     seen = _scored(tuned, t, by, of_tune, tuned.seen)
     truth = used.labels
     return Prepared(tuned, t, c, seen, held, by, bool(shared), kind, model, log_probs, truth)
+
+
+def as_given(file: HeldOut) -> Tuned:
+    """Return the one confidence beside losses, as it is."""
+    scores = [*fixed_scores(file.kind, file.logits.shape[1], file.class_names)]
+    if len(scores) > 1:
+        raise InputError(
+            f"{file.name}: expected one confidence beside losses, got {len(scores)}: name it by "
+            "recuse.read(outputs=), or leave the others out of the table"
+        )
+    return fixed(file, scores)[0]
 
 
 def prepare_all(
@@ -302,22 +313,22 @@ def _scored(
     return Scored(confidence, file.loss, file.predicted if by == CLASS else of)
 
 
-def as_file(data: Data, name: str, kind: str | None = None) -> HeldOut:
+def as_file(data: Data, name: str, kind: str | None = None, *, losses: bool = False) -> HeldOut:
     """One row a prediction, whichever way the data came."""
-    return whole(data, name, kind).predictions()
+    return whole(data, name, kind, losses=losses).predictions()
 
 
-def whole(data: Data, name: str, kind: str | None = None) -> HeldOut:
-    """The rows as they came, checked, with labels; those of a frame by `from_frame`."""
+def whole(data: Data, name: str, kind: str | None = None, *, losses: bool = False) -> HeldOut:
+    """The rows as they came, checked, with labels or losses; those of a frame by `from_frame`."""
     if is_frame(data):
         data = from_frame(data, kind=kind)
-    file = check_file(data, name, kind)
+    file = check_file(data, name, kind, losses=losses)
     file.labelled()
     return file
 
 
 def _same_kind(tune: HeldOut, calibrate: HeldOut) -> str:
-    """Return the kind of both splits; refuse that they differ in it, or in the class names."""
+    """Return the kind to decide on; refuse splits that differ in it, or in the class names."""
     if tune.kind != calibrate.kind:
         raise InputError(
             f"expected tune and calibrate of one kind, got {tune.kind} in {tune.name} and "
@@ -330,7 +341,7 @@ def _same_kind(tune: HeldOut, calibrate: HeldOut) -> str:
             f"expected tune and calibrate of the same classes in one order, got {one!r} in "
             f"{tune.name} where {calibrate.name} has {other!r}"
         )
-    return tune.kind
+    return CONFIDENCES if tune.kind == LOSSES else tune.kind
 
 
 def _model_of(t: HeldOut, c: HeldOut, given: str | None) -> str | None:

@@ -26,7 +26,7 @@ from recuse.errors import DataWarning, InputError
 from recuse.io import HeldOut, from_frame
 from recuse.io._checked import KINDS, naming, to_logits
 from recuse.io._overlap import PRECISIONS, RowSample
-from recuse.io._rows import of_classes, predicted
+from recuse.io._rows import CONFIDENCES, LOSSES, of_classes, predicted
 from recuse.io._tables import is_frame
 from recuse.present import decisions as words
 from recuse.present.guarantee import statement
@@ -346,7 +346,7 @@ class Rejector:
 
         A file of logits that are probabilities was not told its kind.
         """
-        if file.kind != self.kind:
+        if file.kind != self.kind and (file.kind, self.kind) != (LOSSES, CONFIDENCES):
             raise InputError(f"{file.name}: expected {self.kind}, as in the fit, got {file.kind}")
         with naming(file.name):
             check_classes(file.logits.shape[1], self.classes, self.kind)

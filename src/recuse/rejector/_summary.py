@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recuse._internal.files import hashes
-from recuse.bounds import clopper_pearson_interval
+from recuse.bounds import clopper_pearson_interval, hoeffding_bentkus_upper
 from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.io._overlap import share_of_sample
-from recuse.io._rows import refuse_confidences
+from recuse.io._rows import LOSSES, refuse_confidences
 from recuse.rejector._misses import MissCount, count_misses
 from recuse.rejector._model import ModelChange
 from recuse.rejector._prepare import index_of_one
@@ -102,7 +102,7 @@ class Summary:
     independent: bool  # whether rows are
     coverage_interval: Interval | None
     labelled: bool
-    errors: int | None = None  # of the accepted
+    errors: float | None = None  # of the accepted: an integer, or a float, their summed loss
     risk: float | None = None  # None, too, if nothing is accepted
     risk_interval: Interval | None = None
     joint_interval: Interval | None = None  # of the share accepted and wrong, where guaranteed
@@ -215,21 +215,23 @@ def summarize(
     counted = _counted(file, predictions)
     accepted = predictions.accept & counted
     n, taken = int(counted.sum()), int(accepted.sum())
-    wrong = np.zeros(predictions.accept.shape, bool)
+    wrong, real = np.zeros(predictions.accept.shape, bool), file.kind == LOSSES
+    total: Any = (lambda x: float(x.sum())) if real else (lambda x: int(x.sum()))
     if file.labels is not None:
-        wrong = (predictions.prediction != file.labels) & counted
+        wrong = file.labels if real else (predictions.prediction != file.labels) & counted
     units = _units(file)
-    one, of_each = None, (n, taken, int((wrong & accepted).sum()))
+    one, of_each = None, (n, taken, total(wrong * accepted))
     if units is not None:
         outcomes = np.stack([predictions.accept[counted], wrong[counted]], axis=1)
         one = index_of_one(HeldOut(outcomes * 1.0, groups=units), 0)
         took, failed = outcomes[one].T
-        of_each = (len(one), int(took.sum()), int((took & failed).sum()))
+        of_each = (len(one), int(took.sum()), total(took * failed))
     whole = rejector.guarantee
     certain = units is None or whole.unit == GROUPS  # what is guaranteed has an interval
 
-    def interval(k: int, n: int) -> Interval | None:
-        return clopper_pearson_interval(k, n) if n and certain else None
+    def interval(k: Any, n: int) -> Interval | None:
+        of = clopper_pearson_interval if isinstance(k, int) else _interval_of_losses
+        return of(k, n) if n and certain else None
 
     found: dict[str, Any] = {
         "guarantee": whole,
@@ -245,7 +247,7 @@ def summarize(
         "labelled": file.labels is not None,
     }
     if file.labels is not None:
-        errors = int((wrong & accepted).sum())
+        errors = total(wrong * accepted)
         found |= {
             "errors": errors,
             "risk": errors / taken if taken else None,
@@ -254,11 +256,12 @@ def summarize(
         }
         if getattr(whole, "among", ACCEPTED) == ALL_PREDICTIONS:
             found["joint_interval"] = interval(of_each[2], of_each[0])
-        used = one if units is not None else np.arange(n)
-        failed = (wrong & accepted)[counted]
-        truth = file.labels[counted]
-        found["misses"] = count_misses(rejector.misses, truth, failed, used if certain else None)
-        if whole.kind == "cost":
+        if not real:
+            used = one if units is not None else np.arange(n)
+            failed = (wrong & accepted)[counted]
+            truth, used = file.labels[counted], used if certain else None
+            found["misses"] = count_misses(rejector.misses, truth, failed, used)
+        if whole.kind == "cost" and not real:
             found |= _cost(whole, (n, taken, errors), of_each if certain else None)
         if whole.kind == "mean_cost":
             costs = _paid(file, predictions, rejector.score)[counted]
@@ -276,6 +279,12 @@ def summarize(
     found["change"] = _change(file, predictions.accept[counted], one, rejector, subgroups)
     found["model_changes"] = rejector.model_changes(file)
     return Summary(**found)
+
+
+def _interval_of_losses(total: float, n: int) -> Interval:
+    """Return 95 % limits of a mean loss in [0, 1], by Hoeffding-Bentkus."""
+    low, high = hoeffding_bentkus_upper([n - total, total], n, 0.025)
+    return 1 - float(low), float(high)
 
 
 def _units(file: HeldOut) -> Array | None:

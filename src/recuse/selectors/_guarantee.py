@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -49,6 +49,7 @@ class Guarantee:
     ungrouped: tuple[str, ...] = ()  # columns that repeat, though rows are taken as independent
     share: float = 1.0  # of delta, of this score among several that were fixed beforehand
     among: str = ACCEPTED  # or "all"
+    bets: str = field(default="", repr=False)  # of betting: the losses bet on, in their order
 
     @property
     def coverage(self) -> float:
@@ -227,7 +228,7 @@ class MissesOnly:
 def plain(guarantee: Any) -> dict[str, Any]:
     """Return fields for JSON, rare ones only where they say something."""
     fields: dict[str, Any] = asdict(guarantee) | {"assumptions": list(guarantee.assumptions)}
-    usual = {"ungrouped": (), "share": 1.0, "among": ACCEPTED}
+    usual = {"ungrouped": (), "share": 1.0, "among": ACCEPTED, "bets": ""}
     rare = {name: fields.pop(name) for name in usual if name in fields}
     said = {name: value for name, value in rare.items() if value != usual[name]}
     return fields | {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}

@@ -23,7 +23,9 @@ from recuse.bounds import (
     smallest_error_free_sample,
 )
 from recuse.bounds._binomial import tail
+from recuse.bounds._losses import ordered
 from recuse.errors import InputError
+from recuse.selectors._bets import STEPS, read, rounded_up, written
 from recuse.selectors._grid import (
     Counts,
     counts,
@@ -85,6 +87,7 @@ class Plan:
     choose: Callable[[float], int | None]  # target -> index
     alike: float | None = None  # level at which one test takes as many rows; None: `level`
     enough: Callable[[float], int | None] | None = None  # target -> rows; None: by the risk curve
+    bets: Callable[[int], str] = lambda _: ""  # index -> those behind it, where there are any
 
     def known(self, n: int) -> tuple[Counts, int]:
         """Return what n calibration rows and those of `seen` show together, and their number."""
@@ -113,9 +116,22 @@ def betting(s: Splits, target: float, delta: float) -> Plan:
     """The same sequence, tested by betting on rows, or on means of groups, shuffled."""
 
     def p_values(held: Counts, grid: Array, risk: float) -> Callable[[int], float]:
-        return lambda i: betting_p_value(_bets(s, grid[i], risk), risk, delta=delta, seed=s.seed)
+        return lambda i: betting_p_value(_bets(s, grid[i], risk), risk, delta=delta)
 
-    return _sequence(s, target, delta, p_values)
+    plan = _sequence(s, target, delta, p_values)
+    return replace(plan, bets=lambda i: written(_bets(s, plan.grid[i], target)))
+
+
+def recheck_betting(g: Guarantee) -> tuple[float, float]:
+    """Return what the recorded bets win, which must be those of the counted losses."""
+    bets = read(g.bets)
+    rounding = bets.size / STEPS + ROUNDING * max(g.errors, 1)
+    if bets.size != g.accepted or not -ROUNDING < bets.sum() - g.errors < rounding:
+        raise InputError(
+            f"expected `bets` on the {g.accepted} accepted losses, whose sum is {g.errors:g}, got "
+            f"{bets.size} of sum {bets.sum():g}"
+        )
+    return betting_p_value(bets, g.target_risk, delta=g.spent), g.spent
 
 
 def random_walk(s: Splits, target: float, delta: float) -> Plan:
@@ -246,8 +262,7 @@ class Method(NamedTuple):
     """How a method chooses, what it assumes besides i.i.d. rows, and how counts are re-checked."""
 
     plan: Callable[[Splits, float, float], Plan]
-    # (p-value, level) of the counts of a guarantee; None: it depends on the order of the rows
-    recheck: Callable[[Guarantee], tuple[float, float]] | None
+    recheck: Callable[[Guarantee], tuple[float, float]]  # (p-value, level) of what is recorded
     assumptions: tuple[str, ...] = ()
 
 
@@ -261,7 +276,7 @@ METHODS: dict[str, Method] = {
     "random_walk": Method(random_walk, recheck_random_walk),
     "bonferroni": Method(bonferroni, at(lambda g: g.spent / RANKS)),
     "band": Method(band, at(lambda g: g.spent / (g.points or POINTS))),
-    "betting": Method(betting, None),
+    "betting": Method(betting, recheck_betting),
     "sgr": Method(sgr, at(lambda g: g.spent / _steps(g.n)), (ADAPTIVE_SEARCH_UNPROVED,)),
 }
 
@@ -319,12 +334,12 @@ def _start(seen: Counts, n_tune: int, n: int, target: float) -> int:
 
 
 def _bets(s: Splits, threshold: float, risk: float) -> Float[Array, " b"]:
-    """Return what to bet on: accepted losses, or group means of a (l - risk) + risk."""
+    """Return bets in their order: accepted losses, or group means of a (l - risk) + risk."""
     accepted = s.confidence >= threshold
     if s.groups is None:
-        return s.loss[accepted]
+        return rounded_up(ordered(s.loss[accepted], s.seed))
     gain = np.bincount(s.groups, accepted * (s.loss - risk)) / np.bincount(s.groups)
-    return np.clip(gain + risk, 0, 1)  # of rounding
+    return rounded_up(ordered(np.clip(gain + risk, 0, 1), s.seed))  # of rounding
 
 
 def _last(passes: Array) -> int | None:

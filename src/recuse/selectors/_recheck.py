@@ -4,7 +4,7 @@ n = calibration rows.
 
 A checksum shows that a file is what was saved, not that what was saved is true. Each guarantee
 follows from the recorded counts by a test, a rank or a bet, which is done again here. What
-"betting" wins depends on the order of the rows, so no rejector rests on it.
+"betting" wins depends on the order of the losses, so these are recorded.
 """
 
 from __future__ import annotations
@@ -108,11 +108,11 @@ def read_infeasible(data: Any) -> Infeasible:
 
 
 def check_method(method: str, among: str = ACCEPTED) -> None:
-    """Refuse a method of `select` whose guarantee does not follow from counts."""
-    counting = [name for name, m in methods_among(among).items() if m.recheck is not None]
-    if method != "auto" and method not in counting:
+    """Refuse what is no method of `select`."""
+    known = methods_among(among)
+    if method != "auto" and method not in known:
         of = "" if among == ACCEPTED else f" with among={among!r}"
-        raise InputError(f"expected `method` auto, {', '.join(counting)}{of}, got {method!r}")
+        raise InputError(f"expected `method` auto, {', '.join(known)}{of}, got {method!r}")
 
 
 def _fields(data: Any, own: Mapping[str, type], besides: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -150,7 +150,9 @@ def _risk(data: Any, abstains: bool) -> Guarantee:
     if recheck is None:
         raise InputError(f"expected `guarantee` of a known method, got {method!r}")
     own = RISK | ({"points": int} if method == "band" else {})
-    own |= {name: kind for name, kind in (("share", float), ("among", str)) if name in data}
+    own |= {"errors": float} if method == "betting" else {}
+    rare = {"share": float, "among": str, "bets": str}
+    own |= {name: kind for name, kind in rare.items() if name in data}
     g = Guarantee(**_fields(data, own, methods[method].assumptions))
     if not 0 < g.share <= 1:
         raise InputError(f"expected a `share` of delta in (0, 1], got {g.share:g}")

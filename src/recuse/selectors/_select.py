@@ -233,15 +233,16 @@ def selection_of(
     if index is None:
         return Selection(float("inf"), guarantee, _infeasible(plan, splits, target_risk, delta))
     accepted, errors = (column[index].item() for column in plan.held)
-    guarantee = replace(guarantee, accepted=accepted, errors=errors)
+    guarantee = replace(guarantee, accepted=accepted, errors=errors, bets=plan.bets(index))
     return Selection(float(plan.grid[index]), guarantee)
 
 
 def _infeasible(plan: Plan, splits: Splits, target: float, delta: float) -> Infeasible:
     n = splits.confidence.size
+    clear = splits.groups is None and splits.binary and splits.floor == -np.inf
     return Infeasible(
         smallest_target(plan, target),
-        rows_needed(plan, n, target) if splits.groups is None and splits.floor == -np.inf else None,
+        rows_needed(plan, n, target) if clear else None,
         tuning_rows_too=splits.tune is not None and plan.held is not plan.seen,
         error_free_rows=plan.free(target),
         hopeless=hopeless(plan, target, delta),
