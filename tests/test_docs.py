@@ -235,6 +235,15 @@ def test_a_table_is_imported_as_the_page_about_files_shows(tmp_path, monkeypatch
         check_printed(*session)
 
 
+def test_answers_of_a_language_model_are_fitted_as_the_page_shows(tmp_path, monkeypatch):
+    page = DOCS / "how-to/language-models.md"
+    run_python(page, tmp_path, monkeypatch)
+    ran = list(run_page(page, tmp_path))
+    assert len(ran) == 6
+    for session in ran:
+        check_printed(*session)
+
+
 def test_the_scripts_about_mixtures_and_their_console_blocks_run(tmp_path):
     """The table below the second script is what it prints, where training adds up the same."""
     pytest.importorskip("torch")
