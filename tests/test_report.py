@@ -391,6 +391,30 @@ def test_a_kept_msp_has_no_fingerprint(evaluation):
     assert "This is the fingerprint" not in words.reading(model.fingerprint, model.result)
 
 
+@pytest.mark.parametrize("damage", [0.0, 20.0])
+def test_a_page_of_one_file_and_a_test_file_says_what_each_does(tmp_path, damage):
+    models = {"net": {name: splits(1, damage=damage)[name] for name in ("calibrate", "test")}}
+    found = recuse.evaluate(models, target_risk=0.2)
+    report(found, tmp_path / "r.html", details=details(found, models))
+    said = Page((tmp_path / "r.html").read_text(encoding="utf-8")).text.replace("\u00a0", " ")
+    n = found["net"].sizes["calibrate"]
+    assert f"All {n} rows choose the threshold; none is set aside to tune a score. The" in said
+    assert "The outcome is on the test split." in said
+    for untrue in ("to test", "tuning split", "standard error: no damage is claimed"):
+        assert untrue not in said
+    model = prepare.prepare(found)[0]
+    larger = model.fingerprint._replace(excess=0.1, larger=len(model.fingerprint.wrong.msp))
+    m = replace(model.result, tuned=fixed_score(model.result.tuned, "fixed"))
+    assert words.reading(larger, m).endswith("better: no damage is claimed.")
+    assert "standard error" not in words.reading(larger, m)
+
+
+def fixed_score(tuned, outcome):
+    """The same, as if it were fixed beforehand, and kept MSP or not."""
+    score = tuned.baseline if outcome == "fixed" else tuned.score
+    return replace(tuned, score=score, facts=tuned.facts._replace(outcome=outcome))
+
+
 def test_two_classes_have_no_fingerprint_at_all(tmp_path):
     rng = np.random.default_rng(0)
 

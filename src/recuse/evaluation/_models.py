@@ -33,7 +33,7 @@ from recuse.io._checked import naming
 from recuse.io._rows import of_classes
 from recuse.io._tables import is_frame
 from recuse.present import evaluation as shown
-from recuse.present.run import ZEROS, Verdict, verdict_lines
+from recuse.present.run import ZEROS, Verdict, rows_of, verdict_lines
 from recuse.rejector import Data, Rejector, choose
 from recuse.rejector._prepare import each_id_once, whole
 from recuse.selectors._guarantee import ACCEPTED
@@ -263,7 +263,7 @@ class Run:
             more: What else was written.
         """
         m, target = self.model, self.evaluation.target_risk
-        d, cut = self.diagnosis, None if m.cut is None else str(m.cut)
+        d, cut = self.diagnosis, rows_of(m)
         classes = m.classes if of_classes(m.kind) else None
         training = self.untold if d is None else d.sentence
         told = (classes, m.tuned.reason, m.selection, target, m, cut, training)

@@ -341,22 +341,29 @@ def exported(out: object, rejector: object, p: Any, inputs: str) -> list[str]:
     return lines
 
 
-def cut(found: Any) -> str:
+def cut(found: Any, *, tested: bool = False) -> str:
     """Return which rows of one file do what, by the rule, as one sentence.
+
+    Args:
+        found: A `Cut`.
+        tested: Whether another file tests.
 
     >>> from types import SimpleNamespace as Namespace
     >>> cut(Namespace(units=3000, unit="rows", tuning=0.0))
     'All 3,000 rows choose the threshold; none is set aside to tune a score or to test.'
+    >>> cut(Namespace(units=3000, unit="rows", tuning=0.0), tested=True)
+    'All 3,000 rows choose the threshold; none is set aside to tune a score.'
     >>> cut(Namespace(units=20000, unit="rows", tuning=0.2, costs=False, losses=False))
     'Of 20,000 rows, 20 % choose the score and 80 % the threshold; none is set aside to test.'
     """
-    number = f"{found.units:,} {found.unit}"
+    number, aside = f"{found.units:,} {found.unit}", "none is set aside to"
     if found.tuning:
         rest = exact_percent(1 - found.tuning)
         first, second = _uses(found)
         share = f"{exact_percent(found.tuning)} {first} and {rest} {second}"
-        return f"Of {number}, {share}; none is set aside to test."
-    return f"All {number} choose the threshold; none is set aside to tune a score or to test."
+        return f"Of {number}, {share}{'' if tested else f'; {aside} test'}."
+    uses = "tune a score" if tested else "tune a score or to test"
+    return f"All {number} choose the threshold; {aside} {uses}."
 
 
 def _uses(found: Any) -> tuple[str, str]:

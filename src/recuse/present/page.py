@@ -25,7 +25,7 @@ from recuse.present.numbers import (
     plural,
     points,
 )
-from recuse.present.run import calibrating
+from recuse.present.run import calibrating, rows_of
 from recuse.present.tuning import why_kept
 
 SIGNIFICANT = 0.05  # two-sided p-value below which a difference is significant
@@ -168,9 +168,10 @@ def splits(models: Sequence[Any]) -> str:
             "The rejector was fitted before, and nothing of this page chose it. The outcome is on "
             f"{measured(models)}."
         )
-    cuts = dict.fromkeys(str(m.cut) for m in models if m.cut is not None)
+    used = {m.name: said for m in models if (said := rows_of(m)) is not None}
+    cuts = dict.fromkeys(used.values())
     if len(cuts) > 1:
-        cuts = [f"{m.name}: {m.cut}" for m in models if m.cut is not None]
+        cuts = [f"{name}: {said}" for name, said in used.items()]
     two = "The score was chosen on the tuning split, the threshold on the calibration split"
     said = " ".join(cuts) if cuts else f"{two}."
     return f"{said} The outcome is on {measured(models)}."
@@ -216,9 +217,12 @@ def _cost(model: Any, seen: str) -> str:
 
 def score(m: Any) -> str:
     """Name the chosen score, and say why it was chosen."""
-    if m.tuned.outcome in ("fixed", "fixed_other"):
-        return f"{m.tuned.reason}."
-    return f"{m.tuned.reason}." if m.repaired else f"{m.baseline} kept: {_kept(m)}."
+    return f"{m.tuned.reason}." if m.repaired or fixed(m) else f"{m.baseline} kept: {_kept(m)}."
+
+
+def fixed(m: Any) -> bool:
+    """Whether scores were fixed beforehand, so that no rows chose among them."""
+    return m.tuned.outcome in ("fixed", "fixed_other")
 
 
 def _kept(m: Any) -> str:
@@ -332,10 +336,13 @@ def reading(f: Any, m: Any) -> str:
         f"{'larger' if f.excess > 0 else 'smaller'} than right ones of equal MSP{size}; it is "
         f"larger in {f.larger} of {plural(bins, 'bin')}."
     )
-    return f"{seen} {_verdict(f.excess > 0 and 2 * f.larger > bins, m.repaired)}"
+    return f"{seen} {_verdict(f.excess > 0 and 2 * f.larger > bins, m)}"
 
 
-def _verdict(larger: bool, repaired: bool) -> str:
+def _verdict(larger: bool, m: Any) -> str:
+    repaired = m.repaired
+    if larger and m.tuned.outcome == "fixed":
+        return "No rows are set aside to tell if another score is better: no damage is claimed."
     if larger and repaired:
         return "This is the fingerprint of label smoothing, and what the repair uses."
     if larger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from recuse.present.decisions import cut
 from recuse.present.numbers import count, percent
 
 ZEROS = "Cannot tell: probabilities of exactly 0, as of trees, tell nothing of smoothing."
@@ -50,6 +51,11 @@ def verdict_lines(v: Verdict) -> Iterator[str]:
         yield f"Deploy: {v.deploy}"
     if v.page is not None:
         yield f"Page: {v.page}{f'; {v.more}' if v.more else ''}"
+
+
+def rows_of(m: Any) -> str | None:
+    """Return which rows of one file do what; None of a tuning and a calibration split."""
+    return None if m.cut is None else cut(m.cut, tested=m.tested)
 
 
 def calibrating(m: Any) -> str:

@@ -89,6 +89,8 @@ def render(
             paired=None if against is None else grids.paired_table(against),
             whose=next(filter(None, (words.whose(m.result) for m in models)), ""),
             unfitted=[m.result.name for m in models if not m.result.selection.feasible],
+            fixed=[m for m in models if words.fixed(m.result)],
+            tuned=[m for m in models if not words.fixed(m.result)],
             learned=[m.result for m in models if m.result.tuned.score.fitted],
             assumptions=_assumptions(evaluation),
             versions=_versions(),
