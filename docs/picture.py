@@ -1,4 +1,4 @@
-"""Draw docs/images/demo.svg from the logits that `make demo` wrote.
+"""Draw docs/images/demo.svg from the logits that `make demo` wrote: the repair of its table.
 
 python docs/picture.py [demo]
 """
@@ -18,7 +18,7 @@ def main(demo: Path) -> None:
     """Draw the smoothed model before and after the repair, and the cross entropy model."""
     plain = rc.read(demo / "logits" / "cross-entropy-test.safetensors")
     smoothed = rc.read(demo / "logits" / "label-smoothing-test.safetensors")
-    repaired = rc.Rejector.load(demo / "rejector.json").score
+    repaired = rc.tune(rc.read(demo / "logits" / "label-smoothing-tune.safetensors")).score
     lines = {
         "cross entropy, MSP": (plain, Score("msp"), BLUE, [1, 0]),
         "label smoothing, MSP": (smoothed, Score("msp"), ORANGE, [5, 3]),

@@ -1,12 +1,15 @@
 """The demo's recipe and command, short."""
 
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from recuse import Rejector, fit, read
+from recuse.io import HeldOut
 from recuse.recipes import digits
 
 
@@ -34,6 +37,15 @@ def test_the_splits_share_no_image_and_cover_what_was_not_trained_on(run):
     assert [len(g) for g in groups] == [200, 200, 797]
     ids = np.concatenate([split.ids for split in run[0.0].values()])
     assert len(set(ids)) == len(ids)
+
+
+def test_the_models_do_not_depend_on_the_number_of_noisy_copies(monkeypatch):
+    monkeypatch.setattr(digits, "NOISE", 0.0)  # copies are then alike, and tell models apart
+    found = []
+    for copies in (1, 3):
+        monkeypatch.setattr(digits, "REPLICATES", copies)
+        found.append(digits.train(0, (0.2,), steps=5)[0.2]["tune"].logits[::copies])
+    assert np.allclose(*found, rtol=0, atol=1e-5)  # the order of sums may differ
 
 
 def test_training_leaves_the_global_state_alone():
@@ -65,6 +77,19 @@ def test_the_demo_writes_what_it_says_and_the_same_numbers_twice(tmp_path, monke
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1]
     data = json.loads(outputs[0])
+    held_out = [read(tmp_path / f"a/logits/label-smoothing-{split}.safetensors")
+                for split in ("tune", "calibrate")]  # fmt: skip
+    rows = HeldOut(*(np.concatenate([getattr(f, column) for f in held_out])
+                     for column in ("logits", "labels", "groups", "ids")))  # fmt: skip
+    rejector = Rejector.load(tmp_path / "a/rejector.json")
+    assert rejector == fit(rows, target_risk=0.6, delta=0.1, seed=5)
+    assert rejector.guarantee.n == 400
+    shown = (tmp_path / "a/report.html").read_text(encoding="utf-8")
+    guarantee = next(line for line in data["story"] if line.startswith("Guarantee: With 90 %"))
+    for text in (" ".join(data["story"]), shown.replace("\u00a0", " ")):
+        assert guarantee in text
+        assert "All 400 groups choose the threshold; none is set aside to tune a score." in text
+    assert re.search(r"Test part: .* answered, .* of them wrong", " ".join(data["story"]))
     assert data["seeds"] == [5, 6]
     assert {name: len(runs) for name, runs in data["models"].items()} == {
         "cross-entropy": 2, "label-smoothing": 2

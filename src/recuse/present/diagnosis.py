@@ -33,7 +33,7 @@ def reason(d: Any) -> str:
         if two
         else "the low logits do not lie close together"
     )
-    none = f"the probabilities show no smoothing (by scale: {s.by_scale:.2f})"
+    none = f"the probabilities show no smoothing (by scale: {s.by_scale:z.2f})"
     match d.finding:
         case "few_rows":
             return (
@@ -64,7 +64,9 @@ def reason(d: Any) -> str:
             return f"{none}, but the model is so overfitted that it would hide one"
         case "imprecise":
             return f"{none}, but there are too few rows to rule out one of {d.ruled_out:g}"
-    return f"{none}, and {spread}"
+    return (
+        f"{none}, and {'the shape of the logits alone does not tell' if d.shape.tight else spread}"
+    )
 
 
 def recommendation(d: Any) -> str:

@@ -46,6 +46,7 @@ def by_measure(found: Any, note: str) -> Table:
         ("chosen score", *map(chosen, found.models), ""),
         row(f"{risk}, MSP", lambda m: m.before.risk_at_coverage[low], hundredths),
         row(f"{risk}, chosen", lambda m: m.after.risk_at_coverage[low], hundredths),
+        row(f"{coverage}, MSP", lambda m: m.before.coverage_at_risk[target], tenths),
         row(f"{coverage}, chosen", lambda m: m.after.coverage_at_risk[target], tenths),
     ]
     n = f"{found.evaluations[0].models[0].n:,} predictions"

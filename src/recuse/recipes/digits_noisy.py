@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def load(folder: Path | None, *, seed: int) -> Parts:
-    """600 images to train, 200 to tune, 200 to calibrate, 797 to test; 20 noisy copies of each.
+    """600 images to train, 200 to tune, 200 to calibrate, 797 to test; 10 noisy copies of each.
 
     The copies of an image are one group. No folder is read.
     """
