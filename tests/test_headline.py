@@ -22,7 +22,7 @@ def found():
 
 def of(evaluation):
     models = prepare.prepare(evaluation)
-    return of_page(models, prepare.best(models), {})
+    return of_page(models, prepare.best(models), {}, named=False)
 
 
 def wrong_of_thousand(confidence, loss, coverage):
@@ -71,6 +71,17 @@ def test_where_the_deployed_coverage_gains_nothing_both_coverages_are_named(foun
     assert f"now {after}; at the coverage deployed it is {same} either way" in said.change
 
 
+def test_where_the_deployed_coverage_loses_both_coverages_are_named(found):
+    m = found["smoothed"]
+    swapped = replace(m, msp=m.confidence, confidence=m.msp)
+    coverage = m.accepted / m.n
+    before, after = (wrong_of_thousand(c, m.loss, coverage) for c in (swapped.msp, m.msp))
+    assert before < after
+    said = of(replace(found, models=(swapped,))).change
+    assert "answers at 20 % coverage were wrong" in said
+    assert f"; at the coverage deployed it was {before}, now {after}." in said
+
+
 def test_a_model_that_needs_no_repair_says_so(found):
     m = found["plain"]
     kept = replace(m, tuned=replace(m.tuned, score=m.tuned.baseline))
@@ -110,6 +121,33 @@ def test_rows_that_all_calibrate_choose_no_model():
     assert said.figures == ()
     assert [row[0] for row in said.others.rows] == ["a", "b"]
     assert {row[2] for row in said.others.rows} == {"not measured"}
+
+
+def test_a_model_that_was_named_beforehand_leads_the_page(tmp_path):
+    models = {name: {"calibrate": splits(s)["calibrate"], "test": splits(s)["test"]}
+              for s, name in enumerate(("a", "b"))}  # fmt: skip
+    found = recuse.evaluate(models, target_risk=TARGET, progress=False)
+    for named, other in ("ab", "ba"):
+        report(found, tmp_path / "r.html", named=named)
+        shown = (tmp_path / "r.html").read_text(encoding="utf-8")
+        assert "cannot choose" not in shown
+        assert "No model is recommended" not in shown
+        assert "models, the one with" not in shown
+        assert f"Deploy {named}: it answers" in shown
+        assert f"Deploy {named}: accept a prediction when" in shown
+        assert f"Deploy {other}" not in shown
+    with pytest.raises(recuse.InputError, match="expected a model of a, b, got 'c'"):
+        report(found, tmp_path / "r.html", named="c")
+
+
+def test_a_score_that_accepts_less_is_not_called_worse():
+    found = recuse.evaluate({"net": splits(0)["calibrate"]}, target_risk=TARGET, progress=False)
+    assert found["net"].tuned.outcome == "fixed"
+    said = of(found).change
+    assert said == (
+        "Ranked by MSP, which was fixed beforehand; logit_norm(p=4, center=true) does not accept "
+        "more."
+    )
 
 
 def test_a_void_guarantee_is_nothing_to_deploy(found):

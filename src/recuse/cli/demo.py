@@ -95,6 +95,7 @@ def demo(
         ],
         tables=[table],
         details=details(deployed, one_file, seed=seed),
+        named=SMOOTHED,
     )
     if as_json:
         told = [*story, verdict, *smoothed.lines(), *strict]

@@ -175,8 +175,10 @@ def _missing(m: Any) -> tuple[Figure, ...]:
 def _change(model: Any, smoothing: Any | None) -> str:
     """Say what was wrong before, as errors of a thousand answers."""
     m = model.result
-    if m.tuned.outcome == "fixed" and m.tuned.facts.alternative is None:
-        return f"Ranked by {m.baseline}, which was fixed beforehand; no other score was tried."
+    if m.tuned.outcome == "fixed":
+        other = m.tuned.facts.alternative
+        tried = "no other score was tried" if other is None else f"{other} does not accept more"
+        return f"Ranked by {m.baseline}, which was fixed beforehand; {tried}."
     if not m.repaired:
         return f"No repair: no score that was tried ranks clearly better than {m.baseline}."
     cause = doubt = ""
@@ -187,8 +189,9 @@ def _change(model: Any, smoothing: Any | None) -> str:
         place, coverage = f"at {exact_percent(model.low_coverage)} coverage", model.low_coverage
     before, after = _of_thousand(model, coverage)
     same = ""
-    if before == after and m.accepted:
-        same = f"; at the coverage deployed it is {after} either way"
+    if before <= after and m.accepted:
+        there = f"is {after} either way" if before == after else f"was {before}, now {after}"
+        same = f"; at the coverage deployed it {there}"
         place = f"at {exact_percent(model.low_coverage)} coverage"
         before, after = _of_thousand(model, model.low_coverage)
     if not math.isnan(m.gain.p_value) and m.gain.p_value >= SIGNIFICANT:

@@ -36,15 +36,16 @@ FAMILIES = {"candidates": "the best of the norms and temperatures", "learned": "
 # What to deploy
 
 
-def lead(models: Sequence[Any], first: Any) -> list[str]:
+def lead(models: Sequence[Any], first: Any, named: bool = False) -> list[str]:
     """Say what to deploy, what is guaranteed, and what ranking by MSP would cost.
 
     Args:
         models: All models.
         first: The one of them to deploy, by the tuning splits. Where a model has none, its
             calibration rows are all there is to choose by, and no model is recommended.
+        named: Whether it was named beforehand, and not chosen by the tuning splits.
     """
-    if len(models) > 1 and any(untuned(model.result) for model in models):
+    if not named and len(models) > 1 and any(untuned(model.result) for model in models):
         return [
             "No model is recommended: all rows choose thresholds, and none is left to choose "
             "between models. Each guarantee holds for a model that was named beforehand; to choose "
@@ -54,7 +55,8 @@ def lead(models: Sequence[Any], first: Any) -> list[str]:
     others = [m.result for m in models if m is not first]
     feasible = [m.name for m in others if m.selection.feasible]
     repaired = [m for m in others if m.repaired]
-    sentences = [_deploy(first.result, len(models)), _guarantee(first.result), naive(first)]
+    among = 1 if named else len(models)
+    sentences = [_deploy(first.result, among), _guarantee(first.result), naive(first)]
     if feasible and not first.result.selection.feasible:
         sentences.append(
             f"A threshold exists for {', '.join(feasible)}. To switch to it now, fit it on a new "

@@ -48,6 +48,7 @@ def report(
     lead: Sequence[str] = (),
     tables: Sequence[Table] = (),
     details: Mapping[str, Detail] | None = None,
+    named: str | None = None,
 ) -> None:
     """Write an evaluation as one HTML file that opens without a network.
 
@@ -63,9 +64,12 @@ def report(
         tables: Further tables, shown after the table of the models.
         details: From `recuse.reports.details`: limits, classes, errors, pictures. Without them
             the page shows what the evaluation alone knows.
+        named: The model that was named for deployment before anyone looked at these rows; it leads
+            the page. If None, the best on the tuning split does, and no model where there is none.
 
     Raises:
-        InputError: `path` is a folder, or a guarantee is not about accepted predictions.
+        InputError: `path` is a folder, no model has the name `named`, or a guarantee is not about
+            accepted predictions.
         MissingExtraError: The extra `report` is not installed.
     """
     need_report()
@@ -76,4 +80,5 @@ def report(
         )
     from recuse.reports.page import render
 
-    write_text(path, render(evaluation, title=title, lead=lead, tables=tables, details=details))
+    options = {"title": title, "lead": lead, "tables": tables, "details": details, "named": named}
+    write_text(path, render(evaluation, **options))

@@ -53,11 +53,13 @@ def render(
     lead: Sequence[str],
     tables: Sequence[Table],
     details: Mapping[str, Detail] | None,
+    named: str | None,
 ) -> str:
     """Return the page as text; arguments as in `report`."""
+    at = None if named is None else evaluation.models.index(evaluation[named])
     evaluation, details = isolate(evaluation, details or {})
     models = prepare(evaluation)
-    first = best(models)
+    first = best(models) if at is None else models[at]
     sliders = explore(models, details, evaluation.target_risk, evaluation.delta)
     against = grids.paired((first, *(m for m in models if m is not first)), details)
     scripts = [_script(bundle()), _script(_source("page.js"))]
@@ -66,8 +68,8 @@ def render(
         .get_template("page.html.j2")
         .render(
             title=title or headlines.title([m.result for m in models]),
-            headline=headline(models, first, details),
-            lead=lead or words.lead(models, first),
+            headline=headline(models, first, details, named is not None),
+            lead=lead or words.lead(models, first, named is not None),
             tables=tables,
             evaluation=evaluation,
             models=models,
@@ -107,10 +109,10 @@ def render(
 
 
 def headline(
-    models: tuple[ModelData, ...], first: ModelData, details: Mapping[str, Detail]
+    models: tuple[ModelData, ...], first: ModelData, details: Mapping[str, Detail], named: bool
 ) -> headlines.Headline:
-    """Return the answers of the first screen; no model leads if no rows can choose it."""
-    untuned = len(models) > 1 and any(words.untuned(m.result) for m in models)
+    """Return the answers of the first screen; if no rows can choose, only a named model leads."""
+    untuned = not named and len(models) > 1 and any(words.untuned(m.result) for m in models)
     detail = details.get(first.result.name)
     smoothing = None if detail is None else detail.smoothing
     return headlines.headline(models, None if untuned else first, smoothing)
