@@ -24,6 +24,7 @@ from recuse.scores._score import decided
 from recuse.selectors._costs import certify_costs
 from samples import equal_costs, masked, one_column, pixels, sample
 from strategies import logits as logits_of
+from test_sums import by_both
 
 GRID = 2.0**-40  # steps of the largest cost, to which expected costs are rounded
 FLOAT32 = 1e-6  # relative, of a confidence
@@ -92,6 +93,14 @@ def test_rows_alone_or_together_of_any_layout_have_the_same_bits():
         assert np.array_equal(ours.ravel(), theirs)
 
 
+def test_numpy_and_loops_decide_by_the_same_bits():
+    z = sample(3000, seed=5)[0]
+    score = by_costs(np.random.default_rng(2).uniform(size=(5, 6)), 0.7)
+    for rows in (z, z[:3], masked(z)):
+        for ours, theirs in zip(*by_both(lambda rows=rows: decided(rows, score)), strict=True):
+            assert np.array_equal(ours, theirs)
+
+
 def test_what_ties_but_for_rounding_ties():
     """With equal probabilities every answer costs the same, here as much as abstaining."""
     for classes in range(2, 9):
@@ -132,6 +141,8 @@ def test_parameters_that_are_no_costs_are_refused(score, message):
     with pytest.raises(InputError) as error:
         score(np.zeros((1, 2)))
     assert message in str(error.value)
+    with pytest.raises(InputError, match=r"needs temperature, costs; `fit\(costs=\)` fits it"):
+        Score.parse("expected_cost")
     assert [classes_of(k) for k in (0, 2, 6, 7, 12)] == [0, 1, 2, 0, 3]
 
 

@@ -19,7 +19,7 @@ import pytest
 
 import recuse as rc
 from recuse import _kernels
-from samples import learned_score, masked, pixels, sample
+from samples import equal_costs, learned_score, masked, pixels, sample
 
 ROWS = 1 << 15  # enough for every loop
 SUMS = 1e-13  # relative: float64 in another order
@@ -51,7 +51,12 @@ def scored(z):
     many = sample(600, 200)[0]
     forms = {"few": z, "many": many, "impossible": masked(many), "pixels": pixels(40)[0]}
     for form, logits in forms.items():
-        for score in (*map(rc.scores.Score, rc.scores.SCORES), learned_score()):
+        of_costs = {
+            "temperature": 1.3,
+            "costs": tuple(equal_costs(logits.shape[1]).ravel().tolist()),
+        }
+        by_costs = rc.scores.Score("expected_cost", of_costs)
+        for score in (*map(rc.scores.Score, rc.scores.SCORES), learned_score(), by_costs):
             yield f"{score.name} of {form}", score(logits)
         yield f"norms of {form}", rc.scores.logit_norms(logits, ps=(1, 2, 3.5, 8))
         yield f"features of {form}", rc.scores.features(logits)

@@ -109,9 +109,10 @@ def _expected(
     gap = (z.astype(np.float64) - z.max(axis=0)) / temperature
     weight = np.where(gap > -np.inf, exp(np.maximum(gap, FLOOR)), 0.0)
     total, spent = np.zeros(z.shape[1]), np.zeros((table.shape[1], z.shape[1]))
+    terms = np.empty_like(spent)
     for w, costs in zip(weight, table / table.max()):
         total += w
-        spent += costs[:, None] * w
+        spent += np.multiply(costs[:, None], w, out=terms)
     expected = np.rint(spent / total * GRID) / GRID
     expected[:-1][weight == 0] = np.inf
     return expected, weight / total

@@ -60,7 +60,8 @@ class Score:
             _check_value(self.name, known[key], value)
         missing = [k for k, v in known.items() if v.default is v.empty and k not in self.params]
         if missing:
-            raise InputError(f"score `{self.name}` needs {', '.join(missing)}; `tune` fits it")
+            fits = "`fit(costs=)`" if self.name == EXPECTED_COST else "`tune`"
+            raise InputError(f"score `{self.name}` needs {', '.join(missing)}; {fits} fits it")
 
     def _signature(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(FUNCTIONS[self.name]).parameters
