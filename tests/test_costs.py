@@ -1,5 +1,6 @@
 """Decisions by costs: the cheapest answer, the limit of the mean cost, and what is refused."""
 
+import contextlib
 import json
 import math
 from dataclasses import replace
@@ -398,6 +399,23 @@ def test_every_kind_of_outputs_of_classes_is_decided_on(kind):
     assert p.accept.shape == y.shape
     assert 0 < p.accept.mean() < 1
     assert np.array_equal(p.accept, p.confidence >= 0)
+
+
+@pytest.mark.parametrize("filler", [None, -1e9])
+def test_the_limit_counts_what_is_decided_later_masked_classes_too(filler):
+    """Class 2 is masked where it is not the label, and is the cheapest answer in doubt."""
+    (z, y), (new, truth) = (sample(2000, 3, seed=k) for k in (1, 2))
+    if filler is not None:
+        z[:, 2][y != 2], new[:, 2][truth != 2] = filler, filler
+    costs = equal_costs(3, 1.0, 0.2)
+    costs[:2, 2:] = [[0.15, 0.2], [0.15, 0.1]]
+    with pytest.warns(DataWarning) if filler else contextlib.nullcontext():
+        rejector = rc.fit((z, y), (new, truth), costs=costs)
+    p, g = rejector.predict(new), rejector.guarantee
+    spent = reference.spent(costs, truth, p.prediction, p.accept)
+    assert (g.n, g.accepted, g.spent) == (2000, p.accept.sum(), pytest.approx(sum(spent)))
+    if filler is not None:
+        assert (p.prediction[truth != 2] != 2).all()
 
 
 def test_what_has_no_classes_has_no_costs():

@@ -24,7 +24,8 @@ from recuse.scores._costs import EXPECTED_COST, LARGEST, cost_table
 from recuse.scores._score import decided
 from recuse.selectors import Selection
 from recuse.selectors._costs import THRESHOLD, certify_costs, paid
-from recuse.tuning._tune import MSP, Tuned, filler_of, order_of
+from recuse.tuning._class_order import warn_of_class_order
+from recuse.tuning._tune import MSP, Tuned, filler_of, order_of, warn_of_filler
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -165,6 +166,10 @@ def tune_by_costs(file: HeldOut, costs: Any, names: tuple[str, ...] | None) -> T
     table = costs_of(costs, file.logits.shape[1], names)
     filler, order = filler_of(file), order_of(file)
     z = without_filler(file.logits, filler)
+    if filler is not None:
+        warn_of_filler(file.name, z, filler)
+    if order is not None:
+        warn_of_class_order(file.name, order)
     labels = file.labelled()[1]
     fitted = fit_temperature(z, labels)
     fits = fitted.bound != "lower"
