@@ -79,3 +79,48 @@ class Log:
         """Predictions, accepted, labelled, errors."""
         accepted = sum(self.accept.values())
         return len(self.accept), accepted, len(self.loss), sum(self.loss.values())
+
+
+def closed_groups(rows, window):
+    """Groups that no row can join any more, in the order of their first rows.
+
+    A row is (group, subgroup, accept, loss), in the order of prediction; one that comes `window`
+    or more predictions after the first of its group is left out.
+    """
+    first, members = {}, {}
+    for t, (group, *row) in enumerate(rows):
+        first.setdefault(group, t)
+        if t - first[group] < window:
+            members.setdefault(group, []).append(row)
+    return [members[group] for group, t in first.items() if len(rows) - t >= window]
+
+
+def excess_of_risk(groups, rate, subgroup=None):
+    """Mean over the rows of each group of loss - rate, 0 where it abstains or is of another
+    subgroup; without groups in which every row is 0 so. An unknown loss is 0."""
+    found = []
+    for rows in groups:
+        of = [l or 0 for s, a, l in rows if a and subgroup in (None, s)]
+        if of:
+            found.append(sum(l - rate for l in of) / len(rows))
+    return found
+
+
+def excess_of_acceptance(groups, rate, accept=True):
+    """Mean over the rows of each group of whether it is accepted (or abstained) - rate."""
+    return [sum((a == accept) - rate for _, a, _ in rows) / len(rows) for rows in groups]
+
+
+def e_value_of_means(excess, rate):
+    """The largest e-value over all prefixes of groups; starts every 20, one more bet."""
+    bets, best = [4.0, *BETS], 1.0
+    stakes = [(math.exp(b) - 1) / (1 - rate + rate * math.exp(b)) for b in bets]
+    for n in range(1, len(excess) + 1):
+        value = 1.0
+        for j, start in enumerate(range(0, n, 20), 1):
+            value -= 1 / (j * (j + 1))
+            for stake in stakes:
+                wealth = math.prod(1 + stake * x for x in excess[start:n])
+                value += wealth / len(bets) / (j * (j + 1))
+        best = max(best, value)
+    return best

@@ -95,9 +95,13 @@ def test_an_alarm_exits_1_with_advice_and_keeps_the_state(recuse, tmp_path):
     assert (code, err) == (1, "")
     words = " ".join(out.split())
     assert "a.csv: 900 rows, 900 new predictions" in words
-    assert "Alarm: risk. The error rate of accepted predictions is above the target." in words
-    assert "fit a new rejector on data like today's" in words
-    assert "with 95 % confidence at all times; the target is 20.0 %" in words
+    assert "Alarm: risk. 900 predictions." in words
+    counts = plain(recuse(*COMMAND, "--json"), code=1)
+    row = f"wrong {counts['errors']}/{counts['labelled']} ({100 * counts['risk']:.1f} %)"
+    assert f"{row} <= {0.2 * counts['labelled']:.1f} (20 %)" in words
+    assert "Review accepted predictions by hand, and label the next ones at once." in words
+    assert "fit a new rejector, and begin its state with --state NEW --after state.json" in words
+    assert len(out.splitlines()) <= 8
     assert recuse(*COMMAND, "--quiet") == (1, "", "")
     assert plain(recuse(*COMMAND, "--json"), code=1)["alarms"] == ["risk"]
 
@@ -108,7 +112,8 @@ def test_drift_is_an_alarm_without_any_label(recuse, tmp_path):
     code, out, _ = recuse(*COMMAND, "--log", "a.csv")
     assert code == 1
     assert "Alarm: fewer accepted." in out
-    assert "400 labels are pending and count as right in the test." in out
+    assert "accepted  400/800 (50.0 %)" in out
+    assert "Check how the inputs are made and prepared." in out
 
 
 def test_quiet_prints_nothing(recuse, tmp_path):
@@ -281,3 +286,98 @@ def test_a_process_of_its_own_reads_logs_and_exits_1_at_an_alarm(tmp_path):
     assert (done.returncode, done.stderr) == (1, "")
     assert answers.plain(done.stdout)["alarms"] == ["risk"]
     assert Rejector.load(tmp_path / "rejector.json") == REJECTOR
+
+
+def days(tmp_path, name, n=1200, header="id,patient,group,ward,time,accept,correct", bad=()):
+    """A log of 40 patients a day; those of a bad ward are answered wrongly in groups."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(n):
+        patient, ward = i // 6, "ABC"[i // 6 % 3]
+        wrong = rng.random() < (0.7 if ward in bad else 0.05)
+        day = f"2026-{3 + i // 6000:02}-{1 + i // 240 % 28:02}"
+        rows.append(
+            f"{i},{patient},{patient},{ward},{day},{int(rng.random() < 0.9)},{int(not wrong)}"
+        )
+    (tmp_path / name).write_text("\n".join([header, *rows]))
+
+
+def test_an_alarm_names_the_subgroup_and_its_date_in_eight_lines(recuse, tmp_path):
+    days(tmp_path, "a.csv", bad="B")
+    code, out, err = recuse(*COMMAND, "--log", "a.csv", "--by", "Ward")
+    assert (code, err) == (1, "")
+    words = " ".join(out.split())
+    found = plain(recuse(*COMMAND, "--json"), code=1)
+    (ward,) = (test for test in found["subgroups"] if test["alarm"])
+    assert ward["subgroup"] == "B"
+    assert "risk of B. 1,200 predictions of 200 groups, 2026-03-01 to 2026-03-05." in words
+    assert "Alarm (seen on 2026-03-0" in words
+    assert f"wrong of B {ward['errors']}/{ward['labelled']} " in words
+    assert f"<= {ward['expected_errors']:.1f} (20 %)" in words
+    assert "a random sample of all rows since 2026-03-0" in words
+    assert len(out.splitlines()) <= 8
+    assert found["alarms"] == [*found["seen"]]
+    assert recuse(*COMMAND, "--quiet", "--window", 7)[0] == 2
+
+
+def test_without_an_alarm_more_is_said(recuse, tmp_path):
+    days(tmp_path, "a.csv", 300)
+    (tmp_path / "b.csv").write_text("id,group,ward,accept\n999,999,A,1\n")
+    code, out, _ = recuse(*COMMAND, "--log", "a.csv", "--log", "b.csv", "--by", "ward")
+    assert code == 0
+    assert "a.csv and b.csv: 301 rows, 301 new predictions, " in out
+    assert "1 label is pending and counts as right in the test." in out
+    assert "groups may get more rows and will count then." in out
+    assert "wrong of A" in out
+    one_line(recuse(*COMMAND, "--log", "b.csv", "--independent"), "expected no --independent")
+
+
+def test_rows_are_independent_if_said_so(recuse, tmp_path):
+    days(tmp_path, "a.csv", 300)
+    found = plain(recuse(*COMMAND, "--log", "a.csv", "--independent", "--json"))
+    assert (found["groups"], found["interval"] is None) == (None, False)
+
+
+def test_a_state_follows_that_of_an_earlier_rejector(recuse, tmp_path):
+    days(tmp_path, "a.csv", bad="ABC")
+    assert recuse(*COMMAND, "--log", "a.csv", "--quiet")[0] == 1
+    fit(sample(400, seed=0), sample(400, seed=2), target_risk=0.2).save(tmp_path / "new.json")
+    days(tmp_path, "b.csv", 300)
+    new = ("monitor", "new.json", "--state", "new-state.json", "--log", "b.csv")
+    code, out, _ = recuse(*new, "--after", "state.json")
+    assert code == 0
+    assert "Alarms of an earlier rejector: risk (2026-03-0" in out
+    (kept,) = plain(recuse(*new[:4], "--json"))["earlier"]
+    assert kept["alarms"]["risk"]["time"].startswith("2026-03-0")
+    again = ("monitor", "rejector.json", "--state", "x.json", "--log", "b.csv")
+    one_line(recuse(*again, "--after", "state.json"), "expected `after` of an earlier rejector")
+
+
+def test_a_rejector_of_classes_reads_the_class_from_the_table_of_predict(recuse, tmp_path):
+    splits = sample(900, seed=0), sample(900, seed=1)
+    fit(*splits, target_risk=0.3, subgroups="class", learned=False).save(tmp_path / "rejector.json")
+    z, labels = sample(500, seed=5)
+    write_logits(tmp_path / "day.npz", z, labels, groups=np.arange(500) // 2)
+    assert recuse("predict", "rejector.json", "day.npz", "--out", "day.csv", "--quiet")[0] == 0
+    found = plain(recuse(*COMMAND, "--log", "day.csv", "--json"))
+    p = Rejector.load(tmp_path / "rejector.json").predict(z)
+    assert [test["subgroup"] for test in found["subgroups"]] == list(range(5))
+    assert [test["n"] for test in found["subgroups"]] == np.bincount(p.prediction).tolist()
+    assert (found["groups"], found["scope"]) == (250, None)
+
+
+def test_the_table_of_predict_holds_the_subgroup_that_the_monitor_tests(recuse, tmp_path):
+    site = np.array(["n", "s"])[np.arange(900) % 2]
+    splits, per = (sample(900, seed=0), sample(900, seed=1)), (site, site)
+    fit(*splits, target_risk=0.3, subgroups=per, learned=False).save(tmp_path / "rejector.json")
+    write_logits(tmp_path / "day.npz", *sample(500, seed=5), ids=np.arange(500))
+    rows = [f"{i},{site[i]}" for i in range(500)]
+    (tmp_path / "site.csv").write_text("\n".join(["id,subgroup", *rows]))
+    predict = ("predict", "rejector.json", "day.npz", "--by", "site.csv", "--out", "day.csv")
+    assert recuse(*predict, "--quiet")[0] == 0
+    found = plain(recuse(*COMMAND, "--log", "day.csv", "--json"))
+    assert [(test["subgroup"], test["n"]) for test in found["subgroups"]] == [
+        ("n", 250),
+        ("s", 250),
+    ]
+    assert found["subgroups"][0]["at_fit"]["n"] == 450

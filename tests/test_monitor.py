@@ -18,7 +18,6 @@ import recuse
 import reference_monitor as reference
 from recuse import InputError, Monitor, Rejector, fit
 from recuse._internal.files import checksum, to_json
-from recuse.errors import DataWarning
 from recuse.monitor import FEWER, MORE, ORDERS, RISK, Terms, replay, risk_interval
 from recuse.monitor._e_process import NOTHING, SPACING, STEP, EProcess, advance, lower_limit
 from recuse.monitor._state import NEW, Ledger, digest_of, keys_of, log_tried, pack, rate_limits
@@ -444,7 +443,7 @@ SAVED = sorted(path.name.removeprefix("monitor-") for path in VERSION1.glob("mon
 
 
 @pytest.mark.parametrize("name", SAVED)
-def test_a_state_of_version_1_goes_on_with_its_rejector_and_is_saved_as_version_2(name, tmp_path):
+def test_a_state_of_version_1_goes_on_with_its_rejector_and_is_saved_in_todays_form(name, tmp_path):
     expected = EXPECTED[f"monitor-{name.removesuffix('.json')}"]
     rejector = Rejector.load(VERSION1 / f"rejector-{name}")
     monitor = Monitor.load(VERSION1 / f"monitor-{name}", rejector)
@@ -457,7 +456,7 @@ def test_a_state_of_version_1_goes_on_with_its_rejector_and_is_saved_as_version_
             exact = isinstance(value, str) or field == "alarms"
             assert found[field] == (value if exact else pytest.approx(value, rel=E_VALUE))
         monitor.save(tmp_path / "s.json")
-        assert json.loads((tmp_path / "s.json").read_text())["version"] == 2
+        assert json.loads((tmp_path / "s.json").read_text())["version"] == 3
         monitor = Monitor.load(tmp_path / "s.json", rejector)
     rejector.save(tmp_path / "r.json")
     Monitor.load(tmp_path / "s.json", Rejector.load(tmp_path / "r.json"))
@@ -494,7 +493,7 @@ def test_only_a_whole_state_is_read(tmp_path):
         "no such file": None,
         "got another or a damaged": "{",
         '"format": "recuse.monitor"': {"format": "recuse.rejector"},
-        "version 2, got 3": {**data, "version": 3},
+        "version 3, got 4": {**data, "version": 4},
         "checksum differs": {**data, "errors": 3},
         "missing field 'ids'": {k: v for k, v in data.items() if k != "ids"},
         "unknown field 'more'": {**data, "more": 1},
@@ -667,22 +666,6 @@ def test_ids_of_a_column_of_objects_are_text():
     assert monitor.label(["b", "a"], [0, 0]) == (2, 0, 2)
     with pytest.raises(InputError, match="`ids` of an integer or string dtype, got object"):
         monitor.update(np.array(["a", None], object), np.ones(2, bool))
-
-
-def test_rows_of_one_group_are_said_to_be_dependent(tmp_path):
-    of_groups = altered(FITTED, guarantee=replace(FITTED.guarantee, unit="groups"))
-    with pytest.warns(DataWarning, match="counts groups; .* log one row of each group"):
-        monitor = Monitor(of_groups)
-    monitor.save(tmp_path / "s.json")
-    with pytest.warns(DataWarning, match="counts groups"):
-        Monitor.load(tmp_path / "s.json", of_groups)
-    log = tmp_path / "log.csv"
-    log.write_text("id,group,accept,correct\na,g,1,\nb,h,1,\na,g,,1\nc,,1,\nd,,1,\n")
-    replay(Monitor(FITTED), log)  # one id of each group
-    log.write_text("id,group,accept\na,g,1\nb,h,1\nc,g,1\nd,h,1\n")
-    with pytest.warns(DataWarning, match="line 4: group 'g' has several ids; rows of one") as said:
-        replay(Monitor(FITTED), log)
-    assert len(said) == 1
 
 
 def test_a_state_in_which_a_field_stands_twice_is_refused(tmp_path):

@@ -122,7 +122,7 @@ def ever_alarmed(
         for monitor in stream(accepted, delay, rng).looks_of(
             Monitor(rejector, delta=delta, order=order)
         ):
-            alarms |= {*monitor._evidence()[2]}
+            alarms |= {*monitor._look()[2]}
         for name in alarms | ({"any"} if alarms else set()):
             found[name] += 1
     return {name: count / streams for name, count in found.items()}

@@ -10,15 +10,22 @@ import numpy as np
 import typer
 
 from recuse._internal.files import to_json
-from recuse.cli.files import DECLARE, opened, refuse_overwrite, warn, warn_of_probabilities
+from recuse.cli.files import (
+    DECLARE,
+    by_columns,
+    opened,
+    refuse_overwrite,
+    subgroups_of,
+    warn_of_probabilities,
+)
 from recuse.cli.options import ClassNames, Json, Quiet
 from recuse.errors import InputError
 from recuse.io._tables import class_names_of
-from recuse.monitor import Monitor, Update, Verdict, replay
+from recuse.monitor import Monitor, Update, replay
 from recuse.monitor._log import Predicted, decides, read_predictions
 from recuse.present import monitor as words
 from recuse.present import terminal
-from recuse.rejector import Rejector
+from recuse.rejector import SUBGROUP, Rejector
 
 
 def monitor_(
@@ -40,7 +47,17 @@ def monitor_(
             "label, which is compared with the prediction of the same id in this or another log. "
             "correct and truth may be empty, or follow in a later row or file. Repeatable. Without "
             "a log, only the verdict is printed. A rejector of confidences also takes a file of "
-            "these with ids, and decides on it.",
+            "these with ids, and decides on it. A column group says which rows depend on each "
+            "other, and time, an ISO date, when they came.",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="Column of the log with subgroups, each of which is tested. [default: subgroup, "
+            "or the prediction where the rejector has a threshold for each class]",
         ),
     ] = None,
     classes: ClassNames = None,
@@ -66,6 +83,28 @@ def monitor_(
             "neither whether nor when a label arrives depends on the loss.",
         ),
     ] = None,
+    independent: Annotated[
+        bool,
+        typer.Option(
+            "--independent",
+            help="Take all rows as independent, although the rejector was fitted on groups or the "
+            "log has some; as where it has one row of each group.",
+        ),
+    ] = False,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            "--window",
+            help="Predictions, from the first of a group on, within which its rows count. "
+            "[default: 100]",
+        ),
+    ] = None,
+    after: Annotated[
+        Path | None,
+        typer.Option(
+            "--after", help="State of the rejector that this one replaces; its alarms are kept."
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -73,15 +112,17 @@ def monitor_(
 
     Log predictions, and later their labels. Exit code 1 on an alarm. Rows that are already known
     change nothing, so a log may grow and be given again. On an error the state is unchanged.
+    Rows of one group count once, and each subgroup is tested.
     """
     logs = log or []
-    refuse_overwrite(state, True, rejector, *logs, *([classes] if classes else []))
-    given = {"target_risk": target_risk, "delta": delta, "order": order}
+    refuse_overwrite(state, True, rejector, *logs, *(x for x in (classes, after) if x))
+    given = {"target_risk": target_risk, "delta": delta, "order": order, "window": window}
+    given |= {"independent": independent or None}
     loaded = Rejector.load(rejector)
-    monitor = _opened(state, loaded, given, bool(logs))
+    monitor = _opened(state, loaded, given, bool(logs), after)
     names = () if classes is None else class_names_of(classes, loaded.classes)
     predicted = read_predictions([p for p in logs if not decides(p, loaded.kind)], names)
-    updates = {str(path): _replayed(monitor, loaded, path, predicted) for path in logs}
+    updates = {str(path): _replayed(monitor, loaded, path, predicted, by) for path in logs}
     verdict = monitor.verdict
     if logs:
         monitor.save(state)
@@ -89,46 +130,44 @@ def monitor_(
         news = {name: update._asdict() for name, update in updates.items()}
         print(to_json({**verdict.to_dict(), "logs": news}))
     elif not quiet:
-        _show(verdict, updates)
+        if updates:
+            terminal.say(words.news(updates))
+        for line in words.summary(verdict, state.name):
+            terminal.say(line)
     if verdict.alarm:
         raise typer.Exit(1)
 
 
-def _replayed(monitor: Monitor, rejector: Rejector, path: Path, predicted: Predicted) -> Update:
+def _replayed(
+    monitor: Monitor, rejector: Rejector, path: Path, predicted: Predicted, by: str | None
+) -> Update:
     """Log a file: the decisions of a log, or those of the rejector on confidences."""
     if not decides(path, rejector.kind):
-        return replay(monitor, path, predicted)
-    reader = opened(path, kind=rejector.kind, pending=True)
+        return replay(monitor, path, predicted, by)
+    reader = opened(path, kind=rejector.kind, pending=True, subgroups=by_columns(by))
     file, known = reader.read(), reader.known
     warn_of_probabilities(file if known is None else replace(file, labels=None), DECLARE)
     if file.ids is None:
         raise InputError(f"{path}: expected `id`, which tells predictions apart, got none")
-    if file.groups is not None and np.unique(file.groups).size < np.unique(file.ids).size:
-        warn(f"{path}: groups have several ids; {words.ONE_OF_EACH}")
+    subgroups = None if by is None else subgroups_of(by, file)
+    accept = rejector.predict(file, subgroups if rejector.by == SUBGROUP else None).accept
     loss = None if file.labels is None else file.loss
     if loss is not None and known is not None:
         loss = np.where(known, loss, np.nan)
-    return monitor.update(file.ids, rejector.predict(file).accept, loss)
+    return monitor.update(file.ids, accept, loss, groups=file.groups, subgroups=subgroups)
 
 
-def _opened(path: Path, rejector: Rejector, given: dict[str, Any], may_begin: bool) -> Monitor:
+def _opened(
+    path: Path, rejector: Rejector, given: dict[str, Any], may_begin: bool, after: Path | None
+) -> Monitor:
     """Load the state, or begin a new one; what is tested cannot change."""
     given = {name: value for name, value in given.items() if value is not None}
     if not path.exists() and may_begin:
-        return Monitor(rejector, **given)
+        return Monitor(rejector, **given, after=None if after is None else Monitor.load(after))
     monitor = Monitor.load(path, rejector)
     for name, value in given.items():
         if value != (held := getattr(monitor.terms, name)):
-            option = name.replace("_", "-")
-            raise InputError(
-                f"{path}: expected --{option} {held}, as in the first run, got {value}"
-            )
+            option = f"--{name.replace('_', '-')}"
+            wanted = f"no {option}" if value is True else f"{option} {held}"
+            raise InputError(f"{path}: expected {wanted}, as in the first run, got {value}")
     return monitor
-
-
-def _show(v: Verdict, updates: dict[str, Update]) -> None:
-    for name, update in updates.items():
-        terminal.say(words.news(name, update))
-    for line in words.summary(v):
-        terminal.say(line)
-    terminal.table(words.TESTS, words.tests(v))

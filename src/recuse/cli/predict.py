@@ -128,7 +128,8 @@ def predict(
         predictions = rejector._decide(data, subgroups)
         summary = summarize(data, predictions, rejector, subgroups, parts)
         if out is not None:
-            write_table(out, _columns(data, predictions, top, names, rejector))
+            columns = _columns(data, predictions, top, names, rejector)
+            write_table(out, columns | _context(data, subgroups))
     for line in decisions.model_lines(str(file), summary, odd_form):
         warn(line)
     if as_json:
@@ -211,3 +212,9 @@ def _columns(
             columns[f"prediction_{rank + 1}"] = named(order[:, rank])
             columns[f"prob_{rank + 1}"] = probs[:, rank].astype(np.float32)
     return columns
+
+
+def _context(data: HeldOut, subgroups: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return the group and the subgroup of each row, which a monitor of the decisions needs."""
+    told = {"group": data.groups, "subgroup": subgroups}
+    return {name: of for name, of in told.items() if of is not None}

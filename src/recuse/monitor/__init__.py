@@ -4,14 +4,16 @@ n = predictions in the order in which they were logged, e = errors among the acc
 
 Three e-processes (`_e_process`), each a bet against "the rate is at most ...": errors among the
 accepted against the target, and accepted and abstained among all against what the calibration
-split allows. The tests are anytime-valid: the probability that there is ever a false alarm is
-<= delta. docs/how-to/monitor.md states the assumptions and measures false alarms and delays.
+split allows; and one more for the errors of each subgroup (`_units`). The tests are anytime-valid:
+the probability that there is ever a false alarm is <= delta. docs/how-to/monitor.md states the
+assumptions and measures false alarms and delays.
 """
 
 from recuse.monitor._e_process import risk_interval
 from recuse.monitor._log import replay
-from recuse.monitor._monitor import Monitor, Update, Verdict
+from recuse.monitor._monitor import Monitor
 from recuse.monitor._state import FEWER, MORE, ORDERS, RISK, Terms
+from recuse.monitor._verdict import Update, Verdict
 
 __all__ = [
     "FEWER",

@@ -1,7 +1,8 @@
 """E-processes: bets that a rate is above a limit, on losses that may become known late.
 
 n = 0-1 losses in a fixed order, e = those of 1, m = bets, s = starts, one every `SPACING` losses,
-b = losses that come together, u = errors after the first unknown loss.
+b = losses that come together, u = errors after the first unknown loss; or, where rows come in
+groups, n = groups, each with the mean of its rows.
 
 A bet is a log odds ratio, fixed before any data: the loss x multiplies its wealth by
 exp(lift x) / (1 - rate + rate exp(lift)), on average by at most 1 while the mean of each loss,
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
 
 LIFTS = 2.0 ** np.arange(1, -8, -1)  # log odds ratios: 2, 1, 1/2, ..., 1/128
+LIFTS_OF_MEANS = np.r_[4.0, LIFTS]  # a mean over rows, some of them abstained, is rarely large
 SPACING = 100
+SPACING_OF_MEANS = 20  # a subgroup has few groups
 STEP = 1024 * SPACING  # losses in one pass over arrays
 UNKNOWN = -1
 
@@ -41,6 +44,7 @@ class Wealth(NamedTuple):
 
 
 NOTHING = Wealth(0, (-math.inf,) * len(LIFTS), 0.0)
+NOTHING_OF_MEANS = Wealth(0, (-math.inf,) * len(LIFTS_OF_MEANS), 0.0)
 
 
 def advance(wealth: Wealth, errors: Int[Array, " e"], end: int, rate: float) -> Wealth:
@@ -84,6 +88,45 @@ def _advance(wealth: Wealth, errors: Array, end: int, rate: float) -> Wealth:
     to_come = -np.log(errors // SPACING + 2.0)  # the weight of the starts that lie ahead
     value = np.logaddexp(np.logaddexp.reduce(after, axis=1) - math.log(LIFTS.size), to_come)
     last = grown(np.array([errors.size]), np.array([end]))[0] + held[-1]
+    return Wealth(end, tuple(last.tolist()), float(value.max(initial=wealth.best)))
+
+
+def advance_by_means(wealth: Wealth, excess: Float[Array, " n"], rate: float) -> Wealth:
+    """Return the wealth after groups of rows, and the largest e-value on the way.
+
+    A row with the loss l multiplies a bet by 1 + s (l - rate) if it counts, and by 1 if not, where
+    s = expm1(lift) / (1 - rate + rate exp(lift)). A group multiplies it by the mean of that over
+    its rows: at most 1 on average, if a row drawn from the next group has a mean of at most
+    `rate` where it counts. With one counted row in each group, this is `advance`, with one more
+    bet.
+
+    Args:
+        wealth: Wealth to continue from; `at` counts groups.
+        excess: Of each group, the sum of l - rate over the rows that count / all its rows.
+        rate: Limit to bet against, in (0, 1].
+
+    >>> by_means = advance_by_means(NOTHING_OF_MEANS, np.full(3, 1 - 0.05), 0.05)
+    >>> round(math.exp(by_means.best), 1)  # three groups in a row whose rows are all wrong
+    174.0
+    """
+    for part in np.split(excess, range(STEP, excess.size, STEP)):
+        wealth = _advance_by_means(wealth, part, rate)
+    return wealth
+
+
+def _advance_by_means(wealth: Wealth, excess: Array, rate: float) -> Wealth:
+    stake = np.expm1(LIFTS_OF_MEANS) / (1 + rate * np.expm1(LIFTS_OF_MEANS))
+    grown = np.cumsum(np.log1p(excess[:, None] * stake), axis=0)
+    total = np.vstack([np.zeros(stake.size), grown])
+    end, position = wealth.at + excess.size, wealth.at + np.arange(excess.size)
+    starts = np.arange(-(-wealth.at // SPACING_OF_MEANS) * SPACING_OF_MEANS, end, SPACING_OF_MEANS)
+    j = starts / SPACING_OF_MEANS + 1
+    stakes = -np.log(j * (j + 1))[:, None] - total[starts - wealth.at]
+    held = np.logaddexp.accumulate(np.vstack([wealth.log, stakes]))  # worth at wealth.at
+    after = grown + held[np.searchsorted(starts, position, side="right")]
+    to_come = -np.log(position // SPACING_OF_MEANS + 2.0)  # the weight of the starts that lie ahead
+    value = np.logaddexp(np.logaddexp.reduce(after, axis=1) - math.log(stake.size), to_come)
+    last = total[-1] + held[-1]
     return Wealth(end, tuple(last.tolist()), float(value.max(initial=wealth.best)))
 
 

@@ -1,5 +1,7 @@
 """Logs of predictions and labels: .csv files of `id` and `accept`, `correct` or `truth`.
 
+Columns that may be there besides: `group`, of rows that depend on each other; the subgroup; `time`.
+
 b = rows of a part. `recuse predict` writes such a log.
 """
 
@@ -7,7 +9,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,17 +22,23 @@ from recuse.errors import DataWarning, InputError
 from recuse.io._arrays import WORDS
 from recuse.io._rows import of_classes
 from recuse.io._tables import GROUPS, OF_CONFIDENCES
+from recuse.monitor._about import NO_TIME, About
 from recuse.monitor._e_process import UNKNOWN
-from recuse.monitor._monitor import Monitor, Update
-from recuse.present.monitor import ONE_OF_EACH
+from recuse.monitor._monitor import Monitor
+from recuse.monitor._verdict import Update
+from recuse.present.monitor import NO_DATES, ONE_OF_EACH
+from recuse.rejector import CLASS
+from recuse.selectors._guarantee import ROWS
 
 if TYPE_CHECKING:
     from jaxtyping import Int, Shaped
     from numpy import ndarray as Array
 
-ROWS = 1 << 16  # of a part
+ROWS_OF_PART = 1 << 16
+ROWS_OF_DATES = 200  # a look after each of them tells the date of an alarm
 OUTCOMES = WORDS | {"": UNKNOWN}
 COLUMNS = ("id", "accept", "correct", "truth", "prediction")
+TIME, SUBGROUP = "time", "subgroup"  # columns
 
 
 class Part(NamedTuple):
@@ -39,6 +48,16 @@ class Part(NamedTuple):
     accept: Int[Array, " b"]  # 1, 0 or UNKNOWN
     loss: Int[Array, " b"]  # likewise
     lines: list[int]
+    about: About
+
+
+class Reading(NamedTuple):
+    """Columns of a log that are read besides."""
+
+    group: str | None = None
+    by: str | None = None  # the subgroup
+    time: str | None = None
+    warns: bool = False  # of groups, which the monitor does not count
 
 
 class Predicted(NamedTuple):
@@ -51,7 +70,15 @@ class Predicted(NamedTuple):
 ALONE = Predicted()  # labels are compared within their own row
 
 
-def replay(monitor: Monitor, path: str | os.PathLike, predicted: Predicted = ALONE) -> Update:
+PLAIN = Reading()
+
+
+def replay(
+    monitor: Monitor,
+    path: str | os.PathLike,
+    predicted: Predicted = ALONE,
+    by: str | None = None,
+) -> Update:
     """Log the rows of a .csv file in order; rows that are already known change nothing.
 
     Args:
@@ -59,25 +86,47 @@ def replay(monitor: Monitor, path: str | os.PathLike, predicted: Predicted = ALO
         path: A .csv with the columns `id` and `accept`, `correct`, `truth` or several of these.
             `accept` and `correct` are true or false, 1 or 0; `truth` is the label, and right where
             it equals the `prediction` of the same row, or of the same id in `predicted`. Cells may
-            be empty where nothing is known (yet). Other columns, such as dates, and spaces around
-            cells are ignored: the order is that of the rows.
+            be empty where nothing is known (yet). `group` is that of dependent rows, `time` an ISO
+            date. Other columns, and spaces around cells, are ignored: the order is that of the
+            rows, whatever their times.
         predicted: What `read_predictions` found in all logs.
+        by: The column of subgroups; by default `prediction` for a rejector with thresholds by
+            class, and `subgroup` otherwise.
 
     Raises:
         InputError: One line that names the file, the line, and what was expected.
 
     Warns:
-        DataWarning: A column `group` has one value for several ids.
+        DataWarning: A column `group` has one value for several ids, but the state began without
+            groups; or a `time` is no ISO date.
     """
     path, total = Path(path), Update(0, 0, 0)
-    for part in parts(path, predicted):
+    for part in parts(path, predicted, _reading(monitor, _header(path), by, path)):
 
         def where(row: int, lines: list[int] = part.lines) -> str:
             return f"{path}: line {lines[row]}"
 
-        found = monitor._apply(part.ids, part.accept, part.loss, where)
+        found = monitor._apply(part.ids, part.accept, part.loss, where, part.about)
         total = Update(*(a + b for a, b in zip(total, found)))
     return total
+
+
+def _reading(monitor: Monitor, names: Sequence[str], by: str | None, path: Path) -> Reading:
+    """Return the columns to read: those that the state has, or begins with."""
+    group = next((name for name in GROUPS if name in names), None)
+    began, independent = monitor._unit is not None, monitor.terms.independent
+    counts = not independent and monitor._unit != ROWS
+    if by is not None and by.strip().lower() not in names and "accept" in names:
+        raise InputError(f"{path}: expected the column {by!r} of subgroups, got {', '.join(names)}")
+    of_class = monitor.terms.by == CLASS and by is None
+    wanted = "prediction" if of_class else SUBGROUP if by is None else by.strip().lower()
+    tested = not began or monitor._names is not None
+    return Reading(
+        group if counts else None,
+        wanted if tested and wanted in names else None,
+        TIME if TIME in names else None,
+        warns=group is not None and not counts and not independent,
+    )
 
 
 def decides(path: Path, kind: str) -> bool:
@@ -115,37 +164,88 @@ def read_predictions(paths: Sequence[Path], names: Sequence[str] = ()) -> Predic
     return Predicted(found, names)
 
 
-def parts(path: Path, predicted: Predicted = ALONE) -> Iterator[Part]:
+def parts(path: Path, predicted: Predicted = ALONE, reading: Reading = PLAIN) -> Iterator[Part]:
     """Yield the rows of a log, each checked."""
+    rows_each = ROWS_OF_DATES if reading.time else ROWS_OF_PART
     with csv_lines(path) as lines:
-        rows = _parsed(path, lines, predicted)
-        while part := list(islice(rows, ROWS)):
-            ids, accept, loss, numbers = zip(*part)
-            yield Part(np.array(ids), np.array(accept), np.array(loss), list(numbers))
+        rows = _parsed(path, lines, predicted, reading)
+        while part := list(islice(rows, rows_each)):
+            ids, accept, loss, numbers, group, by, time = zip(*part)
+            about = About(
+                np.array(group) if reading.group else None,
+                np.array(by) if reading.by else None,
+                np.array(time, np.int64) if reading.time else None,
+            )
+            yield Part(np.array(ids), np.array(accept), np.array(loss), list(numbers), about)
 
 
-def _parsed(path: Path, lines: Any, predicted: Predicted) -> Iterator[tuple[str, int, int, int]]:
-    """Yield id, accept, loss and line number of each row."""
+def _parsed(path: Path, lines: Any, predicted: Predicted, reading: Reading) -> Iterator[tuple]:
+    """Yield id, accept, loss, line number, group, subgroup and time of each row."""
     names = _names(path, next(lines, []))
     at = {name: names.index(name) for name in COLUMNS if name in names}
-    group, first = next((names.index(name) for name in GROUPS if name in names), None), {}
+    cell = _cell_of(names)
+    group, by, time = cell(reading.group), cell(reading.by), cell(reading.time)
+    dated, once = _dates(), _warn_of_groups(path, lines, cell, names) if reading.warns else None
     for cells in csv_rows(path, lines, len(names)):
         row = {name: cells[place].strip() for name, place in at.items()}
+        where = f"{path}: line {lines.line_num}"
         if not row["id"]:
-            raise InputError(f"{path}: line {lines.line_num}: expected an `id`, got none")
-        unit = "" if group is None else cells[group].strip()
-        if unit and first.setdefault(unit, row["id"]) != row["id"]:
-            where = f"{path}: line {lines.line_num}"
-            text = f"{where}: group {unit!r} has several ids; {ONE_OF_EACH}"
-            warnings.warn(text, DataWarning, stacklevel=2)
-            group = None  # once is enough
+            raise InputError(f"{where}: expected an `id`, got none")
+        if once is not None:
+            once(cells, row["id"])
         try:
             a, right = _outcome(row.get("accept", "")), _outcome(row.get("correct", ""))
             if row.get("truth"):
                 right = _compared(row, right, predicted)
         except InputError as error:
-            raise InputError(f"{path}: line {lines.line_num}: {error}") from None
-        yield row["id"], a, UNKNOWN if right == UNKNOWN else 1 - right, lines.line_num
+            raise InputError(f"{where}: {error}") from None
+        loss = UNKNOWN if right == UNKNOWN else 1 - right
+        yield row["id"], a, loss, lines.line_num, group(cells), by(cells), dated(time(cells), where)
+
+
+def _cell_of(names: Sequence[str]) -> Callable[[str | None], Callable[[Sequence[str]], str]]:
+    """Return a function from a column to one from the cells of a row to that of the column."""
+
+    def cell(name: str | None) -> Callable[[Sequence[str]], str]:
+        if name is None:
+            return lambda cells: ""
+        place = names.index(name)
+        return lambda cells: cells[place].strip()
+
+    return cell
+
+
+def _dates() -> Callable[[str, str], int]:
+    """Return a function from an ISO date to seconds; without dates after the first that is none."""
+    read = True
+
+    def seconds(text: str, where: str) -> int:
+        nonlocal read
+        if not text or not read:
+            return NO_TIME
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            warnings.warn(NO_DATES.format(where, text), DataWarning, stacklevel=2)
+            read = False
+            return NO_TIME
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() // 1)
+
+    return seconds
+
+
+def _warn_of_groups(path: Path, lines: Any, cell: Callable, names: Sequence[str]) -> Callable:
+    """Return a function that warns once where a group has several ids."""
+    of, first = cell(next(name for name in GROUPS if name in names)), {}
+
+    def look(cells: Sequence[str], id: str) -> None:
+        unit = of(cells)
+        if unit and first.setdefault(unit, id) != id and None not in first:
+            text = f"{path}: line {lines.line_num}: group {unit!r} has several ids; {ONE_OF_EACH}"
+            warnings.warn(text, DataWarning, stacklevel=2)
+            first[None] = ""
+
+    return look
 
 
 def _header(path: Path) -> list[str]:

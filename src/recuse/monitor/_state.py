@@ -23,9 +23,10 @@ from recuse._internal.files import checksum, strict
 from recuse.bounds._binomial import limits
 from recuse.errors import InputError
 from recuse.monitor._e_process import LIFTS
-from recuse.rejector import ALL, BY, SUBGROUP, Rejector
+from recuse.monitor._verdict import Counts
+from recuse.rejector import ALL, BY, CLASS, SUBGROUP, Rejector
 from recuse.selectors import Guarantee
-from recuse.selectors._guarantee import ACCEPTED
+from recuse.selectors._guarantee import ACCEPTED, GROUPS, ROWS
 from recuse.selectors._methods import POINTS, THRESHOLDS
 
 if TYPE_CHECKING:
@@ -34,15 +35,32 @@ if TYPE_CHECKING:
 
 RISK, MORE, FEWER = "risk", "more accepted", "fewer accepted"  # the three tests
 SHARES = {RISK: 1 / 2, MORE: 1 / 8, FEWER: 1 / 8}  # of delta; the rest is for `rate_limits`
+OF_SUBGROUPS = 1 / 2  # of the share of the risk, where subgroups are tested
+WINDOW = 100  # predictions within which the rows of a group count
 FROM_TUNE = {"fixed_sequence": THRESHOLDS, "band": POINTS}  # thresholds fixed on the tuning split
 
-FORMAT, VERSION = "recuse.monitor", 2
+FORMAT, VERSION = "recuse.monitor", 3
 ORDERS = ("prediction", "arrival")
 COUNTS = ("n", "accepted", "labelled", "errors")
 
 PENDING, ABSTAINED, RIGHT, WRONG, NEW = 0, -1, -2, -3, -4  # >= 0: position of a pending label
 DIGITS = 18
 TEXT = 1 << 63  # the bit that distinguishes digests from numbers
+
+
+class Tested(NamedTuple):
+    """A subgroup of the rejector: its target, and its counts in the calibration split."""
+
+    name: int | str
+    target_risk: float
+    n: int
+    accepted: int  # 0: nothing is ever accepted, and there is nothing to test
+    errors: float
+
+    @property
+    def counts(self) -> Counts:
+        """Counts, all of them labelled."""
+        return Counts(self.n, self.accepted, self.accepted, self.errors)
 
 
 class Terms(NamedTuple):
@@ -57,6 +75,11 @@ class Terms(NamedTuple):
     log_tried: float  # log of the number of thresholds (or sets of them) that were candidates
     by: str = ALL  # or "class", "subgroup": the rejector has a guarantee for each
     void: bool = False  # whether the guarantee is void
+    independent: bool = False  # rows count as independent, whatever groups there are
+    window: int = WINDOW  # predictions, from the first row of a group on, in which its rows count
+    calibrate_errors: float | None = None  # of the accepted; None: not known
+    of_groups: bool = False  # the guarantee counts groups
+    rules: tuple[Tested, ...] = ()  # of the rejector's classes or subgroups
 
 
 TERMS = dict(zip(Terms._fields, (str, float, float, str, int, int, float, str, bool)))
@@ -70,6 +93,18 @@ FIELDS: dict[str, type] = {
     "known": str,  # for each id, int8: PENDING, ABSTAINED, RIGHT or WRONG
     "pending": str,  # positions of pending labels among the accepted, int64
 }
+# Fields of version 3, and their values in the states of earlier ones
+LATER: dict[str, Any] = {
+    **{name: Terms._field_defaults[name] for name in Terms._fields[len(TERMS) :]},
+    "unit": None,  # "rows" or "groups", from the first prediction on
+    "subgroups": None,  # names, in the order of their numbers, where they are tested
+    "units": None,  # the evidence of `Units`, in place of the e-processes
+    "first_time": None,  # of a prediction, in seconds since 1970
+    "last_time": None,  # of a row
+    "recent": [],  # counts of the last predictions
+    "alarmed": {},  # alarm -> predictions, and the last time, when it was first seen
+    "earlier": [],  # what is kept of the states of earlier rejectors
+}
 E_PROCESS: dict[str, type] = {
     "n": int,
     "at": int,
@@ -80,13 +115,49 @@ E_PROCESS: dict[str, type] = {
 }
 
 
-def terms_of(rejector: Rejector, target_risk: float | None, delta: float, order: str) -> Terms:
+def terms_of(
+    rejector: Rejector,
+    target_risk: float | None,
+    delta: float,
+    order: str,
+    independent: bool = False,
+    window: int = WINDOW,
+) -> Terms:
     """Terms for a rejector, checked."""
     digest = digest_of(rejector)
     target = target_of(rejector) if target_risk is None else target_risk
-    g = rejector.guarantee
-    counts = g.n, g.accepted, log_tried(rejector)
-    return check_terms(Terms(digest, target, delta, order, *counts, rejector.by, g.void))
+    each: list[Any] = [rule.guarantee for rule in rejector.rules]
+    known = all(hasattr(g, "errors") for g in each)
+    return check_terms(
+        Terms(
+            digest,
+            target,
+            delta,
+            order,
+            sum(g.n for g in each),
+            sum(g.accepted for g in each),
+            log_tried(rejector),
+            rejector.by,
+            rejector.guarantee.void,
+            independent,
+            window,
+            float(sum(g.errors for g in each)) if known else None,
+            each[0].unit == GROUPS,
+            () if rejector.by == ALL else _tested(rejector, target_risk),
+        )
+    )
+
+
+def _tested(rejector: Rejector, target_risk: float | None) -> tuple[Tested, ...]:
+    """Subgroups of a rejector, each with its own target unless one is given."""
+    names = rejector.class_names if rejector.by == CLASS else None
+    found = []
+    for k, rule in enumerate(rejector.rules):
+        name: Any = rule.subgroup if names is None else names[k]
+        g: Any = rule.guarantee
+        target = g.target_risk if target_risk is None else target_risk
+        found.append(Tested(name, float(target), g.n, g.accepted, float(g.errors)))
+    return tuple(found)
 
 
 def check_terms(terms: Terms) -> Terms:
@@ -97,6 +168,8 @@ def check_terms(terms: Terms) -> Terms:
         raise InputError(f"expected `order` {' or '.join(ORDERS)}, got {terms.order!r}")
     if terms.by not in BY:
         raise InputError(f"expected `by` {', '.join(BY)}, got {terms.by!r}")
+    if not (type(terms.window) is int and terms.window > 0):
+        raise InputError(f"expected `window` of predictions, an integer > 0, got {terms.window!r}")
     return terms._replace(
         target_risk=check_fraction(terms.target_risk, "target_risk"),
         delta=check_delta(terms.delta),
@@ -153,19 +226,23 @@ OTHERS = {
 
 
 def target_of(rejector: Rejector) -> float:
-    """Target risk of the guarantee, where it is about accepted predictions."""
-    first = rejector.rules[0].guarantee
-    if getattr(first, "among", ACCEPTED) != ACCEPTED:
-        raise InputError(
-            "expected a target risk of accepted predictions to test: the guarantee of this "
-            "rejector is for the share of all predictions that are accepted and wrong; give one"
-        )
-    kind = first.kind
-    if kind != "risk":
-        raise InputError(
-            f"expected a target risk to test: the guarantee of this rejector is for {OTHERS[kind]}"
-        )
-    return rejector.guarantee.target_risk
+    """Target risk of the guarantee, where it is about accepted predictions.
+
+    Of several, the largest: what is guaranteed for each subgroup keeps it for all together.
+    """
+    each: list[Any] = [rule.guarantee for rule in rejector.rules]
+    for guarantee in each:
+        if getattr(guarantee, "among", ACCEPTED) != ACCEPTED:
+            raise InputError(
+                "expected a target risk of accepted predictions to test: the guarantee of this "
+                "rejector is for the share of all predictions that are accepted and wrong; give one"
+            )
+        if guarantee.kind != "risk":
+            raise InputError(
+                "expected a target risk to test: the guarantee of this rejector is for "
+                f"{OTHERS[guarantee.kind]}"
+            )
+    return max(guarantee.target_risk for guarantee in each)
 
 
 def digest_of(rejector: Rejector) -> str:
@@ -264,17 +341,36 @@ def read_form(data: Any) -> dict[str, Any]:
     if not isinstance(data, Mapping) or data.get("format") != FORMAT:
         raise InputError(f'expected "format": "{FORMAT}"')
     version = data.get("version")
-    if version not in (1, VERSION):
+    if version not in (1, 2, VERSION):
         raise InputError(f"expected version {VERSION}, got {version!r}")
     names = {"e_processes": "tracks"} if version == 1 else {}
-    strict(data, {names.get(k, k): v for k, v in FIELDS.items()} | {"checksum": str}, "a state")
+    fields = {names.get(k, k): v for k, v in FIELDS.items()} | {"checksum": str}
+    if version == VERSION:
+        fields |= _types_of_later(data)
+    strict(data, fields, "a state")
     if data["checksum"] != checksum({k: v for k, v in data.items() if k != "checksum"}):
         raise InputError("its content was changed after it was saved (checksum differs)")
-    data = {name: data[names.get(name, name)] for name in FIELDS}
+    later = {name: data.get(name, value) for name, value in LATER.items()}
+    data = {name: data[names.get(name, name)] for name in FIELDS} | later
     if version == 1 and data["by"] == "group":
         data["by"] = SUBGROUP
-    _check_e_processes(data)
+    data["rules"] = tuple(Tested(*rule) for rule in data["rules"])
+    if data["units"] is None:
+        data["unit"] = ROWS if data["n"] else data["unit"]
+        _check_e_processes(data)
+    elif not data["errors"] <= data["labelled"] <= data["accepted"] <= data["n"]:
+        raise InputError("expected counts errors <= labelled <= accepted <= n")
     return data
+
+
+def _types_of_later(data: Mapping[str, Any]) -> dict[str, type]:
+    """Return the types of the later fields; those that may be null as they are."""
+    found: dict[str, type] = dict(
+        zip(LATER, (bool, int, float, bool, list, str, list, dict, int, int))
+    )
+    found |= {"recent": list, "alarmed": dict, "earlier": list}
+    null = [name for name, value in LATER.items() if value is None and data.get(name) is None]
+    return found | dict.fromkeys(null, type(None))
 
 
 def _check_e_processes(data: Mapping[str, Any]) -> None:
@@ -343,7 +439,8 @@ def unpack_ids(data: Mapping[str, Any]) -> tuple[UInt64[Array, " n"], Int[Array,
     held = unpack(data["known"], np.int8, data["n"]).astype(np.int64)
     pending = held == PENDING
     held[pending] = unpack(data["pending"], np.int64, int(pending.sum()))
-    if (steps[1:] == 0).any() or (held < WRONG).any() or (held >= max(data["accepted"], 1)).any():
+    most = max(data["accepted"], 1) if data["units"] is None else np.iinfo(np.int64).max
+    if (steps[1:] == 0).any() or (held < WRONG).any() or (held >= most).any():
         raise InputError("expected ids that differ, each with a place or an outcome")
     _check_known(data, held)
     return np.cumsum(steps, dtype=np.uint64), held
