@@ -244,6 +244,14 @@ def test_answers_of_a_language_model_are_fitted_as_the_page_shows(tmp_path, monk
         check_printed(*session)
 
 
+def test_cases_of_two_sites_are_answered_as_the_medical_page_shows(tmp_path, monkeypatch):
+    run_python(DOCS / "how-to/medical.md", tmp_path, monkeypatch)
+    ran = list(run_page(DOCS / "how-to/medical.md", tmp_path))
+    assert len(ran) == 13
+    for session in ran:
+        check_printed(*session)
+
+
 def test_the_scripts_about_mixtures_and_their_console_blocks_run(tmp_path):
     """The table below the second script is what it prints, where training adds up the same."""
     pytest.importorskip("torch")

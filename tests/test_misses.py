@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace as Namespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from recuse.cli import main
 from recuse.io import HeldOut
 from recuse.monitor import Monitor
 from recuse.present.decisions import summary_lines
+from recuse.present.headline import headline
+from recuse.present.numbers import percent
 from recuse.rejector import choose, fit_several, summarize
 from recuse.selectors import select, select_by_subgroup
 from recuse.selectors._grid import EVERYTHING, thresholds_between
@@ -272,6 +275,7 @@ def test_a_summary_counts_misses_beside_what_is_guaranteed():
         found = summarize(TEST, fitted.predict(TEST), fitted)
         (count,) = found.misses
         assert (count.missed, count.n) == missed(fitted, TEST, 1)
+        assert count.without_rejector == (TEST.loss * (TEST.labels == 1)).sum()
         assert count.interval == clopper_pearson_interval(count.missed, count.n)
         assert "true class sick" in found.to_dict()["statement"]
         assert found.to_dict()["misses"][0]["missed"] == count.missed
@@ -279,6 +283,17 @@ def test_a_summary_counts_misses_beside_what_is_guaranteed():
         assert f"Of true class sick, {count.missed} of 1,1" in said
         assert "is in line with the guaranteed 2 %." in said
     assert summarize(TEST, ALONE.predict(TEST), ALONE).kept is None
+
+
+def test_the_report_shows_misses_among_the_first_figures():
+    m = recuse.evaluate({"net": TEST}, rejector=BOTH, progress=False)["net"]
+    figure = headline([Namespace(result=m)], Namespace(result=m)).figures[-1]
+    k, n = missed(BOTH, TEST, 1)
+    everything = np.mean(TEST.predicted[TEST.labels == 1] != 1)
+    assert (figure.value, figure.always) == (percent(k / n), percent(everything))
+    assert "of true class sick answered with another class" in figure.label
+    assert figure.label.endswith("guaranteed with 97.5 % confidence: ≤ 2 %")
+    assert "Both hold at once" in m.selection.reason
 
 
 def test_a_summary_says_where_a_file_is_beyond_the_limit():

@@ -6,6 +6,7 @@ n = measured predictions.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from recuse.intervals import AURC
 from recuse.io import HeldOut
 from recuse.io._checked import naming
 from recuse.rejector import CLASS, Data, Rejector
+from recuse.rejector._misses import MissCount, count_misses
 from recuse.rejector._summary import seen_in_fit
 from recuse.selectors import Selection, SubgroupSelection, subgroup_table
 from recuse.tuning import Tuned
@@ -47,7 +49,8 @@ def deployed(
         InputError: Several models, no rows to measure, a rejector without a guaranteed risk or of
             version 1, or outputs that it does not decide on.
     """
-    if (what := rejector.guarantee.kind) != "risk":
+    if (kind_of := rejector.guarantee.kind) != "risk":
+        what = {"misses": "limit of misses"}.get(kind_of, kind_of)
         raise InputError(f"expected a rejector with a guaranteed risk, got one with a {what}")
     if isinstance(rejector.tuning, str):
         raise InputError("expected a rejector of version 2, got one of version 1: fit it again")
@@ -84,6 +87,7 @@ def _measured(
         sizes={"test": len(file)},
         tested=not seen_in_fit((file,), rejector),
         each=_outcomes(rejector, selection),
+        misses=_misses(rejector, file, decided.accept),
     )
 
 
@@ -102,11 +106,18 @@ def _selection(
     """Return the rules of the rejector as the selection that they came from."""
     each = {r.subgroup: Selection(r.threshold, r.guarantee, r.infeasible) for r in rejector.rules}
     if None in each:
-        return each[None]
+        return replace(each[None], misses=rejector.misses)
     g, by = rejector.guarantee, rejector.by
     table = subgroup_table(accept, loss, of)
     names = rejector.class_names if by == CLASS else None
-    return SubgroupSelection(each, g.target_risk, rejector.delta, table, by, None, names)
+    found = SubgroupSelection(each, g.target_risk, g.delta, table, by, None, names)
+    return replace(found, misses=rejector.misses)
+
+
+def _misses(rejector: Rejector, file: HeldOut, accept: Array) -> tuple[MissCount, ...]:
+    """Count the misses of classes that are limited; rows of a group have no interval."""
+    used = np.arange(len(file)) if file.groups is None else None
+    return count_misses(rejector.misses, file.labels, file.loss.astype(bool), accept, used)  # ty: ignore
 
 
 def _outcomes(rejector: Rejector, selection: Selection | SubgroupSelection) -> tuple[Outcome, ...]:

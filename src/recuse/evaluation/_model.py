@@ -18,6 +18,7 @@ from recuse.intervals import AURC, Comparison, Measure, compare
 from recuse.io import HeldOut
 from recuse.io._rows import of_classes
 from recuse.rejector import Cut, Data, Rejector, as_file
+from recuse.rejector._misses import MissCount
 from recuse.rejector._prepare import REFUSE, each_id_once
 from recuse.scores import Score, as_probability
 from recuse.selectors import Selection, SubgroupSelection
@@ -72,6 +73,7 @@ class ModelEvaluation:
     tested: bool = True  # whether there is a test split
     cut: Cut | None = None  # how one file was used; None of a tuning and a calibration split
     each: tuple[Outcome, ...] = ()  # where predicted classes or subgroups have thresholds
+    misses: tuple[MissCount, ...] = ()  # of classes whose misses are limited
 
     @property
     def threshold(self) -> float | None:

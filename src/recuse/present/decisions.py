@@ -97,6 +97,8 @@ def _misses(c: Any, g: Any) -> str:
     """Return how many of a true class are answered with another, and how that compares."""
     share = f" ({percent(c.missed / c.n, 1)})" if c.n else ""
     said = f"Of true class {c.name}, {c.missed:,} of {c.n:,}{share} are answered with another class"
+    if c.n:
+        said += f" (without abstaining {percent(c.without_rejector / c.n, 1)})"
     if g.void or c.interval is None or not c.n:
         return f"{said}."
     low, high = (percent(x, 1) for x in c.interval)

@@ -81,7 +81,7 @@ def headline(models: Sequence[Any], first: Any | None, smoothing: Any | None = N
     return Headline(
         _verdict(m),
         m.selection.feasible and not m.selection.guarantee.void,
-        () if m.each else _figures(m) if m.selection.feasible else _missing(m),
+        (*_figures_of(m), *(_missed(c) for c in m.misses if not m.selection.guarantee.void)),
         _change(first, smoothing),
         _others(rest) if rest else None,
         _each(m) if m.each else None,
@@ -142,6 +142,23 @@ def _figures(m: Any) -> tuple[Figure, ...]:
     limit = "none" if g.void else f"≤ {exact_percent(g.target_risk)}"
     label = f"wrong {_of(g)}, guaranteed with {confidence_level(g.delta)} confidence"
     return answered, _wrong(m, everything), Figure(limit, label, "no guarantee")
+
+
+def _figures_of(m: Any) -> tuple[Figure, ...]:
+    if m.each:
+        return ()
+    return _figures(m) if m.selection.feasible else _missing(m)
+
+
+def _missed(c: Any) -> Figure:
+    """Return how many of a true class are answered with another one."""
+    label = (
+        f"of {count(c.n)} of true class {c.name} answered with another class; guaranteed with "
+        f"{confidence_level(c.delta)} confidence: ≤ {exact_percent(c.target)}"
+    )
+    if not c.n:
+        return Figure(UNDEFINED, label)
+    return Figure(percent(c.missed / c.n), label, percent(c.without_rejector / c.n))
 
 
 def _of(g: Any) -> str:

@@ -136,32 +136,41 @@ class MissCount(NamedTuple):
     label: int
     name: str
     target: float  # guaranteed
+    delta: float
     n: int  # rows of the class
     missed: int
+    without_rejector: int  # missed, had everything been accepted
     interval: tuple[float, float] | None  # 95 %, exact; None: of dependent rows
 
 
 def count_misses(
-    limits: Iterable[MissGuarantee], truth: Array, failed: Array, used: Array | None
+    limits: Iterable[MissGuarantee],
+    truth: Array,
+    wrong: Array,
+    accept: Array,
+    used: Array | None,
 ) -> tuple[MissCount, ...]:
     """Count the misses of each limited class.
 
     Args:
         limits: Of a rejector.
         truth: Shape (n,), true classes.
-        failed: Shape (n,), whether a row is accepted and wrong.
+        wrong: Shape (n,), whether another class is predicted.
+        accept: Shape (n,), the decisions.
         used: Independent rows, on which intervals rest; None: there are none.
     """
 
     def interval(k: int) -> tuple[float, float] | None:
         if used is None:
             return None
-        of = truth[used] == k
-        return clopper_pearson_interval(int((of & failed[used]).sum()), int(of.sum()))
+        of, missed = (truth == k)[used], (wrong & accept)[used]
+        return clopper_pearson_interval(int((of & missed).sum()), int(of.sum()))
 
     def count(m: MissGuarantee) -> MissCount:
         of = truth == m.label
-        n, missed = int(of.sum()), int((of & failed).sum())
-        return MissCount(m.label, m.name, m.target, n, missed, interval(m.label))
+        missed = int((of & wrong & accept).sum()), int((of & wrong).sum())
+        return MissCount(
+            m.label, m.name, m.target, m.delta, int(of.sum()), *missed, interval(m.label)
+        )
 
     return tuple(count(m) for m in limits)

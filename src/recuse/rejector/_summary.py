@@ -258,9 +258,8 @@ def summarize(
             found["joint_interval"] = interval(of_each[2], of_each[0])
         if not real:
             used = one if units is not None else np.arange(n)
-            failed = (wrong & accepted)[counted]
-            truth, used = file.labels[counted], used if certain else None
-            found["misses"] = count_misses(rejector.misses, truth, failed, used)
+            given = file.labels[counted], wrong[counted], accepted[counted]
+            found["misses"] = count_misses(rejector.misses, *given, used if certain else None)
         if whole.kind == "cost" and not real:
             found |= _cost(whole, (n, taken, errors), of_each if certain else None)
         if whole.kind == "mean_cost":
