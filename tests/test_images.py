@@ -145,3 +145,34 @@ def test_what_cannot_be_an_image_is_refused(call, message):
     y[1] = 1
     with pytest.raises(rc.InputError, match=message):
         call(z, y)
+
+
+def test_the_command_line_writes_a_table_that_fit_reads(recuse, tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, (400, 6, 6))
+    noise = rng.uniform(0.2, 3, (400, 1, 1, 1))
+    z = (np.moveaxis(np.eye(3)[y], -1, 1) + noise * rng.normal(size=(400, 3, 6, 6))) / noise
+    y[:, 0] = VOID
+    names = np.array([f"scene {i}" for i in range(400)])
+    rc.write_logits(tmp_path / "scenes.npz", z, y, ids=names, ignore_index=VOID)
+    code, out, _ = recuse("images", "scenes.npz", "--out", "scenes.csv")
+    assert (code, out.split(":")[0]) == (0, "Written to scenes.csv")
+    found = rc.read(tmp_path / "scenes.csv")
+    np.testing.assert_array_equal(found.ids, names)
+    np.testing.assert_array_equal(found.logits[:, 0].astype(np.float32), rc.images.soft_dice(z))
+    np.testing.assert_allclose(found.labels, rc.images.dice_loss(z, y), rtol=FLOAT32)
+    assert recuse("fit", "scenes.csv", "--target-risk", 0.4)[0] == 0
+    rc.write_logits(tmp_path / "new.npz", z[:10])
+    assert recuse("images", "new.npz", "--out", "new.csv", "--confidence", "mean_msp")[0] == 0
+    assert "loss" not in (tmp_path / "new.csv").read_text().splitlines()[0]
+    code, _, err = recuse("images", "new.npz", "--out", "b.csv", "--loss", "ce")
+    assert (code, err) == (
+        2,
+        "recuse: expected --loss dice_loss, iou_loss, pixel_error, got 'ce'\n",
+    )
+    code, _, err = recuse("images", "scenes.csv", "--out", "b.csv", "--quiet")
+    assert (code, err) == (
+        2,
+        "recuse: scenes.csv: expected logits of pixels, (n, K, H, W), got (400, 1)\n",
+    )
+    assert not (tmp_path / "b.csv").exists()

@@ -102,6 +102,11 @@ COMMANDS = {  # module, function, and the first paragraph of its docstring
         "mixture",
         "Measure what one threshold accepts from several sources: errors by source, and outliers.",
     ),
+    "images": (
+        "images",
+        "images",
+        "Give each image of a segmentation file one confidence and, with labels, one loss.",
+    ),
     "sketch": (
         "sketch",
         "sketch",
