@@ -417,6 +417,26 @@ def test_a_csv_reads_back_to_the_exact_decisions(recuse, files, tmp_path):
     np.testing.assert_array_equal(p, expected.p_correct.astype(np.float32))
 
 
+@pytest.mark.parametrize("name", ["p.csv", "p.npz"])
+def test_decisions_given_in_place_of_outputs_are_told(name, recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    wrote = recuse("predict", "rejector.json", "test.npz", "--out", name, "--top", 3, "--quiet")
+    assert wrote == (0, "", "")
+    words = f"{name}: expected outputs of a model, got decisions, a table of `recuse predict`"
+    for command in (
+        ("fit", name, "--target-risk", 0.1, "--out", "other.json"),
+        ("run", name),
+        ("evaluate", name),
+        ("predict", "rejector.json", name),
+        ("plan", name, "--target-risk", 0.1),
+        ("import", name, "--out", "held-out.npz"),
+        ("report", "--model", f"net={name}"),
+    ):
+        one_line(recuse(*command), words, "recuse monitor takes the table as --log")
+    named = recuse("import", name, "--out", "x.npz", "--outputs", "confidence", "--confidences")
+    assert named[0] == 0, named
+
+
 def test_the_summary_equals_a_count_by_hand(recuse, files, tmp_path):
     assert recuse(*FIT)[0] == 0
     rc, out, err = recuse("predict", "rejector.json", "test.npz", "--json")

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -257,6 +258,18 @@ def test_a_malformed_log_is_one_line_and_the_state_is_untouched(case, recuse, tm
     one_line(recuse(*COMMAND, "--log", "more.csv", "--log", "a.csv"), *words)
     assert (tmp_path / "state.json").read_bytes() == state
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.parquet", "a.safetensors", "a.json", "a.npy"])
+def test_a_file_that_is_no_text_is_told_what_a_log_is(name, recuse, tmp_path):
+    (tmp_path / name).write_bytes(b"\x93NUMPY")
+    words = f"{name}: expected a log, a .csv with the columns `id` and `accept`, `correct` or"
+    one_line(recuse(*COMMAND, "--log", name), words, f"got a {name[1:]} file")
+
+
+def test_the_columns_of_a_log_are_in_the_help(recuse):
+    said = " ".join(re.sub(r"[│\x1b]|\[[0-9;]*m", " ", recuse("monitor", "--help")[1]).split())
+    assert "columns id (unique), accept (true or false) and correct (true, false, or empty" in said
 
 
 def test_what_does_not_belong_together_is_one_line(recuse, tmp_path):

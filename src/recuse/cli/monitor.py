@@ -20,6 +20,7 @@ from recuse.cli.files import (
 )
 from recuse.cli.options import ClassNames, Json, Quiet
 from recuse.errors import InputError
+from recuse.io._stores import FORMATS
 from recuse.io._tables import class_names_of
 from recuse.monitor import Monitor, Update, replay
 from recuse.monitor._log import Predicted, decides, read_predictions
@@ -110,6 +111,9 @@ def monitor_(
 ) -> None:
     """Test whether the guarantee of a deployed rejector still holds.
 
+    A log such as outcomes.csv has the columns id (unique), accept (true or false) and correct (true,
+    false, or empty while the label is not known), a row for each prediction.
+
     Log predictions, and later their labels. Exit code 1 on an alarm. Rows that are already known
     change nothing, so a log may grow and be given again. On an error the state is unchanged.
     Rows of one group count once, and each subgroup is tested.
@@ -121,6 +125,7 @@ def monitor_(
     loaded = Rejector.load(rejector)
     monitor = _opened(state, loaded, given, bool(logs), after)
     names = () if classes is None else class_names_of(classes, loaded.classes)
+    _refuse_arrays([p for p in logs if not decides(p, loaded.kind)])
     predicted = read_predictions([p for p in logs if not decides(p, loaded.kind)], names)
     updates = {str(path): _replayed(monitor, loaded, path, predicted, by) for path in logs}
     verdict = monitor.verdict
@@ -136,6 +141,14 @@ def monitor_(
             terminal.say(line)
     if verdict.alarm:
         raise typer.Exit(1)
+
+
+def _refuse_arrays(logs: list[Path]) -> None:
+    """Say what a log is where another file is given."""
+    for path in logs:
+        if path.suffix.lower() in (*FORMATS, ".npy", ".json") or path.is_dir():
+            got = "a folder" if path.is_dir() else f"a {path.suffix} file"
+            raise InputError(f"{path}: expected a log, {words.LOG}, got {got}")
 
 
 def _replayed(

@@ -53,6 +53,7 @@ LABELS = (
 )
 IDS, GROUPS = ("id", "ids"), ("group", "groups")
 CONFIDENCE, PREDICTION = "confidence", "prediction"  # columns of a table of confidences
+DECISIONS = ("p_correct", "accept")  # columns that `recuse predict` writes
 OUTCOMES = {"correct": CONFIDENCES, "loss": LOSSES}  # and what they make of it
 OF_CONFIDENCES = re.compile(r"conf(idence)?s?([_ .-].+)?", re.IGNORECASE)
 POSITIVE = ("1", "pos", "positive", "true", "yes")  # classes of the one column of two
@@ -223,6 +224,7 @@ def interpret(
         gaps: Column -> where it says that there is no output: the class is impossible there.
     """
     with naming(name):
+        _refuse_decisions(table, asked)
         for wanted in (asked.labels, asked.ids, asked.groups, *asked.subgroups):
             if wanted is not None and wanted not in table:
                 raise InputError(
@@ -276,6 +278,15 @@ def interpret(
     )
     none = np.isneginf(file.logits) if file.kind == "logits" else np.array([*gaps.values()])
     return file, Told(values, declared, impossible=int(none.sum()), gaps=bool(gaps), known=known)
+
+
+def _refuse_decisions(table: Mapping[str, Array], asked: Columns) -> None:
+    """Refuse what `recuse predict` wrote, unless its columns are named."""
+    if asked.outputs is None and {*DECISIONS} <= {*_plain(table)}:
+        raise InputError(
+            "expected outputs of a model, got decisions, a table of `recuse predict`: give the file "
+            "that it decided on; recuse monitor takes the table as --log"
+        )
 
 
 def _kind_by_names(table: Mapping[str, Array], asked: Columns) -> str:

@@ -50,6 +50,10 @@ ONE_OF_EACH = (
     "be false"
 )
 NO_DATES = "{}: expected `time` as an ISO date, such as 2026-07-01, got {!r}: no times are shown"
+LOG = (
+    "a .csv with the columns `id` and `accept`, `correct` or `truth`, such as the decisions.csv of "
+    "`recuse predict`"
+)
 POOLED = {"class": "predicted class", "subgroup": "subgroup"}
 HEADER = ("", "so far", "expected", "at fit", "last {}", "e-value")
 SHOWN = 3  # subgroups in the table; with an alarm, one
