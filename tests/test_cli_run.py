@@ -180,6 +180,32 @@ def test_infeasible_is_exit_code_1_and_leaves_no_rejector_of_before(recuse, held
     assert (tmp_path / "out/report.html").exists()
 
 
+def test_a_report_without_a_threshold_says_why_and_a_program_reads_it(recuse, held_out, tmp_path):
+    models = ("report", "--model", "net=held-out.npz", "--model", "other=other.npz")
+    z, y = sample(300, seed=4)
+    write_logits(tmp_path / "other.npz", z, np.roll(y, 1))
+    rc, out, err = recuse(*models, "--target-risk", 0.001)
+    assert (rc, err) == (1, "")
+    said = out.splitlines()
+    assert re.match("net: Infeasible: no threshold passed the test for a risk of 0.1 %", said[0])
+    assert sum(line.startswith("other: Infeasible: ") for line in said) == 1
+    assert said[-1] == "Written to report.html."
+    assert (tmp_path / "report.html").exists()
+    rc, out, err = recuse(*models, "--target-risk", 0.2, "--json", "--force")
+    assert (rc, err) == (0, "")
+    net, other = plain(out)["models"]
+    assert (net["name"], net["n"], net["tested"], net["feasible"]) == ("net", 2000, False, True)
+    assert net["guarantee"].startswith("With 95 % confidence, at most 20 % of accepted")
+    assert (other["feasible"], other["accepted"]) == (False, 0)
+    assert plain(out)["written"] == ["report.html"]
+    rc, out, _ = recuse(*models, "--target-risk", 0.2, "--force")
+    assert rc == 0  # one of them can be deployed
+    assert [line[:17] for line in out.splitlines()][:: len(out.splitlines()) - 1] == [
+        "other: Infeasible",
+        "Written to report",
+    ]
+
+
 def test_a_joint_guarantee_has_a_rejector_and_no_page(recuse, held_out, tmp_path):
     assert recuse(*RUN)[0] == 0
     rc, out, err = recuse(*RUN, "--among", "all", "--force")

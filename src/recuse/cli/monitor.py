@@ -111,8 +111,8 @@ def monitor_(
 ) -> None:
     """Test whether the guarantee of a deployed rejector still holds.
 
-    A log such as outcomes.csv has the columns id (unique), accept (true or false) and correct (true,
-    false, or empty while the label is not known), a row for each prediction.
+    A log such as outcomes.csv has a row for each prediction and the columns id (unique), accept
+    (true or false) and correct (true, false, or empty while the label is not known).
 
     Log predictions, and later their labels. Exit code 1 on an alarm. Rows that are already known
     change nothing, so a log may grow and be given again. On an error the state is unchanged.

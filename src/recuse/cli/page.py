@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from recuse._internal.files import to_json
 from recuse.cli.files import (
     by_columns,
     check_ending,
@@ -23,6 +24,7 @@ from recuse.cli.options import (
     Delta,
     Force,
     IgnoreIndex,
+    Json,
     Learned,
     Objective,
     Probs,
@@ -35,7 +37,7 @@ from recuse.cli.options import (
     named,
 )
 from recuse.errors import InputError
-from recuse.evaluation import Evaluation, evaluate
+from recuse.evaluation import Evaluation, ModelEvaluation, evaluate
 from recuse.io import HeldOut
 from recuse.io._stores import FORMATS
 from recuse.io._tables import class_names_of
@@ -92,11 +94,14 @@ def report(
     ] = None,
     seed: Seed = 0,
     force: Force = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write one HTML page that opens offline: curves, damage, repair, threshold and guarantee.
 
-    Without --rejector, the rejector that is fitted and shown is written beside the page.
+    Without --rejector, the rejector that is fitted and shown is written beside the page. If no
+    model has a threshold with the guarantee, the page is written all the same, the answer says what
+    would be feasible, and the exit code is 1.
     """
     refuse_overwrite(check_ending(out, ".html", ".htm"), force)
     need_report()
@@ -141,10 +146,36 @@ def report(
         shown = evaluation.models[0].rejector if given is None and len(models) == 1 else None
         if shown is not None:
             shown.save(saved)
+        elif given is None and len(models) == 1:
+            saved.unlink(missing_ok=True)  # of an earlier page
     _warn_of_no_image(images, found)
-    if not quiet:
+    if as_json:
+        written = [str(out)] + [str(saved)] * (shown is not None)
+        print(to_json({"models": [_answer(m) for m in evaluation.models], "written": written}))
+    elif not quiet:
+        for m in evaluation.models:
+            if not m.selection.feasible:
+                terminal.say(f"{m.name}: {m.selection}")
         beside = "" if shown is None else f", with the rejector that it shows in {saved}"
         terminal.say(f"Written to {out}{beside}.")
+    if not any(m.selection.feasible for m in evaluation.models):
+        raise typer.Exit(1)
+
+
+def _answer(m: ModelEvaluation) -> dict[str, Any]:
+    """Return what the page says of a model, for programs."""
+    return {
+        "name": m.name,
+        "n": m.n,
+        "tested": m.tested,  # else these rows calibrate, and the errors are too few
+        "accuracy": m.accuracy,
+        "score": str(m.tuned.score),
+        "feasible": m.selection.feasible,
+        "rows": None if m.cut is None else str(m.cut),
+        "accepted": m.accepted,
+        "errors": m.errors,
+        "guarantee": str(m.selection),
+    }
 
 
 def _check_subgroups(rejector: Rejector, by: str | None) -> None:

@@ -284,8 +284,8 @@ def _refuse_decisions(table: Mapping[str, Array], asked: Columns) -> None:
     """Refuse what `recuse predict` wrote, unless its columns are named."""
     if asked.outputs is None and {*DECISIONS} <= {*_plain(table)}:
         raise InputError(
-            "expected outputs of a model, got decisions, a table of `recuse predict`: give the file "
-            "that it decided on; recuse monitor takes the table as --log"
+            "expected outputs of a model, got decisions, a table of `recuse predict`: give the "
+            "file that it decided on; recuse monitor takes the table as --log"
         )
 
 

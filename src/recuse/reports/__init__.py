@@ -75,8 +75,8 @@ def report(
     need_report()
     if any(m.selection.guarantee.among != ACCEPTED for m in evaluation.models):
         raise InputError(
-            "expected an evaluation with among='accepted', since a page is about the error rate of "
-            "accepted predictions, got among='all'"
+            "expected a guarantee of accepted predictions, since a page is about the error rate of "
+            "accepted predictions, got one of all predictions (among='all')"
         )
     from recuse.reports.page import render
 
