@@ -839,3 +839,37 @@ def test_groups_passed_as_subgroups_are_refused_in_one_line():
         select_by_subgroup(c, wrong, group, target_risk=0.1)
     select_by_subgroup(c, wrong, group, target_risk=0.1, by="class")  # rare classes are none
     select_by_subgroup(c, wrong, group // 4, target_risk=0.1)
+
+
+@given(
+    n=st.integers(60, 160),
+    risk=st.sampled_from([0.35, 0.5, 0.62, 0.8, 0.9]),
+    delta=st.sampled_from([0.05, 0.2]),
+    early=st.integers(0, 8),
+    error=st.sampled_from([0.2, 0.5, 1.0]),
+    seed=st.integers(0, 50),
+)
+def test_what_is_left_out_as_hopeless_passes_neither_the_boundary_nor_the_chain(
+    n, risk, delta, early, error, seed
+):
+    rng = np.random.default_rng(seed)
+    confidence, wrong = rng.permutation(n).astype(float), rng.uniform(size=n) < error
+    first = min(_walk.first_of_chain(risk, delta), n)
+    wrong[np.argsort(-confidence)[:first]] = rng.permutation(first) < early
+    errors, accepted = np.cumsum(wrong[np.argsort(-confidence)]), np.arange(1, n + 1)
+    found = _walk.walk(n, risk, delta)
+    passed = found.passes(accepted, errors)
+    if found.chain is not None:
+        passed |= (accepted >= found.first) & (accepted <= found.chained(errors))
+    selection = select(confidence, wrong, target_risk=risk, delta=delta, method="random_walk")
+    last = np.flatnonzero(passed)
+    assert selection.guarantee.accepted == (accepted[last[-1]] if last.size else 0)
+
+
+def test_few_walks_are_computed_for_a_smallest_target():
+    rng = np.random.default_rng(0)
+    confidence, wrong = rng.uniform(size=(2, 10, 97))
+    before = _walk.walk.cache_info().misses
+    for c, w in zip(confidence, wrong < 0.5):
+        assert not select(c, w, target_risk=0.02).feasible
+    assert _walk.walk.cache_info().misses - before < 5 * 10  # of hundreds of targets

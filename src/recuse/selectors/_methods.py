@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -40,6 +41,8 @@ from recuse.selectors._walk import (
     ROUNDING,
     cannot_pass,
     crossing_probability,
+    has_chain,
+    may_chain,
     walk,
     walk_boundary,
 )
@@ -145,17 +148,19 @@ def random_walk(s: Splits, target: float, delta: float) -> Plan:
     grid = thresholds_between(s.confidence)
     held = counts(s.confidence, s.loss, grid)
     allowed = Counts(*(column[grid >= s.floor] for column in held))
+    in_order = cache(lambda: np.cumsum(_in_order(s)))
 
     def choose(risk: float) -> int | None:
         if not allowed.accepted.size:
             return None
         least = binomial_p_value(allowed.errors, allowed.accepted, risk).min()
-        if least > delta or cannot_pass(n, risk, delta, least):
+        chain = has_chain(n, risk) and may_chain(in_order(), risk, delta)
+        if least > delta or (not chain and cannot_pass(n, risk, delta, least)):
             return None
         found = walk(n, risk, delta)
         passed = found.passes(held.accepted, held.errors)
         if found.chain is not None:
-            last = found.chained(np.cumsum(_in_order(s)))
+            last = found.chained(in_order())
             passed |= (held.accepted >= found.first) & (held.accepted <= last)
         return _last(passed & (grid >= s.floor))
 

@@ -34,6 +34,7 @@ DIRECT = 1 << 22  # multiplications of a convolution, beyond which Fourier trans
 WIDTH, HALVINGS = 12, 11  # of the search for a logarithm of a level: to 0.6 %
 START = 2.5  # below the logarithm of delta, where it begins
 SECANTS, CLOSE = 6, 0.02  # steps before that, and how close two of them are at the end
+KEPT = 1 << 14  # targets and numbers of rows of which a level is remembered
 TINY = 1e-300  # least probability
 ROUNDING = 1e-9  # relative: another machine's last bits
 
@@ -81,12 +82,11 @@ def walk(n: int, risk: float, delta: float) -> Walk:
     177
     """
     rank, chained = ranks_of(n), has_chain(n, risk)
-    level = walk_level(rank, risk, SHARE * delta if chained else delta)
+    level = _level(n, risk, SHARE * delta if chained else delta)
     most = walk_boundary(rank, risk, level)
     if not chained:
         return Walk(rank, most, level)
-    first = BEFORE_CHAIN * smallest_error_free_sample(risk, delta)
-    return Walk(rank, most, level, chain_limits(most, risk, delta), first)
+    return Walk(rank, most, level, chain_limits(most, risk, delta), first_of_chain(risk, delta))
 
 
 def has_chain(n: int, risk: float) -> bool:
@@ -95,17 +95,44 @@ def has_chain(n: int, risk: float) -> bool:
 
 
 def cannot_pass(n: int, risk: float, delta: float, p_value: float) -> bool:
-    """Whether a boundary low enough for this p-value is crossed too often, without a chain.
+    """Whether a boundary low enough for this p-value is crossed too often.
 
     It takes one probability where `walk` takes some ten, and targets are tried by the dozen.
 
     >>> cannot_pass(300, 0.05, 0.05, 0.04), cannot_pass(300, 0.05, 0.05, 0.001)
     (True, False)
     """
-    if has_chain(n, risk):
+    known = _known_levels(n, risk, delta)
+    if known[0] < p_value < known[1]:
+        rank, spent = ranks_of(n), SHARE * delta if has_chain(n, risk) else delta
+        crossed = crossing_probability(rank, walk_boundary(rank, risk, p_value), risk)
+        known[crossed > spent] = p_value
+    return p_value >= known[1]
+
+
+def may_chain(errors: Int[Array, " n"], risk: float, delta: float) -> bool:
+    """Whether the errors among the first rows are few enough for a chain to begin.
+
+    The limit of its first rank is no larger than that of a binomial test at delta.
+    """
+    first = first_of_chain(risk, delta)
+    if first > errors.size:
         return False
-    rank = ranks_of(n)
-    return crossing_probability(rank, walk_boundary(rank, risk, p_value), risk) > delta
+    return bool(tail(errors[first - 1], first, risk) <= delta * (1 + ROUNDING))
+
+
+def first_of_chain(risk: float, delta: float) -> int:
+    """Where a chain begins."""
+    return BEFORE_CHAIN * smallest_error_free_sample(risk, delta)
+
+
+@lru_cache(maxsize=KEPT)
+def _known_levels(n: int, risk: float, delta: float) -> list[float]:
+    """A level that is crossed rarely enough and one that is not, which `cannot_pass` narrows.
+
+    Many scores and subgroups of one size ask for the same targets.
+    """
+    return [0.0, math.inf]
 
 
 def ranks_of(n: int) -> Int[Array, " m"]:
@@ -115,6 +142,12 @@ def ranks_of(n: int) -> Int[Array, " m"]:
     even = np.arange(1, RANKS + 1) * n / RANKS
     few = np.geomspace(FEWEST, n / RANKS, FEW)
     return np.unique(np.ceil(np.r_[few, even]).astype(int))
+
+
+@lru_cache(maxsize=KEPT)
+def _level(n: int, risk: float, delta: float) -> float:
+    """Return `walk_level` of so many rows: a number, where `walk` keeps whole boundaries."""
+    return walk_level(ranks_of(n), risk, delta)
 
 
 def walk_level(rank: Int[Array, " m"], risk: float, delta: float) -> float:
