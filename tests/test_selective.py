@@ -72,6 +72,9 @@ NEW, TRUTH = X[1000:], Y[1000:]
 X, Y = X[:1000], Y[:1000]
 
 
+Y_FROM_1 = np.unique(Y, return_inverse=True)[1].reshape(-1) + 1
+
+
 def fitted(estimator=None, y=Y, **options):
     estimator = LogisticRegression() if estimator is None else estimator
     return SelectiveClassifier(estimator, **{"target_risk": 0.2, **options}).fit(X, y)
@@ -445,6 +448,29 @@ def test_a_share_of_all_predictions_is_guaranteed_where_it_is_asked_for(options)
     assert "at most 12 % of all predictions are accepted and wrong" in more.summary()
     with pytest.raises(InputError, match="`among` accepted or all, got 'some'"):
         fitted(among="some", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"tune_size": 0.2, "learned": False}, {"cv": 3}, {"cv": 2, "cv_guarantee": "exact"}],
+)
+def test_misses_of_a_class_are_limited_by_its_own_name(options):
+    """Classes of integers from 1 are no indices."""
+    found = fitted(y=Y_FROM_1, misses={2: 0.3}, target_risk=0.3, **options)
+    (limit,) = found.rejector_.misses
+    assert (limit.label, limit.name) == (1, "2")
+    assert limit.delta == pytest.approx(found.rejector_.delta / 2)
+    assert found.rejector_.guarantee.delta == limit.delta
+    assert "true class 2, at most 30 % are answered with another class" in found.summary()
+    assumed = "Assumed, not proved: of true class 2" in found.summary()
+    assert assumed == (options == {"cv": 3})
+
+
+def test_misses_of_no_class_are_refused():
+    with pytest.raises(InputError, match=r"expected `misses` of classes .*, got 4"):
+        fitted(y=Y_FROM_1, misses={4: 0.1})
+    with pytest.raises(InputError, match="expected `misses` as class -> share"):
+        fitted(misses=0.1)
 
 
 def test_rows_or_groups_too_few_to_split_are_refused():

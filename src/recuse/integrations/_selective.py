@@ -120,6 +120,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         delta: The probability that the guarantee fails, in (0, 0.5).
         among: "accepted", or "all": at most `target_risk` of all predictions are accepted and
             wrong, as in `recuse.fit`.
+        misses: Beside `target_risk`, class -> largest share of its rows that are answered with
+            another class, as in `recuse.fit`. Abstentions are not misses.
         response_method: "predict_proba", "decision_function", or "auto": the first of them that
             there is. Probabilities are ranked by their maximum. Decision values are logits, on
             which the repairs of `recuse.tune` are tried too.
@@ -175,6 +177,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         target_risk: float = 0.05,
         delta: float = 0.05,
         among: str = ACCEPTED,
+        misses: Mapping[Any, float] | None = None,
         response_method: str = "auto",
         objective: str = "aurc",
         learned: bool = True,
@@ -190,6 +193,7 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.target_risk = target_risk
         self.delta = delta
         self.among = among
+        self.misses = misses
         self.response_method = response_method
         self.objective = objective
         self.learned = learned
@@ -394,7 +398,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _check_arguments(self, y: Array) -> None:
         """Refuse what would be refused after the estimator has been fitted."""
-        Options(self.target_risk, delta=self.delta, objective=self.objective).goal  # noqa: B018
+        options: Any = {"delta": self.delta, "objective": self.objective, "misses": self.misses}
+        Options(self.target_risk, **options).goal  # noqa: B018
         if self.response_method != "auto":
             response_of(self.estimator, (self.response_method,))
         if self.abstain_label is not None:
@@ -438,10 +443,22 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             target_risk=self.target_risk,
             delta=check_delta(self.delta) / together,
             among=self.among,
+            misses=self._misses(),
             objective=self.objective,
             learned=self.learned,
             seed=seed,
         )
+
+    def _misses(self) -> dict[int, float] | None:
+        """Return limits of misses by the index of the class."""
+        if not isinstance(self.misses, Mapping):
+            return self.misses  # None, or what `choose` refuses
+        place = {name: k for k, name in enumerate(self.classes_.tolist())}
+        if unknown := [name for name in self.misses if name not in place]:
+            raise InputError(
+                f"expected `misses` of classes {self.classes_.tolist()}, got {unknown[0]!r}"
+            )
+        return {place[name]: share for name, share in self.misses.items()}
 
     def _logits(self, X: Any) -> Float[Array, "n K"]:
         from sklearn.utils.validation import check_is_fitted
