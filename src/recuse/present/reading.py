@@ -89,10 +89,13 @@ def impossible_labels(of: Mapping[str, int], first: int) -> str:
 
     >>> impossible_labels({"C": 30}, 1).partition(":")[0]
     'label C is impossible (-inf) in 30 rows, the first is row 1'
+    >>> impossible_labels({"C": 30, "A": 2}, 1).partition(":")[0]
+    'the label, most often C (30 rows), is impossible (-inf) in 32 rows, the first is row 1'
     """
     total, top = sum(of.values()), max(of, key=of.__getitem__)
     rows = "1 row, row {}" if total == 1 else f"{count(total)} rows, the first is row {{}}"
-    named = f"label {top} is" if len(of) == 1 else f"labels are ({top} in {count(of[top])} rows)"
+    most = f"the label, most often {top} ({count(of[top])} rows), is"
+    named = f"label {top} is" if len(of) == 1 else most
     they = "it counts as an error" if total == 1 else "they count as errors"
     return (
         f"{named} impossible (-inf) in {rows.format(first)}: {they} at every threshold; correct "
