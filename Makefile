@@ -16,6 +16,7 @@
 #              in RECUSE_DATA
 # make picture draw the pictures of the README and of docs/which-smoothing.md; with the logits of
 #              benchmarks/zoo.py in ZOO also those of docs/appendix.md
+# make screens    photograph the first screens of five reports, wide and on a phone
 #
 # Where packages come from is the installer's (uv's) to know, by its own variables:
 #   UV_TORCH_BACKEND=cpu make demo      a PyTorch without CUDA on Linux (saves gigabytes)
@@ -103,6 +104,9 @@ picture: demo $(VENV)/.dev
 	$(BIN)/python docs/picture_smoothing.py
 	$(BIN)/python docs/picture_templates.py
 	if test -d $(ZOO); then $(BIN)/python docs/picture_appendix.py $(ZOO); fi
+
+screens: demo $(BROWSER)/.ready
+	chromium=$$(tests/browser/chromium.sh) && CHROMIUM=$$chromium $(BROWSER)/bin/python docs/screens.py demo
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
