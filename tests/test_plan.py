@@ -12,10 +12,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
+from tests.validity.plan import POPULATIONS, accepted, truth
 
 import recuse as rc
 from answers import one_line, plain
 from recuse import InputError, plan, write_logits
+from recuse.present.numbers import about
 from recuse.rejector import LabelPlan, choose, fit_several
 from recuse.rejector._cut import ENOUGH
 from recuse.rejector._fit import Options, _parts, _selection
@@ -112,7 +114,9 @@ def test_a_risk_that_levels_off_needs_no_fewer_rows(model, target):
     found = plan(**model, target_risk=target)
     assert found.low == found.rows
     assert found.high is None or found.high >= found.rows
-    assert ("if the risk levels off" in str(found)) == (found.high != found.rows)
+    if found.feasible:
+        apart = found.high is None or about(found.high) != about(found.rows)
+        assert ("if the risk levels off" in str(found).splitlines()[0]) == apart
 
 
 @EXAMPLES
@@ -239,11 +243,85 @@ def test_a_small_file_says_how_uncertain_its_plan_is():
 def test_right_and_wrong_files_have_plans_too():
     z, _ = sample(60)
     right = plan((z, z.argmax(axis=1)), target_risk=0.05)
-    assert (right.errors, right.feasible) == (0, True)
+    assert (right.errors, right.feasible, right.low, right.high) == (0, False, None, None)
+    assert str(right).startswith("These 60 rows cannot tell: 0 errors among them are too few")
+    assert "give accuracy and AURC" in str(right)
     wrong = plan((z, z.argmin(axis=1)), target_risk=0.05)
     assert (wrong.rows, wrong.coverage, wrong.more, wrong.low) == (None, None, (), None)
     assert wrong.largest_coverage == 0
     assert str(wrong).startswith("Infeasible: no number of rows up to 100,000,000")
+    above = str(plan((z, z.argmin(axis=1)), target_risk=0.02))
+    assert "above the target of 2 % at every threshold: more data will not help" in above
+
+
+def flat(n=300, error=0.1):
+    """A file whose risk is the same at every threshold: the first error is at the top."""
+    z = np.c_[np.linspace(9, 3, n), np.zeros(n), np.zeros(n)]
+    return z, (np.arange(n) % round(1 / error) == 0).astype(int)
+
+
+@pytest.mark.parametrize("target", [0.01, 0.02, 0.03])
+def test_plan_and_fit_agree_that_more_data_will_not_help(target):
+    z, y = flat()
+    y[:2] = 1  # the most confident are wrong
+    y[:90:4] = 1
+    found = plan((z, y), target_risk=target)
+    failed = choose((z, y), target_risk=target).selection
+    will_not_help = "more data will not help"
+    assert (will_not_help in str(found)) == (will_not_help in failed.reason)
+    assert (found.rows is None) == (failed.rows_needed is None)
+
+
+def test_plan_says_what_fit_says_of_a_risk_above_the_target_everywhere():
+    z, y = flat(600, 0.2)
+    y[:30] = 1
+    failed = choose((z, y), target_risk=0.02).selection
+    assert failed.infeasible.hopeless
+    assert failed.rows_needed is None
+    found = plan((z, y), target_risk=0.02)
+    assert (found.cause, found.rows, found.coverage) == ("above", None, None)
+
+
+def test_the_range_of_rows_stands_in_the_first_line():
+    first = str(plan(accuracy=0.9, aurc=0.02, target_risk=0.02)).splitlines()[0]
+    assert first.startswith("Label between about 720 and 1,100 rows: in four of five draws")
+    first = str(plan(accuracy=0.9, aurc=0.05, target_risk=0.02)).splitlines()[0]
+    assert first.startswith("Label at least about 8,700 rows")
+    assert first.endswith("if the risk levels off among the most confident, no number is enough.")
+
+
+@EXAMPLES
+@given(models(), st.floats(0.01, 0.2), st.integers(50, 20_000))
+def test_a_number_of_rows_is_told_its_coverage_at_three_targets(model, target, n):
+    found = plan(**model, target_risk=target, rows=n)
+    assert [t for t, *_ in found.expected] == [target / 2, target, 2 * target]
+    highs = [high for *_, high in found.expected]
+    assert highs == sorted(highs)
+    assert all(0 <= low <= high <= 1 for _, low, high in found.expected)
+    again = plan(**model, target_risk=2 * target, rows=n)
+    assert again.expected[1][1:] == found.expected[2][1:]
+    if found.rows == n:
+        assert highs[1] == found.coverage
+
+
+def test_the_rows_at_hand_accept_what_simulated_files_of_as_many_do():
+    law = POPULATIONS["steeper, 10 %"]
+    known = truth(law)
+    found = plan(accuracy=known.accuracy, aurc=known.aurc, target_risk=0.05, rows=1000)
+    seen = np.median(accepted(law, 1000, 0.05, 50))
+    _, low, high = found.expected[1]
+    assert low - 0.05 <= seen <= high + 0.05
+    assert str(found).startswith("With 1,000 rows, expect `fit` to accept ")
+    assert found.accepts
+
+
+def test_rows_that_accept_nothing_are_exit_code_1(recuse):
+    few = ("plan", *NUMBERS, "--target-risk", ".01", "--rows", "100")
+    code, out, _ = recuse(*few)
+    assert (code, "accept nothing of predictions" in out) == (1, False)
+    assert "expect `fit` to accept nothing at a risk of 1 %" in out
+    assert recuse("plan", *NUMBERS, "--target-risk", ".02", "--rows", "1400")[0] == 0
+    assert recuse("plan", *NUMBERS, "--target-risk", ".02", "--rows", "0")[0] == 2
 
 
 def test_a_plan_is_plain_data():
@@ -276,6 +354,7 @@ def test_a_plan_is_plain_data():
         ({"accuracy": 0.9, "aurc": 0.02, "delta": 0.5}, "`delta` in"),
         ({"accuracy": 0.9, "aurc": 0.02, "kind": "probs"}, "a file where `kind` is given"),
         ({"accuracy": 0.9, "aurc": 0.02, "seed": -1}, "seed"),
+        ({"accuracy": 0.9, "aurc": 0.02, "rows": 0}, "`rows` as an integer larger than 0"),
         ({"accuracy": 0.9, "aurc": 0.02, "repeated_ids": "x"}, "repeated_ids"),
         ({"held_out": sample(20), "seed": -1}, "seed"),
         ({"held_out": sample(20), "repeated_ids": "x"}, "repeated_ids"),

@@ -39,6 +39,10 @@ def plan_(
         float | None,
         typer.Option("--aurc", help="And its AURC, a fraction: 0.02 where a table says 20 x 1000."),
     ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option("--rows", help="Instead: how much so many labelled rows will accept.", min=1),
+    ] = None,
     delta: Delta = 0.05,
     binary: Binary = False,
     probs: Probs = False,
@@ -67,6 +71,7 @@ def plan_(
         aurc=aurc,
         target_risk=target_risk,
         delta=delta,
+        rows=rows,
         seed=seed,
         repeated_ids=repeated_ids,
     )
@@ -74,5 +79,5 @@ def plan_(
         print(to_json({"file": None if file is None else str(file), **found.to_dict()}))
     elif not quiet:
         terminal.say(str(found))
-    if not found.feasible:
+    if not (found.feasible if rows is None else found.accepts):
         raise typer.Exit(1)

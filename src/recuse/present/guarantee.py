@@ -31,6 +31,17 @@ ASSUMPTIONS = {
     "which they are not: no finite-sample guarantee",
     "adaptive_search_unproved": "its adaptive search has no proof by a union bound",
 }
+NO_ESTIMATE = {
+    "groups": "How many rows would be enough cannot be estimated, because rows of a group "
+    "depend on each other.",
+    "misses": "How many rows would be enough cannot be estimated, because thresholds that may miss "
+    "too many were left out.",
+    "losses": "How many rows would be enough cannot be estimated for losses other than 0 and 1.",
+    "above": "How many rows would be enough cannot be estimated, because the observed risk does "
+    "not fall below the target.",
+    "enough": "How many rows would be enough cannot be estimated, because by the observed risks "
+    "these are: another sample of as many may pass.",
+}
 OF_WHICH = {  # a target risk is a share
     "accepted": "accepted predictions are wrong",
     "all": "all predictions are accepted and wrong",
@@ -250,6 +261,8 @@ def _infeasible(g: Any, infeasible: Any) -> str:
         which = "" if infeasible.of_file else "calibration "
         rows = f"{about(infeasible.rows_needed)} {which}{g.unit}"
         parts.append(f"At the observed risks, about {rows}{both} would be enough.")
+    elif infeasible.no_estimate is not None:
+        parts.append(NO_ESTIMATE[infeasible.no_estimate])
     return " ".join(parts)
 
 

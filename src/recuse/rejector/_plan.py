@@ -26,10 +26,11 @@ from recuse.rejector._prepare import (
     prepare_all,
     whole,
 )
-from recuse.selectors._grid import counts, thresholds_between
+from recuse.selectors._grid import Counts, counts, thresholds_between
 from recuse.selectors._guarantee import GROUPS, ROWS
 from recuse.selectors._labels import Law, Logistic, law_of, logistic, needed, reached
 from recuse.selectors._methods import ALIKE
+from recuse.selectors._select import hopeless
 from recuse.tuning._fixed import SHARES
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ SCALES = (1000, 100)  # of an AURC elsewhere
 ROUNDING = 1e-9  # relative: 1 - 0.9 is not 0.1
 RESAMPLES = 100  # of a file, to say how far it can be trusted
 OUTSIDE = 10  # of them name fewer rows than the interval, and as many name more
+FEW_ERRORS = 3  # of a file: with fewer, it says too little of the risk
+NEAR = 0.5, 1.0, 2.0  # targets for a number of rows, in units of that which was asked for
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,20 @@ class LabelPlan:
     errors: int | None = None  # among them
     low: int | None = None  # rows; of 100 resamples of a file, 10 need fewer
     high: int | None = None  # rows if the risk levels off; of 100 resamples, 10 need more
+    cause: str | None = None  # of no rows: "few_errors" in the file, or its risk is "above"
+    asked: int | None = None  # rows whose coverage was asked for
+    # of these: (target, coverage if the risk levels off, coverage)
+    expected: tuple[tuple[float, float, float], ...] = ()
 
     @property
     def feasible(self) -> bool:
         """Whether some number of rows is enough."""
         return self.rows is not None
+
+    @property
+    def accepts(self) -> bool:
+        """Whether the rows that were asked for accept anything at the target."""
+        return any(high > 0 for target, _, high in self.expected if target == self.target_risk)
 
     @property
     def reason(self) -> str:
@@ -108,7 +120,7 @@ class OneFile(NamedTuple):
         high = self.rows(logistic(law))
         return low, None if high is None else max(low, high)
 
-    def coverage(self, law: Law, rows: int) -> float:
+    def coverage(self, law: Law | Logistic, rows: int) -> float:
         """Return the coverage to expect of a file of so many rows: about the median."""
         tuning = self._tuning(rows)
         delta = self.delta if tuning else self.share * self.delta
@@ -117,9 +129,19 @@ class OneFile(NamedTuple):
     def _tuning(self, rows: int) -> float:
         return tuning_for_risk(rows, alone=self.share == 1)
 
-    def plan(self, law: Law, **of_file: Any) -> LabelPlan:
+    def expect(self, law: Law, rows: int) -> Iterator[tuple[float, float, float]]:
+        """Yield what so many rows accept, at this target and at two near it."""
+        for times in NEAR:
+            if (target := times * self.target) < 1:
+                use = self._replace(target=target)
+                covered = use.coverage(law, rows)
+                yield target, min(use.coverage(logistic(law), rows), covered), covered
+
+    def plan(self, law: Law, asked: int | None, **of_file: Any) -> LabelPlan:
         """Return the plan for a risk that follows this law."""
-        rows = self.rows(law)
+        rows = None if of_file.get("cause") else self.rows(law)
+        if asked is not None and not of_file.get("cause"):
+            of_file |= {"asked": asked, "expected": tuple(self.expect(law, asked))}
         more = [] if rows is None else [(k * rows, self.coverage(law, k * rows)) for k in (1, 2, 5)]
         return LabelPlan(
             self.target,
@@ -145,6 +167,7 @@ def plan(
     target_risk: float,
     delta: float = 0.05,
     kind: str | None = None,
+    rows: int | None = None,
     seed: int = 0,
     repeated_ids: str = REFUSE,
 ) -> LabelPlan:
@@ -163,6 +186,8 @@ def plan(
         target_risk: The largest error rate of accepted predictions, in (0, 1).
         delta: The probability that the guarantee fails, in (0, 0.5).
         kind: Input kind of the outputs, as in `fit`.
+        rows: Instead of how many to label: how much so many accept, at the target, at half of it
+            and at twice.
         seed: Random seed of the resamples, and of the rows taken from groups.
         repeated_ids: "refuse" rows of one id, or "keep_one", as in `fit`.
 
@@ -180,10 +205,12 @@ def plan(
     False
     """
     target, delta = check_fraction(target_risk, "target_risk"), check_delta(delta)
+    if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 1):
+        raise InputError(f"expected `rows` as an integer larger than 0, got {rows!r}")
     numbers = {"accuracy": accuracy, "aurc": aurc}
     given = [f"`{name}`" for name, number in numbers.items() if number is not None]
     if held_out is not None and not given:
-        return _of_file(held_out, target, delta, kind, check_seed(seed), repeated_ids)
+        return _of_file(held_out, target, delta, kind, rows, check_seed(seed), repeated_ids)
     if held_out is not None or len(given) < len(numbers):
         got = listed(["a file"] * (held_out is not None) + given)
         raise InputError(f"expected a held-out file, or `accuracy` and `aurc`, got {got}")
@@ -193,7 +220,7 @@ def plan(
     check_repeated_ids(repeated_ids)
     use, law = OneFile(target, delta, SHARES[0]), _law(accuracy, aurc)
     low, high = use.limits(law)
-    return use.plan(law, low=low, high=high)
+    return use.plan(law, rows, low=low, high=high)
 
 
 def _law(accuracy: Any, aurc: Any) -> Law:
@@ -217,20 +244,32 @@ def _law(accuracy: Any, aurc: Any) -> Law:
 
 
 def _of_file(
-    data: Data, target: float, delta: float, kind: str | None, seed: int, repeated_ids: str
+    data: Data,
+    target: float,
+    delta: float,
+    kind: str | None,
+    rows: int | None,
+    seed: int,
+    repeated_ids: str,
 ) -> LabelPlan:
     """Return the plan under the score that needs the fewest rows."""
     file = each_id_once(whole(data, "held_out", kind), repeated_ids)
     found = []
     for splits in prepare_all(file, subgroups=None, seed=seed, model=None):
         use = OneFile(target, delta, splits.share)
-        law = law_of_rows(splits.held.confidence, splits.held.wrong)
-        found.append((use.rows(law) or np.inf, use, law, splits))
-    _, use, law, splits = min(found, key=lambda one: one[0])
+        seen = _counts(splits.held.confidence, splits.held.wrong)
+        above = hopeless(seen, target, splits.share * delta)
+        law = law_of(seen, splits.held.wrong.size)
+        fewest = np.inf if above else use.rows(law) or np.inf
+        found.append((fewest, above, use, law, splits))
+    _, above, use, law, splits = min(found, key=lambda one: (one[0], not one[1]))
     confidence, wrong, _ = splits.held
-    low, high = _interval(use, confidence, wrong, seed)
+    cause = "few_errors" if wrong.sum() < FEW_ERRORS else "above" if above else None
+    low, high = (None, None) if cause else _interval(use, confidence, wrong, seed)
     return use.plan(
         law,
+        rows,
+        cause=cause,
         unit=ROWS if splits.calibrate.groups is None else GROUPS,
         score=str(splits.tuned.score),
         labelled=wrong.size,
@@ -242,9 +281,13 @@ def _of_file(
 
 def law_of_rows(confidence: Float[Array, " n"], wrong: Bool[Array, " n"]) -> Law:
     """The law with the error rate and the AURC of labelled rows."""
+    return law_of(_counts(confidence, wrong), wrong.size)
+
+
+def _counts(confidence: Float[Array, " n"], wrong: Bool[Array, " n"]) -> Counts:
+    """Accepted rows and errors at each threshold."""
     c = confidence.astype(np.float32)  # as in a fit
-    seen = counts(c, wrong, thresholds_between(c))
-    return law_of(seen, wrong.size)
+    return counts(c, wrong, thresholds_between(c))
 
 
 def _interval(

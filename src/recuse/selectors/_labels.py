@@ -126,7 +126,7 @@ def accepted_needed(risk: Float[Array, " c"], target: float, level: float) -> Fl
     return np.ceil(high)
 
 
-def reached(law: Law, rows: int, target: float, level: float) -> float:
+def reached(law: Law | Logistic, rows: int, target: float, level: float) -> float:
     """Return the largest coverage at which one test passes with the expected errors; 0 if none.
 
     >>> reached(Law(0.1, 0.02, np.linspace(0.01, 1, 100)), 10_000, 0.02, 0.05)

@@ -75,6 +75,7 @@ OPTIONAL: dict[str, type] = {  # of `Infeasible`
     "rows_needed": int,
     "error_free_rows": int,
     "note": str,
+    "no_estimate": str,
 }
 NUMBERS = ("smallest_target", "rows_needed", "error_free_rows")
 FLAGS = ("tuning_rows_too", "of_file", "hopeless", "reliable")
@@ -99,8 +100,10 @@ def read_guarantee(data: Any, *, abstains: bool) -> AnyGuarantee:
 
 def read_infeasible(data: Any) -> Infeasible:
     """Return why there is no threshold, from fields of the right types."""
-    given = data if isinstance(data, dict) else {}
+    given: Any = data if isinstance(data, dict) else {}
+    data: Any = {"no_estimate": None, **given} if given else data  # not in all files
     none = {name: type(None) for name in OPTIONAL if given.get(name, 0) is None}
+    none |= {"no_estimate": type(None)} if given.get("no_estimate") is None else {}
     strict(data, {**OPTIONAL, **dict.fromkeys(FLAGS, bool), **none}, "`infeasible`")
     if not all(0 < data[name] < math.inf for name in NUMBERS if data[name] is not None):
         raise InputError("expected `infeasible` with positive numbers")

@@ -22,7 +22,7 @@ from recuse._internal.check import (
 )
 from recuse.bounds._binomial import upper
 from recuse.errors import InputError
-from recuse.selectors._grid import is_binary
+from recuse.selectors._grid import Counts, is_binary
 from recuse.selectors._guarantee import (
     ACCEPTED,
     AMONG,
@@ -238,15 +238,30 @@ def selection_of(
 
 
 def _infeasible(plan: Plan, splits: Splits, target: float, delta: float) -> Infeasible:
-    n = splits.confidence.size
-    clear = splits.groups is None and splits.binary and splits.floor == -np.inf
+    rows, no_estimate = _estimate(plan, splits, target)
+    none = hopeless(plan.seen, target, delta)
     return Infeasible(
         smallest_target(plan, target),
-        rows_needed(plan, n, target) if clear else None,
+        None if none else rows,
         tuning_rows_too=splits.tune is not None and plan.held is not plan.seen,
         error_free_rows=plan.free(target),
-        hopeless=hopeless(plan, target, delta),
+        hopeless=none,
+        no_estimate=None if none else no_estimate,
     )
+
+
+def _estimate(plan: Plan, splits: Splits, target: float) -> tuple[int | None, str | None]:
+    """Return about how many rows would be enough, or why that cannot be estimated."""
+    if splits.groups is not None:
+        return None, "groups"
+    if splits.floor > -np.inf:
+        return None, "misses"
+    if not splits.binary:
+        return None, "losses"
+    n = splits.confidence.size
+    if (found := rows_needed(plan, n, target)) is not None:
+        return found, None
+    return None, "above" if _enough(plan, n, target) is None else "enough"
 
 
 def smallest_target(plan: Plan, target: float) -> float | None:
@@ -267,19 +282,23 @@ def rows_needed(plan: Plan, n: int, target: float) -> int | None:
     Were the risk a power law of the coverage with the error rate and the AURC of all counts.
     As many tuning rows must then say where to begin.
     """
-    if plan.enough is not None:
-        found = plan.enough(target)
-        return found if found is not None and found > n else None
-    seen, n_seen = plan.known(n)
-    if not seen.accepted.any():
-        return None
-    found = needed(law_of(seen, n_seen), target, plan.level if plan.alike is None else plan.alike)
+    found = _enough(plan, n, target)
     return found if found is not None and found > n else None
 
 
-def hopeless(plan: Plan, target: float, delta: float) -> bool:
+def _enough(plan: Plan, n: int, target: float) -> int | None:
+    """Return about how many rows pass, whether or not there are as many."""
+    if plan.enough is not None:
+        return plan.enough(target)
+    seen, n_seen = plan.known(n)
+    if not seen.accepted.any():
+        return None
+    return needed(law_of(seen, n_seen), target, plan.level if plan.alike is None else plan.alike)
+
+
+def hopeless(seen: Counts, target: float, delta: float) -> bool:
     """Return whether the risk is clearly above the target at every threshold."""
-    accepted, errors = plan.seen
+    accepted, errors = seen
     lower = 1 - upper(accepted - errors, accepted, delta)
     return bool(np.all(lower > target))
 
