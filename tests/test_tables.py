@@ -678,6 +678,34 @@ def test_a_binary_head_in_another_order_and_other_classes_are_refused():
         rejector.predict(dataclasses.replace(given, class_names=("cat", "dgo", "eel")))
 
 
+# Confidences in the wrong direction
+
+
+@pytest.mark.parametrize("form", ["1 - c", "-c", "entropy", "rare"])
+def test_confidences_of_which_smaller_are_more_certain_are_told_to_be_negated(form):
+    rng = np.random.default_rng(0)
+    if form == "rare":  # of one of two classes, of which one is rare
+        c = rng.beta(0.3, 1.5, 4000)
+        right = rng.uniform(size=4000) < np.maximum(c, 1 - c)
+        said = r"the confidence is then max\(p, 1 - p\)"
+    else:
+        c = rng.uniform(0.4, 1, 2000)
+        right = rng.uniform(size=2000) < c
+        c = {"1 - c": 1 - c, "-c": -c, "entropy": 5 * (1 - c)}[form]
+        said = "smaller seems more certain here; negate them"
+    with pytest.warns(DataWarning, match=said):
+        from_arrays(c, right, kind="confidences")
+
+
+def test_confidences_in_the_right_direction_are_not_told_so():
+    rng = np.random.default_rng(0)
+    c = rng.uniform(0, 1, 2000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        from_arrays(c, rng.uniform(size=2000) < c, kind="confidences")
+        from_arrays(c, rng.uniform(size=2000) < 0.8, kind="confidences")
+
+
 # Files
 
 

@@ -29,6 +29,7 @@ from recuse._internal.check import (
     to_numpy,
 )
 from recuse._internal.files import hashes
+from recuse.curves import aurc
 from recuse.errors import DataWarning, InputError
 from recuse.io._impossible import impossible_in
 from recuse.io._rows import CONFIDENCES, FIELDS, LOSSES, About, HeldOut, of_classes
@@ -273,6 +274,8 @@ def stated_of_one_class(file: HeldOut) -> str | None:
     if file.kind != CONFIDENCES or file.labels is None or not len(file.logits):
         return None
     for column in file.logits.T.astype(np.float64):
+        if reversed_order := _reversed(column, file.labels):
+            return reversed_order
         below = np.sort(column[column < 0.5])
         if column.min() < 0 or column.max() > 1 or below.size < 2 * FEW_ROWS:
             continue
@@ -287,6 +290,27 @@ def stated_of_one_class(file: HeldOut) -> str | None:
                 "the probability p of one of two classes: the confidence is then max(p, 1 - p)"
             )
     return None
+
+
+def _reversed(column: Array, right: Array) -> str | None:
+    """Return that smaller confidences are right more often in one column; None if not clearly.
+
+    Both halves of the rows are compared: a difference of 5 standard errors is no chance. Where
+    max(p, 1 - p) ranks better, they are the probability of one of two classes.
+    """
+    if len(column) < 2 * FEW_ROWS or (low := column <= np.median(column)).all():
+        return None
+    share, lower, upper = right.mean(), right[low], right[~low]
+    error = np.sqrt(share * (1 - share) * (1 / lower.size + 1 / upper.size))
+    if lower.mean() - upper.mean() <= CERTAIN * error:
+        return None
+    of_two = column.min() >= 0 and column.max() <= 1
+    if of_two and aurc(np.maximum(column, 1 - column), 1 - right) < aurc(-column, 1 - right):
+        return None
+    return (
+        f"the smaller half of the confidences are right in {lower.mean():.0%} of their rows, the "
+        f"larger half in {upper.mean():.0%}: smaller seems more certain here; negate them"
+    )
 
 
 def form_of_probs(file: HeldOut) -> str | None:

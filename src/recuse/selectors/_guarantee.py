@@ -249,7 +249,7 @@ class Infeasible:
     hopeless: bool = False  # the risk is above the target at every threshold
     reliable: bool = False  # the smallest target holds as it is: it is the limit of a band
     note: str | None = None  # the sentence that version 0.1 wrote instead
-    # of no `rows_needed`: "groups", "misses", "losses", "above" the target, or "enough", as many as there are
+    # of no `rows_needed`: "groups", "misses", "losses", "above" the target, or "enough" as it is
     no_estimate: str | None = None
 
 
