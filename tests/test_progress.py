@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import rich.console
 
@@ -33,4 +35,15 @@ def test_an_evaluation_shows_its_models_where_somebody_looks(monkeypatch, capsys
     rc.evaluate({"net": parts}, target_risk=0.3, learned=False)
     assert "evaluating" in capsys.readouterr().err
     rc.evaluate({"net": parts}, target_risk=0.3, learned=False, progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_notebook_without_ipywidgets_has_no_bar_and_no_warning(monkeypatch, capsys, recwarn):
+    def screen(**options):
+        return rich.console.Console(**options, force_jupyter=True)
+
+    monkeypatch.setattr("recuse.present.terminal.Console", screen)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert list(bar([3, 1, 2], "counting")) == [3, 1, 2]
+    assert not recwarn.list
     assert capsys.readouterr() == ("", "")

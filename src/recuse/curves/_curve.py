@@ -12,9 +12,12 @@ import numpy as np
 from recuse._internal import public
 from recuse._internal.check import check_fraction
 from recuse.curves._ranked import Errors, TieGroups, ranked, tie_groups
+from recuse.present import glance
+from recuse.present.picture import draw_curves
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+    from matplotlib.axes import Axes
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
@@ -26,6 +29,19 @@ class RiskCoverage(NamedTuple):
     risk: Float[Array, " k"]  # mean loss of the accepted
     threshold: Float[Array, " k"]  # decreasing; accept when confidence >= threshold
     accepted: Int[Array, " k"]  # number accepted, increasing
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw risk against coverage, on new axes of `pyplot` if none are given, and return them.
+
+        Needs the extra `plots`.
+        """
+        return draw_curves({"": self}, ax)
+
+    def __repr__(self) -> str:
+        return glance.risk_coverage(self).text()
+
+    def _repr_html_(self) -> str:
+        return glance.risk_coverage(self).html()
 
 
 @public

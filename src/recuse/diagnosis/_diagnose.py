@@ -31,6 +31,7 @@ from recuse.io._checked import as_held_out
 from recuse.io._row_hashes import fingerprints
 from recuse.io._rows import refuse_confidences
 from recuse.present import diagnosis as words
+from recuse.present import glance
 from recuse.scores import find_filler, predict, without_filler
 from recuse.tuning import Tuned, tune
 from recuse.tuning._candidates import foresee
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 ROWS, LOGITS = 10_000, 10_000_000  # that are enough for a verdict: the larger number of rows
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+@dataclass(frozen=True, repr=False)
+class Diagnosis(glance.AtAGlance):
     """The verdict, the finding behind it, and the evidence."""
 
     verdict: str  # one of `VERDICTS`
@@ -105,6 +106,9 @@ class Diagnosis:
 
     def __str__(self) -> str:
         return f"{self.sentence} {self.recommendation}"
+
+    def _card(self) -> glance.Card:
+        return glance.diagnosis(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, with NaN for undefined numbers."""

@@ -33,6 +33,7 @@ from recuse.io._checked import naming
 from recuse.io._rows import of_classes
 from recuse.io._tables import is_frame
 from recuse.present import evaluation as shown
+from recuse.present.picture import draw_curves
 from recuse.present.run import ZEROS, Verdict, rows_of, verdict_lines
 from recuse.rejector import Data, Rejector, choose
 from recuse.rejector._prepare import each_id_once, whole
@@ -41,6 +42,7 @@ from recuse.selectors._recheck import check_method
 from recuse.tuning._tune import measure_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from rich.table import Table
 
 POINTS = 200  # of the curve in a notebook
@@ -65,6 +67,17 @@ class Evaluation:
 
     def _rows(self) -> list[shown.Row]:
         return [_row(m, self.target_risk) for m in self.models]
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the curve of each model by its chosen score, and return the axes.
+
+        On new axes of `pyplot` if none are given; needs the extra `plots`.
+        """
+        found = {
+            f"{m.name}, {m.tuned.score}": curves.risk_coverage(m.confidence, m.loss)
+            for m in self.models
+        }
+        return draw_curves(found, ax)
 
     def __repr__(self) -> str:
         return shown.text(self._rows(), self.delta)

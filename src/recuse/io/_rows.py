@@ -16,8 +16,7 @@ import numpy as np
 from recuse._internal.check import check_groups
 from recuse._internal.files import digest, once
 from recuse.errors import InputError
-from recuse.present.numbers import count
-from recuse.present.reading import held_lines
+from recuse.present import glance
 from recuse.scores import predict
 
 if TYPE_CHECKING:
@@ -103,8 +102,8 @@ class About(NamedTuple):
 NUMBERS = (int, type(None))
 
 
-@dataclass(frozen=True, eq=False)
-class HeldOut:
+@dataclass(frozen=True, eq=False, repr=False)
+class HeldOut(glance.AtAGlance):
     """Checked outputs and labels of rows that the model has not seen.
 
     `logits` is what scores take, whichever `kind` the outputs came in: the logarithm of
@@ -129,8 +128,8 @@ class HeldOut:
     model: str | None = None  # its name, with a digest of its weights where that is known
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # those of its table
 
-    def __repr__(self) -> str:
-        return "\n".join((f"{self.name}: {count(len(self))} rows.", *held_lines(self)))
+    def _card(self) -> glance.Card:
+        return glance.held_out(self)
 
     def __len__(self) -> int:
         return len(self.logits)

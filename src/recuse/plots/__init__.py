@@ -25,6 +25,10 @@ the extra `plots`: pip install 'recuse[plots]'.
     fig, ax = plt.subplots()
     plots.risk_coverage.draw(plots.risk_coverage.prepare({"MSP": (confidence, loss)}), ax)
 
+Of one ranking, `curve` does it in one call, on new axes if none are given:
+
+    plots.curve(confidence, loss)
+
 To draw a result of `recuse.evaluate`, use `of` in place of `prepare`, in `risk_coverage`,
 `max_logit`, `confidence`, `reliability`, `confusion` and `per_class`. The last two also take the
 labels, which an evaluation does not keep. The first shows all models, the others one:
@@ -49,10 +53,12 @@ from recuse.plots import (
     sorted_logits,
     templates,
 )
+from recuse.plots.risk_coverage import curve
 
 __all__ = [
     "confidence",
     "confusion",
+    "curve",
     "errors",
     "max_logit",
     "normalized_max",

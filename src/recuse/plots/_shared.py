@@ -12,12 +12,14 @@ import numpy as np
 
 from recuse.errors import InputError
 from recuse.evaluation import Evaluation, ModelEvaluation
+from recuse.present.picture import axes as axes
+from recuse.present.picture import legend as legend
+from recuse.present.picture import percent as percent
 from recuse.tuning import MSP
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Real
     from matplotlib.axes import Axes
-    from matplotlib.legend import Legend
     from numpy import ndarray as Array
 
     from recuse.scores import Score
@@ -40,26 +42,6 @@ def band(
     """Draw a line of means, shaded by one standard deviation on both sides."""
     (drawn,) = ax.plot(x, mean, **line)
     ax.fill_between(x, mean - sd, mean + sd, color=drawn.get_color(), alpha=SHADE, linewidth=0)
-
-
-def percent(ax: Axes, *axes: str) -> None:
-    """Show fractions as percent on the named axes, x or y."""
-    from matplotlib.ticker import PercentFormatter
-
-    for name in axes:
-        getattr(ax, f"{name}axis").set_major_formatter(PercentFormatter(1.0, decimals=None))
-
-
-def legend(ax: Axes, **options: Any) -> Legend:
-    """Add a legend of names as they are written: a dollar begins no formula.
-
-    The best place is found among all that is drawn, which takes time: where much may be drawn, name
-    a place by `loc`.
-    """
-    drawn = ax.legend(**{"loc": "best", **options})
-    for name in drawn.get_texts():
-        name.set_parse_math(False)
-    return drawn
 
 
 def ink(ax: Axes) -> Any:

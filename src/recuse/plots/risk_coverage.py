@@ -14,9 +14,10 @@ from recuse import curves
 from recuse._internal.check import check_confidence, check_loss
 from recuse.curves import RiskCoverage
 from recuse.errors import InputError
-from recuse.plots._shared import STYLES, Evaluated, legend, percent, several
+from recuse.plots._shared import STYLES, Evaluated, axes, legend, several
 from recuse.plots._shared import threshold as fitted
 from recuse.present.numbers import area
+from recuse.present.picture import coverage_and_risk
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,13 +110,33 @@ def draw(data: tuple[Curve, ...], ax: Axes, *, log: bool = False) -> None:
         (line,) = ax.plot(coverage, risk, linestyle=STYLES[i % len(STYLES)], label=label)
         if (point := curve.at_threshold) and (point.risk > 0 or not log):
             ax.plot(*point, "o", color=line.get_color())
-    ax.set(xlabel="coverage", ylabel="risk", xlim=(0, 1))
-    percent(ax, "x", "y")
+    coverage_and_risk(ax)
     if log:
         ax.set_yscale("log")
     else:
         ax.set_ylim(bottom=0)
     legend(ax, loc="lower right" if log else "upper left")
+
+
+def curve(confidence: ArrayLike, loss: ArrayLike, ax: Axes | None = None) -> Axes:
+    """Draw the risk-coverage curve of one ranking, with its AURC, and return the axes.
+
+    Args:
+        confidence: Shape (n,). Larger is more certain.
+        loss: Shape (n,), >= 0; whether each prediction is wrong.
+        ax: Matplotlib axes; new ones of `pyplot` if None.
+
+    Raises:
+        InputError: Malformed input.
+        MissingExtraError: The extra `plots` is not installed.
+
+    >>> from matplotlib.figure import Figure
+    >>> curve([0.9, 0.8, 0.7], [0, 1, 0], Figure().subplots()).get_xlabel()
+    'coverage'
+    """
+    ax = axes(ax)
+    draw(prepare({"confidence": (confidence, loss)}), ax)
+    return ax
 
 
 def _reached(confidence: ArrayLike, loss: ArrayLike, threshold: float) -> Point | None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from recuse._internal.check import installed
 from recuse.present.text import block_lines
 
 PIPE_WIDTH = 160  # columns of a table that goes into a file or a pipe
@@ -100,7 +101,8 @@ def bar(items: Iterable[Item], label: str, *, show: bool = True) -> Iterable[Ite
         total = len(items)  # ty: ignore[invalid-argument-type]
     except TypeError:  # a generator
         total = None
-    seen = show and (screen.is_terminal or screen.is_jupyter)
+    # without ipywidgets, rich would print a warning in place of the bar
+    seen = show and (screen.is_terminal or (screen.is_jupyter and installed("ipywidgets")))
     return track(
         items, description=label, total=total, console=screen, transient=True, disable=not seen
     )

@@ -15,6 +15,7 @@ from recuse._internal import public
 from recuse._internal.check import check_delta, check_fraction, check_seed, is_number
 from recuse.bounds import smallest_error_free_sample
 from recuse.errors import InputError
+from recuse.present import glance
 from recuse.present import plan as words
 from recuse.present.numbers import listed
 from recuse.rejector._cut import ENOUGH, TUNING, tuning_for_risk
@@ -46,8 +47,8 @@ FEW_ERRORS = 3  # of a file: with fewer, it says too little of the risk
 NEAR = 0.5, 1.0, 2.0  # targets for a number of rows, in units of that which was asked for
 
 
-@dataclass(frozen=True)
-class LabelPlan:
+@dataclass(frozen=True, repr=False)
+class LabelPlan(glance.AtAGlance):
     """The rows to label and the coverage to expect; where `feasible` is False, why there is none.
 
     With so many rows `fit` finds a threshold in about four draws of five.
@@ -91,6 +92,9 @@ class LabelPlan:
 
     def __str__(self) -> str:
         return self.reason
+
+    def _card(self) -> glance.Card:
+        return glance.label_plan(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""

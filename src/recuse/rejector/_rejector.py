@@ -29,6 +29,7 @@ from recuse.io._overlap import PRECISIONS, RowSample
 from recuse.io._rows import CONFIDENCES, LOSSES, of_classes, predicted
 from recuse.io._tables import is_frame
 from recuse.present import decisions as words
+from recuse.present import glance
 from recuse.present.guarantee import statement
 from recuse.present.numbers import listed
 from recuse.present.text import score_name
@@ -191,8 +192,8 @@ class Predictions(NamedTuple):
 
 
 @public
-@dataclass(frozen=True)
-class Rejector:
+@dataclass(frozen=True, repr=False)
+class Rejector(glance.AtAGlance):
     """A score, thresholds and their guarantee; made by `fit`, saved as JSON.
 
     `predict` accepts where the confidence, computed on the one decision path of `scores`,
@@ -422,12 +423,20 @@ class Rejector:
                 stacklevel=4,
             )
 
-    def __str__(self) -> str:
+    @property
+    def _rule(self) -> str:
+        """When it accepts, as a sentence."""
         if self.score.name == EXPECTED_COST:
-            return f"{words.by_costs(self.score)} {self.guarantee}"
+            return words.by_costs(self.score)
         own = f"reaches the threshold of its {self.by}"
         rule = f">= {words.threshold(self.score, self.threshold)}" if self.by == ALL else own
-        return f"Accept when {score_name(self.score)} {rule}. {self.statement}"
+        return f"Accept when {score_name(self.score)} {rule}."
+
+    def __str__(self) -> str:
+        return f"{self._rule} {self.statement}"
+
+    def _card(self) -> glance.Card:
+        return glance.rejector(self, self._rule)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as in the file."""

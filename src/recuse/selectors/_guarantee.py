@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from recuse._internal.check import check_confidence
+from recuse.present import glance
 from recuse.present import guarantee as words
 
 if TYPE_CHECKING:
@@ -266,8 +267,8 @@ class InfeasibleMisses:
     rows_needed: ClassVar[None] = None
 
 
-@dataclass(frozen=True)
-class Selection:
+@dataclass(frozen=True, repr=False)
+class Selection(glance.AtAGlance):
     """A threshold with its guarantee; or, where `feasible` is False, why there is none."""
 
     threshold: float  # a float32 value; accept when confidence >= threshold; +inf if infeasible
@@ -301,6 +302,9 @@ class Selection:
 
     def __str__(self) -> str:
         return self.reason
+
+    def _card(self) -> glance.Card:
+        return glance.selection(self)
 
     def accept(self, confidence: ArrayLike) -> Bool[Array, " n"]:
         """Return which examples to accept; confidences are compared as float32, as in the fit."""

@@ -15,6 +15,7 @@ import numpy as np
 from recuse._internal.check import check_delta, check_groups, check_loss, check_zero_one, to_numpy
 from recuse.bounds import clopper_pearson_interval
 from recuse.errors import InputError
+from recuse.present import glance
 from recuse.present import guarantee as words
 from recuse.selectors._guarantee import ACCEPTED, Guarantee, Selection, accept
 from recuse.selectors._select import select
@@ -115,8 +116,8 @@ class SubgroupGuarantee:
         return {name: getattr(self, name) for name in whole} | {"each": rows}
 
 
-@dataclass(frozen=True)
-class SubgroupSelection:
+@dataclass(frozen=True, repr=False)
+class SubgroupSelection(glance.AtAGlance):
     """A threshold for each subgroup; all guarantees hold at once with probability >= 1 - delta."""
 
     selections: Mapping[Any, Selection]  # subgroup -> its own, at delta / G
@@ -146,6 +147,9 @@ class SubgroupSelection:
 
     def __str__(self) -> str:
         return "\n".join([self.reason, words.subgroup_text(self.table)])
+
+    def _card(self) -> glance.Card:
+        return glance.selections(self)
 
     def thresholds(self, subgroups: ArrayLike) -> Float32[Array, " n"]:
         """The threshold of each example; +inf for a subgroup without calibration rows."""

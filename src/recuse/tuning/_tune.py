@@ -24,6 +24,7 @@ from recuse.intervals import AUGRC, AURC, Measure, coverage_at
 from recuse.io import HeldOut
 from recuse.io._checked import as_held_out
 from recuse.io._rows import of_classes
+from recuse.present import glance
 from recuse.present.tuning import Outcome, TuningFacts, masked_note, sentence
 from recuse.scores import (
     SOFTMAX_FAMILY,
@@ -56,8 +57,8 @@ FEWEST_TO_LEARN = 25  # of each, below which no score is fitted
 OBJECTIVES = ("aurc", "augrc", "coverage")
 
 
-@dataclass(frozen=True)
-class Tuned:
+@dataclass(frozen=True, repr=False)
+class Tuned(glance.AtAGlance):
     """The score to use, and the evidence for it.
 
     Of scores that were fixed beforehand, the tuning split is the rows that calibrate.
@@ -124,6 +125,9 @@ class Tuned:
 
     def __str__(self) -> str:
         return self.reason
+
+    def _card(self) -> glance.Card:
+        return glance.tuned(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
