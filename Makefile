@@ -136,7 +136,7 @@ $(INTEGRATIONS)/.ready: $(VENV)/.uv pyproject.toml constraints.txt tests/integra
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(INTEGRATIONS)
 	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/bin/python \
 	    --constraints constraints.txt --overrides tests/integrations/overrides.txt \
-	    --editable '.[dev,transformers,fastai,dask]' skorch xgboost-cpu lightgbm
+	    --editable '.[dev,transformers,fastai,dask]' skorch fastapi uvicorn xgboost-cpu lightgbm
 	@touch $@
 
 # The torchvision of the package index does not fit a PyTorch without CUDA: the stub mends that.

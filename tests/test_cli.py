@@ -1205,6 +1205,33 @@ def test_a_broken_pipe_is_not_the_answer_no(command, files, tmp_path):
     assert unread(*command, cwd=tmp_path) == (cli.BROKEN_PIPE, b"")
 
 
+def test_decisions_stream_to_stdout_as_they_are_written_to_a_file(recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    predict = ("predict", "rejector.json", "test.npz", "--top", 2, "--out")
+    assert recuse(*predict, "p.csv", "--quiet") == (0, "", "")
+    code, out, err = recuse(*predict, "-")
+    assert (code, err) == (0, "")
+    assert out == (tmp_path / "p.csv").read_bytes().decode()
+    assert out.count("\n") == 401
+    assert not (tmp_path / "-").exists()
+    for other in (("--json",), ("--explain", 3)):
+        one_line(recuse(*predict, "-", *other), "--out - without --json and --explain")
+    assert unread(*predict, "-", cwd=tmp_path) == (cli.BROKEN_PIPE, b"")
+
+
+def test_a_reader_that_leaves_early_ends_the_stream(recuse, files, tmp_path):
+    assert recuse(*FIT)[0] == 0
+    write_logits(tmp_path / "many.npz", *sample(60_000, seed=9))
+    command = [sys.executable, "-m", "recuse", "predict", "rejector.json", "many.npz", "--out", "-"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"id,prediction,confidence,p_correct,accept\r\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == cli.BROKEN_PIPE
+
+
 def test_a_broken_pipe_of_errors_ends_alike(files, tmp_path):
     assert unread("evaluate", "none.npz", cwd=tmp_path, errors=True) == (cli.BROKEN_PIPE, b"")
 

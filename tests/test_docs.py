@@ -26,7 +26,8 @@ PLACES = set(re.findall(r"^::: (recuse[\w.]*)$", REFERENCE, re.MULTILINE))
 SCRIPTS = [
     "sources.md",
     "mixtures.md",
-]  # Python that is no doctest; `test_sources.py` has the first
+    "serve.md",
+]  # Python that is no doctest; `test_sources.py` has the first, `test_serve.py` the last
 OF_THE_DEMO = [
     "is-my-model-hurt.md",
     *(f"how-to/{name}.md" for name in ("measure", "deploy", "repair", "diagnose")),

@@ -94,7 +94,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def to_json(data: Any, *, indent: int | None = 2) -> str:
     """Return JSON without NaN or Infinity: an undefined number is null."""
-    return json.dumps(_plain(data), indent=indent, allow_nan=False)
+    return json.dumps(plain(data), indent=indent, allow_nan=False)
 
 
 def digest(*arrays: np.ndarray) -> str:
@@ -134,13 +134,14 @@ def hashes(names: np.ndarray) -> np.ndarray:
     return out ^ (out >> np.uint64(31))
 
 
-def _plain(x: Any) -> Any:
+def plain(x: Any) -> Any:
+    """Return data as JSON has it: lists, and null for NaN and Infinity."""
     if isinstance(x, dict):
-        return {str(k): _plain(v) for k, v in x.items()}
+        return {str(k): plain(v) for k, v in x.items()}
     if isinstance(x, (list, tuple)):
-        return [_plain(v) for v in x]
+        return [plain(v) for v in x]
     if isinstance(x, np.ndarray):
-        return _plain(x.tolist())
+        return plain(x.tolist())
     if isinstance(x, (float, np.floating)):
         return float(x) if np.isfinite(x) else None
     return x.item() if isinstance(x, np.generic) else x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ from recuse.errors import InputError
 from recuse.io import HeldOut
 from recuse.io._rows import of_classes, refuse_confidences
 from recuse.io._tables import PREDICTION, class_names_of
-from recuse.io._write import TABLES, write_table
+from recuse.io._write import TABLES, write_csv, write_table
 from recuse.present import decisions, terminal
 from recuse.present.numbers import count, listed
 from recuse.rejector import (
@@ -44,6 +45,7 @@ from recuse.rejector import (
 )
 from recuse.scores import without_filler
 
+STDOUT = Path("-")
 EACH = {ALL: "all", CLASS: "each predicted class", SUBGROUP: "each subgroup"}
 
 
@@ -55,7 +57,10 @@ def predict(
         Path, typer.Argument(help="A held-out file or a table, with or without labels.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Table to write: .csv, .parquet or .npz.")
+        Path | None,
+        typer.Option(
+            "--out", help="Table to write: .csv, .parquet or .npz; - writes CSV to stdout, alone."
+        ),
     ] = None,
     top: Annotated[
         int, typer.Option("--top", help="Also the next classes, up to this rank.", min=1)
@@ -90,7 +95,11 @@ def predict(
     """
     if top > 1 and out is None and not ids:
         raise InputError(f"expected --out or --explain with --top {top}: the table has the classes")
-    if out is not None:
+    if out == STDOUT:
+        if as_json or ids:
+            raise InputError("expected --out - without --json and --explain: stdout has the table")
+        quiet = True
+    elif out is not None:
         check_ending(out, *TABLES)
         refuse_overwrite(out, force, rejector_path, file, *([] if by is None else [Path(by)]))
     rejector = Rejector.load(rejector_path)
@@ -127,11 +136,15 @@ def predict(
         reasons = explain(rejector, data, ids, top=runners_up, subgroups=subgroups) if ids else []
         predictions = rejector._decide(data, subgroups)
         summary = summarize(data, predictions, rejector, subgroups, parts)
+        columns: dict[str, np.ndarray] = {}
         if out is not None:
-            columns = _columns(data, predictions, top, names, rejector)
-            write_table(out, columns | _context(data, subgroups))
+            columns = _columns(data, predictions, top, names, rejector) | _context(data, subgroups)
+        if out is not None and out != STDOUT:
+            write_table(out, columns)
     for line in decisions.model_lines(str(file), summary, odd_form):
         warn(line)
+    if out == STDOUT:
+        write_csv(sys.stdout, columns)
     if as_json:
         told = [_plain(reason, names) for reason in reasons]
         print(to_json(summary.to_dict() | ({"explanations": told} if ids else {})))

@@ -9,7 +9,7 @@ import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy import ndarray as Array
     from numpy.typing import ArrayLike
 
+ROWS_AT_ONCE = 10_000  # of a CSV, turned into text
 ROW_GROUP = 1 << 26  # bytes of logits in a row group of .parquet
 SINGULAR = {"labels": "label", "groups": "group", "ids": "id"}  # columns of .parquet
 
@@ -193,9 +194,16 @@ def write_table(path: Path, columns: Mapping[str, Array]) -> None:
             )
         else:
             with temporary.open("w", newline="", encoding="utf-8") as handle:
-                writer = csv.writer(handle)
-                writer.writerow(columns)
-                writer.writerows(zip(*(_cells(c) for c in columns.values())))
+                write_csv(handle, columns)
+
+
+def write_csv(handle: IO[str], columns: Mapping[str, Array]) -> None:
+    """Write columns of equal length as rows, below their names."""
+    writer = csv.writer(handle)
+    writer.writerow(columns)
+    for start in range(0, len(next(iter(columns.values()))), ROWS_AT_ONCE):
+        some = (_cells(c[start : start + ROWS_AT_ONCE]) for c in columns.values())
+        writer.writerows(zip(*some))
 
 
 def _cells(column: Array) -> list[Any]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from recuse._internal import public
 from recuse._internal.check import check_logits_form, near, to_numpy
-from recuse._internal.files import checksum, once, strict, to_json, write_text
+from recuse._internal.files import checksum, once, plain, strict, to_json, write_text
 from recuse.curves._ranked import TieGroups, tie_groups
 from recuse.errors import DataWarning, InputError
 from recuse.io import HeldOut, from_frame
@@ -189,6 +189,15 @@ class Predictions(NamedTuple):
     confidence: Float32[Array, "n ..."]  # the ranking score, in its own unit
     accept: Bool[Array, "n ..."]  # confidence >= its threshold, if it has one
     p_correct: Float[Array, "n ..."]  # estimated probability of being right
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return lists for JSON, with None for an infinite confidence.
+
+        >>> columns = ([2], np.float32([-np.inf]), [False], [0.25])
+        >>> Predictions(*map(np.array, columns)).to_dict()
+        {'prediction': [2], 'confidence': [None], 'accept': [False], 'p_correct': [0.25]}
+        """
+        return plain(self._asdict())
 
 
 @public
