@@ -586,7 +586,9 @@ def test_a_label_that_is_impossible_is_said_with_its_rows(tmp_path):
         recuse_package.tune(*masked_labels([4]))
     some, odd = masked_labels([4, 9, 20])
     odd[30], some[30, 0] = 0, -np.inf
-    with pytest.warns(DataWarning, match=r"labels are \(2 in 3 rows\) impossible \(-inf\) in 4"):
+    with pytest.warns(
+        DataWarning, match=r"most often 2 \(3 rows\), is impossible \(-inf\) in 4 rows"
+    ):
         from_arrays(some, odd)
 
 
