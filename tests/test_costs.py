@@ -511,3 +511,15 @@ def test_overlapping_splits_void_the_limit_and_another_model_is_told():
     named = rc.fit(replace(patients(), model="one"), costs=MEDICAL)
     with pytest.warns(DataWarning, match="outputs of other, but the rejector was fitted"):
         named.predict(replace(NEW, model="other"))
+
+
+def test_a_label_that_is_impossible_says_nothing_of_the_temperature():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 2000)
+    z = (2 * np.eye(3)[y] + rng.normal(size=(2000, 3))).astype(np.float32)
+    costs = {i: {j: float(i != j) for j in range(3)} | {"abstain": 0.2} for i in range(3)}
+    temperature = rc.fit((z[:1000], y[:1000]), (z[1000:], y[1000:]), costs=costs).score.params
+    z[7, y[7]] = -np.inf
+    with pytest.warns(DataWarning, match=r"impossible \(-inf\) in 1 row"):
+        found = rc.fit((z[:1000], y[:1000]), (z[1000:], y[1000:]), costs=costs).score.params
+    assert found["temperature"] == pytest.approx(temperature["temperature"], rel=0.01)

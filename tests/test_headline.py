@@ -262,3 +262,23 @@ def test_a_rejector_is_refused_where_it_cannot_be_shown():
     by_site = recuse.fit(rows, target_risk=0.3, subgroups="site")
     with pytest.raises(recuse.InputError, match="expected `subgroups`"):
         deployed(by_site, rows)
+
+
+def test_a_file_is_measured_with_each_id_once():
+    rows = held(0)
+    fitted = recuse.fit(rows, target_risk=0.3)
+    again = replace(held(1), ids=np.arange(600) // 3)
+    with pytest.raises(recuse.InputError, match="repeated"):
+        deployed(fitted, again)
+    assert deployed(fitted, again, repeated_ids="keep_one")["net"].n == 600
+
+
+def test_a_file_of_other_classes_or_a_column_beside_no_rejector_is_refused():
+    rows = held(0, class_names=tuple("abcde"))
+    fitted = recuse.fit(rows, target_risk=0.3)
+    z, y = rows.logits[:, :3], np.minimum(rows.labels, 2)
+    other = recuse.io.HeldOut(z, y, class_names=tuple("abc"))
+    with pytest.raises(recuse.InputError, match="expected logits of 5 classes, as fitted, got 3"):
+        deployed(fitted, other)
+    with pytest.raises(recuse.InputError, match="expected `by` beside a rejector"):
+        recuse.evaluate({"net": rows}, by="site", progress=False)

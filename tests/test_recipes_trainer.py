@@ -25,6 +25,7 @@ from recuse.recipes import (
     Model,
     Settings,
     Variant,
+    digits,
     models_of,
     networks,
     recipe_named,
@@ -483,8 +484,10 @@ def test_what_a_recipe_names_exists(name):
 
 def test_the_digits_recipe_has_the_data_of_the_demo():
     parts = recipe_named("digits").load(None, seed=0)
-    assert [len(part.data) for part in parts[:4]] == [600, 4000, 4000, 15_940]
-    images = [set(part.ids // 20) for part in parts[:4]]
+    copies = digits.REPLICATES
+    held = [copies * images for images in (digits.TUNE, digits.CALIBRATE, 797)]
+    assert [len(part.data) for part in parts[:4]] == [600, *held]
+    images = [set(part.ids // copies) for part in parts[:4]]
     assert sorted(image for part in images for image in part) == list(range(1797))
     again = recipe_named("digits").load(None, seed=0).test
     assert torch.equal(parts.test.data.x, again.data.x)

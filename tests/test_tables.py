@@ -1577,7 +1577,7 @@ def test_a_held_out_file_knows_its_columns(suffix: str, tmp_path: Path) -> None:
     write_logits(path, file)
     assert read(path).columns == open_logits(path).columns == columns
     assert repr(read(path)).splitlines() == [
-        f"{path}: 3 rows.",
+        f"{path}: 3 rows. "
         "Outputs: probabilities, 2 classes (cat and dog), columns p_cat and p_dog.",
         "Columns: labels truth, groups doc; no ids.",
     ]

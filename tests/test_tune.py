@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recuse as rc
+from recuse.errors import DataWarning
 from recuse.scores import Score
 from recuse.tuning import MSP, Trial, default_candidates, tune
 from recuse.tuning._tune import _lexsorted
@@ -296,7 +297,8 @@ def test_rows_with_fewer_possible_classes_are_tuned_and_scored():
     z[some, impossible[some]] = -np.inf
     alone = rng.uniform(size=2000) < 0.05  # one possible class, right or wrong
     z[alone] = [1, *[-np.inf] * 4]
-    tuned = tune(z, y)
+    with pytest.warns(DataWarning, match=r"impossible \(-inf\) in 76 rows"):
+        tuned = tune(z, y)
     assert tuned.repaired
     learned = tuned.table[-1][0]
     assert learned.name == "learned"
@@ -321,7 +323,8 @@ def test_uncertain_rows_of_one_group_are_no_sample_to_learn_from():
     z, y = flattened(100, 0)
     certain = np.where(np.arange(5) == 2, 1.0, -np.inf) * np.ones((100, 1))
     groups = np.r_[np.zeros(100, int), 1:101]
-    tuned = tune(np.r_[z, certain], np.r_[y, np.arange(100) % 5], groups=groups)
+    with pytest.warns(DataWarning, match=r"impossible \(-inf\) in 80 rows"):
+        tuned = tune(np.r_[z, certain], np.r_[y, np.arange(100) % 5], groups=groups)
     assert (tuned.score, tuned.outcome) == (MSP, "no_candidates")
 
 

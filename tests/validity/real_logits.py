@@ -33,13 +33,13 @@ from recuse.rejector._prepare import Prepared, prepare
 from recuse.scores import as_probability, msp, predict
 from recuse.selectors import select, select_by_subgroup, select_cost, select_coverage
 from recuse.selectors._methods import Splits
+from recuse.tuning import tune as tune_score
 from recuse.tuning._fixed import fixed_scores
 
 TARGET, DELTA = 0.02, 0.05
 CLASS_TARGET, COVERAGE, COSTS = 0.1, 0.8, (10, 1)
 MOST_CLASSES = 10  # of a guarantee for each class: of more, too few rows each
 SMOOTHINGS = ("0.0", "0.2")
-TUNING: dict[str, Any] = {"objective": "aurc", "target_risk": None, "learned": True}
 ONE_FILE = "fit on one file"
 OTHERS = {"class": f"each class at {CLASS_TARGET}", "coverage": f"coverage {COVERAGE}"}
 OTHERS |= {"cost": "mean cost, {}:{}".format(*COSTS)}
@@ -124,7 +124,7 @@ def choices(ready: Prepared, target: float) -> dict[str, Choice]:
         found["class"] = select_by_subgroup(*ready.held, **options)
     by = {"class": CLASS}
     return {
-        name: chosen(ready._replace(by=by.get(name, ALL)), selection)
+        name: chosen(ready._replace(by=by.get(name, ALL)), selection, DELTA)
         for name, selection in found.items()
     }
 
@@ -160,7 +160,7 @@ def draws(p: Population, n: int, count: int, target: float) -> dict[str, list[Ou
         tune, calibrate = ((p.logits[i], p.labels[i]) for i in (rows[:n], rows[n:]))
         options: dict[str, Any] = {"subgroups": "class", "kind": "logits", "seed": 0}
         options |= {"allow_overlap": True, "repeated_ids": "refuse", "model": None}
-        ready = prepare(tune, calibrate, **options, tuning=TUNING)._replace(shared=False)
+        ready = prepare(tune, calibrate, **options, tune_by=tune_score)._replace(shared=False)
         confidence = ready.tuned.score(p.logits)  # the rows are independent, though some are alike
         for name, choice in choices(ready, target).items():
             found.setdefault(name, []).append(outcome(choice, p, confidence, target))

@@ -16,7 +16,7 @@ from recuse.evaluation._model import ModelEvaluation, Outcome, checked_split, me
 from recuse.intervals import AURC
 from recuse.io import HeldOut
 from recuse.io._checked import naming
-from recuse.rejector import CLASS, Data, Rejector
+from recuse.rejector import CLASS, Data, Rejector, check_classes
 from recuse.rejector._misses import MissCount, count_misses
 from recuse.rejector._summary import seen_in_fit
 from recuse.selectors import Selection, SubgroupSelection, subgroup_table
@@ -69,6 +69,8 @@ def deployed(
 def _measured(
     name: str, file: HeldOut, rejector: Rejector, by: str | None, levels: dict[str, Any]
 ) -> ModelEvaluation:
+    if file.kind == rejector.kind:
+        check_classes(file.logits.shape[1], rejector.classes, rejector.kind)
     digest, file = file.digest, rejector._in_order(file)
     decided = rejector.predict(file, by)
     of = decided.prediction if by is None else file.subgroup(by)

@@ -170,5 +170,4 @@ def checked_split(
     repeated_ids: str = REFUSE,
 ) -> HeldOut:
     """Return a checked split with one row a prediction; with "keep_one", each id is a group."""
-    file = as_file(splits[split], f"{model}, {split}", kind)
-    return file if repeated_ids == REFUSE else each_id_once(file, repeated_ids)
+    return each_id_once(as_file(splits[split], f"{model}, {split}", kind), repeated_ids)

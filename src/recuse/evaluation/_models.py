@@ -178,6 +178,8 @@ def evaluate(
         "seed": seed,
         "repeated_ids": repeated_ids,
     }
+    if by is not None and rejector is None:
+        raise InputError("expected `by` beside a rejector whose thresholds are those of subgroups")
     if rejector is not None:
         found = deployed(models, rejector, by, levels, kind, repeated_ids)
         target = found.selection.guarantee.target_risk

@@ -160,7 +160,8 @@ def _check_abstaining(costs: Float[Array, "K actions"]) -> None:
 def tune_by_costs(file: HeldOut, costs: Any, names: tuple[str, ...] | None) -> Tuned:
     """Return the score `expected_cost`, at the temperature that fits these rows best.
 
-    Where every prediction is right, no temperature does, and it stays 1.
+    Where every prediction is right, no temperature does, and it stays 1. Rows whose label is
+    impossible (-inf) say nothing of a temperature, and are left out.
     """
     refuse_confidences(file.kind, "costs are of classes")
     table = costs_of(costs, file.logits.shape[1], names)
@@ -171,7 +172,8 @@ def tune_by_costs(file: HeldOut, costs: Any, names: tuple[str, ...] | None) -> T
     if order is not None:
         warn_of_class_order(file.name, order)
     labels = file.labelled()[1]
-    fitted = fit_temperature(z, labels)
+    possible = np.isfinite(z[np.arange(len(z)), labels].astype(np.float64))
+    fitted = fit_temperature(z[possible], labels[possible])
     fits = fitted.bound != "lower"
     temperature = fitted.value if fits else 1.0
     score = Score(

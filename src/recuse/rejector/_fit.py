@@ -165,8 +165,8 @@ class Options:
                 self.refuse_beside_losses(file)  # of a frame
                 return as_given(file)
             if self.costs is not None:
-                given = (x.class_names for x in (tune, calibrate) if isinstance(x, HeldOut))
-                return tune_by_costs(file, self.costs, next(filter(None, given), None))
+                other = calibrate.class_names if isinstance(calibrate, HeldOut) else None
+                return tune_by_costs(file, self.costs, file.class_names or other)
             foresee(file)
             target = None if self.by_class else self.target_risk
             options: Any = {"target_risk": target, "learned": self.learned}

@@ -25,7 +25,7 @@ def rounded_up(bets: Float[Array, " b"]) -> Float[Array, " b"]:
     >>> rounded_up(np.array([0.0, 0.5, 1.0])).round(6).tolist()
     [0.0, 0.500008, 1.0]
     """
-    return np.clip(np.ceil(bets * STEPS - NOISE), 0, STEPS) / STEPS
+    return np.clip(np.ceil(bets * STEPS - NOISE), 0, STEPS) / STEPS + 0.0  # no -0.0
 
 
 def written(bets: Float[Array, " b"]) -> str:

@@ -42,7 +42,7 @@ def miss_floor(
         delta: In (0, 1).
 
     >>> c, missed = np.float32([3, 2, 1]), np.array([False, True, False])
-    >>> miss_floor(c, missed, 0.7, 0.05) == np.nextafter(np.float32(2), np.float32(3))
+    >>> bool(miss_floor(c, missed, 0.7, 0.05) == np.nextafter(np.float32(2), np.float32(3)))
     True
     >>> miss_floor(c, missed, 0.6, 0.05)
     inf
