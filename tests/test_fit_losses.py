@@ -1,17 +1,23 @@
 """`fit` on one confidence and a loss in [0, 1]: a guaranteed mean, and the bets that show it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from scipy.stats import binom
 from tests.validity.mean_losses import DELTA, POPULATIONS, TARGET, simulate
 
 import recuse as rc
 from recuse._internal.files import checksum
 from recuse.bounds import betting_p_value
+from recuse.io import HeldOut
 from recuse.rejector import choose, fit_several, summarize
-from recuse.selectors import _bets
+from recuse.selectors import Guarantee, _bets
+from recuse.selectors._grid import counts
+from recuse.selectors._methods import recheck_betting
 
 DRAWS, FALSE_ALARM = 150, 0.01
 FLAT = [name for name in POPULATIONS if name.startswith("flat")]
@@ -94,6 +100,34 @@ def test_written_bets_are_the_losses_rounded_up():
     assert ((up >= x) & (up < x + 1 / 65535)).all()
     assert (_bets.read(_bets.written(up)) == up).all()
     assert (_bets.rounded_up(up) == up).all()
+
+
+@given(
+    of=st.sampled_from([5, 3, 255, 65535, None]),
+    n=st.sampled_from([1, 7, 3000, 100_000]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@example(of=5, n=3000, seed=0)
+def test_bets_agree_with_the_sum_of_their_losses_whatever_their_steps(of, n, seed):
+    """The sum is rounded up by 2^-32 a row, bets by 1 / 65,535."""
+    rng = np.random.default_rng(seed)
+    l = rng.uniform(size=n) if of is None else rng.integers(0, of + 1, n) / of
+    l[0] = 1 / 3  # not all 0 or 1
+    held = counts(np.zeros(n, np.float32), l, np.zeros(1, np.float32))
+    bets = _bets.written(_bets.rounded_up(l))
+    g = Guarantee(0.5, 0.05, "betting", n, n, held.errors[0].item(), bets=bets)
+    recheck_betting(g)
+    with pytest.raises(rc.InputError, match="whose sum is"):
+        recheck_betting(replace(g, errors=g.errors + 2 * n / _bets.STEPS))
+
+
+def test_losses_in_fifths_are_read_back(tmp_path):
+    rng = np.random.default_rng(3)
+    c = rng.uniform(size=3000)
+    l = rng.integers(0, 6, 3000) / 5 * (rng.uniform(size=3000) > c)
+    found = rc.fit(HeldOut(np.float32(c[:, None]), l, kind="losses"), target_risk=0.15)
+    found.save(tmp_path / "r.json")
+    assert rc.Rejector.load(tmp_path / "r.json") == found
 
 
 def test_errors_may_be_bet_on_too(tmp_path):

@@ -26,8 +26,9 @@ from recuse.bounds import (
 from recuse.bounds._binomial import tail
 from recuse.bounds._losses import ordered
 from recuse.errors import InputError
-from recuse.selectors._bets import STEPS, read, rounded_up, written
+from recuse.selectors._bets import NOISE, STEPS, read, rounded_up, written
 from recuse.selectors._grid import (
+    UNIT,
     Counts,
     counts,
     distinct,
@@ -128,8 +129,10 @@ def betting(s: Splits, target: float, delta: float) -> Plan:
 def recheck_betting(g: Guarantee) -> tuple[float, float]:
     """Return what the recorded bets win, which must be those of the counted losses."""
     bets = read(g.bets)
-    rounding = bets.size / STEPS + ROUNDING * max(g.errors, 1)
-    if bets.size != g.accepted or not -ROUNDING < bets.sum() - g.errors < rounding:
+    noise = ROUNDING * max(g.errors, 1)
+    below = bets.size * (1 / UNIT + NOISE / STEPS) + noise  # the sum is rounded up, too
+    above = bets.size / STEPS + noise
+    if bets.size != g.accepted or not -below < bets.sum() - g.errors < above:
         raise InputError(
             f"expected `bets` on the {g.accepted} accepted losses, whose sum is {g.errors:g}, got "
             f"{bets.size} of sum {bets.sum():g}"
