@@ -127,6 +127,20 @@ def test_a_class_that_calibrate_does_not_show_has_a_rule_without_a_threshold():
     assert Rejector.from_dict(json.loads(json.dumps(rejector.to_dict()))) == rejector
 
 
+def test_a_class_that_is_never_predicted_has_no_bets():
+    z, y = CALIBRATE
+    kept = z.argmax(axis=1) != HARD
+    rejector = recuse.fit(
+        TUNE,
+        (z[kept], y[kept]),
+        target_risk=0.1,
+        subgroups="class",
+        method="betting",
+        **QUICK,
+    )
+    assert [bool(rule.guarantee.bets) for rule in rejector.rules] == [True, True, True, False]
+
+
 def test_groups_that_calibrate_did_not_have_are_abstained_on():
     subgroups = np.where(np.arange(2000) < 1000, "east", SITE[2])
     accept = FITTED["subgroup"].predict(TEST[0], subgroups).accept

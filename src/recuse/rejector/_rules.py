@@ -51,7 +51,7 @@ def rules_of(selection: Selection | SubgroupSelection, classes: int) -> tuple[Ru
     if selection.by == SUBGROUP:
         return tuple(found)
     of = {rule.subgroup: rule for rule in found}
-    nothing = replace(found[0].guarantee, n=0, accepted=0, errors=0)
+    nothing = replace(found[0].guarantee, n=0, accepted=0, errors=0, bets="")
 
     def unseen(k: int) -> Rule:
         own = {} if selection.targets is None else {"target_risk": selection.targets[k]}
