@@ -342,6 +342,8 @@ def more(by=1):
         ("class", "rules.0.guarantee.n", more(1), "calibration split"),
         ("subgroup", "rules.0.guarantee.target_risk", 0.2, "one target"),
         ("class", "rules.0.guarantee.void", True, "one target, unit and validity"),
+        ("class", "rules.0.guarantee.share", 0.9, "share of delta and ungrouped columns"),
+        ("class", "rules.1.guarantee.ungrouped", ["site"], "share of delta and ungrouped columns"),
         ("class", "rules.1", ..., "one rule for each of 4 classes, got 3"),
         ("class", "rules.1.subgroup", 0, "one rule for each of 4 classes"),
         ("class", "rules.1.subgroup", True, "`subgroup`"),

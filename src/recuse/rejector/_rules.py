@@ -208,12 +208,15 @@ def _check_together(guarantees: list[AnyGuarantee], by: str, delta: float) -> No
         raise InputError(f"expected guarantees at {delta:g} / {seen} each, got {g.delta:g}")
     if by != ALL and not all(isinstance(p, Guarantee) for p in guarantees):
         raise InputError(f"expected guarantees of a risk by {by}, got {g.kind}")
-    names = ("among", "unit", "void") + ("target_risk",) * (by != CLASS)
+    names = ("among", "unit", "void", "share", "ungrouped") + ("target_risk",) * (by != CLASS)
     alike = {tuple(getattr(p, name, None) for name in names) for p in guarantees}
     if by == SUBGROUP and seen < len(guarantees):
         raise InputError("expected calibration rows of every subgroup, got a subgroup of none")
     if len(alike) > 1 or not seen or (by != ALL and not any(p.accepted for p in guarantees)):
-        raise InputError("expected rules of one target, unit and validity, one with a threshold")
+        raise InputError(
+            "expected rules of one target, unit and validity, one share of delta and ungrouped "
+            "columns, and one rule with a threshold"
+        )
 
 
 def _threshold(decimal: str, exact: str) -> float:
