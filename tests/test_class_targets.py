@@ -58,6 +58,11 @@ def test_indices_and_two_files_are_taken_too():
     assert [rule.guarantee.target_risk for rule in two.rules] == [0.02, 0.1]
 
 
+def test_numbers_of_numpy_are_taken_as_those_of_python():
+    targets = {np.int64(1): np.float64(0.1), np.uint8(0): 0.02}
+    assert recuse.fit(FILE, target_risk=targets) == FITTED
+
+
 def test_a_class_that_is_never_predicted_keeps_its_target():
     z = np.c_[FILE.logits, FILE.logits.min(axis=1) - 3]
     found = recuse.fit(HeldOut(z, FILE.labels), target_risk={0: 0.02, 1: 0.1, 2: 0.3})
@@ -111,6 +116,8 @@ def test_the_monitor_tests_the_largest_target():
         ({"target_risk": {"sick": 1.1, 0: 0.1}}, "`target_risk`"),
         ({"target_risk": {}}, "got none for healthy and sick"),
         ({"target_risk": {True: 0.1}}, "got True"),
+        ({"target_risk": {np.True_: 0.1}}, "got np.True_"),
+        ({"target_risk": {np.int64(2): 0.1}}, r"got np.int64\(2\)"),
         ({"target_risk": TARGETS, "subgroups": [0] * 4000}, "all subgroups of a column"),
         ({"target_risk": TARGETS, "objective": "coverage"}, "aurc or augrc with a target risk for"),
     ],

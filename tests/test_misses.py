@@ -138,6 +138,16 @@ def test_a_floor_is_refused_by_methods_that_do_not_try_all_thresholds(method):
         select(c, wrong, target_risk=0.1, floor=math.nan)
 
 
+def test_a_floor_may_be_a_number_of_numpy():
+    c, wrong = np.arange(100.0), np.zeros(100)
+    for floor in (np.float32(20), np.int64(20), np.array(20)):
+        assert select(c, wrong, target_risk=0.1, floor=floor) == select(
+            c, wrong, target_risk=0.1, floor=20.0
+        )
+    with pytest.raises(InputError, match="number as `floor`, got True"):
+        select(c, wrong, target_risk=0.1, floor=True)
+
+
 def test_subgroups_have_floors_of_their_own():
     rng = np.random.default_rng(0)
     c, of = rng.uniform(size=2000), np.repeat(["a", "b"], 1000)

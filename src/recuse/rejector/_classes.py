@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recuse._internal.check import check_fraction
+import numpy as np
+
+from recuse._internal.check import check_fraction, is_number
 from recuse.errors import InputError
 from recuse.present.numbers import listed
 
@@ -64,7 +66,7 @@ def _index(name: Any, classes: int, names: Sequence[str] | None, what: str) -> i
         return list(names).index(name)
     if isinstance(name, str) and name.isascii() and name.isdecimal():
         name = int(name)
-    if isinstance(name, int) and not isinstance(name, bool) and 0 <= name < classes:
-        return name
+    if is_number(name) and isinstance(name, (int, np.integer)) and 0 <= name < classes:
+        return int(name)
     known = f"indices in 0..{classes - 1}" if names is None else f"{listed(names[:5])}"
     raise InputError(f"expected `{what}` of classes, {known}, got {name!r}")

@@ -19,6 +19,7 @@ from recuse._internal.check import (
     check_fraction,
     check_groups,
     check_loss,
+    is_number,
 )
 from recuse.bounds._binomial import upper
 from recuse.errors import InputError
@@ -201,7 +202,7 @@ def select_several(
 
 def _checked_floor(floor: float) -> float:
     """Return a number that is not NaN."""
-    if not isinstance(floor, (int, float)) or np.isnan(floor):
+    if not is_number(floor) or np.isnan(float(floor)):
         raise InputError(f"expected a number as `floor`, got {floor!r}")
     return np.float64(floor)  # compared in float64
 
