@@ -227,6 +227,14 @@ def test_by_predicted_class_each_has_the_floor_of_the_other_classes():
     assert found.delta == 0.1
 
 
+def test_a_selection_by_class_tells_its_misses():
+    targets = {"sick": 0.2, "healthy": 0.1}
+    choice = choose(FILE, misses={"sick": 0.01}, target_risk=targets)
+    told = choice.selection.to_dict()
+    assert told["misses"] == [m.to_dict() for m in choice.rejector.misses]
+    assert "misses" not in choose(FILE, target_risk=targets).selection.to_dict()
+
+
 def test_by_subgroup_all_have_the_same_floor():
     site = np.where(np.arange(4000) % 2, "a", "b")
     found = recuse.fit(FILE, misses={"sick": 0.01}, target_risk=0.2, subgroups=site)

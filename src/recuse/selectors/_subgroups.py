@@ -165,12 +165,13 @@ class SubgroupSelection(glance.AtAGlance):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; subgroups are rows, since JSON has keys of text alone."""
-        return {
+        body = {
             "target_risk": self.target_risk,
             "delta": self.delta,
             "subgroups": [{"subgroup": g, **s.to_dict()} for g, s in self.selections.items()],
             "table": [row._asdict() for row in self.table],
         }
+        return body | ({"misses": [m.to_dict() for m in self.misses]} if self.misses else {})
 
 
 def select_by_subgroup(
