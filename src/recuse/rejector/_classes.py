@@ -21,7 +21,8 @@ def by_index(
     """Return a fraction for each class that is given, by the index of the class.
 
     Args:
-        given: Class -> fraction in (0, 1). A class is its name or its index.
+        given: Class -> fraction in (0, 1). An integer is the index of a class, a text its name; a
+            text of digits that is no name is an index, too.
         classes: K.
         names: Of the classes; None: indices alone.
         what: The argument.

@@ -241,8 +241,9 @@ def fit(
             frame, read by `from_frame`; not training data. With `calibrate`, the tuning split.
         calibrate: Likewise, of other examples from the deployment distribution.
         target_risk: The largest error rate of accepted predictions, in (0, 1). Or one for each
-            predicted class, {"sick": 0.02, "healthy": 0.01}, by name or index, all of them named:
-            thresholds for each class, as with subgroups="class".
+            predicted class, {"sick": 0.02, "healthy": 0.01}, all of them named: thresholds for
+            each class, as with subgroups="class". A text is the name of a class, an integer its
+            index: of classes called "1" and "0", "1" is the first and 1 the second.
         coverage: Instead: the smallest fraction of predictions to accept, in (0, 1).
         costs: Instead: label -> answer -> cost, with the answer "abstain"; or an array (K, K + 1),
             a row for each label, abstaining last. The cheapest class is predicted, under
@@ -257,8 +258,9 @@ def fit(
         among: "accepted", or "all": at most `target_risk` of all predictions are accepted and
             wrong, as in `select`.
         misses: Alone or with a target risk, {"sick": 0.01}: of all examples of this true class, the
-            largest share that is answered with another class. Those that are abstained on are not
-            missed. Delta is shared by all limits and the target risk, which hold at once.
+            largest share that is answered with another class. A text is the name of the class, an
+            integer its index. Those that are abstained on are not missed. Delta is shared by all
+            limits and the target risk, which hold at once.
         objective: The measure that a repair is to improve on the tuning split: "aurc", "augrc", or
             "coverage", the largest at `target_risk`.
         learned: Whether to try the learned score there, as in `tune`.
