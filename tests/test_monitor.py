@@ -18,6 +18,7 @@ import recuse
 import reference_monitor as reference
 from recuse import InputError, Monitor, Rejector, fit
 from recuse._internal.files import checksum, to_json
+from recuse.io import HeldOut
 from recuse.monitor import FEWER, MORE, ORDERS, RISK, Terms, replay, risk_interval
 from recuse.monitor._e_process import NOTHING, SPACING, STEP, EProcess, advance, lower_limit
 from recuse.monitor._state import NEW, Ledger, digest_of, keys_of, log_tried, pack, rate_limits
@@ -695,6 +696,15 @@ def test_a_guarantee_of_a_coverage_or_a_cost_needs_a_target_to_test(tmp_path, op
     assert monitor.terms.log_tried == pytest.approx(log)
     monitor.save(tmp_path / "s.json")
     assert Monitor.load(tmp_path / "s.json", rejector).terms == monitor.terms
+
+
+@pytest.mark.parametrize("options", [{}, {"target_risk": 0.2}])
+def test_a_rejector_of_a_mean_loss_is_refused(options):
+    rng = np.random.default_rng(0)
+    confidence, loss = rng.uniform(size=(1500, 1)).astype("f4"), rng.uniform(size=1500) / 2
+    rejector = fit(HeldOut(confidence, loss, kind="losses", name="f"), target_risk=0.3)
+    with pytest.raises(InputError, match="this one limits a mean loss"):
+        Monitor(rejector, **options)
 
 
 def test_the_rate_of_all_groups_is_inside_its_limits_as_often_as_stated():

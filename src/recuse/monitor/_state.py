@@ -125,8 +125,10 @@ def terms_of(
 ) -> Terms:
     """Terms for a rejector, checked."""
     digest = digest_of(rejector)
-    target = target_of(rejector) if target_risk is None else target_risk
     each: list[Any] = [rule.guarantee for rule in rejector.rules]
+    if not all(isinstance(getattr(g, "errors", 0), int) for g in each):
+        raise InputError(OF_LOSSES)
+    target = target_of(rejector) if target_risk is None else target_risk
     known = all(hasattr(g, "errors") for g in each)
     return check_terms(
         Terms(
@@ -218,6 +220,10 @@ def _tried_alone(guarantee: Any) -> int:
     return max(_tried(guarantee), guarantee.n if guarantee.method == "band" else 0)
 
 
+OF_LOSSES = (
+    "expected a rejector of right and wrong predictions: this one limits a mean loss, which no test "
+    "watches; collect outcomes and evaluate it on them by `recuse predict`"
+)
 OTHERS = {
     **{"coverage": "a coverage", "cost": "a cost", "misses": "a share of misses"},
     "mean_cost": "a mean cost, which no test watches: with a target, the error rate of accepted "
