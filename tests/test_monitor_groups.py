@@ -303,6 +303,11 @@ def test_what_the_first_rows_have_all_have_and_nothing_changes_on_an_error():
     refused(arrival, "without groups in the order of arrival", [2], [True], groups=["a"])
     arrival.update([2], [True], subgroups=["a"])
     assert arrival.verdict.subgroups == ()
+    empty = [], np.array([], bool)
+    begun = Monitor(FITTED)
+    assert begun.update(*empty, groups=[], subgroups=[]) == (0, 0, 0)
+    begun.update([1], [True], groups=["a"], subgroups=["x"])
+    assert plain.update(*empty, groups=[], subgroups=[]) == (0, 0, 0)
     for window in (0, 2.5, True):
         with pytest.raises(InputError, match="`window` of predictions"):
             Monitor(FITTED, window=window)

@@ -205,6 +205,7 @@ class Monitor:
             None if subgroups is None else check_ids(subgroups, ids.size, "`subgroups`"),
             None if times is None else times_of(times, ids.size),
         )
+        about = about if ids.size else NOTHING  # no row says nothing about columns
         return self._apply(ids, a.astype(np.int64), losses_of(loss, ids.size), _row, about)
 
     def label(self, ids: ArrayLike, loss: ArrayLike) -> Update:
