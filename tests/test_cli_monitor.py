@@ -201,6 +201,13 @@ def test_a_log_may_hold_predictions_and_labels_side_by_side(recuse, tmp_path):
     assert (found["accepted"], found["labelled"], found["errors"]) == (3, 2, 1)
 
 
+def test_a_number_with_a_point_is_the_class_of_that_name(recuse, tmp_path):
+    (tmp_path / "a.csv").write_text("id,accept,prediction,truth\n1,1,3.0,3\n2,1,3,3.0\n")
+    (tmp_path / "names.txt").write_text("4\n3\n2\n1\n0")
+    found = plain(recuse(*COMMAND, "--log", "a.csv", "--classes", "names.txt", "--json"))
+    assert (found["labelled"], found["errors"]) == (2, 0)
+
+
 MISMATCHED = {
     "names and numbers": ("1,1,3,cat\n", "both as numbers of classes or both as names, got 'cat'"),
     "contradiction": ("1,1,cat,cat,0\n", "`correct` of whether `truth` is the prediction"),

@@ -217,6 +217,8 @@ def test_subgroups_of_the_rejector_are_known_by_name_or_number():
     digits.update([0, 1], [False, False], subgroups=[4, 4])
     digits.update([2], [False], subgroups=["4"])
     assert [test.so_far.n for test in digits.verdict.subgroups] == [1, 0, 0, 0, 2]
+    digits.update(["pandas"], [False], subgroups=["4.0"])
+    assert [test.so_far.n for test in digits.verdict.subgroups] == [2, 0, 0, 0, 2]
     with pytest.raises(InputError, match=r"`subgroups` of predicted classes in 0\.\.4"):
         digits.update([3], [False], subgroups=[5])
     with pytest.raises(InputError, match="accepted predictions in subgroups of the rejector"):
@@ -232,6 +234,15 @@ def test_without_subgroups_the_scope_says_that_they_are_tested_together():
     told = Monitor(BY_SITE)
     told.update(range(9), np.ones(9, bool), subgroups=SITE[:9])
     assert told.verdict.scope is None
+
+
+def test_classes_of_a_column_with_blanks_are_numbers_with_a_point(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("id,accept,prediction,truth\na,1,1.0,1\nb,1,2.0,1.0\nc,0,1.0,\n")
+    monitor = Monitor(BY_CLASS)
+    assert replay(monitor, log) == (3, 3, 2)
+    assert [test.so_far.n for test in monitor.verdict.subgroups] == [0, 2, 1, 0, 0]
+    assert monitor.verdict.errors == 1
 
 
 # Groups

@@ -297,9 +297,10 @@ def _compared(row: Mapping[str, str], right: int, predicted: Predicted) -> int:
 
 def _class(text: str, names: Sequence[str]) -> int | str:
     """Return the number of a class, or its name where there are no names to find it in."""
-    if text in names:
-        return list(names).index(text)
     number = text[:-2] if text.endswith(".0") else text  # a column with blanks, by pandas
+    for name in (text, number):
+        if name in names:
+            return list(names).index(name)
     if number.isdecimal() and (not names or int(number) < len(names)):
         return int(number)
     if names:

@@ -30,7 +30,8 @@ def codes_of(
 ) -> tuple[Int[Array, " b"], list[int | str]]:
     """Return the number of each subgroup, and all names, with new ones at the end.
 
-    A predicted class is an integer, or a text: its name, or its number where that is no name.
+    A predicted class is an integer, or a text: its name, or its number where that is no name;
+    as "1.0", too, which pandas makes of a column of numbers with blanks.
     """
     classes = len(terms.rules)
     if terms.by == CLASS and told.dtype.kind in "iu":
@@ -39,6 +40,8 @@ def codes_of(
         return told.astype(np.int64), [*names]
     found = {str(k): k for k in range(classes)} if terms.by == CLASS else {}
     found |= {str(name): code for code, name in enumerate(names)}
+    if terms.by == CLASS:
+        found = {f"{name}.0": k for name, k in found.items() if name.isdecimal()} | found
     values, first, row = np.unique(told.astype(str), return_index=True, return_inverse=True)
     fresh = [name for name in values[np.argsort(first)].tolist() if name not in found]
     found |= {name: len(names) + i for i, name in enumerate(fresh)}
