@@ -8,6 +8,7 @@ import pytest
 import answers
 from answers import one_line
 from recuse import Monitor, Rejector, fit, write_logits
+from recuse.io import HeldOut
 from samples import sample
 
 REJECTOR = fit(sample(400, seed=0), sample(400, seed=1), target_risk=0.2)
@@ -384,6 +385,23 @@ def test_a_rejector_of_classes_reads_the_class_from_the_table_of_predict(recuse,
     assert [test["subgroup"] for test in found["subgroups"]] == list(range(5))
     assert [test["n"] for test in found["subgroups"]] == np.bincount(p.prediction).tolist()
     assert (found["groups"], found["scope"]) == (250, None)
+
+
+def test_subgroups_that_only_decide_are_not_tested_in_the_order_of_arrival(recuse, tmp_path):
+    rng, site = np.random.default_rng(0), np.array(["n", "s"])[np.arange(900) % 2]
+    confidence, correct = rng.uniform(size=(2, 900, 1)).astype("f4"), rng.integers(0, 10, (2, 900))
+    splits = [
+        HeldOut(c, (k > 0).astype(int), kind="confidences", name=name)
+        for c, k, name in zip(confidence, correct, "tc")
+    ]
+    rejector = fit(*splits, target_risk=0.3, subgroups=(site, site))
+    rejector.save(tmp_path / "rejector.json")
+    (tmp_path / "day.csv").write_text("id,confidence,correct,site\n1,0.9,1,n\n2,0.8,0,s\n")
+    options = ("--log", "day.csv", "--by", "site", "--json")
+    code, out, _ = recuse(*COMMAND, *options, "--order", "arrival")
+    found = answers.plain(out)
+    assert (code, found["n"], found["subgroups"]) == (0, 2, [])
+    assert "a single subgroup" in found["scope"]
 
 
 def test_the_table_of_predict_holds_the_subgroup_that_the_monitor_tests(recuse, tmp_path):

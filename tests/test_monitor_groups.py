@@ -245,6 +245,17 @@ def test_classes_of_a_column_with_blanks_are_numbers_with_a_point(tmp_path):
     assert monitor.verdict.errors == 1
 
 
+def test_a_log_in_the_order_of_arrival_may_name_subgroups_that_nobody_asks_to_test(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("id,accept,prediction,subgroup\na,1,1,north\n")
+    for rejector in (FITTED, BY_SITE, BY_CLASS):
+        monitor = Monitor(rejector, order="arrival")
+        with pytest.raises(InputError, match="without subgroups in the order of arrival"):
+            replay(monitor, log, by="subgroup")
+        assert replay(monitor, log) == (1, 1, 0)
+        assert monitor.verdict.subgroups == ()
+
+
 # Groups
 
 
@@ -312,8 +323,9 @@ def test_what_the_first_rows_have_all_have_and_nothing_changes_on_an_error():
     refused(plain, "expected no `subgroups`", [2], [True], subgroups=["a"])
     arrival = Monitor(FITTED, order="arrival")
     refused(arrival, "without groups in the order of arrival", [2], [True], groups=["a"])
-    arrival.update([2], [True], subgroups=["a"])
-    assert arrival.verdict.subgroups == ()
+    refused(arrival, "without subgroups in the order of arr", [2], [True], subgroups=["a"])
+    arrival.update([2], [True])
+    refused(arrival, "without subgroups in the order of arr", [3], [True], subgroups=["a"])
     empty = [], np.array([], bool)
     begun = Monitor(FITTED)
     assert begun.update(*empty, groups=[], subgroups=[]) == (0, 0, 0)

@@ -167,6 +167,8 @@ def _replayed(
     loss = None if file.labels is None else file.loss
     if loss is not None and known is not None:
         loss = np.where(known, loss, np.nan)
+    if rejector.by == SUBGROUP and monitor.terms.order == "arrival":
+        subgroups = None  # told to decide, not to be tested
     return monitor.update(file.ids, accept, loss, groups=file.groups, subgroups=subgroups)
 
 

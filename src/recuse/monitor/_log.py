@@ -121,6 +121,8 @@ def _reading(monitor: Monitor, names: Sequence[str], by: str | None, path: Path)
     of_class = monitor.terms.by == CLASS and by is None
     wanted = "prediction" if of_class else SUBGROUP if by is None else by.strip().lower()
     tested = not began or monitor._names is not None
+    if monitor.terms.order == "arrival":  # not tested, and refused where they are asked for
+        tested = by is not None
     return Reading(
         group if counts else None,
         wanted if tested and wanted in names else None,

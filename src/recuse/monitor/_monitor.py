@@ -189,7 +189,8 @@ class Monitor:
             loss: Shape (b,), 1 for wrong, 0 for right, NaN or None for not known yet.
             groups: Shape (b,), integers or strings: rows of one group depend on each other.
             subgroups: Shape (b,), the predicted class or the subgroup where the rejector has a
-                threshold for each, or any other function of the input.
+                threshold for each, or any other function of the input. Not with
+                `order="arrival"`.
             times: Shape (b,), of anything that NumPy reads as `datetime64[s]`.
 
         Raises:
@@ -449,13 +450,15 @@ class Monitor:
         """Return what a unit is, and the names of subgroups, as the first rows say."""
         unit, names, terms = self._unit, self._names, self.terms
         in_order = terms.order == "prediction"
+        if about.subgroups is not None and not in_order:
+            raise InputError(words.NO_SUBGROUPS_OF_ARRIVAL)
         if unit is None and start.size:
             unit = ROWS if about.groups is None or terms.independent else GROUPS
             if unit == ROWS and terms.of_groups and not terms.independent:
                 raise InputError(words.NO_GROUPS.format(where(int(start.min()))))
-            if about.subgroups is not None and in_order:
+            if about.subgroups is not None:
                 names = [rule.name for rule in terms.rules]
-        elif about.subgroups is not None and names is None and in_order:
+        elif about.subgroups is not None and names is None:
             raise InputError("expected no `subgroups`: the first predictions had none")
         if unit == GROUPS and not in_order:
             raise InputError(words.NO_ARRIVAL)
