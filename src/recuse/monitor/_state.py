@@ -221,8 +221,8 @@ def _tried_alone(guarantee: Any) -> int:
 
 
 OF_LOSSES = (
-    "expected a rejector of right and wrong predictions: this one limits a mean loss, which no test "
-    "watches; collect outcomes and evaluate it on them by `recuse predict`"
+    "expected a rejector of right and wrong predictions: this one limits a mean loss, which no "
+    "test watches; collect outcomes and evaluate it on them by `recuse predict`"
 )
 OTHERS = {
     **{"coverage": "a coverage", "cost": "a cost", "misses": "a share of misses"},

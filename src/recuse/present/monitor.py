@@ -46,8 +46,8 @@ NO_ARRIVAL = (
     "the audit, and leave the groups out or say --independent, in Python independent=True"
 )
 NO_SUBGROUPS_OF_ARRIVAL = (
-    "expected predictions without subgroups in the order of arrival, in which only all together are "
-    "tested: leave them out, or begin a state of the order of prediction"
+    "expected predictions without subgroups in the order of arrival, in which only all together "
+    "are tested: leave them out, or begin a state of the order of prediction"
 )
 ONE_OF_EACH = (
     "rows of one group depend on each other: begin a new state with the groups, or most alarms may "
