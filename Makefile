@@ -100,6 +100,7 @@ example: $(if $(wildcard $(RECUSE_DATA)/imagenette-val),$(VISION)/.ready)
 
 picture: demo $(VENV)/.dev
 	$(BIN)/python docs/picture_network.py
+	test ! -d $(INTEGRATIONS) || $(INTEGRATIONS)/bin/python docs/picture_examples.py
 	$(BIN)/python docs/picture.py demo
 	$(BIN)/python docs/picture_smoothing.py
 	$(BIN)/python docs/picture_templates.py

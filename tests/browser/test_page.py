@@ -219,7 +219,7 @@ def contrast(a, b):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [380, 1400])
+@pytest.mark.parametrize("width", [360, 1400])
 def test_it_fits_and_can_be_read(opened, path, width, scheme):
     with opened(path, width=width, scheme=scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == width
