@@ -336,6 +336,31 @@ def test_what_the_first_rows_have_all_have_and_nothing_changes_on_an_error():
             Monitor(FITTED, window=window)
 
 
+@pytest.mark.parametrize("column", ["groups", "subgroups"])
+def test_an_id_in_another_group_or_subgroup_is_refused(column, tmp_path):
+    words = f"row {{}}: expected ids that differ between predictions, got 'a' in two {column}"
+    monitor = Monitor(FITTED, window=2)
+    refused(monitor, words.format(2), list("aba"), [True] * 3, **{column: list("xyy")})
+    refused(monitor, words.format(2), list("aba"), [False] * 3, **{column: list("xyz")})
+    monitor.update(list("abaa"), [True] * 4, [np.nan, 0, np.nan, np.nan], **{column: list("xyxx")})
+    monitor.save(tmp_path / "s.json")
+    for going_on in (monitor, Monitor.load(tmp_path / "s.json")):
+        for other in "yz":
+            refused(going_on, words.format(0), ["a"], [True], [1], **{column: [other]})
+        assert going_on.update(["a"], [True], [1], **{column: ["x"]}) == (1, 0, 1)
+    monitor.update(list("cdef"), [True] * 4, **{column: list("ttxx")})  # some after their window
+    assert monitor.update(["f"], [True], **{column: ["x"]}) == (1, 0, 0)
+
+
+def test_a_label_may_come_without_its_group_and_the_class_by_name_or_number(tmp_path):
+    monitor, log = Monitor(replace(BY_CLASS, class_names=tuple("zyxwv"))), tmp_path / "log.csv"
+    log.write_text("id,accept,correct,prediction,group\n1,1,,y,p\n2,1,,x,p\n1,1,1,1,\n2,,0,,\n")
+    assert replay(monitor, log) == (4, 2, 2)
+    log.write_text("id,accept,correct,prediction,group\n3,1,,y,p\n3,1,,x,p\n")
+    with pytest.raises(InputError, match=r"log.csv: line 3: expected .* '3' in two subgroups"):
+        replay(monitor, log)
+
+
 # Times, the last predictions, and what came before
 
 

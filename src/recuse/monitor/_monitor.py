@@ -80,6 +80,8 @@ if TYPE_CHECKING:
 NEVER = "an id that was predicted before", "without `accept`"
 ACCEPT = "ids that differ between predictions", "accepted in one row and not in another"
 LOSS = "ids that differ between predictions", "right in one row and wrong in another"
+GROUP = "ids that differ between predictions", "in two groups"
+OF_SUBGROUP = "ids that differ between predictions", "in two subgroups"
 NO_GROUP = "the `group` of each new prediction, as in the first rows", "without one"
 NO_SUBGROUP = "the subgroup of each new prediction, as in the first rows", "without one"
 NOT_OF_RULES = "accepted predictions in subgroups of the rejector", "in another one"
@@ -195,7 +197,8 @@ class Monitor:
 
         Raises:
             InputError: Malformed, a row contradicts an earlier one with the same id, or the
-                rejector was fitted on groups and there are none.
+                rejector was fitted on groups and there are none. The group and subgroup of an id
+                are compared within one call, and later as long as its label is pending.
         """
         ids = check_ids(ids)
         a = to_numpy(accept)
@@ -437,12 +440,36 @@ class Monitor:
             code, names = codes_of(at(about.subgroups, start), names, self.terms)
             unknown = (code >= len(self.terms.rules)) & bool(self.terms.rules)
             _refuse(start[unknown & (accepted == 1)], ids, where, NOT_OF_RULES)
+        self._refuse_moves(rows, about, unit == GROUPS, names, ids, where)
         self._unit, self._names = unit, names
         if self._units is None and (unit == GROUPS or names is not None):
             self._units = Units(self._window)
         if self._units is None:
             return None
         return Facts(keys, code, accepted, np.where(accepted == 1, rows.known[new], UNKNOWN))
+
+    def _refuse_moves(
+        self, rows: _Rows, about: About, grouped: bool, names: Any, ids: Array, where: Where
+    ) -> None:
+        """Raise if an id is in another group or subgroup than before.
+
+        What is known of it is in its first row if it is new, and in its place while its label is
+        pending; otherwise nothing is.
+        """
+        held, start = rows.held[rows.row], rows.start[rows.row]
+        new, pending = held == NEW, held >= PENDING
+        again = np.flatnonzero(pending | (new & (start != np.arange(ids.size))))
+        if grouped and (i := again[~missing(about.groups, again)]).size:
+            keys, place = keys_of(at(about.groups, i)), held[i] >> BITS
+            known = place if self._units is None else self._units.groups.get(keys)
+            moved = (place != LATE) & (known != place)
+            first = keys_of(at(about.groups, start[i]))
+            _refuse(i[np.where(new[i], keys != first, moved)], ids, where, GROUP)
+        if names is not None and (i := again[~missing(about.subgroups, again)]).size:
+            told, _ = codes_of(at(about.subgroups, np.r_[i, start[i]]), names, self.terms)
+            code, first = np.split(told, 2)
+            known = np.where(new[i], first, held[i] & ((1 << BITS) - 1))
+            _refuse(i[code != known], ids, where, OF_SUBGROUP)
 
     def _form(
         self, about: About, start: Array, where: Where
@@ -503,7 +530,7 @@ class Monitor:
         came = labelled[first_label]
         known[fresh] = loss[came]
         _refuse(np.flatnonzero((loss != UNKNOWN) & (loss != known[row])), ids, where, LOSS)
-        return _Rows(keys, start, held, accepted, known, np.argsort(start), fresh, came)
+        return _Rows(keys, start, row, held, accepted, known, np.argsort(start), fresh, came)
 
     def _bet(self, rows: _Rows, new: Array) -> None:
         """Pass new rows to the tests; set `rows.held` of new ids to what the ledger keeps."""
@@ -534,10 +561,11 @@ class Monitor:
 
 
 class _Rows(NamedTuple):
-    """Consistent rows by id; u = ids, f = ids labelled for the first time."""
+    """Consistent rows by id; b = rows, u = ids, f = ids labelled for the first time."""
 
     keys: UInt64[Array, " u"]
     start: Int[Array, " u"]  # first row
+    row: Int[Array, " b"]  # the place of its id
     held: Int[Array, " u"]  # what the ledger keeps
     accepted: Int[Array, " u"]  # 0 or 1
     known: Int[Array, " u"]  # the loss, or UNKNOWN
