@@ -698,6 +698,28 @@ def test_a_guarantee_of_a_coverage_or_a_cost_needs_a_target_to_test(tmp_path, op
     assert Monitor.load(tmp_path / "s.json", rejector).terms == monitor.terms
 
 
+ALL_OF_THEM = "not what was guaranteed: the share of all predictions that are accepted and wrong."
+NO_MISSES = "Misses are not watched: collect outcomes"
+SCOPES = {
+    "misses": ({"misses": {1: 0.5}, "target_risk": 0.4}, (NO_MISSES,)),
+    "misses alone": ({"misses": {1: 0.5}}, (NO_MISSES,)),
+    "joint": ({"target_risk": 0.3, "among": "all"}, (ALL_OF_THEM,)),
+    "both": ({"misses": {1: 0.5}, "target_risk": 0.4, "among": "all"}, (ALL_OF_THEM, NO_MISSES)),
+    "cost": ({"costs": equal_costs(5)}, ("not what was guaranteed: a mean cost.",)),
+}
+
+
+@pytest.mark.parametrize("name", SCOPES)
+def test_a_verdict_says_what_of_the_guarantee_is_not_tested(name, tmp_path):
+    options, said = SCOPES[name]
+    rejector = populated(**options)
+    monitor = Monitor(rejector, target_risk=0.2)
+    assert all(words in monitor.verdict.scope for words in said)
+    assert monitor.verdict.scope.count(". ") == len(said) - 1
+    monitor.save(tmp_path / "s.json")
+    assert Monitor.load(tmp_path / "s.json", rejector).verdict == monitor.verdict
+
+
 @pytest.mark.parametrize("options", [{}, {"target_risk": 0.2}])
 def test_a_rejector_of_a_mean_loss_is_refused(options):
     rng = np.random.default_rng(0)

@@ -243,6 +243,8 @@ class Monitor:
             order=terms.order,
             by=terms.by,
             void=terms.void,
+            misses=terms.misses,
+            guaranteed=terms.guaranteed,
             interval=None if grouped else interval,
             calibrate=self._limits,
             log_e=log_e,

@@ -26,7 +26,7 @@ from recuse.monitor._e_process import LIFTS
 from recuse.monitor._verdict import Counts
 from recuse.rejector import ALL, BY, CLASS, SUBGROUP, Rejector
 from recuse.selectors import Guarantee
-from recuse.selectors._guarantee import ACCEPTED, GROUPS, ROWS
+from recuse.selectors._guarantee import ACCEPTED, ALL_PREDICTIONS, GROUPS, ROWS
 from recuse.selectors._methods import POINTS, THRESHOLDS
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Terms(NamedTuple):
     calibrate_errors: float | None = None  # of the accepted; None: not known
     of_groups: bool = False  # the guarantee counts groups
     rules: tuple[Tested, ...] = ()  # of the rejector's classes or subgroups
+    misses: bool = False  # whether the rejector limits misses, which no test watches
+    guaranteed: str = RISK  # kind of its guarantee; "all": of accepted errors among all predictions
 
 
 TERMS = dict(zip(Terms._fields, (str, float, float, str, int, int, float, str, bool)))
@@ -146,6 +148,8 @@ def terms_of(
             float(sum(g.errors for g in each)) if known else None,
             each[0].unit == GROUPS,
             () if rejector.by == ALL else _tested(rejector, target_risk),
+            bool(rejector.misses),
+            each[0].kind if _among(each[0]) == ACCEPTED else ALL_PREDICTIONS,
         )
     )
 
@@ -238,7 +242,7 @@ def target_of(rejector: Rejector) -> float:
     """
     each: list[Any] = [rule.guarantee for rule in rejector.rules]
     for guarantee in each:
-        if getattr(guarantee, "among", ACCEPTED) != ACCEPTED:
+        if _among(guarantee) != ACCEPTED:
             raise InputError(
                 "expected a target risk of accepted predictions to test: the guarantee of this "
                 "rejector is for the share of all predictions that are accepted and wrong; give one"
@@ -249,6 +253,11 @@ def target_of(rejector: Rejector) -> float:
                 f"{OTHERS[guarantee.kind]}"
             )
     return max(guarantee.target_risk for guarantee in each)
+
+
+def _among(guarantee: Any) -> str:
+    """Return of which predictions a target is a share."""
+    return getattr(guarantee, "among", ACCEPTED)
 
 
 def digest_of(rejector: Rejector) -> str:
@@ -372,7 +381,7 @@ def read_form(data: Any) -> dict[str, Any]:
 def _types_of_later(data: Mapping[str, Any]) -> dict[str, type]:
     """Return the types of the later fields; those that may be null as they are."""
     found: dict[str, type] = dict(
-        zip(LATER, (bool, int, float, bool, list, str, list, dict, int, int))
+        zip(LATER, (bool, int, float, bool, list, bool, str, str, list, dict, int, int))
     )
     found |= {"recent": list, "alarmed": dict, "earlier": list}
     null = [name for name, value in LATER.items() if value is None and data.get(name) is None]

@@ -103,6 +103,9 @@ class Verdict:
     recent: Counts  # of the last 1,000 predictions or somewhat fewer
     void: bool = False  # the guarantee is void: the splits share examples
     by: str = "all"  # or "class", "subgroup": whose guarantees are tested
+    misses: bool = False  # the rejector limits misses, which no test watches
+    # kind of its guarantee; "all": of accepted errors among all predictions
+    guaranteed: str = "risk"
     groups: int | None = None  # groups of rows so far; None: rows count as independent
     open_groups: int = 0  # whose rows still come; they are not tested yet
     late_rows: int = 0  # that came too long after the first of their group: not tested
@@ -149,7 +152,7 @@ class Verdict:
     @property
     def scope(self) -> str | None:
         """What the tests do not cover; None if they cover the guarantee."""
-        return words.scope(void=self.void, by=self.by, tested=bool(self.subgroups))
+        return words.scope(self)
 
     def __str__(self) -> str:
         return " ".join((self.sentence, *self.advice, *([self.scope] if self.scope else [])))

@@ -59,6 +59,11 @@ LOG = (
     "`recuse predict`"
 )
 POOLED = {"class": "predicted class", "subgroup": "subgroup"}
+NOT_TESTED = {
+    "all": "the share of all predictions that are accepted and wrong",
+    "cost": "a mean cost",
+    "mean_cost": "a mean cost",
+}
 HEADER = ("", "so far", "expected", "at fit", "last {}", "e-value")
 SHOWN = 3  # subgroups in the table; with an alarm, one
 GAP = 2  # spaces between columns
@@ -122,18 +127,28 @@ def _to_label(v: Any, of: Sequence[str]) -> str:
     return f"the {count(v.pending)} pending ones" if v.pending else "the next ones at once"
 
 
-def scope(*, void: bool, by: str, tested: bool) -> str | None:
+def scope(v: Any) -> str | None:
     """Return what the tests do not cover, or None."""
     found = []
-    if void:
+    if v.void:
         found.append(
             "The rejector guarantees nothing, since its tuning and calibration splits share "
             "examples. Its target and its acceptance rate are tested all the same."
         )
-    if by in POOLED and not tested:
+    if v.guaranteed in NOT_TESTED:
+        found.append(
+            "What is tested is the error rate of accepted predictions, which is not what was "
+            f"guaranteed: {NOT_TESTED[v.guaranteed]}."
+        )
+    if v.misses:
+        found.append(
+            "Misses are not watched: collect outcomes, those of abstained rows too, and run "
+            "`recuse predict` on them."
+        )
+    if v.by in POOLED and not v.subgroups:
         found.append(
             "The test is about the error rate of all accepted predictions together: that of a "
-            f"single {POOLED[by]} may be above the target without an alarm."
+            f"single {POOLED[v.by]} may be above the target without an alarm."
         )
     return " ".join(found) or None
 
