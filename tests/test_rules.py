@@ -127,6 +127,17 @@ def test_a_class_that_calibrate_does_not_show_has_a_rule_without_a_threshold():
     assert Rejector.from_dict(json.loads(json.dumps(rejector.to_dict()))) == rejector
 
 
+@pytest.mark.parametrize("options", [{}, {"method": "bonferroni"}, {"among": "all"}])
+def test_confidences_of_minus_infinity_are_abstained_on(tmp_path, options):
+    rng = np.random.default_rng(0)
+    c = np.where(np.arange(2000) < 300, -np.inf, rng.uniform(size=2000)).astype(np.float32)
+    file = HeldOut(c[:, None], (rng.uniform(size=2000) < 0.99).astype(int), kind="confidences")
+    rejector = recuse.fit(file, target_risk=0.05, **options)
+    rejector.save(tmp_path / "r.json")
+    assert Rejector.load(tmp_path / "r.json") == rejector
+    assert rejector.predict(file).accept.sum() == rejector.guarantee.accepted == 1700
+
+
 def test_a_class_that_is_never_predicted_has_no_bets():
     z, y = CALIBRATE
     kept = z.argmax(axis=1) != HARD

@@ -31,7 +31,7 @@ from recuse.selectors import (
     thresholds_above_ranks,
     thresholds_between,
 )
-from recuse.selectors._grid import counts
+from recuse.selectors._grid import EVERYTHING, counts
 
 
 def sample(n, seed, slope=0.3):
@@ -225,16 +225,54 @@ def test_the_threshold_is_a_float32_in_the_gap_below_the_last_accepted():
         st.integers(1, 12),
         elements=st.sampled_from(
             [-np.inf, -3e38, -1.0, 0.0, 1e-45, 1.0, np.nextafter(np.float32(1), np.float32(2)),
-             3e38, np.inf]
+             3e38, -EVERYTHING, np.inf]
         ),
     )
 )  # fmt: skip
 def test_every_gap_has_a_threshold_that_separates_it(values):
     grid = thresholds_between(values)
-    distinct = np.unique(values)[::-1]
+    distinct = np.unique(np.clip(values, EVERYTHING, -EVERYTHING))[::-1]
     assert len(grid) == len(distinct)
+    assert np.isfinite(grid).all()
     for t, high in zip(grid, distinct):
         assert set(values[values >= t]) == set(values[values >= high])
+
+
+def with_minus_infinity(share=0.15, n=2000):
+    """Confidences and errors; the rows of -inf are all wrong, others seldom."""
+    rng = np.random.default_rng(0)
+    c = np.where(np.arange(n) < share * n, -np.inf, rng.uniform(size=n))
+    return c, (rng.uniform(size=n) < np.where(c > -np.inf, 0.01, 1.0)).astype(float)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_confidences_of_minus_infinity_are_abstained_on(method):
+    c, wrong = with_minus_infinity()
+    tune = with_minus_infinity(n=1000) if method in ("fixed_sequence", "betting") else None
+    s = select(c, wrong, target_risk=0.05, method=method, tune=tune)
+    assert np.isfinite(s.threshold)
+    assert s.guarantee.accepted == s.accept(c).sum() == 1700
+    nothing = np.full(100, -np.inf)
+    tune = None if tune is None else (nothing, np.zeros(100))
+    s = select(nothing, np.zeros(100), target_risk=0.05, method=method, tune=tune)
+    assert not s.feasible
+
+
+def test_sgr_deploys_a_finite_threshold_for_infinite_confidences():
+    confidence = np.r_[np.full(400, np.inf), np.zeros(100)]
+    s = select(confidence, confidence == 0, target_risk=0.1, method="sgr")
+    assert np.isfinite(s.threshold)
+    assert s.guarantee.accepted == s.accept(confidence).sum() == 400
+
+
+def test_a_coverage_that_needs_confidences_of_minus_infinity_is_refused():
+    c, _ = with_minus_infinity()
+    assert select_coverage(c, coverage=0.8).guarantee.accepted >= 1600
+    message = "of 2000 rows for a coverage of 95 %, got 1700"
+    with pytest.raises(InputError, match=message):
+        select_coverage(c, coverage=0.95)
+    with pytest.raises(InputError, match="above -inf in 3 of 3 rows"):
+        select_coverage([1.0, 2.0, -np.inf], coverage=0.8)
 
 
 def test_ties_are_accepted_together():

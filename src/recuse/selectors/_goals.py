@@ -13,7 +13,7 @@ import numpy as np
 from recuse._internal.bisect import bisect
 from recuse._internal.check import check_confidence, check_delta, check_fraction, check_zero_one
 from recuse.errors import InputError
-from recuse.selectors._grid import counts, thresholds_between
+from recuse.selectors._grid import EVERYTHING, counts, finite, thresholds_between
 from recuse.selectors._guarantee import CostGuarantee, CoverageGuarantee, Selection, accept
 from recuse.selectors._select import check_split, dependent, refuse_groups
 
@@ -47,7 +47,7 @@ def select_coverage(
         A `Selection`, always feasible, whose guarantee is a `CoverageGuarantee`.
 
     Raises:
-        InputError: Malformed input, or a group of several rows.
+        InputError: Malformed input, a group of several rows, or too many confidences of -inf.
 
     References:
         Wilks, Ann. Math. Stat. 1941 (tolerance limits).
@@ -63,9 +63,13 @@ def select_coverage(
     refuse_groups(dependent(groups, c.size))
     found = np.flatnonzero(fails_at(np.arange(1, c.size + 1), c.size, coverage) <= delta)
     rank = int(found[0]) + 1 if found.size else None
-    largest = np.finfo(np.float32).max
-    threshold = float(-largest if rank is None else min(np.sort(c)[-rank], largest))
+    threshold = EVERYTHING if rank is None else float(finite(np.sort(c)[-rank]))
     accepted = int((c >= threshold).sum())
+    if accepted < (least := rank or c.size):
+        raise InputError(
+            f"expected confidences above -inf in {least} of {c.size} rows for a coverage of "
+            f"{100 * coverage:g} %, got {accepted}: those of -inf are always abstained on"
+        )
     guarantee = CoverageGuarantee(coverage, delta, c.size, accepted, rank)
     return Selection(threshold, guarantee)
 

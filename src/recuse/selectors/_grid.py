@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int, Shaped
     from numpy import ndarray as Array
 
-EVERYTHING = -float(np.finfo(np.float32).max)  # the threshold that accepts all
+EVERYTHING = -float(np.finfo(np.float32).max)  # the threshold that accepts all above -inf
 UNIT = 2**32  # sums of losses are taken in whole units, rounded up: the order of rows is nothing
 
 
@@ -56,6 +56,8 @@ def thresholds_between(
 ) -> Float32[Array, " m"]:
     """Thresholds in the middle of the gaps between confidences, decreasing; the last accepts all.
 
+    All but those of -inf: thresholds are finite.
+
     Args:
         confidence: Shape (n,).
         most: About how many to keep, at evenly spaced ranks; all of them if None.
@@ -63,19 +65,16 @@ def thresholds_between(
     >>> thresholds_between(np.float32([3, 1, 1, 2]))
     array([2.5, 1.5, 1. ], dtype=float32)
     """
-    ordered = np.sort(confidence)[::-1]
+    ordered = np.sort(finite(confidence))[::-1]
     last = np.r_[np.flatnonzero(ordered[1:] != ordered[:-1]), ordered.size - 1]
     if most is not None and last.size > most:
         ranks = np.linspace(1, ordered.size, most).round().astype(int) - 1
         last = np.unique(last[np.searchsorted(last, ranks)])
     high = ordered[last].astype(np.float64)
     low = np.r_[ordered[last[:-1] + 1], ordered[-1]].astype(np.float64)
-    largest = float(np.finfo(np.float32).max)
-    middle = ((np.clip(high, -largest, largest) + np.clip(low, -largest, largest)) / 2).astype(
-        np.float32
-    )
+    middle = ((high + low) / 2).astype(np.float32)
     reaches = (middle > low) & (middle <= high)
-    return np.minimum(np.where(reaches, middle, high), largest).astype(np.float32)
+    return np.where(reaches, middle, high).astype(np.float32)
 
 
 def thresholds_above_ranks(confidence: Float32[Array, " n"], most: int) -> Float32[Array, " m"]:
@@ -94,6 +93,6 @@ def thresholds_above_ranks(confidence: Float32[Array, " n"], most: int) -> Float
     return np.unique(np.r_[above[above < np.inf], np.float32(EVERYTHING)])[::-1]
 
 
-def distinct(confidence: Float32[Array, " n"]) -> Float32[Array, " m"]:
-    """The confidences themselves, decreasing, ties once."""
-    return np.unique(confidence)[::-1]
+def finite(confidence: Float32[Array, " n"]) -> Float32[Array, " n"]:
+    """The confidences, or the finite thresholds that are next to them."""
+    return np.clip(confidence, np.float32(EVERYTHING), np.float32(-EVERYTHING))

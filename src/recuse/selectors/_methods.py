@@ -31,7 +31,7 @@ from recuse.selectors._grid import (
     UNIT,
     Counts,
     counts,
-    distinct,
+    finite,
     is_binary,
     thresholds_above_ranks,
     thresholds_between,
@@ -252,10 +252,11 @@ def sgr(s: Splits, target: float, delta: float) -> Plan:
         Geifman & El-Yaniv, NeurIPS 2017, algorithm 2.
     """
     check_zero_one(s.loss)
-    grid, n = distinct(s.confidence), s.confidence.size
+    ranked = np.sort(finite(s.confidence))
+    grid, n = np.unique(ranked)[::-1], ranked.size
     held = counts(s.confidence, s.loss, grid)
     level = delta / _steps(n)
-    group = np.searchsorted(-grid, -np.sort(s.confidence))  # of each rank, from below
+    group = np.searchsorted(-grid, -ranked)  # of each rank, from below
 
     def choose(risk: float) -> int | None:
         def passes(i: int) -> bool:
