@@ -176,6 +176,16 @@ def test_the_limits_are_exact_at_each_threshold_that_was_tried(method, tried):
     assert binom.cdf(700, 1000, high) == pytest.approx(level)
 
 
+@pytest.mark.parametrize("subgroups", [None, "class"])
+def test_a_score_chosen_in_calibrate_has_its_share_of_the_level(subgroups):
+    chosen = fit(sample(3000, seed=0), target_risk=0.3, learned=False, subgroups=subgroups)
+    alone = [r._replace(guarantee=replace(r.guarantee, share=1.0)) for r in chosen.rules]
+    share = chosen.rules[0].guarantee.share
+    assert share < 1
+    tried = log_tried(replace(chosen, rules=tuple(alone))) - math.log(share)
+    assert log_tried(chosen) == pytest.approx(tried)
+
+
 def test_everything_accepted_in_calibrate_leaves_one_direction_to_drift():
     monitor = Monitor(calibrated(500, 500))
     monitor.update(range(2000), np.ones(2000, bool))

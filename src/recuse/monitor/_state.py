@@ -202,14 +202,16 @@ def log_tried(rejector: Rejector) -> float:
     """Log of the number of thresholds among which the calibration split chose.
 
     Each subgroup chooses for itself, with "no threshold" as one more choice, so the numbers of
-    all subgroups multiply. Costs choose on the tuning split alone.
+    all subgroups multiply. Costs choose on the tuning split alone. Where it also chose the score,
+    the thresholds have the share of the level that this has of delta: they count 1 / share times.
     """
     guarantees = [rule.guarantee for rule in rejector.rules if rule.guarantee.n]
     if guarantees[0].kind in ("cost", "mean_cost"):
         return 0.0
+    scores = -math.log(getattr(guarantees[0], "share", 1.0))
     if rejector.by == ALL:
-        return math.log(_tried(guarantees[0]))
-    return sum(math.log(_tried_alone(guarantee) + 1) for guarantee in guarantees)
+        return math.log(_tried(guarantees[0])) + scores
+    return sum(math.log(_tried_alone(guarantee) + 1) for guarantee in guarantees) + scores
 
 
 def _tried(guarantee: Any) -> int:
