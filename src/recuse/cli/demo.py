@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from recuse import datasets
 from recuse._internal.check import check_delta, check_fraction
 from recuse._internal.files import to_json
 from recuse.cli.files import check_folder
 from recuse.cli.options import Delta, Json, Quiet, Seed, Seeds, TargetRisk
+from recuse.curves import coverage_at_risk
 from recuse.diagnosis import diagnose
 from recuse.evaluation import Run, evaluate, over_seeds
 from recuse.evaluation._measures import RISKS
@@ -24,6 +26,7 @@ from recuse.present.numbers import percent
 from recuse.recipes import digits
 from recuse.rejector import choose
 from recuse.reports import details, need_report, report
+from recuse.scores import Score
 
 SMOOTHING = 0.2
 NAMES = {0.0: "cross-entropy", SMOOTHING: "label-smoothing"}
@@ -50,6 +53,10 @@ def demo(
     """
     check_folder(out), check_fraction(target_risk, "target_risk"), check_delta(delta)
     need_report()
+    network = _network()
+    if not (quiet or as_json):
+        for sentence in network:
+            terminal.say(sentence)
     runs = _trained(range(seed, seed + seeds), show_progress=not quiet)
     goal: dict[str, Any] = {
         "target_risk": target_risk,
@@ -98,7 +105,7 @@ def demo(
         named=SMOOTHED,
     )
     if as_json:
-        told = [*story, verdict, *smoothed.lines(), *strict]
+        told = [*network, *story, verdict, *smoothed.lines(), *strict]
         print(to_json({**found.to_dict(), "story": told}))
     elif not quiet:
         terminal.table(table.header, table.rows, title=table.caption)
@@ -111,6 +118,14 @@ def demo(
             terminal.say(line)
         for sentence in strict:
             terminal.say(sentence)
+
+
+def _network() -> list[str]:
+    """Return what a repair gains on outputs of a public network, which ship with recuse."""
+    file, level = datasets.imagenet_lite2(), RISKS[-1]
+    scores = Score("msp"), Score("logit_norm", {"p": 4, "center": True})
+    answered = [coverage_at_risk(score(file.logits), file.loss, level) for score in scores]
+    return words.network(len(file), level, *answered)
 
 
 def _one_file(model: str, splits: Mapping[str, HeldOut]) -> dict[str, HeldOut]:
