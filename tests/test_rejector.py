@@ -1567,3 +1567,18 @@ def test_a_file_of_probabilities_that_was_not_told_so_is_refused():
 def test_options_are_checked_also_where_one_file_has_no_use_for_them(wrong, said):
     with pytest.raises(InputError, match=said):
         recuse.fit(sample(500), **({"target_risk": 0.2} | wrong))
+
+
+def test_a_group_in_several_subgroups_counts_where_its_drawn_row_lies():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 4000)
+    logits = (3 * np.eye(3)[labels] + rng.normal(size=(4000, 3))).astype(np.float32)
+    site, groups = np.where(np.arange(4000) % 2, "a", "b"), np.arange(4000) // 2
+    rows = HeldOut(logits, labels, groups=groups, subgroups={"site": site})
+    each = recuse.fit(rows, target_risk=0.1, subgroups="site").guarantee.each
+    drawn = one_of_each(rows, 0).subgroups["site"]
+    assert {name: g.n for name, g in each.items()} == {
+        "a": sum(drawn == "a"),
+        "b": sum(drawn == "b"),
+    }
+    assert len(drawn) == 2000

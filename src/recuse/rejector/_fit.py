@@ -234,7 +234,9 @@ def fit(
     thresholds to test, and the others test them by betting.
 
     Where the data has groups, one row of each calibrates, drawn with `seed`: rows of one group are
-    not independent, and the guarantee is about independent predictions.
+    not independent, and the guarantee is about independent predictions. Where rows of one group
+    lie in several subgroups, that of the drawn row counts: the guarantee of a subgroup is about a
+    random row of a random group, given that it lies there.
 
     Args:
         held_out: Outputs (n, K, ...) and labels (n, ...), a `HeldOut`, or a pandas or polars
