@@ -236,7 +236,7 @@ def fit(
     Where the data has groups, one row of each calibrates, drawn with `seed`: rows of one group are
     not independent, and the guarantee is about independent predictions. Where rows of one group
     lie in several subgroups, that of the drawn row counts: the guarantee of a subgroup is about a
-    random row of a random group, given that it lies there.
+    row drawn at random from a group, given that it lies there.
 
     Args:
         held_out: Outputs (n, K, ...) and labels (n, ...), a `HeldOut`, or a pandas or polars
