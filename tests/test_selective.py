@@ -727,3 +727,24 @@ def test_its_rejector_knows_the_names_of_the_classes():
     names = np.array(["cat", "dog", "eel", "fox"])[Y] if Y.max() == 3 else Y.astype(str)
     careful = SelectiveClassifier(LogisticRegression(), target_risk=0.3).fit(X, names)
     assert careful.rejector_.class_names == tuple(map(str, careful.classes_))
+
+
+def test_the_columns_of_fit_are_named_also_where_the_estimator_ignores_them():
+    pandas = pytest.importorskip("pandas")
+
+    class Ignoring(LogisticRegression):
+        def fit(self, X, y):
+            return super().fit(np.asarray(X), y)
+
+        def predict_proba(self, X):
+            return super().predict_proba(np.asarray(X))
+
+    rng = np.random.default_rng(0)
+    X = pandas.DataFrame(rng.normal(size=(800, 3)), columns=list("abc"))
+    careful = SelectiveClassifier(Ignoring(), target_risk=0.2).fit(X, X["a"] > 0)
+    assert careful.feature_names_in_.tolist() == list("abc")
+    other = X[list("cab")]
+    with pytest.raises(InputError, match="in the order of `fit`"):
+        careful.predict_accept(other)
+    accept = careful.predict_accept(other[list(careful.feature_names_in_)])[1]
+    assert np.array_equal(accept, careful.predict_accept(X)[1])

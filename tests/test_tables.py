@@ -1598,3 +1598,19 @@ def test_shards_of_other_columns_are_one_file_that_names_none(tmp_path: Path) ->
 def test_a_lazy_frame_is_collected() -> None:
     frame = pytest.importorskip("polars").LazyFrame({"confidence": [0.9, 0.4], "correct": [1, 0]})
     assert from_frame(frame).loss.tolist() == [False, True]
+
+
+class FromPandas(Frame):
+    """A frame that is taken for one of pandas."""
+
+    __module__ = "pandas.core.frame"
+
+
+def test_a_frame_of_confidences_with_other_columns_is_decided_by_its_confidence() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.random(2000)
+    rows = from_arrays(confidence, rng.random(2000) < confidence, kind="confidences")
+    rejector = recuse_package.fit(rows, target_risk=0.2)
+    for ids in (["a", "b"], [1, 2]):
+        new = FromPandas(id=ids, confidence=[0.3, 0.99])
+        assert rejector.predict(new).accept.tolist() == [False, True]

@@ -351,6 +351,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.classes_ = np.asarray(estimator.classes_)
         methods = METHODS if self.response_method == "auto" else (self.response_method,)
         self.response_method_ = response_of(estimator, methods)
+        if self._columns and all(isinstance(name, str) for name in self._columns):
+            self.feature_names_in_ = np.array(self._columns, object)  # also where it ignores them
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(estimator, name):
                 setattr(self, name, getattr(estimator, name))

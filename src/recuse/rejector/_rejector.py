@@ -309,7 +309,7 @@ class Rejector(glance.AtAGlance):
                 rows look unlike those of the calibration split, as `recuse.rejector.Fingerprint`
                 describes.
         """
-        if self.class_names and is_frame(outputs):
+        if is_frame(outputs) and (self.class_names or not of_classes(self.kind)):
             outputs = from_frame(outputs, kind=self.kind, classes=self.class_names)
         if isinstance(subgroups, str) and isinstance(outputs, HeldOut):
             subgroups = outputs.subgroup(subgroups)
