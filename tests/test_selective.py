@@ -204,6 +204,9 @@ def test_an_abstain_label_that_is_a_class_or_of_another_kind_is_refused(y, absta
         fitted(y=y, abstain_label=abstain)
 
 
+COSTS = np.c_[1 - np.eye(3), np.full(3, 0.2)]
+
+
 class Unfittable(ClassifierMixin, BaseEstimator):
     """Says that it was fitted."""
 
@@ -217,6 +220,20 @@ class Unfittable(ClassifierMixin, BaseEstimator):
         ({"abstain_label": -1}, "`abstain_label` of the kind of the classes"),
         ({"abstain_label": "auk", "cv": 3}, "`abstain_label` of the kind of the classes"),
         ({"target_risk": 5}, "`target_risk` in"),
+        ({"target_risk": None, "coverage": 5}, "`coverage` in"),
+        ({"coverage": 0.8}, "got `target_risk` and `coverage`"),
+        ({"target_risk": None, "coverage": 0.8, "misses": {"auk": 0.1}}, "`misses` alone or with"),
+        ({"misses": {"owl": 0.1}}, "`misses` of classes .*, got 'owl'"),
+        ({"target_risk": {"auk": 0.1}}, "`target_risk` for each of 3 predicted classes"),
+        ({"target_risk": None, "costs": np.ones((3, 3))}, "`costs` of numbers .3, 4."),
+        ({"target_risk": None, "costs": {"auk": {}}}, "`costs` with a row for each label"),
+        ({"target_risk": None, "coverage": 0.8, "cv": 3}, "no `coverage` with `cv`, got 0.8"),
+        ({"target_risk": None, "costs": COSTS, "cv": 3}, "no `costs` with `cv`"),
+        ({"subgroups": "class", "cv": 3}, "no `subgroups` with `cv`, got 'class'"),
+        ({"target_risk": None, "misses": {"auk": 0.1}, "cv": 3}, "one `target_risk` for all rows"),
+        ({"subgroups": "site"}, "`subgroups` None or 'class', each predicted class, got 'site'"),
+        ({"subgroups": "class", "target_risk": None, "coverage": 0.8}, "`subgroups` with a target"),
+        ({"among": "some"}, "`among` accepted or all"),
         ({"delta": 0.7}, "`delta` in"),
         ({"objective": "accuracy", "cv": 3}, "objective"),
         ({"response_method": "proba"}, "a classifier with proba"),
@@ -471,6 +488,130 @@ def test_misses_of_no_class_are_refused():
         fitted(y=Y_FROM_1, misses={4: 0.1})
     with pytest.raises(InputError, match="expected `misses` as class -> share"):
         fitted(misses=0.1)
+
+
+# Goals
+
+
+def costs_of_names(names, abstain=0.2):
+    """An error costs 1, of the first class 5."""
+    return {
+        label: {**{a: (a != label) * (5 if label == names[0] else 1) for a in names}}
+        | {"abstain": abstain}
+        for label in names
+    }
+
+
+def table_of(costs, names):
+    return np.array([[costs[label][a] for a in (*names, "abstain")] for label in names])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"coverage": 0.7}, {"misses": {1: 0.1}}, {"target_risk": 0.2, "subgroups": "class"}],
+)
+def test_goals_are_those_of_fit_on_the_rows_set_aside(options):
+    careful = SelectiveClassifier(LogisticRegression(), **options).fit(X, Y)
+    seed = int(np.random.RandomState(0).randint(2**31 - 1))
+    aside = careful._parts(Y, None, seed).calibrate
+    told = careful.predict_proba(X[aside]), Y[aside]
+    expected = recuse.fit(told, **options, kind="probs", seed=seed)
+    assert [r.threshold for r in expected.rules] == [r.threshold for r in careful.rejector_.rules]
+    assert expected.guarantee.accepted == careful.rejector_.guarantee.accepted
+    expected = careful.rejector_.predict(careful.predict_proba(NEW)).accept
+    assert careful.predict_accept(NEW)[1].tolist() == expected.tolist()
+    assert expected.any()
+
+
+def test_a_coverage_is_guaranteed():
+    careful = SelectiveClassifier(LogisticRegression(), coverage=0.7, abstain_label=-1).fit(X, Y)
+    assert careful.feasible_
+    assert "at least 70 % of predictions are accepted" in careful.summary()
+    assert selective_scores(careful, NEW, TRUTH)["coverage"] > 0.7
+    assert (careful.predict(NEW) == -1).mean() < 0.3
+
+
+@pytest.mark.parametrize("classes", [np.array([7, 9, 12]), NAMES[[1, 3, 0]], np.array([1, 2, 3])])
+@pytest.mark.parametrize("by_name", [True, False])
+def test_by_costs_the_cheapest_class_is_predicted(classes, by_name):
+    names = classes.tolist()
+    costs = costs_of_names(names)
+    shuffled = {a: dict(reversed(costs[a].items())) for a in reversed(names)}
+    given = shuffled if by_name else table_of(costs, names)
+    careful = SelectiveClassifier(LogisticRegression(), costs=given).fit(X, classes[Y])
+    temperature = careful.score_.params["temperature"]
+    p = careful.predict_proba(NEW) ** (1 / temperature)
+    expected = p / p.sum(axis=1, keepdims=True) @ table_of(costs, names)
+    label, accept = careful.predict_accept(NEW)
+    assert label.tolist() == classes[expected[:, :3].argmin(axis=1)].tolist()
+    assert accept.tolist() == (expected[:, 3] >= expected[:, :3].min(axis=1)).tolist()
+    assert careful.predict(NEW).tolist() == label.tolist()
+    assert (label != careful.estimator_.predict(NEW)).any()
+    assert "costs at most" in careful.summary()
+
+
+def test_costs_in_other_words_than_the_labels_are_refused():
+    costs = costs_of_names([0, 1, 2])
+    for odd in (costs, costs_of_names(["1", "2", "3"]), {1: 1, 2: 2, 3: 3}):
+        with pytest.raises(InputError, match=r"expected `costs` with .*"):
+            fitted(y=Y_FROM_1, target_risk=None, costs=odd)
+    called = np.array(["abstain", "auk", "kite"])
+    with pytest.raises(InputError, match="as an array, since a class is called 'abstain'"):
+        fitted(y=called[Y], target_risk=None, costs=costs_of_names(called.tolist()))
+
+
+def test_each_predicted_class_has_a_target_by_its_own_label():
+    targets = {1: 0.3, 2: 0.25, 3: 0.2}
+    careful = fitted(y=Y_FROM_1, target_risk=targets)
+    found = [rule.guarantee.target_risk for rule in careful.rejector_.rules]
+    assert found == [0.3, 0.25, 0.2]
+    one = fitted(target_risk=0.2, subgroups="class", tune_size=0.2, learned=False)
+    assert [rule.subgroup for rule in one.rejector_.rules] == [0, 1, 2]
+    label, accept = one.predict_accept(NEW)
+    confidence = one.score_samples(NEW)
+    threshold = np.array([rule.threshold for rule in one.rejector_.rules])
+    assert accept.tolist() == (confidence >= threshold[label]).tolist()
+    assert "in each predicted class" in one.summary()
+
+
+@pytest.mark.parametrize(
+    "options", [{"misses": {1: 0.001}}, {"target_risk": dict.fromkeys(range(3), 0.001)}]
+)
+def test_nothing_to_deploy_is_said_without_one_target(options):
+    with pytest.warns(InfeasibleWarning):
+        careful = SelectiveClassifier(LogisticRegression(), **options).fit(X, Y)
+    assert careful.summary().endswith("\nDeploy: nothing yet.")
+    assert not careful.predict_accept(NEW)[1].any()
+
+
+def test_without_a_goal_the_target_risk_is_5_percent():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InfeasibleWarning)
+        none, five = fitted(target_risk=None), fitted(target_risk=0.05)
+    assert none.selection_ == five.selection_
+    assert none.get_params()["target_risk"] is None
+
+
+def test_goals_are_parameters_that_are_cloned_and_set():
+    costs = costs_of_names([0, 1, 2])
+    careful = SelectiveClassifier(LogisticRegression(), costs=costs)
+    again = clone(careful)
+    assert again.get_params()["costs"] == costs
+    assert again.fit(X, Y).rejector_ == careful.fit(X, Y).rejector_
+    again.set_params(costs=None, coverage=0.8)
+    assert again.fit(X, Y).rejector_.guarantee.kind == "coverage"
+    array = clone(SelectiveClassifier(LogisticRegression(), costs=table_of(costs, range(3))))
+    assert array.fit(X, Y).rejector_ == careful.rejector_
+    grid = {"coverage": [0.7, 0.9]}
+    search = GridSearchCV(SelectiveClassifier(LogisticRegression()), grid, scoring=neg_aurc, cv=2)
+    assert search.fit(X, Y).best_estimator_.rejector_.guarantee.kind == "coverage"
+
+
+def test_score_is_the_accuracy_of_predict_on_all_rows():
+    plain, marked = (fitted(target_risk=0.12, abstain_label=x) for x in (None, -1))
+    label, accept = plain.predict_accept(NEW)
+    assert plain.score(NEW, TRUTH) == (label == TRUTH).mean()
+    assert marked.score(NEW, TRUTH) == ((label == TRUTH) & accept).mean() < plain.score(NEW, TRUTH)
 
 
 def test_rows_or_groups_too_few_to_split_are_refused():

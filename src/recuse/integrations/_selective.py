@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,11 @@ import numpy as np
 from recuse._internal.check import base_class, check_delta, check_fraction, check_groups
 from recuse.errors import InputError
 from recuse.io import HeldOut
+from recuse.present.numbers import listed
 from recuse.present.run import Verdict, rows_of_folds, rows_used, verdict_lines
-from recuse.rejector import Choice, choose
+from recuse.rejector import CLASS, Choice, choose
+from recuse.rejector._classes import by_index, of_every_class
+from recuse.rejector._costs import ABSTAIN, costs_of
 from recuse.rejector._fit import Options, guaranteeing
 from recuse.scores import from_binary, from_probs, predict
 from recuse.selectors._guarantee import ACCEPTED, OUT_OF_FOLD
@@ -34,6 +37,8 @@ BaseEstimator, ClassifierMixin, MetaEstimatorMixin = (
 ALIKE = {"i": "iu", "u": "iu", "f": "iuf", "U": "U"}  # kinds of an abstain label, by classes
 METHODS = ("predict_proba", "decision_function")
 POOLED, EXACT = CV_GUARANTEES = ("pooled", "exact")
+GOALS = ("target_risk", "coverage", "costs", "misses")
+TARGET = 0.05  # where there is no goal
 SIZE = 0.4  # of the rows that are set aside to calibrate, by default
 
 
@@ -106,8 +111,15 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     The class is that of the largest probability or decision value: `predict` of an estimator that
     moves its threshold, as `TunedThresholdClassifierCV` does, may differ.
 
+    In place of `target_risk`, one of `coverage` and `costs` may be guaranteed, as in `recuse.fit`.
+    Under `costs` the class is the cheapest one.
+
     Where no threshold has the guarantee, an `InfeasibleWarning` says why and what would be
     feasible, `feasible_` is False, and nothing is accepted.
+
+    `score` is that of every classifier, the accuracy of `predict` on all rows: without an
+    `abstain_label` also of those it would abstain on, and with one each abstention counts as an
+    error. `selective_scores` gives the coverage, and the error of what is accepted.
 
     Wrap a whole pipeline, `SelectiveClassifier(make_pipeline(...))`: then the rows that are set aside
     fit none of its steps. As the last step of a pipeline it calibrates on rows that the steps before
@@ -116,12 +128,17 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Args:
         estimator: Any classifier with `predict_proba` or `decision_function`, or a pipeline that
             ends in one.
-        target_risk: The largest error rate of accepted predictions, in (0, 1).
+        target_risk: The largest error rate of accepted predictions, in (0, 1), or class -> rate, for
+            each predicted class. None: 0.05 where no other goal is given.
+        coverage: Instead: the smallest fraction of predictions to accept, in (0, 1).
+        costs: Instead: label -> answer -> cost, with the answer "abstain", in the labels of `y`;
+            or an array (K, K + 1), rows and columns in the order of `classes_`, abstaining last.
+        subgroups: "class" guarantees `target_risk` for each predicted class, all of them at once.
         delta: The probability that the guarantee fails, in (0, 0.5).
         among: "accepted", or "all": at most `target_risk` of all predictions are accepted and
             wrong, as in `recuse.fit`.
-        misses: Beside `target_risk`, class -> largest share of its rows that are answered with
-            another class, as in `recuse.fit`. Abstentions are not misses.
+        misses: Alone or beside `target_risk`, class -> largest share of its rows that are answered
+            with another class, as in `recuse.fit`. Abstentions are not misses.
         response_method: "predict_proba", "decision_function", or "auto": the first of them that
             there is. Probabilities are ranked by their maximum. Decision values are logits, on
             which the repairs of `recuse.tune` are tried too.
@@ -133,7 +150,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             threshold on. A risk of 5 % needs 75 to 110 accepted rows if none of them is wrong (59
             with a `tune_size`), and several hundred if some are.
         cv: In place of the two sizes, a number of folds or a splitter of scikit-learn that puts
-            each row, and each group, into one fold. The folds of "exact" must not depend on y.
+            each row, and each group, into one fold. The folds of "exact" must not depend on y. For one
+            `target_risk` for all rows, with or without `misses`.
         cv_guarantee: With `cv`, "pooled" (default) or "exact".
         prefit: The estimator is fitted already, on other rows, and all rows that `fit` gets are
             used as if set aside; with a `tune_size`, in the proportion of the two sizes. Wrap it
@@ -154,8 +172,8 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         n_features_in_: Number of features of the estimator; `feature_names_in_` likewise.
 
     Raises:
-        InputError: Malformed input, a fraction out of range, an abstain label that is a class
-            or of another kind than the classes, or a parameter that would have no effect.
+        InputError: Malformed input, two goals, a fraction out of range, an abstain label that is
+            a class or of another kind than the classes, or a parameter that would have no effect.
 
     References:
         El-Yaniv & Wiener, JMLR 2010; `recuse.fit`.
@@ -174,7 +192,10 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self,
         estimator: Any,
         *,
-        target_risk: float = 0.05,
+        target_risk: float | Mapping[Any, float] | None = None,
+        coverage: float | None = None,
+        costs: Any = None,
+        subgroups: str | None = None,
         delta: float = 0.05,
         among: str = ACCEPTED,
         misses: Mapping[Any, float] | None = None,
@@ -191,6 +212,9 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     ):
         self.estimator = estimator
         self.target_risk = target_risk
+        self.coverage = coverage
+        self.costs = costs
+        self.subgroups = subgroups
         self.delta = delta
         self.among = among
         self.misses = misses
@@ -263,7 +287,9 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
         check_is_fitted(self)
         deploy = 'predict_accept(X), or rejector_.save("rejector.json")'
-        facts = (len(self.classes_), self._reason, self.selection_, self.target_risk)
+        target = self._goals()["target_risk"]
+        target = None if isinstance(target, Mapping) else target
+        facts = (len(self.classes_), self._reason, self.selection_, target)
         return "\n".join(verdict_lines(Verdict(*facts, cut=self._used, deploy=deploy)))
 
     predict_proba = _delegated("predict_proba")
@@ -341,9 +367,14 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             ("calibrate_size", cv, "with `cv`"),
             ("calibrate_size", alone, "for a fitted estimator without `tune_size`"),
             ("cv_guarantee", not cv, "without `cv`"),
+            ("coverage", cv, "with `cv`"),
+            ("costs", cv, "with `cv`"),
+            ("subgroups", cv, "with `cv`"),
         ):
             if useless and (value := getattr(self, name)) is not None:
                 raise InputError(f"expected no `{name}` {where}, got {value!r}")
+        if cv and not isinstance(target := self._goals()["target_risk"], Real):
+            raise InputError(f"expected one `target_risk` for all rows with `cv`, got {target!r}")
 
     def _adopt(self, estimator: Any) -> None:
         """Take over an estimator and what it says of itself."""
@@ -400,13 +431,21 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _check_arguments(self, y: Array) -> None:
         """Refuse what would be refused after the estimator has been fitted."""
-        options: Any = {"delta": self.delta, "objective": self.objective, "misses": self.misses}
-        Options(self.target_risk, **options).goal  # noqa: B018
+        if self.subgroups is not None and not self._by_class():
+            raise InputError(
+                f"expected `subgroups` None or {CLASS!r}, each predicted class, got "
+                f"{self.subgroups!r}"
+            )
+        known = getattr(self.estimator, "classes_", None) if self._is_prefit() else None
+        classes = np.unique(y) if known is None else np.asarray(known)
+        names = ("subgroups", "delta", "among", "objective")
+        options: Any = self._goals() | {name: getattr(self, name) for name in names}
+        Options(**options).goal  # noqa: B018
+        self._goals_of(classes)
         if self.response_method != "auto":
             response_of(self.estimator, (self.response_method,))
         if self.abstain_label is not None:
-            known = getattr(self.estimator, "classes_", None) if self._is_prefit() else None
-            self._check_abstain_label(np.unique(y) if known is None else np.asarray(known))
+            self._check_abstain_label(classes)
 
     def _check_abstain_label(self, classes: Array) -> None:
         kind = classes.dtype.kind
@@ -442,25 +481,34 @@ class SelectiveClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """The score and the threshold, of one file or of two, as one of several guarantees."""
         return choose(
             *files,
-            target_risk=self.target_risk,
+            **self._goals_of(self.classes_),
+            subgroups=self.subgroups,
             delta=check_delta(self.delta) / together,
             among=self.among,
-            misses=self._misses(),
             objective=self.objective,
             learned=self.learned,
             seed=seed,
         )
 
-    def _misses(self) -> dict[int, float] | None:
-        """Return limits of misses by the index of the class."""
-        if not isinstance(self.misses, Mapping):
-            return self.misses  # None, or what `choose` refuses
-        place = {name: k for k, name in enumerate(self.classes_.tolist())}
-        if unknown := [name for name in self.misses if name not in place]:
-            raise InputError(
-                f"expected `misses` of classes {self.classes_.tolist()}, got {unknown[0]!r}"
-            )
-        return {place[name]: share for name, share in self.misses.items()}
+    def _by_class(self) -> bool:
+        return isinstance(self.subgroups, str) and self.subgroups == CLASS
+
+    def _goals(self) -> dict[str, Any]:
+        """Return the goals as given; of none a target risk."""
+        goals = {name: getattr(self, name) for name in GOALS}
+        none = all(goal is None for goal in goals.values())
+        return goals | {"target_risk": TARGET} if none else goals
+
+    def _goals_of(self, classes: Array) -> dict[str, Any]:
+        """Return the goals by the indices of the classes, checked."""
+        goals, names = self._goals(), tuple(map(str, classes.tolist()))
+        for name, check in (("target_risk", of_every_class), ("misses", by_index)):
+            if isinstance(goals[name], Mapping):
+                places = _by_place(goals[name], classes, name)
+                goals[name] = check(places, len(classes), names, name)
+        if goals["costs"] is not None:
+            goals["costs"] = costs_of(_cells(goals["costs"], classes), len(classes), None)
+        return goals
 
     def _logits(self, X: Any) -> Float[Array, "n K"]:
         from sklearn.utils.validation import check_is_fitted
@@ -595,6 +643,35 @@ def _labels(y: Array, classes: Array, predicted: Array) -> Int[Array, " n"]:
     order = np.argsort(classes, kind="stable")
     index = order[np.searchsorted(classes[order], y).clip(max=classes.size - 1)]
     return np.where(known, index, (predicted + 1) % classes.size)
+
+
+def _by_place(given: Mapping[Any, Any], classes: Array, what: str) -> dict[int, Any]:
+    """Return what is given for classes by their indices."""
+    place = {name: k for k, name in enumerate(classes.tolist())}
+    if unknown := [name for name in given if name not in place]:
+        raise InputError(f"expected `{what}` of classes {[*place]}, got {unknown[0]!r}")
+    return {place[name]: value for name, value in given.items()}
+
+
+def _cells(costs: Any, classes: Array) -> Any:
+    """Return costs by label and answer as rows in the order of the classes, abstaining last."""
+    if not isinstance(costs, Mapping):
+        return costs
+    labels = classes.tolist()
+    answers = [*labels, ABSTAIN]
+    if ABSTAIN in labels:
+        raise InputError(f"expected `costs` as an array, since a class is called {ABSTAIN!r}")
+    _check_keys(costs, labels, "a row for each label")
+    for label, row in costs.items():
+        _check_keys(row, answers, f"of label {label!r} each answer")
+    return [[costs[label][answer] for answer in answers] for label in labels]
+
+
+def _check_keys(given: Any, wanted: Sequence[Any], what: str) -> None:
+    """Require a mapping of these keys, in any order."""
+    if not isinstance(given, Mapping) or set(given) != set(wanted):
+        got = listed(map(repr, given)) if isinstance(given, Mapping) else repr(given)
+        raise InputError(f"expected `costs` with {what} ({listed(map(repr, wanted))}), got {got}")
 
 
 def response_of(estimator: Any, methods: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ class Verdict(NamedTuple):
     classes: int | None  # None of confidences
     reason: str  # of the score, without its full stop
     selection: Any  # with its guarantee, or why there is none
-    target_risk: float
+    target_risk: float | None  # None: not one for all
     # with n, accuracy, accepted and errors, and whether they are of a test part; None: not counted
     measured: Any = None
     cut: str | None = None  # sentence: how one file was used
@@ -44,7 +44,8 @@ def verdict_lines(v: Verdict) -> Iterator[str]:
     yield f"Guarantee: {v.selection}"
     if not v.selection.feasible:
         shown = f" {v.page} shows what the score would accept." if v.page else ""
-        yield f"Deploy: nothing yet for a target of {percent(v.target_risk)}.{shown}"
+        of = "" if v.target_risk is None else f" for a target of {percent(v.target_risk)}"
+        yield f"Deploy: nothing yet{of}.{shown}"
         return
     yield _measured(m)
     if v.deploy is not None:
