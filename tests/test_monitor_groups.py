@@ -291,6 +291,8 @@ def test_rows_after_the_window_count_in_no_test():
     groups = np.where(ids < 50, 0, ids)
     monitor.update(ids, np.ones(100, bool), ids < 50, groups=groups)
     assert monitor.verdict.late_rows == 40
+    of = f"{monitor.verdict.n:,} rows came too long after the first of their group to be tested"
+    assert str(monitor.verdict).startswith(f"No alarm, but 40 of {of}.")
     assert monitor.verdict.errors == 50
     only = Monitor(FITTED, window=10)
     only.update(ids, np.ones(100, bool), ids < 10, groups=groups)

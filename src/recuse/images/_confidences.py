@@ -33,8 +33,8 @@ def soft_dice(logits: ArrayLike, *, classes: Sequence[int] | None = None) -> Flo
 
     Args:
         logits: Shape (n, K, ...).
-        classes: Those that count, such as all but the background; None: all. An image of which no
-            pixel is predicted as one of them gets 0.
+        classes: Those that count, such as all but the background; None: all. An image
+            without a pixel that is predicted as one of them gets 0.
 
     Raises:
         InputError: Malformed logits or classes.

@@ -74,6 +74,9 @@ def sentence(v: Any) -> str:
 
     The date is that of the first look with an alarm.
     """
+    if not v.alarm and v.late_rows:
+        late = f"{count(v.late_rows)} of {plural(v.n, 'row')}"
+        return f"No alarm, but {late} came too long after the first of their group to be tested."
     if not v.alarm:
         return "No alarm."
     first = min((v.seen[name] for name in v.alarms), key=lambda seen: seen.n)
@@ -247,7 +250,7 @@ def _open(v: Any) -> str:
         found.append(f"{count(v.pending)} {said}.")
     if v.open_groups:
         found.append(f"{plural(v.open_groups, 'group')} may get more rows and will count then.")
-    if v.late_rows:
+    if v.late_rows and v.alarm:  # without one the first sentence says it
         found.append(
             f"{plural(v.late_rows, 'row')} came too long after the first of their group to count."
         )
